@@ -1,0 +1,1 @@
+"""starsift sifts rare stars out of spectroscopic surveys."""
