@@ -1,0 +1,345 @@
+"""FITS files of spectra, read fast: headers by arithmetic, only the tables that are asked for.
+
+A survey is millions of small gzipped files, and astropy spends most of its time on each one's headers. Here
+the file is unpacked with ISA-L and its plain binary tables are views of the bytes. Whatever is not plain
+(scaled columns, heaps, other compressions) goes to astropy; both ways give the same arrays.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from isal import igzip, igzip_lib
+
+BLOCK = 2880
+CARD = 80
+
+_END = b"END" + b" " * (CARD - 3)
+_TYPES = {"L": "i1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8", "A": "S"}
+
+
+class SpectrumError(ValueError):
+    """A spectrum that cannot be used.
+
+    Attributes
+    ----------
+    status : str
+        One word for tables and counts, e.g. ``missing_file``.
+    """
+
+    def __init__(self, status: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """One spectrum of a survey file; arrays are all of one length.
+
+    Attributes
+    ----------
+    extname : str
+        Extension that it came from.
+    band : str
+        B, R, or empty where the arms are joined.
+    lmjm : int or None
+        Local modified Julian minute; None for a coadd.
+    coadd : bool
+        Whether several exposures are summed.
+    snr : float
+        Signal-to-noise ratio of the header, NaN where there is none.
+    wavelength : float64 (pixel,)
+        Vacuum Angstrom, ascending.
+    flux, ivar : float32 (pixel,)
+        As in the file.
+    mask : bool (pixel,)
+        True where the survey calls the pixel bad.
+    header : mapping
+        Header cards of the extension.
+    status, message : str
+        ok, or what is wrong; arrays are empty then.
+    """
+
+    extname: str
+    band: str
+    lmjm: int | None
+    coadd: bool
+    snr: float
+    wavelength: np.ndarray
+    flux: np.ndarray
+    ivar: np.ndarray
+    mask: np.ndarray
+    header: Mapping[str, Any] = field(repr=False)
+    status: str = "ok"
+    message: str = ""
+
+
+class Header(Mapping[str, Any]):
+    """The cards of one header; values are parsed when they are asked for."""
+
+    def __init__(self, block: bytes) -> None:
+        # From the last card to the first, so that the first of a repeated keyword stays, as in astropy.
+        starts = range(len(block) - CARD, -1, -CARD)
+        self._cards = {block[i : i + 8]: block[i + 8 : i + CARD] for i in starts}
+
+    def __getitem__(self, key: str) -> Any:
+        return _value(self._cards[key.ljust(8).encode()])
+
+    def __iter__(self) -> Iterator[str]:
+        for key, card in reversed(self._cards.items()):
+            if card.startswith(b"= "):
+                yield key.decode("ascii", "replace").rstrip()
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _value(card: bytes) -> Any:
+    """Value of a card (its 72 bytes after the keyword): str, bool, int, float, or None."""
+    text = card[2:].decode("ascii", "replace").strip() if card.startswith(b"= ") else ""
+    if text.startswith("'"):
+        # A quote inside a string is doubled.
+        return text[1:].replace("''", "\0").split("'", 1)[0].replace("\0", "'").rstrip()
+    text = text.split("/", 1)[0].strip()
+    if text in ("T", "F"):
+        return text == "T"
+    for kind in (int, float):
+        try:
+            return kind(text.replace("D", "E"))
+        except ValueError:
+            continue
+    return None
+
+
+@dataclass(frozen=True)
+class Hdu:
+    """One header-data unit: its header at once, its data when asked for.
+
+    ``columns(names)`` gives table columns by upper-case name, (rows,) or (rows, repeat), those present only;
+    ``image()`` gives the image.
+    """
+
+    name: str
+    header: Mapping[str, Any] = field(repr=False)
+    columns: Callable[[Sequence[str]], dict[str, np.ndarray]] = field(repr=False)
+    image: Callable[[], np.ndarray] = field(repr=False)
+
+
+def open_fits(path: str | os.PathLike[str], *, fast: bool = True) -> list[Hdu]:
+    """All header-data units of a FITS file, plain or gzipped.
+
+    Parameters
+    ----------
+    fast : bool
+        False reads everything with astropy, for comparison.
+
+    Raises
+    ------
+    SpectrumError
+        Status missing_file, unreadable, not_fits, truncated or corrupt.
+    """
+    data = _read_bytes(Path(path))
+    if data is None or not fast:
+        return _open_astropy(Path(path))
+    if not data.startswith(b"SIMPLE  ="):
+        raise SpectrumError("not_fits", f"{path}: not a FITS file (it does not start with SIMPLE)")
+    hdus: list[Hdu] = []
+    position = 0
+    while position < len(data):
+        if hdus and not data.startswith(b"XTENSION", position):
+            break  # FITS allows special records after the last extension
+        end = data.find(_END, position)
+        while end >= 0 and (end - position) % CARD:
+            end = data.find(_END, end + 1)
+        if end < 0:
+            raise SpectrumError("truncated", f"{path}: cut short in header {len(hdus)}; copy the file again")
+        header = Header(data[position:end])
+        start = position + -(-(end + CARD - position) // BLOCK) * BLOCK
+        size = _data_size(header)
+        if start + size > len(data):
+            raise SpectrumError(
+                "truncated",
+                f"{path}: extension {len(hdus)} ends at byte {start + size}, the file at {len(data)}; "
+                "copy the file again",
+            )
+        hdus.append(_fast_hdu(Path(path), len(hdus), header, data, start))
+        position = start + -(-size // BLOCK) * BLOCK
+    return hdus
+
+
+def _read_bytes(path: Path) -> bytes | None:
+    """The unpacked bytes of a file; None where astropy must unpack it."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise SpectrumError("missing_file", f"{path}: no such file") from None
+    except OSError as error:
+        raise SpectrumError("unreadable", f"{path}: cannot be read ({error.strerror})") from error
+    if data.startswith((b"BZh", b"\x1f\x9d", b"\xfd7zXZ", b"PK\x03\x04")):
+        return None
+    if not data.startswith(b"\x1f\x8b"):
+        return data
+    try:
+        return bytes(igzip.decompress(data))
+    except EOFError as error:
+        raise SpectrumError(
+            "truncated", f"{path}: the gzip stream ends early; copy the file again"
+        ) from error
+    except (OSError, igzip_lib.IsalError) as error:
+        raise SpectrumError("corrupt", f"{path}: the gzip stream is damaged ({error})") from error
+
+
+def _data_size(header: Header) -> int:
+    """Bytes of the data that follow a header (FITS standard 4.0, equation 2)."""
+    axes = [int(header.get(f"NAXIS{i + 1}") or 0) for i in range(int(header.get("NAXIS") or 0))]
+    if not axes:
+        return 0
+    elements = int(np.prod(axes, dtype=np.int64)) + int(header.get("PCOUNT") or 0)
+    return abs(int(header.get("BITPIX") or 8)) // 8 * int(header.get("GCOUNT") or 1) * elements
+
+
+def _fast_hdu(path: Path, index: int, header: Header, data: bytes, start: int) -> Hdu:
+    def columns(names: Sequence[str]) -> dict[str, np.ndarray]:
+        kind = _row_type(header)
+        if kind is None:
+            return _open_astropy(path)[index].columns(names)
+        rows = np.frombuffer(data, dtype=kind, count=int(header["NAXIS2"]), offset=start)
+        return {name: rows[name] for name in names if name in (kind.names or ())}
+
+    def image() -> np.ndarray:
+        shape = tuple(int(header[f"NAXIS{i}"]) for i in range(int(header.get("NAXIS") or 0), 0, -1))
+        kind = {-32: ">f4", -64: ">f8"}.get(header.get("BITPIX", 0))
+        if kind is None or not shape or "BSCALE" in header or "BZERO" in header:
+            return _open_astropy(path)[index].image()
+        return np.frombuffer(data, kind, int(np.prod(shape)), start).reshape(shape)
+
+    return Hdu(str(header.get("EXTNAME") or "").upper(), header, columns, image)
+
+
+def _row_type(header: Header) -> np.dtype | None:
+    """Type of one row of a plain binary table; None where the table is not plain."""
+    if header.get("XTENSION") != "BINTABLE" or header.get("PCOUNT"):
+        return None
+    fields = range(1, int(header.get("TFIELDS") or 0) + 1)
+    if any(f"{key}{i}" in header for i in fields for key in ("TSCAL", "TZERO", "TDIM")):
+        return None
+    named = tuple((str(header.get(f"TTYPE{i}") or i).upper(), str(header[f"TFORM{i}"])) for i in fields)
+    return _plain_row_type(named, int(header["NAXIS1"]))
+
+
+@lru_cache(maxsize=256)
+def _plain_row_type(named: tuple[tuple[str, str], ...], size: int) -> np.dtype | None:
+    columns: list[Any] = []
+    for name, form in named:
+        repeat, letter = form[:-1], form[-1:]
+        if letter not in _TYPES or not (repeat == "" or repeat.isdigit()):
+            return None
+        count = int(repeat or 1)
+        if letter == "A":
+            columns.append((name, f"S{count}"))
+        else:
+            columns.append((name, _TYPES[letter], () if count == 1 else (count,)))
+    if len({name for name, *_ in columns}) < len(columns):
+        return None
+    kind = np.dtype(columns)
+    return kind if kind.itemsize == size else None
+
+
+def _open_astropy(path: Path) -> list[Hdu]:
+    from astropy.io import fits  # half a second to import, and most runs never need it
+
+    def wrap(number: int) -> Hdu:
+        def columns(names: Sequence[str]) -> dict[str, np.ndarray]:
+            with fits.open(path, memmap=False) as opened:
+                table = opened[number].data
+                present = {name.upper(): name for name in (table.names if table is not None else ())}
+                return {name: np.array(table[present[name]]) for name in names if name in present}
+
+        def image() -> np.ndarray:
+            with fits.open(path, memmap=False) as opened:
+                return np.array(opened[number].data)
+
+        return Hdu(names[number], headers[number], columns, image)
+
+    try:
+        with fits.open(path, memmap=False) as opened:
+            names = [hdu.header.get("EXTNAME", "").upper() for hdu in opened]
+            headers = [dict(hdu.header) for hdu in opened]
+    except OSError as error:
+        raise SpectrumError("not_fits", f"{path}: astropy cannot read it as FITS ({error})") from error
+    return [wrap(number) for number in range(len(headers))]
+
+
+def number(header: Mapping[str, Any], *keys: str) -> float:
+    """The first of ``keys`` that holds a number, else NaN."""
+    for key in keys:
+        value = header.get(key)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+    return float("nan")
+
+
+def pixels(where: str, name: str, column: np.ndarray) -> np.ndarray:
+    """A column as (pixel,): one value a row, or one row of values."""
+    if column.ndim == 1:
+        return column
+    if column.ndim == 2 and column.shape[0] == 1:
+        return column[0]
+    raise SpectrumError(
+        "length_mismatch", f"{where}: column {name} has shape {column.shape}, expected one spectrum"
+    )
+
+
+def snap_grid(log_wavelength: np.ndarray) -> np.ndarray:
+    """Undo the float32 rounding of a survey's grid of 1e-4 dex.
+
+    LAMOST low-resolution and SDSS spectra are sampled at log10 lambda = c0 + 1e-4 i with c0 of four decimals,
+    but the files hold it to float32, which is wrong by up to 0.1 km/s. Other grids are returned unchanged.
+    """
+    grid = np.round(log_wavelength[:1], 4) + 1e-4 * np.arange(len(log_wavelength))
+    # 3e-7 dex: float32 keeps log10 lambda to 1.2e-7, and the pipelines rounded twice.
+    return grid if np.abs(grid - log_wavelength).max(initial=0.0) < 3e-7 else log_wavelength
+
+
+def checked(
+    where: str, wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray, bad: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Arrays of one spectrum in native types, ascending, or a `SpectrumError` that says why it is useless.
+
+    Raises
+    ------
+    SpectrumError
+        Status length_mismatch, wavelength_order, nan_flux, zero_flux or all_masked.
+    """
+    if not len(wavelength) == len(flux) == len(ivar) == len(bad):
+        lengths = f"{len(wavelength)}, {len(flux)}, {len(ivar)}, {len(bad)}"
+        raise SpectrumError(
+            "length_mismatch", f"{where}: wavelength, flux, ivar and mask have {lengths} pixels"
+        )
+    wave = np.asarray(wavelength, dtype=np.float64)
+    # Some releases list the pixels from red to blue.
+    order = slice(None, None, -1) if len(wave) > 1 and wave[0] > wave[-1] else slice(None)
+    wave = wave[order]
+    with np.errstate(invalid="ignore"):
+        rising = len(wave) > 1 and wave[0] > 0 and wave[-1] < np.inf and bool((wave[1:] > wave[:-1]).all())
+    if not rising:
+        raise SpectrumError("wavelength_order", f"{where}: wavelengths are not in order")
+    values = flux[order].astype(np.float32)
+    weights = ivar[order].astype(np.float32)
+    mask = (bad[order] != 0).astype(bool)
+    finite = np.isfinite(values)
+    if not finite.any():
+        raise SpectrumError("nan_flux", f"{where}: no flux is a finite number")
+    if not values[finite].any():
+        raise SpectrumError("zero_flux", f"{where}: every flux is zero")
+    with np.errstate(invalid="ignore"):
+        good = finite & (weights > 0) & (weights < np.inf) & ~mask
+    if not good.any():
+        raise SpectrumError("all_masked", f"{where}: no pixel has a usable flux, inverse variance and mask")
+    return wave, values, weights, mask
