@@ -1,0 +1,282 @@
+"""Where a result comes from: fingerprints of the code, digests of settings and files, seeds; no clock times."""
+
+import ast
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from starsift.spectra.batches import atomic_path
+
+# Distributions whose version can change a number in a result; those not installed are left out.
+PACKAGES = (
+    "astropy",
+    "astropy-iers-data",
+    "isal",
+    "jax",
+    "keras",
+    "numba",
+    "numpy",
+    "pyarrow",
+    "scikit-learn",
+    "scipy",
+    "snakemake",
+    "tensorflow",
+    "tensorflow-cpu",
+    "torch",
+)
+_SOURCE = Path(__file__).resolve().parents[2]  # the folder that holds the package starsift
+
+Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+
+class FingerprintError(ValueError):
+    """A module that is named or imported has no source file."""
+
+
+class ProvenanceError(ValueError):
+    """A provenance file that cannot be read."""
+
+
+class Check(NamedTuple):
+    """What `verify` found for one file; `status` is ok, changed or missing."""
+
+    role: Literal["input", "output"]
+    path: str
+    status: Literal["ok", "changed", "missing"]
+
+
+def fingerprint(*modules: str, root: str | os.PathLike[str] | None = None) -> str:
+    """Digest of the source of modules and of all that they import from their own package.
+
+    Imports are read from the source, nothing is executed. They are followed from module to module, also
+    inside functions; the `__init__` of each package on the way is part of it, because importing runs it.
+
+    Parameters
+    ----------
+    *modules : full names, such as "starsift.binaries.peaks". A package stands for its `__init__` and what
+        that imports, not for all its modules.
+    root : folder that holds the top package; by default that of the running starsift.
+
+    Returns
+    -------
+    str : 64 hexadecimal digits, SHA-256 over names and sources in the order of the names.
+
+    Raises
+    ------
+    FingerprintError : a module has no source file below `root`.
+    """
+    if not modules:
+        raise FingerprintError("fingerprint: no module is named")
+    return _digest(_closure(modules, _SOURCE if root is None else Path(root)))
+
+
+def package_fingerprint(package: str = "starsift", root: str | os.PathLike[str] | None = None) -> str:
+    """Digest of every Python file of a package, 64 hexadecimal digits."""
+    folder = (_SOURCE if root is None else Path(root)) / package
+    return _digest({path.relative_to(folder.parent).as_posix(): path for path in folder.rglob("*.py")})
+
+
+def _digest(files: Mapping[str, Path]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        # Hashes of fixed length: no name and source can run into each other.
+        digest.update(hashlib.sha256(name.encode()).digest())
+        digest.update(hashlib.sha256(files[name].read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _closure(modules: Sequence[str], root: Path) -> dict[str, Path]:
+    """Source files of modules and of what they import, transitively, by module name."""
+    found: dict[str, Path] = {}
+    waiting = [(name, "fingerprint") for name in modules]
+    while waiting:
+        name, origin = waiting.pop()
+        if name in found:
+            continue
+        path = _source_file(root, name)
+        if path is None:
+            raise FingerprintError(f"{origin}: module {name} has no source file below {root}; check its name")
+        found[name] = path
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        if "." in name:
+            waiting.append((name.rpartition(".")[0], str(path)))
+        top = name.partition(".")[0]
+        for module, attribute in _imports(path.read_bytes(), package):
+            if module.partition(".")[0] != top:
+                continue
+            waiting.append((module, str(path)))
+            # `from package import name`: a module of that name, or something that the package defines.
+            if attribute and _source_file(root, f"{module}.{attribute}") is not None:
+                waiting.append((f"{module}.{attribute}", str(path)))
+    return found
+
+
+def _source_file(root: Path, module: str) -> Path | None:
+    base = root.joinpath(*module.split("."))
+    for path in (base / "__init__.py", base.with_name(f"{base.name}.py")):
+        if path.is_file():
+            return path
+    return None
+
+
+@lru_cache(maxsize=1024)  # a pure function of the source; a workflow asks for the same modules once a rule
+def _imports(source: bytes, package: str) -> tuple[tuple[str, str], ...]:
+    """(module, attribute) of each import in a module of `package`; attribute is "" for a plain import."""
+    return tuple(_walk_imports(ast.parse(source), package))
+
+
+def _walk_imports(tree: ast.AST, package: str) -> Iterator[tuple[str, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            # Each dot after the first climbs one package.
+            parents = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            module = ".".join([*parents, *([node.module] if node.module else [])])
+            yield from ((module, alias.name) for alias in node.names)
+
+
+def bundle_seed(run_seed: int, bundle: str) -> int:
+    """Seed of one bundle's random numbers, 0 <= seed < 2**63: the order of jobs cannot matter."""
+    return int.from_bytes(hashlib.sha256(f"{run_seed}/{bundle}".encode()).digest()[:8]) >> 1
+
+
+def checksum(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file, or of the names and contents of all files below a folder, hexadecimal."""
+    path = Path(path)
+    if path.is_dir():
+        files = sorted(item for item in path.rglob("*") if item.is_file())
+        lines = (f"{item.relative_to(path).as_posix()} {checksum(item)}\n" for item in files)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def config_digest(config: Mapping[str, Any]) -> str:
+    """SHA-256 of settings, hexadecimal; the order of keys does not matter."""
+    return hashlib.sha256(_json(config, indent=None).encode()).hexdigest()
+
+
+def software() -> dict[str, str]:
+    """Versions of Python and of the installed packages of `PACKAGES`."""
+    versions = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def provenance(config: Mapping[str, Any], inputs: Mapping[str, Paths] | None = None) -> dict[str, Any]:
+    """Everything that decides a result.
+
+    Parameters
+    ----------
+    config : settings of the run
+    inputs : files or folders by what they are, such as {"catalog": path, "spectra": [paths]}. Paths are
+        recorded as given, so give them as the settings name them.
+
+    Returns
+    -------
+    dict : config (digest), seed, code (version, fingerprint of the package), software (versions), inputs
+        ({name: {path: SHA-256}}). Equal for equal settings, inputs and software.
+    """
+    return {
+        "config": config_digest(config),
+        "seed": config.get("seed"),
+        "code": {"version": _version(), "fingerprint": package_fingerprint()},
+        "software": software(),
+        "inputs": {name: _checksums(paths) for name, paths in sorted((inputs or {}).items())},
+    }
+
+
+def write_provenance(
+    path: str | os.PathLike[str],
+    config: Mapping[str, Any],
+    inputs: Mapping[str, Paths] | None = None,
+    outputs: Sequence[str | os.PathLike[str]] = (),
+    counts: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write the provenance of a run as JSON, the same bytes for the same run.
+
+    Parameters
+    ----------
+    path : file to write
+    config, inputs : as in `provenance`
+    outputs : result files, recorded relative to the folder of `path`, so that the folder can be moved
+    counts : numbers of rows a stage, or anything that JSON can hold
+
+    Returns
+    -------
+    dict : what was written: `provenance`, and settings, outputs ({path: SHA-256}), counts.
+    """
+    folder = Path(path).parent
+    record = provenance(config, inputs) | {
+        "settings": dict(config),
+        "outputs": {Path(os.path.relpath(file, folder)).as_posix(): checksum(file) for file in outputs},
+        "counts": dict(counts or {}),
+    }
+    with atomic_path(path) as temporary:
+        temporary.write_text(_json(record, indent=2) + "\n")
+    return record
+
+
+def verify(path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> list[Check]:
+    """Compare files with the checksums of a provenance file.
+
+    Parameters
+    ----------
+    path : file of `write_provenance`; outputs are looked for beside it
+    root : folder from which the paths of inputs count; by default the current one
+
+    Returns
+    -------
+    list of Check : one a recorded file, inputs first, sorted by path.
+
+    Raises
+    ------
+    ProvenanceError : `path` is missing or is not a provenance file.
+    """
+    path = Path(path)
+    try:
+        record = json.loads(path.read_text())
+        inputs = {name: sha for group in record["inputs"].values() for name, sha in group.items()}
+        outputs = dict(record["outputs"])
+    except FileNotFoundError:
+        raise ProvenanceError(f"{path}: no such file; name the provenance.json of a finished run") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise ProvenanceError(f"{path}: not a provenance file of starsift ({error!r})") from error
+    base = Path.cwd() if root is None else Path(root)
+    checks = [Check("input", name, _compare(base / name, inputs[name])) for name in sorted(inputs)]
+    return checks + [
+        Check("output", name, _compare(path.parent / name, outputs[name])) for name in sorted(outputs)
+    ]
+
+
+def _compare(path: Path, expected: str) -> Literal["ok", "changed", "missing"]:
+    if not path.exists():
+        return "missing"
+    return "ok" if checksum(path) == expected else "changed"
+
+
+def _checksums(paths: Paths) -> dict[str, str]:
+    several = [paths] if isinstance(paths, str | os.PathLike) else paths
+    return {Path(path).as_posix(): checksum(path) for path in sorted(several, key=os.fspath)}
+
+
+def _version() -> str:
+    try:
+        return metadata.version("starsift")
+    except metadata.PackageNotFoundError:  # a source tree on the path, never installed
+        return "unknown"
+
+
+def _json(record: Mapping[str, Any], indent: int | None) -> str:
+    return json.dumps(record, sort_keys=True, indent=indent, allow_nan=False, default=os.fspath)
