@@ -1,0 +1,230 @@
+"""The tables that pass between the stages of the binaries path.
+
+CCFs travel as Arrow files (one record batch a batch of spectra), everything else as Parquet. All tables of a
+bundle have one row a spectrum, in the order of the packed bundle, so stages join by position.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from starsift.binaries.peaks import Components
+from starsift.catalog.publish import write_parquet
+from starsift.spectra.batches import IDENTITY, IDENTITY_NAMES, OK, ROW_SCHEMA, atomic_path
+from starsift.spectra.ccf import CCFs
+
+FEW_PIXELS = "few_pixels"  # status of a spectrum that could be read, but not correlated
+VELOCITY_KEYS = (b"velocity_first", b"velocity_step", b"velocity_count")
+
+COMPONENTS = pa.schema(
+    [
+        *ROW_SCHEMA,
+        pa.field("template", pa.int8()),
+        pa.field("ccf_max", pa.float32()),
+        pa.field("n_components", pa.int16()),
+        pa.field("rv", pa.list_(pa.float32())),
+        pa.field("sigma", pa.float32()),
+        pa.field("converged", pa.bool_()),
+    ]
+)
+ERRORS = pa.schema(
+    [*IDENTITY, pa.field("rv_err", pa.list_(pa.float32())), pa.field("reliability", pa.float32())]
+)
+
+
+class StageError(ValueError):
+    """Files of stages that do not belong together."""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The best CCFs of a batch: `rows` (schema `ROW_SCHEMA`), `ccf` (n, velocity) float32, `template` (n,) int8,
+    `velocities` (velocity,) km/s. Spectra that were not correlated have a status and a CCF of zeros."""
+
+    rows: pa.Table
+    ccf: np.ndarray
+    template: np.ndarray
+    velocities: np.ndarray
+
+
+def write_curves(
+    path: str | os.PathLike[str], batches: Iterable[tuple[pa.Table, CCFs]], velocities: np.ndarray
+) -> None:
+    """Write the CCFs of a bundle, batch by batch.
+
+    Parameters
+    ----------
+    batches : of (identity rows, their CCFs), as `starsift.spectra.ccf.correlate` gives them
+    velocities : (velocity,) km/s, uniform
+    """
+    step = (velocities[-1] - velocities[0]) / (velocities.size - 1)
+    grid = (velocities[0], step, velocities.size)
+    schema = pa.schema(
+        [
+            *ROW_SCHEMA,
+            pa.field("template", pa.int8()),
+            pa.field("ccf_max", pa.float32()),
+            pa.field("ccf", pa.list_(pa.float32(), velocities.size)),
+        ],
+        metadata={
+            key: repr(value.item() if isinstance(value, np.generic) else value).encode()
+            for key, value in zip(VELOCITY_KEYS, grid, strict=True)
+        },
+    )
+    with (
+        atomic_path(path) as temporary,
+        pa.ipc.new_file(str(temporary), schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as sink,
+    ):
+        for rows, curves in batches:
+            unusable = ~curves.usable
+            status = np.asarray(rows["status"].to_numpy(zero_copy_only=False), dtype=object)
+            status[unusable & (status == OK)] = FEW_PIXELS
+            at = rows.column_names.index("status")
+            rows = rows.set_column(at, ROW_SCHEMA.field("status"), pa.array(status, pa.string()))
+            arrays = [column.combine_chunks() for column in rows.columns]
+            arrays += [
+                pa.array(curves.template, pa.int8(), mask=unusable),
+                pa.array(curves.ccf.max(axis=1), pa.float32(), mask=unusable),
+                pa.FixedSizeListArray.from_arrays(
+                    pa.array(curves.ccf.ravel(), pa.float32()), velocities.size
+                ),
+            ]
+            sink.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
+
+
+def read_curves(path: str | os.PathLike[str]) -> Iterator[Curves]:
+    """Read the CCFs of a bundle, batch by batch, in the order of its spectra."""
+    with pa.memory_map(str(path)) as source:
+        reader = pa.ipc.open_file(source)
+        metadata = reader.schema.metadata or {}
+        if any(key not in metadata for key in VELOCITY_KEYS):
+            raise StageError(f"{path}: an Arrow file, but not one of CCFs; run the ccf stage again")
+        first, step, count = (float(metadata[key]) for key in VELOCITY_KEYS)
+        velocities = first + step * np.arange(int(count))
+        for i in range(reader.num_record_batches):
+            batch = reader.get_batch(i)
+            ccf = batch["ccf"].flatten().to_numpy().reshape(batch.num_rows, int(count))
+            template = batch["template"].fill_null(-1).to_numpy(zero_copy_only=False)
+            yield Curves(pa.Table.from_batches([batch]).select(ROW_SCHEMA.names), ccf, template, velocities)
+
+
+def write_components(path: str | os.PathLike[str], found: Iterable[tuple[Curves, Components]]) -> None:
+    """Write the components of a bundle's CCFs, one row a spectrum."""
+    tables = [COMPONENTS.empty_table(), *(_components_table(curves, part) for curves, part in found)]
+    write_parquet(pa.concat_tables(tables), path)
+
+
+def _components_table(curves: Curves, components: Components) -> pa.Table:
+    nothing = curves.template < 0
+    columns = [column.cast(field.type) for column, field in zip(curves.rows.columns, ROW_SCHEMA, strict=True)]
+    columns += [
+        pa.array(curves.template, pa.int8(), mask=nothing),
+        pa.array(curves.ccf.max(axis=1), pa.float32(), mask=nothing),
+        pa.array(components.count, pa.int16()),
+        _ragged(components.rv, components.count),
+        pa.array(components.sigma, pa.float32(), mask=nothing),
+        pa.array(components.converged, pa.bool_()),
+    ]
+    return pa.table(columns, schema=COMPONENTS)
+
+
+def _ragged(values: np.ndarray, count: np.ndarray) -> pa.ListArray:
+    """The first `count` (n,) values of each row of `values` (n, width); NaN becomes null."""
+    flat = values[np.arange(values.shape[1]) < count[:, None]]
+    offsets = np.concatenate([[0], np.cumsum(count)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat, pa.float32(), mask=np.isnan(flat)))
+
+
+def rectangle(column: pa.ChunkedArray, width: int = 3) -> np.ndarray:
+    """A column of lists as (n, at least `width`) float32, NaN where there is no value."""
+    lists = column.combine_chunks()
+    lists = lists.chunk(0) if isinstance(lists, pa.ChunkedArray) else lists
+    count = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False)
+    values = np.full((len(count), max([width, *count.tolist()])), np.nan, np.float32)
+    values[np.arange(values.shape[1]) < count[:, None]] = lists.flatten().to_numpy(zero_copy_only=False)
+    return values
+
+
+def read_components(path: str | os.PathLike[str]) -> tuple[pa.Table, Components]:
+    """The table of a bundle's components, and the same as arrays."""
+    table = pq.read_table(path, schema=COMPONENTS)
+    components = Components(
+        table["n_components"].to_numpy(),
+        rectangle(table["rv"]),
+        table["sigma"].to_numpy(),
+        table["converged"].to_numpy(),
+    )
+    return table, components
+
+
+def candidates(components: Components) -> np.ndarray:
+    """Positions of the double- and triple-line candidates."""
+    return np.flatnonzero((components.count == 2) | (components.count == 3))
+
+
+def write_errors(
+    path: str | os.PathLike[str],
+    table: pa.Table,
+    rows: np.ndarray,
+    rv_err: np.ndarray,
+    reliability: np.ndarray,
+) -> None:
+    """Write velocity errors, one row a spectrum, null where there is no candidate.
+
+    Parameters
+    ----------
+    table : of the bundle's components
+    rows : (m,) positions of the candidates in it
+    rv_err : (m, width) km/s; reliability : (m,); as `starsift.binaries.errors.monte_carlo` gives them
+    """
+    count = np.zeros(table.num_rows, np.int16)
+    count[rows] = table["n_components"].to_numpy()[rows]
+    errors = np.full((table.num_rows, max(3, rv_err.shape[1])), np.nan, np.float32)
+    errors[rows, : rv_err.shape[1]] = rv_err
+    share = np.full(table.num_rows, np.nan, np.float32)
+    share[rows] = reliability
+    columns = [table[name] for name in IDENTITY_NAMES]
+    columns += [_ragged(errors, count), pa.array(share, pa.float32(), mask=np.isnan(share))]
+    write_parquet(pa.table(columns, schema=ERRORS), path)
+
+
+def join_stages(paths: Mapping[str, Iterable[str]], *, where: pc.Expression | None = None) -> pa.Table:
+    """Join the tables of several stages, bundle by bundle, by position.
+
+    Parameters
+    ----------
+    paths : for each stage the files of all bundles, bundles in the same order
+    where : keep only these rows, so that a survey of millions becomes a small table of candidates
+
+    Raises
+    ------
+    StageError : the files of a bundle have different spectra; names them.
+    """
+    parts = []
+    for files in zip(*paths.values(), strict=True):
+        tables = [pq.read_table(file) for file in files]
+        joined = tables[0]
+        for file, table in zip(files[1:], tables[1:], strict=True):
+            same = table.num_rows == joined.num_rows and all(
+                table[key].equals(joined[key]) for key in ("spectrum_id", "band")
+            )
+            if not same:
+                raise StageError(f"{files[0]} and {file} hold different spectra; delete both and run again")
+            for name in table.column_names:
+                if name not in joined.column_names:
+                    joined = joined.append_column(table.schema.field(name), table[name])
+        parts.append(joined if where is None else joined.filter(where))
+    return pa.concat_tables(parts)
+
+
+def read_training(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The training set: CCFs (n, velocity) float32 and labels (n,) int, 0 to 3 for L0 to L3."""
+    table = pq.read_table(path, columns=["ccf", "label"])
+    lists = table["ccf"].combine_chunks()
+    lists = lists.chunk(0) if isinstance(lists, pa.ChunkedArray) else lists
+    return lists.flatten().to_numpy().reshape(table.num_rows, -1), table["label"].to_numpy().astype(np.int64)

@@ -1,0 +1,85 @@
+"""The command line: `starsift simulate | index | status`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; an error that a user can mend becomes one sentence and exit status 1."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, KeyError, OSError) as error:
+        message = error.args[0] if isinstance(error, KeyError) and error.args else error
+        print(f"starsift: {message}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="starsift",
+        description="Sifts rare stars out of spectroscopic surveys. The survey itself is run by Snakemake.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    simulate = commands.add_parser("simulate", help="write a simulated LAMOST-MRS survey with its truth")
+    simulate.add_argument("folder", type=Path, help="where to write: spectra/, catalog.fits, truth.parquet")
+    simulate.add_argument("--seed", type=int, default=7, help="of the simulated sky (%(default)s)")
+    simulate.add_argument(
+        "--layout",
+        default="both",
+        choices=("wide", "tall", "both"),
+        help="of the files: a row a pixel as in DR6 to DR8 (tall), one row as from DR9 on (wide), or both",
+    )
+    simulate.add_argument("--plans", type=int, default=3, help="observing plans (%(default)s)")
+    simulate.add_argument("--spectrographs", type=int, default=4, help="spectrographs a plan (%(default)s)")
+    simulate.add_argument("--stars", type=int, default=600, help="stars (%(default)s)")
+    simulate.set_defaults(run=_simulate)
+
+    index = commands.add_parser("index", help="make a catalogue from the headers of a folder of FITS files")
+    index.add_argument("folder", type=Path, help="searched with all folders in it")
+    index.add_argument("--kind", default=None, choices=("mrs", "lrs", "sdss"), help="layout of the files")
+    index.add_argument("--output", type=Path, required=True, help="Parquet file to write")
+    index.set_defaults(run=_index)
+
+    status = commands.add_parser("status", help="tell how far a run is, and what could not be read")
+    status.add_argument("results", type=Path, nargs="?", default=Path("results"), help="(%(default)s)")
+    status.set_defaults(run=_status)
+    return parser
+
+
+# The library is imported where it is used, so that `starsift --help` answers at once.
+def _simulate(options: argparse.Namespace) -> None:
+    from starsift.simulate.mrs import simulate_survey
+
+    simulate_survey(
+        options.folder,
+        seed=options.seed,
+        layout=options.layout,
+        n_plans=options.plans,
+        n_spectrographs=options.spectrographs,
+        n_stars=options.stars,
+    )
+    print(f"A simulated survey is in {options.folder}")
+
+
+def _index(options: argparse.Namespace) -> None:
+    from starsift.catalog.publish import write_parquet
+    from starsift.survey.catalog import index_folder
+
+    table = index_folder(options.folder, kind=options.kind)
+    write_parquet(table, options.output)
+    print(f"{table.num_rows} spectra are listed in {options.output}")
+
+
+def _status(options: argparse.Namespace) -> None:
+    from starsift.survey.summary import describe_results
+
+    print(*describe_results(options.results), sep="\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

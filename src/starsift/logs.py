@@ -1,0 +1,31 @@
+"""Where a job's messages go: everything into its log, an error's one sentence also to the terminal."""
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from types import TracebackType
+
+
+def log_to(path: str | os.PathLike[str]) -> None:
+    """Send all output of this process, that of compiled libraries too, into a log file.
+
+    An exception that ends the process leaves its traceback in the log, and its message, which says what to
+    do, on the terminal.
+
+    Parameters
+    ----------
+    path : the log file; it is begun afresh
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    terminal = os.fdopen(os.dup(2), "w", buffering=1)
+    with Path(path).open("w") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+
+    def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        traceback.print_exception(kind, error, trace)
+        message = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+        terminal.write(f"starsift: {message or kind.__name__}\n")
+
+    sys.excepthook = report

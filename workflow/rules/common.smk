@@ -1,0 +1,83 @@
+# What all rule files share: checked settings, and the few functions that rules call. Logic lives in the library.
+import hashlib
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from starsift.catalog.provenance import fingerprint
+from starsift.config import ConfigError, validate
+
+ROOT = Path(workflow.basedir)
+
+try:
+    validate(config, ROOT / "config" / "schema" / "config.schema.json")
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
+
+BINARIES = config["binaries"]
+GRID = config["template_grid"] or str(ROOT / "resources" / "templates" / "grid.parquet")
+GPU = int(config["gpu"])
+
+
+wildcard_constraints:
+    survey=r"[A-Za-z0-9-]+",
+    bundle=r"[A-Za-z0-9_-]+",
+    fold=r"\d+",
+    classifier=r"C[1-4][ab]?",
+
+
+def survey(*keys):
+    """A setting of the survey that a job's wildcard names, as a function for `params`."""
+
+    def setting(wildcards):
+        value = config["surveys"][wildcards.survey]
+        for key in keys:
+            value = value[key]
+        return value
+
+    return setting
+
+
+def simulated(name):
+    """Is this the survey that the workflow itself simulates?"""
+    return "simulate" in config and name == BINARIES["survey"]
+
+
+def simulated_files(wildcards):
+    """Simulated spectra are remade with their survey; the files of real surveys are nobody's output."""
+    return rules.simulate.output.spectra if simulated(wildcards.survey) else []
+
+
+def given(path, product):
+    """A file from outside. Where neither it nor what is made of it is there, as on a fresh checkout, a dry run
+    still shows the plan, and the job that reads the file says that it is missing."""
+    return path if Path(path).exists() or Path(product).exists() else []
+
+
+def catalog_of(name):
+    """The survey's catalogue, or the index that stands in for one."""
+    path = config["surveys"][name]["catalog"]
+    if path is None:
+        return f"results/manifest/{name}-index.parquet"
+    return path if simulated(name) else given(path, f"results/manifest/{name}.parquet")
+
+
+def bundles(name):
+    """The bundles of a survey; known once its manifest is made."""
+    folder = checkpoints.manifest.get(survey=name).output.bundles
+    return sorted(path.stem for path in Path(folder).glob("*.parquet"))
+
+
+def each_bundle(pattern, name=None):
+    """An input function: `pattern` for every bundle of survey `name`, or of the one that the wildcard names."""
+
+    def files(wildcards):
+        chosen = name or wildcards.survey
+        return expand(pattern, survey=chosen, bundle=bundles(chosen))
+
+    return files
+
+
+def digest(path):
+    """SHA-256 of a small file."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

@@ -1,0 +1,20 @@
+"""Cross-correlate one bundle of spectra with the templates."""
+
+from starsift.learning.backend import namespace
+
+from starsift.binaries.tables import write_curves
+from starsift.logs import log_to
+from starsift.spectra.batches import read_bundle
+from starsift.spectra.ccf import build_bank, correlate
+from starsift.spectra.templates import load_grid
+
+log_to(snakemake.log[0])
+settings = dict(snakemake.params.ccf)
+minimum = settings.pop("minimum_pixels")
+bank = build_bank(load_grid(snakemake.input.grid), **settings)
+degree = settings["continuum_degree"]
+curves = (
+    (batch.identity, correlate(batch, bank, continuum_degree=degree, minimum_pixels=minimum, xp=namespace()))
+    for batch in read_bundle(snakemake.input.spectra)
+)
+write_curves(snakemake.output[0], curves, bank.velocities)

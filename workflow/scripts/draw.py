@@ -1,0 +1,12 @@
+"""Draw one figure of the report from tables."""
+
+import pyarrow.parquet as pq
+
+from starsift.binaries import figures
+from starsift.logs import log_to
+
+log_to(snakemake.log[0])
+columns = snakemake.params.get("columns", {})
+tables = {name: pq.read_table(path, columns=columns.get(name)) for name, path in snakemake.input.items()}
+figure = getattr(figures, snakemake.params.figure)(**tables, **snakemake.params.get("settings", {}))
+figures.save(figure, snakemake.output[0])

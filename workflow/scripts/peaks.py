@@ -1,0 +1,14 @@
+"""Find the velocity components of one bundle of CCFs."""
+
+from starsift.learning.backend import namespace
+
+from starsift.binaries.peaks import find_components
+from starsift.binaries.tables import read_curves, write_components
+from starsift.logs import log_to
+
+log_to(snakemake.log[0])
+components = (
+    (curves, find_components(curves.ccf, curves.velocities, **snakemake.params.peaks, xp=namespace()))
+    for curves in read_curves(snakemake.input.curves)
+)
+write_components(snakemake.output[0], components)

@@ -1,0 +1,12 @@
+"""Train one classifier on the whole training set."""
+
+from starsift.binaries.training import train_classifier
+
+from starsift.binaries.tables import read_training
+from starsift.logs import log_to
+
+log_to(snakemake.log[0])
+ccf, label = read_training(snakemake.input.training)
+name = snakemake.wildcards.classifier
+classifier = train_classifier(ccf, label, name, seed=snakemake.params.seed, **snakemake.params.network)
+classifier.save(snakemake.output[0])
