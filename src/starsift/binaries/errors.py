@@ -1,0 +1,98 @@
+"""Monte Carlo errors of radial velocities: noisy copies of a spectrum through the whole CCF and peak finding.
+
+Li et al. 2023, section 3.1.2 (last paragraph), after Li et al. 2021.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from starsift.binaries.peaks import Components, find_components
+from starsift.spectra.batches import SpectrumBatch
+from starsift.spectra.ccf import TemplateBank, correlate_normalized, grid_position
+from starsift.spectra.continuum import normalize
+
+GROUP = 16  # spectra whose copies go through one matrix product
+MINIMUM_MATCHES = 10  # copies that must show a component before its scatter means anything
+
+
+def monte_carlo(
+    batch: SpectrumBatch,
+    bank: TemplateBank,
+    components: Components,
+    *,
+    n_copies: int = 100,
+    seed: int = 0,
+    systematic: float = 0.0,
+    continuum_degree: int = 5,
+    **peak_settings: Any,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scatter of each component's velocity over noisy copies of its spectrum.
+
+    Gaussian noise of the spectrum's own ivar is added on the native pixels (the continuum is that of the
+    observed spectrum), each copy is correlated with the templates and searched for components, and a copy's
+    component belongs to the observed one if each is the other's nearest.
+
+    Parameters
+    ----------
+    batch : SpectrumBatch of n spectra
+    components : of these spectra, from `find_components`
+    n_copies : copies of each spectrum
+    seed : of the noise; the result depends on it and on the order of the spectra only
+    systematic : km/s, added in quadrature (template mismatch, wavelength calibration)
+    peak_settings : passed to `find_components`
+
+    Returns
+    -------
+    rv_err : (n, width) float32 km/s, NaN where there is no component or it came back in fewer than 10 copies
+    reliability : (n,) float32, the fraction of copies with as many components as the observed spectrum
+    """
+    rv_err = np.full(components.rv.shape, np.nan, np.float32)
+    reliability = np.full(batch.n, np.nan, np.float32)
+    rng = np.random.default_rng(seed)
+    for start in range(0, batch.n, GROUP):
+        rows = np.arange(start, min(start + GROUP, batch.n))
+        group = batch.take(rows)
+        flux, ivar = normalize(group, degree=continuum_degree)
+        good = ivar > 0
+        noise = np.divide(1.0, np.sqrt(ivar), out=np.zeros_like(ivar), where=good)
+        copies = rng.standard_normal((rows.size, n_copies, flux.shape[1]), np.float32)
+        copies *= noise[:, None]
+        copies += flux[:, None]
+        ccfs = correlate_normalized(
+            grid_position(group.wavelength, bank),
+            copies.reshape(-1, flux.shape[1]),
+            good,
+            bank,
+            copies=n_copies,
+        )
+        again = find_components(ccfs.ccf, bank.velocities, **peak_settings)
+        observed = components.rv[rows]
+        rv_err[rows] = matched_scatter(observed, again.rv.reshape(rows.size, n_copies, -1))
+        same = again.count.reshape(rows.size, n_copies) == components.count[rows, None]
+        reliability[rows] = same.mean(axis=1)
+    return np.hypot(rv_err, np.float32(systematic)), reliability
+
+
+def matched_scatter(observed: np.ndarray, copies: np.ndarray) -> np.ndarray:
+    """Standard deviation of each observed component's velocity over the copies that show it.
+
+    Parameters
+    ----------
+    observed : (n, width) km/s, NaN where there is none
+    copies : (n, copy, width of copies) km/s, likewise
+
+    Returns
+    -------
+    (n, width) float32 km/s, NaN with fewer than 10 matches.
+    """
+    distance = np.abs(observed[:, None, :, None] - copies[:, :, None, :])
+    distance = np.where(np.isnan(distance), np.inf, distance)
+    nearest = distance.argmin(axis=3)
+    back = np.take_along_axis(distance.argmin(axis=2), nearest, axis=2)
+    mutual = (back == np.arange(observed.shape[1])) & np.isfinite(distance.min(axis=3))
+    matched = np.where(mutual, np.take_along_axis(copies, nearest, axis=2), 0.0).astype(np.float64)
+    number = mutual.sum(axis=1)
+    mean = matched.sum(axis=1) / np.maximum(number, 1)
+    variance = (np.where(mutual, matched - mean[:, None], 0.0) ** 2).sum(axis=1) / np.maximum(number - 1, 1)
+    return np.where(number >= MINIMUM_MATCHES, np.sqrt(variance), np.nan).astype(np.float32)

@@ -1,0 +1,150 @@
+"""Peak finding against a slow reference with SciPy's filters, and its invariants."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter1d
+
+from starsift.binaries.errors import matched_scatter
+from starsift.binaries.peaks import cosine_basis, find_components, smoothed_derivatives
+
+VELOCITIES = np.arange(-500.0, 501.0)
+
+
+def curves(rng, n, centres, heights, width=35.0, noise=0.0):
+    """Sums of Gaussians, with noise as smooth as that of a CCF at R = 7500."""
+    shape = np.exp(-0.5 * ((VELOCITIES - np.asarray(centres)[:, :, None]) / width) ** 2)
+    curve = (np.asarray(heights)[:, :, None] * shape).sum(axis=1)
+    return (curve + noise * gaussian_filter1d(rng.standard_normal((n, VELOCITIES.size)), 25) * 10).astype(
+        np.float32
+    )
+
+
+def slow_components(curve, *, start=13.0, stop=100.0, ccf_threshold=0.6, d2_threshold=0.4):
+    """One curve, one sigma at a time: gaussian_filter1d of order 0, 2 and 3, crossings one by one."""
+    curve = curve.astype(float)
+    sigma = start
+    while True:
+        smooth, second, third = (gaussian_filter1d(curve, sigma, order=k, truncate=8) for k in (0, 2, 3))
+        tall = smooth >= smooth.min() + ccf_threshold * np.ptp(smooth)
+        deep = second <= second.min() + d2_threshold * np.ptp(second)
+        found, valleys = [], 0
+        for j in range(curve.size - 1):
+            if third[j] < 0 <= third[j + 1]:
+                rv = VELOCITIES[j] + third[j] / (third[j] - third[j + 1])
+                near = int(np.rint(rv - VELOCITIES[0]))
+                if deep[near]:
+                    valleys += 1
+                    if tall[near]:
+                        found.append(rv)
+        if (len(found) == valleys and found) or sigma + 1 > stop:
+            return found, sigma, len(found) == valleys and bool(found)
+        sigma += 1
+
+
+def test_equals_the_slow_reference():
+    rng = np.random.default_rng(2)
+    n = 60
+    centres = np.sort(rng.uniform(-300, 300, (n, 3)), axis=1)
+    heights = rng.uniform(0, 1, (n, 3)) * (rng.random((n, 3)) < 0.7) + np.array([0.3, 0, 0])
+    ccf = curves(rng, n, centres, heights, noise=0.02)
+    result = find_components(ccf, VELOCITIES)
+    assert set(result.count.tolist()) >= {1, 2, 3}  # the comparison means something
+    assert (result.sigma > 13).any()
+    differing = 0
+    for i in range(n):
+        rv, sigma, converged = slow_components(ccf[i])
+        if (len(rv), sigma, converged) != (result.count[i], result.sigma[i], result.converged[i]):
+            differing += 1  # a valley within a hair of a threshold may fall on either side
+            continue
+        np.testing.assert_allclose(result.rv[i, : len(rv)], rv, atol=0.05)
+        assert np.isnan(result.rv[i, len(rv) :]).all()
+    assert differing <= 2
+
+
+def test_derivatives_are_those_of_scipy():
+    rng = np.random.default_rng(4)
+    ccf = curves(rng, 5, rng.uniform(-200, 200, (5, 2)), np.ones((5, 2)), noise=0.05)
+    basis = cosine_basis(VELOCITIES, 13.0)
+    ours = smoothed_derivatives(ccf @ basis.analysis, basis, 20.0)
+    for k, got in zip((0, 2), ours[:2], strict=True):
+        expected = gaussian_filter1d(ccf.astype(float), 20.0, order=k, axis=1, truncate=8)
+        np.testing.assert_allclose(got, expected, atol=2e-5 * np.ptp(expected))
+    third = gaussian_filter1d(ccf.astype(float), 20.0, order=3, axis=1, truncate=8)
+    middle = 0.5 * (third[:, 1:] + third[:, :-1])
+    np.testing.assert_allclose(ours[2], middle, atol=1e-3 * np.ptp(middle))
+
+
+def test_two_gaussians_are_found_where_they_are():
+    rng = np.random.default_rng(1)
+    result = find_components(curves(rng, 1, [[-60.3, 70.6]], [[1.0, 0.9]], width=30.0), VELOCITIES)
+    assert result.count[0] == 2
+    assert result.converged[0]
+    np.testing.assert_allclose(result.rv[0, :2], [-60.3, 70.6], atol=1.0)
+
+
+def test_thresholds_decide_what_counts():
+    rng = np.random.default_rng(1)
+    ccf = curves(rng, 1, [[-150.0, 150.0]], [[1.0, 0.35]], width=30.0)
+    alone = find_components(ccf, VELOCITIES)
+    assert alone.count[0] == 1
+    assert alone.rv[0, 0] == pytest.approx(-150, abs=1)
+    lower = find_components(ccf, VELOCITIES, ccf_threshold=0.3, d2_threshold=0.6)
+    assert lower.count[0] == 2
+    np.testing.assert_allclose(lower.rv[0, :2], [-150, 150], atol=1.0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(shift=st.integers(-150, 150), scale=st.floats(0.1, 50), offset=st.floats(-1, 1))
+def test_shift_scale_and_offset(shift, scale, offset):
+    rng = np.random.default_rng(9)
+    ccf = curves(rng, 1, [[-40.0, 90.0]], [[1.0, 0.8]])
+    moved = curves(rng, 1, [[-40.0 + shift, 90.0 + shift]], [[1.0, 0.8]])
+    first = find_components(ccf, VELOCITIES)
+    second = find_components((scale * moved + offset).astype(np.float32), VELOCITIES)
+    assert second.count[0] == first.count[0] == 2
+    np.testing.assert_allclose(second.rv[0, :2] - shift, first.rv[0, :2], atol=0.1)
+
+
+def test_order_and_batch_size_do_not_matter():
+    rng = np.random.default_rng(7)
+    n = 3000  # more than a chunk
+    ccf = curves(rng, n, rng.uniform(-300, 300, (n, 2)), rng.uniform(0.2, 1, (n, 2)), noise=0.05)
+    whole = find_components(ccf, VELOCITIES)
+    order = rng.permutation(n)
+    permuted = find_components(ccf[order], VELOCITIES)
+    np.testing.assert_array_equal(permuted.count, whole.count[order])
+    np.testing.assert_allclose(permuted.rv, whole.rv[order], atol=1e-2)
+    alone = find_components(ccf[17:18], VELOCITIES)
+    np.testing.assert_allclose(alone.rv[0, :2], whole.rv[17, :2], atol=1e-2)
+
+
+def test_constant_and_empty_input():
+    flat = find_components(np.zeros((3, VELOCITIES.size), np.float32), VELOCITIES)
+    assert flat.count.tolist() == [0, 0, 0]
+    assert not flat.converged.any()
+    assert np.isnan(flat.rv).all()
+    empty = find_components(np.zeros((0, VELOCITIES.size), np.float32), VELOCITIES)
+    assert empty.rv.shape == (0, 3)
+
+
+def test_scatter_is_that_of_the_matched_components():
+    rng = np.random.default_rng(0)
+    observed = np.array([[-50.0, 60.0, np.nan], [10.0, np.nan, np.nan]])
+    copies = np.full((2, 400, 4), np.nan)
+    copies[0, :, 0] = rng.normal(-50, 1.5, 400)
+    copies[0, :, 1] = rng.normal(60, 3.0, 400)
+    copies[0, ::4, 2] = 300.0  # a spurious third peak in every fourth copy belongs to nobody
+    copies[1, :5, 0] = 10.0
+    scatter = matched_scatter(observed, copies)
+    np.testing.assert_allclose(scatter[0, :2], [1.5, 3.0], rtol=0.1)
+    assert np.isnan(scatter[0, 2])
+    assert np.isnan(scatter[1]).all()  # five copies say nothing
+
+
+def test_a_deep_valley_below_the_ccf_threshold_widens_the_smoothing():
+    rng = np.random.default_rng(1)
+    result = find_components(curves(rng, 1, [[-150.0, 150.0]], [[1.0, 0.5]], width=30.0), VELOCITIES)
+    assert result.sigma[0] > 13
+    assert result.count[0] == 1
