@@ -115,7 +115,7 @@ def read_lrs(path: str | os.PathLike[str], *, fast: bool = True) -> Exposure:
     else:
         raise SpectrumError(
             "missing_extension",
-            f"{path}: neither an extension COADD nor a primary image (5, n); not LRS",
+            f"{path}: no extension COADD and no primary image (5, n); not LRS",
         )
     return Exposure(
         "COADD" if table is not None else "PRIMARY",
@@ -156,7 +156,7 @@ def _table_spectrum(
 
 
 def _image_spectrum(where: str, hdu: Hdu) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Rows flux, ivar, wavelength, andmask, ormask; the first releases have no wavelengths in the third row."""
+    """Rows flux, ivar, wavelength, andmask, ormask; the first releases have no wavelengths in row three."""
     flux, ivar, wavelength, andmask = np.asarray(hdu.image())[:4]
     wave = wavelength.astype(np.float64)
     if (wave > 1000.0).all():
