@@ -253,7 +253,7 @@ def test_keras_backends_agree_with_numpy(backend, bank, observed, tmp_path):
 
 
 def harps_star(name):
-    """A HARPS star at R = 7500, as a function of ln(vacuum wavelength); gaps between the detectors are NaN."""
+    """A HARPS star at R = 7500 over ln(vacuum wavelength); the gap between the detectors is NaN."""
     path = HARPS / name
     if not path.exists():
         pytest.skip(f"{path} is not there: the real spectra live beside the checkout")

@@ -2,12 +2,12 @@
 
 Li et al. 2023, section 3.1.2, after Merle et al. 2017. A component is an ascending zero crossing of the third
 derivative (a minimum of the second) where the CCF stands high and its second derivative is low. Smoothing
-starts narrow and widens for the CCFs in which the number of components and of valleys of the second derivative
-disagree.
+starts narrow and widens for the CCFs in which the numbers of components and of valleys of the second
+derivative disagree.
 
 The Gaussian smoothing (with reflection at the ends, as `scipy.ndimage.gaussian_filter1d` does) and the
-derivatives are diagonal in the cosine basis, and beyond exp(-18) nothing survives the narrowest Gaussian: some 150
-cosine coefficients of a curve give its smoothed derivatives for every sigma.
+derivatives are diagonal in the cosine basis, and beyond exp(-18) nothing survives the narrowest Gaussian:
+some 150 cosine coefficients of a curve give its smoothed derivatives for every sigma.
 """
 
 from dataclasses import dataclass
@@ -34,8 +34,8 @@ class Components:
 class CosineBasis:
     """Transforms between curves on a uniform velocity grid and their cosine coefficients.
 
-    `analysis` (velocity, term), `cosine` (term, velocity), `sine` (term, velocity - 1: at the midpoints), `wavenumber`
-    (term,) in 1/(km/s).
+    `analysis` (velocity, term), `cosine` (term, velocity), `sine` (term, velocity - 1: at the midpoints),
+    `wavenumber` (term,) in 1/(km/s).
     """
 
     analysis: np.ndarray
@@ -74,8 +74,8 @@ def smoothed_derivatives(
 
     Returns
     -------
-    smooth (n, velocity); second (n, velocity), (km/s)^-2; third (n, velocity - 1), (km/s)^-3, halfway between the
-    velocities.
+    smooth (n, velocity); second (n, velocity), (km/s)^-2; third (n, velocity - 1), (km/s)^-3, halfway
+    between the velocities.
     """
     k = basis.wavenumber
     gauss = np.exp(-0.5 * (sigma * k) ** 2)
@@ -93,7 +93,7 @@ def _valleys(
     d2_threshold: float,
     xp: ModuleType,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Third derivative (n, v - 1), valleys and components (n, v - 2), the last two flagging crossings j, j + 1."""
+    """Third derivative (n, v - 1); valleys and components (n, v - 2), which flag crossings of j, j + 1."""
     smooth, second, third = smoothed_derivatives(coefficients, basis, sigma, xp)
     low, high = xp.min(smooth, axis=1, keepdims=True), xp.max(smooth, axis=1, keepdims=True)
     tall = smooth >= low + ccf_threshold * (high - low)
@@ -104,7 +104,7 @@ def _valleys(
     component = valley & tall[:, 1:-1]
     if xp is np:
         return third, valley, component
-    return tuple(xp.convert_to_numpy(a) for a in (third, valley, component))  # type: ignore[return-value]
+    return tuple(xp.convert_to_numpy(a) for a in (third, valley, component))
 
 
 def find_components(
@@ -126,8 +126,8 @@ def find_components(
     velocities : (velocity,) km/s, uniform
     sigma_start, sigma_step, sigma_max : km/s, the Gaussian's width; it grows until the number of components
         equals the number of valleys (minima of the second derivative below its threshold)
-    ccf_threshold, d2_threshold : fractions of the peak-to-peak range above the minimum; components lie where the
-        smoothed CCF is above the first and its second derivative below the second
+    ccf_threshold, d2_threshold : fractions of the peak-to-peak range above the minimum; components lie where
+        the smoothed CCF is above the first and its second derivative below the second
     xp : numpy, or keras.ops for the matrix products on the Keras backend
 
     Returns

@@ -39,7 +39,8 @@ class TemplateBank:
     """Templates shifted to every velocity node, ready for matrix products.
 
     `profiles` and `squares` are (pixel, template * node) float32: cubic-spline coefficients of the normalised
-    template and of its square, on a grid of `pixel` points uniform in ln(wavelength) that starts at `log_start` with step `log_step`.
+    template and of its square, on a grid of `pixel` points uniform in ln(wavelength) that starts at
+    `log_start` with step `log_step`; what is correlated lies between its positions 2 and `last`.
     `interpolation` (node, velocity) carries a curve from `nodes` to `velocities` (km/s).
     `templates` (template, 3) holds Teff, log g, [Fe/H].
     """
@@ -115,12 +116,12 @@ def build_bank(
     pixels = int(np.ceil((np.log(red) - log_start) / log_step)) + 3
     log_grid = log_start + log_step * np.arange(pixels)
     shifts = np.log1p(nodes / C_KMS)
-    profiles = np.empty((pixels, len(templates), nodes.size), np.float32)
+    cube = np.empty((pixels, len(templates), nodes.size), np.float32)
     for t, (teff, logg, feh) in enumerate(templates):
         curve = smooth_template(grid, grid.nearest(teff, logg, feh), resolution, continuum_degree)
         inside = np.clip(log_grid[:, None] - shifts[None, :], curve.x[0], curve.x[-1])
-        profiles[:, t] = curve(inside) - 1.0  # near zero, so that float32 sums lose nothing
-    profiles = profiles.reshape(pixels, -1)
+        cube[:, t] = curve(inside) - 1.0  # near zero, so that float32 sums lose nothing
+    profiles = cube.reshape(pixels, -1)
     squares = spline_filter1d(profiles**2, axis=0, mode="mirror").astype(np.float32)
     profiles = spline_filter1d(profiles, axis=0, mode="mirror").astype(np.float32)
     chosen = np.array([grid.params[grid.nearest(*t)][:3] for t in templates])
@@ -312,8 +313,8 @@ def correlate_normalized(
 ) -> CCFs:
     """As `correlate`, for spectra that are normalised already.
 
-    `position` (from `grid_position`) and `good` are (n, pixel); `flux` is (n * copies, pixel): copies of a spectrum
-    share its wavelengths and mask.
+    `position` (from `grid_position`) and `good` are (n, pixel); `flux` is (n * copies, pixel): copies of a
+    spectrum share its wavelengths and mask.
     """
     if len(flux) != copies * len(position):
         raise ValueError(f"{len(flux)} fluxes are not {copies} copies of {len(position)} spectra")
@@ -326,13 +327,12 @@ def correlate_normalized(
         many = slice(start * copies, (start + rows) * copies)
         spread_flux, weight, sums = spread(position[some], flux[many], good[some], bank)
         usable[many] = sums[:, 2] >= minimum_pixels
-        arrays = [spread_flux, weight, sums.astype(np.float32)]
-        if xp is np:
-            ccf[many], template[many] = best_curves(pearson(*arrays, bank), bank)
-        else:
-            tensors = [xp.convert_to_tensor(a) for a in arrays]
-            ccf[many], template[many] = map(
-                xp.convert_to_numpy, best_curves(pearson(*tensors, bank, xp), bank, xp)
-            )
+        tensors: list[Any] = [spread_flux, weight, sums.astype(np.float32)]
+        if xp is not np:
+            tensors = [xp.convert_to_tensor(tensor) for tensor in tensors]
+        best, index = best_curves(pearson(tensors[0], tensors[1], tensors[2], bank, xp), bank, xp)
+        if xp is not np:
+            best, index = xp.convert_to_numpy(best), xp.convert_to_numpy(index)
+        ccf[many], template[many] = best, index
     ccf[~usable] = 0.0
     return CCFs(ccf, template, usable)
