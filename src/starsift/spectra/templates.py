@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from starsift.spectra.air import air_to_vacuum
 
+SHIPPED = Path(__file__).resolve().parents[3] / "resources/templates/grid.parquet"
 FOOTER_KEY = b"starsift.template_grid"
 FORMAT_VERSION = 1
 PARAMETERS = ("teff", "logg", "feh", "vmicro")
@@ -239,8 +240,8 @@ def _matrix(source: str, table: pa.Table, name: str, width: int | None) -> np.nd
     return column.flatten().to_numpy(zero_copy_only=False).reshape(table.num_rows, expected)
 
 
-def load_grid(path: str | Path) -> TemplateGrid:
-    """Load and validate a template grid; wavelengths come out in vacuum.
+def load_grid(path: str | Path | None = None) -> TemplateGrid:
+    """Load and validate a template grid, by default the one that ships; wavelengths come out in vacuum.
 
     Raises
     ------
@@ -249,6 +250,7 @@ def load_grid(path: str | Path) -> TemplateGrid:
     TemplateError
         If the file is not a valid grid; the message says why.
     """
+    path = SHIPPED if path is None else path
     source = str(path)
     if not Path(path).is_file():
         raise FileNotFoundError(
