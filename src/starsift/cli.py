@@ -41,7 +41,6 @@ def _parser() -> argparse.ArgumentParser:
 
     index = commands.add_parser("index", help="make a catalogue from the headers of a folder of FITS files")
     index.add_argument("folder", type=Path, help="searched with all folders in it")
-    index.add_argument("--kind", default=None, choices=("mrs", "lrs", "sdss"), help="layout of the files")
     index.add_argument("--output", type=Path, required=True, help="Parquet file to write")
     index.set_defaults(run=_index)
 
@@ -67,10 +66,10 @@ def _simulate(options: argparse.Namespace) -> None:
 
 
 def _index(options: argparse.Namespace) -> None:
-    from starsift.catalog.publish import write_parquet
+    from starsift.catalog.parquet import write_parquet
     from starsift.survey.catalog import index_folder
 
-    table = index_folder(options.folder, kind=options.kind)
+    table = index_folder(options.folder)
     write_parquet(table, options.output)
     print(f"{table.num_rows} spectra are listed in {options.output}")
 

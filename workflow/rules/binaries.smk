@@ -18,7 +18,7 @@ rule ccf:
         gpu=GPU,
     params:
         ccf=BINARIES["ccf"],
-        code=fingerprint("starsift.spectra.ccf", "starsift.binaries.tables"),
+        code=code("ccf"),
     script:
         "../scripts/ccf.py"
 
@@ -36,7 +36,7 @@ rule peaks:
         gpu=GPU,
     params:
         peaks=BINARIES["peaks"],
-        code=fingerprint("starsift.binaries.peaks", "starsift.binaries.tables"),
+        code=code("peaks"),
     script:
         "../scripts/peaks.py"
 
@@ -59,7 +59,7 @@ rule errors:
         peaks=BINARIES["peaks"],
         errors=BINARIES["errors"],
         seed=config["seed"],
-        code=fingerprint("starsift.binaries.errors", "starsift.binaries.tables"),
+        code=code("errors"),
     script:
         "../scripts/errors.py"
 
@@ -82,7 +82,7 @@ rule training_set:
         peaks=BINARIES["peaks"],
         training=BINARIES["training"],
         seed=config["seed"],
-        code=fingerprint("starsift.simulate.training"),
+        code=code("training_set"),
     script:
         "../scripts/training_set.py"
 
@@ -102,7 +102,7 @@ rule cross_validate:
         network=BINARIES["network"],
         folds=BINARIES["cross_validation"]["folds"],
         seed=config["seed"],
-        code=fingerprint("starsift.binaries.training"),
+        code=code("cross_validate"),
     script:
         "../scripts/cross_validate.py"
 
@@ -121,7 +121,7 @@ rule train:
     params:
         network=BINARIES["network"],
         seed=config["seed"],
-        code=fingerprint("starsift.binaries.training"),
+        code=code("train"),
     script:
         "../scripts/train.py"
 
@@ -141,7 +141,7 @@ rule classify:
         gpu=GPU,
     params:
         vote=BINARIES["vote"],
-        code=fingerprint("starsift.binaries.voting", "starsift.binaries.tables"),
+        code=code("classify"),
     script:
         "../scripts/classify.py"
 
@@ -162,7 +162,7 @@ rule suspects:
         runtime=60,
     params:
         suspects=BINARIES["suspects"],
-        code=fingerprint("starsift.binaries.suspects", "starsift.binaries.tables"),
+        code=code("suspects"),
     script:
         "../scripts/suspects.py"
 
@@ -186,6 +186,6 @@ rule injection:
         peaks=BINARIES["peaks"],
         injection=BINARIES["injection"],
         seed=config["seed"],
-        code=fingerprint("starsift.simulate.injection"),
+        code=code("injection"),
     script:
         "../scripts/injection.py"

@@ -1,10 +1,11 @@
 # What all rule files share: checked settings, and the few functions that rules call. Logic lives in the library.
 import hashlib
+import re
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from starsift.catalog.provenance import fingerprint
+from starsift.catalog.provenance import fingerprint, package_fingerprint
 from starsift.config import ConfigError, validate
 
 ROOT = Path(workflow.basedir)
@@ -24,6 +25,14 @@ wildcard_constraints:
     bundle=r"[A-Za-z0-9_-]+",
     fold=r"\d+",
     classifier=r"C[1-4][ab]?",
+
+
+def code(script):
+    """Fingerprint of the library modules that a script imports, and of all that they import: a rule reruns when one
+    of them is edited. Where a job's messages go decides nothing."""
+    source = (ROOT / "workflow" / "scripts" / f"{script}.py").read_text()
+    modules = set(re.findall(r"^(?:from|import) (starsift[.\w]+)", source, re.MULTILINE))
+    return fingerprint(*sorted(modules - {"starsift.logs"}))
 
 
 def survey(*keys):

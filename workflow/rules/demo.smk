@@ -16,7 +16,7 @@ rule simulate:
         runtime=60,
     params:
         simulate=config["simulate"],
-        code=fingerprint("starsift.simulate.mrs"),
+        code=code("simulate"),
     script:
         "../scripts/simulate.py"
 
@@ -37,6 +37,6 @@ rule score:
         mem_mb=2000,
         runtime=10,
     params:
-        code=fingerprint("starsift.simulate.score"),
+        code=code("score"),
     script:
         "../scripts/score.py"

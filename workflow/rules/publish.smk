@@ -29,12 +29,7 @@ rule catalogs:
     params:
         match_radius=BINARIES["objects"]["match_radius"],
         settings=PUBLISHED,
-        code=fingerprint(
-            "starsift.binaries.objects",
-            "starsift.binaries.tables",
-            "starsift.catalog.publish",
-            "starsift.catalog.schema",
-        ),
+        code=code("catalogs"),
     script:
         "../scripts/catalogs.py"
 
@@ -46,6 +41,8 @@ rule provenance:
         grid=GRID,
         status=f"results/manifest/{SURVEY}-status.csv",
         funnel="results/catalogs/binaries_funnel.csv",
+        catalogs=multiext("results/catalogs/binaries_spectra", ".parquet", ".fits", ".vot")
+        + multiext("results/catalogs/binaries_objects", ".parquet", ".fits", ".vot"),
     output:
         "results/provenance.json",
     log:
@@ -55,7 +52,7 @@ rule provenance:
         runtime=30,
     params:
         config=config,
-        code=fingerprint("starsift"),
+        code=package_fingerprint(),
     script:
         "../scripts/provenance.py"
 
@@ -80,7 +77,7 @@ rule figure_snr:
     params:
         figure="snr_magnitude",
         columns={"manifest": ["snr", "gaia_g_mean_mag"]},
-        code=fingerprint("starsift.binaries.figures"),
+        code=code("draw"),
     script:
         "../scripts/draw.py"
 
@@ -100,9 +97,11 @@ rule examples:
         mem_mb=2000,
         runtime=30,
     params:
-        ccf=BINARIES["ccf"],
-        peaks=BINARIES["peaks"],
-        code=fingerprint("starsift.binaries.examples"),
+        settings={
+            "continuum_degree": BINARIES["ccf"]["continuum_degree"],
+            "sigma_start": BINARIES["peaks"]["sigma_start"],
+        },
+        code=code("examples"),
     script:
         "../scripts/examples.py"
 
@@ -122,7 +121,7 @@ use rule figure_snr as figure_examples with:
     params:
         figure="examples",
         settings={key: BINARIES["peaks"][key] for key in ("ccf_threshold", "d2_threshold")},
-        code=fingerprint("starsift.binaries.figures"),
+        code=code("draw"),
 
 
 use rule figure_snr as figure_errors with:
@@ -139,7 +138,7 @@ use rule figure_snr as figure_errors with:
         "results/logs/figures/rv_errors.log",
     params:
         figure="rv_errors",
-        code=fingerprint("starsift.binaries.figures"),
+        code=code("draw"),
 
 
 use rule figure_snr as figure_detection with:
@@ -156,7 +155,7 @@ use rule figure_snr as figure_detection with:
         "results/logs/figures/detection_rates.log",
     params:
         figure="detection_rates",
-        code=fingerprint("starsift.binaries.figures"),
+        code=code("draw"),
 
 
 use rule figure_snr as figure_flux_ratio with:
@@ -173,7 +172,7 @@ use rule figure_snr as figure_flux_ratio with:
         "results/logs/figures/flux_ratio.log",
     params:
         figure="flux_ratio",
-        code=fingerprint("starsift.binaries.figures"),
+        code=code("draw"),
 
 
 use rule figure_snr as figure_exposures with:
@@ -190,7 +189,7 @@ use rule figure_snr as figure_exposures with:
         "results/logs/figures/exposures.log",
     params:
         figure="exposures",
-        code=fingerprint("starsift.binaries.figures"),
+        code=code("draw"),
 
 
 use rule figure_snr as figure_differences with:
@@ -207,7 +206,7 @@ use rule figure_snr as figure_differences with:
         "results/logs/figures/rv_differences.log",
     params:
         figure="rv_differences",
-        code=fingerprint("starsift.binaries.figures"),
+        code=code("draw"),
 
 
 rule report_tables:
@@ -242,7 +241,7 @@ rule report_tables:
         mem_mb=2000,
         runtime=10,
     params:
-        code=fingerprint("starsift.binaries.report"),
+        code=code("report_tables"),
     script:
         "../scripts/report_tables.py"
 

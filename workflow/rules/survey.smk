@@ -14,8 +14,7 @@ rule index:
         runtime=600,
     params:
         root=survey("root"),
-        kind=survey("kind"),
-        code=fingerprint("starsift.survey.catalog"),
+        code=code("index"),
     script:
         "../scripts/index.py"
 
@@ -41,7 +40,7 @@ checkpoint manifest:
         root=survey("root"),
         selection=survey("selection"),
         partition=survey("partition"),
-        code=fingerprint("starsift.survey.catalog", "starsift.survey.partition"),
+        code=code("manifest"),
     script:
         "../scripts/manifest.py"
 
@@ -64,7 +63,7 @@ rule pack:
         content=lambda wildcards, input: digest(input.manifest),
         kind=survey("kind"),
         root=survey("root"),
-        code=fingerprint("starsift.survey.partition"),
+        code=code("pack"),
     script:
         "../scripts/pack.py"
 
@@ -83,6 +82,6 @@ rule reading:
         mem_mb=2000,
         runtime=30,
     params:
-        code=fingerprint("starsift.survey.summary"),
+        code=code("reading"),
     script:
         "../scripts/reading.py"

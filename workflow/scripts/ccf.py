@@ -1,8 +1,7 @@
 """Cross-correlate one bundle of spectra with the templates."""
 
+from starsift.binaries.curves import write_curves
 from starsift.learning.backend import namespace
-
-from starsift.binaries.tables import write_curves
 from starsift.logs import log_to
 from starsift.spectra.batches import read_bundle
 from starsift.spectra.ccf import build_bank, correlate

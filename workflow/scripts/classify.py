@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
+import numpy as np
+
+from starsift.binaries.curves import read_curves
+from starsift.binaries.tables import read_components, write_classes
 from starsift.binaries.training import Classifier
 from starsift.binaries.voting import classify
-
-from starsift.binaries.tables import read_components, read_curves, write_classes
 from starsift.logs import log_to
 
 log_to(snakemake.log[0])
 classifiers = {Path(path).stem: Classifier.load(path) for path in snakemake.input.models}
 table, components = read_components(snakemake.input.components)
-write_classes(
-    snakemake.output[0],
-    table,
-    classify(read_curves(snakemake.input.curves), components.count, classifiers, **snakemake.params.vote),
-)
+ccf = np.concatenate([curves.ccf for curves in read_curves(snakemake.input.curves)])
+classes = classify(ccf, components.count, classifiers, **snakemake.params.vote)
+write_classes(snakemake.output[0], table, classes)

@@ -3,9 +3,8 @@
 import json
 from pathlib import Path
 
-from starsift.binaries.training import cross_validate_fold
-
 from starsift.binaries.tables import read_training
+from starsift.binaries.training import cross_validate_fold
 from starsift.logs import log_to
 
 log_to(snakemake.log[0])

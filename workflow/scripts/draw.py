@@ -2,11 +2,11 @@
 
 import pyarrow.parquet as pq
 
-from starsift.binaries import figures
+from starsift.binaries.figures import FIGURES, save
 from starsift.logs import log_to
 
 log_to(snakemake.log[0])
 columns = snakemake.params.get("columns", {})
 tables = {name: pq.read_table(path, columns=columns.get(name)) for name, path in snakemake.input.items()}
-figure = getattr(figures, snakemake.params.figure)(**tables, **snakemake.params.get("settings", {}))
-figures.save(figure, snakemake.output[0])
+figure = FIGURES[snakemake.params.figure](**tables, **snakemake.params.get("settings", {}))
+save(figure, snakemake.output[0])

@@ -1,9 +1,8 @@
 """Monte Carlo errors of the double- and triple-line candidates of one bundle."""
 
-from starsift.catalog.provenance import bundle_seed
-
 from starsift.binaries.errors import monte_carlo
 from starsift.binaries.tables import candidates, read_components, write_errors
+from starsift.catalog.provenance import bundle_seed
 from starsift.logs import log_to
 from starsift.spectra.batches import read_rows
 from starsift.spectra.ccf import build_bank

@@ -1,13 +1,17 @@
 """Select spectra from a catalogue and group them into bundles."""
 
+from pathlib import Path
+from string import Formatter
+
+from starsift.logs import log_to
 from starsift.survey.catalog import read_catalog
 from starsift.survey.partition import apply_cuts, make_manifest, write_manifest
 
-from starsift.logs import log_to
-
 log_to(snakemake.log[0])
 settings = snakemake.params
-catalog = read_catalog(settings.catalog or snakemake.input[0])
+used = [cut["column"] for cut in settings.selection]
+used += [name for _, name, _, _ in Formatter().parse(settings.path_template or "") if name]
+catalog = read_catalog(settings.catalog or snakemake.input[0], settings.kind, columns=used)
 selected, selection = apply_cuts(catalog, settings.selection)
 manifest = make_manifest(
     selected,
@@ -16,4 +20,4 @@ manifest = make_manifest(
     root=settings.root,
     **settings.partition,
 )
-write_manifest(manifest, selection, **snakemake.output)
+write_manifest(Path(snakemake.output.manifest).parent, snakemake.wildcards.survey, manifest, selection)

@@ -1,9 +1,9 @@
 """Find the velocity components of one bundle of CCFs."""
 
-from starsift.learning.backend import namespace
-
+from starsift.binaries.curves import read_curves
 from starsift.binaries.peaks import find_components
-from starsift.binaries.tables import read_curves, write_components
+from starsift.binaries.tables import write_components
+from starsift.learning.backend import namespace
 from starsift.logs import log_to
 
 log_to(snakemake.log[0])

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from starsift.simulate.mrs import simulate_survey
-
 from starsift.logs import log_to
+from starsift.simulate.mrs import simulate_survey
 
 log_to(snakemake.log[0])
 simulate_survey(Path(snakemake.output.catalog).parent, **snakemake.params.simulate)

@@ -1,25 +1,20 @@
 """The tables that pass between the stages of the binaries path.
 
-CCFs travel as Arrow files (one record batch a batch of spectra), everything else as Parquet. All tables of a
-bundle have one row a spectrum, in the order of the packed bundle, so stages join by position.
+All tables of a bundle have one row a spectrum, in the order of the packed bundle, so stages join by position.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from starsift.binaries.curves import Curves
 from starsift.binaries.peaks import Components
-from starsift.catalog.publish import write_parquet
-from starsift.spectra.batches import IDENTITY, IDENTITY_NAMES, OK, ROW_SCHEMA, atomic_path
-from starsift.spectra.ccf import CCFs
-
-FEW_PIXELS = "few_pixels"  # status of a spectrum that could be read, but not correlated
-VELOCITY_KEYS = (b"velocity_first", b"velocity_step", b"velocity_count")
+from starsift.catalog.parquet import write_parquet
+from starsift.spectra.batches import IDENTITY, IDENTITY_NAMES, ROW_SCHEMA
 
 COMPONENTS = pa.schema(
     [
@@ -39,78 +34,6 @@ ERRORS = pa.schema(
 
 class StageError(ValueError):
     """Files of stages that do not belong together."""
-
-
-@dataclass(frozen=True)
-class Curves:
-    """The best CCFs of a batch: `rows` (schema `ROW_SCHEMA`), `ccf` (n, velocity) float32, `template` (n,) int8,
-    `velocities` (velocity,) km/s. Spectra that were not correlated have a status and a CCF of zeros."""
-
-    rows: pa.Table
-    ccf: np.ndarray
-    template: np.ndarray
-    velocities: np.ndarray
-
-
-def write_curves(
-    path: str | os.PathLike[str], batches: Iterable[tuple[pa.Table, CCFs]], velocities: np.ndarray
-) -> None:
-    """Write the CCFs of a bundle, batch by batch.
-
-    Parameters
-    ----------
-    batches : of (identity rows, their CCFs), as `starsift.spectra.ccf.correlate` gives them
-    velocities : (velocity,) km/s, uniform
-    """
-    step = (velocities[-1] - velocities[0]) / (velocities.size - 1)
-    grid = (velocities[0], step, velocities.size)
-    schema = pa.schema(
-        [
-            *ROW_SCHEMA,
-            pa.field("template", pa.int8()),
-            pa.field("ccf_max", pa.float32()),
-            pa.field("ccf", pa.list_(pa.float32(), velocities.size)),
-        ],
-        metadata={
-            key: repr(value.item() if isinstance(value, np.generic) else value).encode()
-            for key, value in zip(VELOCITY_KEYS, grid, strict=True)
-        },
-    )
-    with (
-        atomic_path(path) as temporary,
-        pa.ipc.new_file(str(temporary), schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as sink,
-    ):
-        for rows, curves in batches:
-            unusable = ~curves.usable
-            status = np.asarray(rows["status"].to_numpy(zero_copy_only=False), dtype=object)
-            status[unusable & (status == OK)] = FEW_PIXELS
-            at = rows.column_names.index("status")
-            rows = rows.set_column(at, ROW_SCHEMA.field("status"), pa.array(status, pa.string()))
-            arrays = [column.combine_chunks() for column in rows.columns]
-            arrays += [
-                pa.array(curves.template, pa.int8(), mask=unusable),
-                pa.array(curves.ccf.max(axis=1), pa.float32(), mask=unusable),
-                pa.FixedSizeListArray.from_arrays(
-                    pa.array(curves.ccf.ravel(), pa.float32()), velocities.size
-                ),
-            ]
-            sink.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
-
-
-def read_curves(path: str | os.PathLike[str]) -> Iterator[Curves]:
-    """Read the CCFs of a bundle, batch by batch, in the order of its spectra."""
-    with pa.memory_map(str(path)) as source:
-        reader = pa.ipc.open_file(source)
-        metadata = reader.schema.metadata or {}
-        if any(key not in metadata for key in VELOCITY_KEYS):
-            raise StageError(f"{path}: an Arrow file, but not one of CCFs; run the ccf stage again")
-        first, step, count = (float(metadata[key]) for key in VELOCITY_KEYS)
-        velocities = first + step * np.arange(int(count))
-        for i in range(reader.num_record_batches):
-            batch = reader.get_batch(i)
-            ccf = batch["ccf"].flatten().to_numpy().reshape(batch.num_rows, int(count))
-            template = batch["template"].fill_null(-1).to_numpy(zero_copy_only=False)
-            yield Curves(pa.Table.from_batches([batch]).select(ROW_SCHEMA.names), ccf, template, velocities)
 
 
 def write_components(path: str | os.PathLike[str], found: Iterable[tuple[Curves, Components]]) -> None:
@@ -191,6 +114,13 @@ def write_errors(
     columns = [table[name] for name in IDENTITY_NAMES]
     columns += [_ragged(errors, count), pa.array(share, pa.float32(), mask=np.isnan(share))]
     write_parquet(pa.table(columns, schema=ERRORS), path)
+
+
+def write_classes(path: str | os.PathLike[str], table: pa.Table, classes: pa.Table) -> None:
+    """Write what `starsift.binaries.voting.classify` says of the spectra of a components table."""
+    for name in reversed(IDENTITY_NAMES):
+        classes = classes.add_column(0, IDENTITY.field(name), table[name])
+    write_parquet(classes, path)
 
 
 def join_stages(paths: Mapping[str, Iterable[str]], *, where: pc.Expression | None = None) -> pa.Table:

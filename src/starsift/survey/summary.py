@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from starsift.catalog.publish import write_parquet
+from starsift.catalog.parquet import write_parquet
 from starsift.spectra.batches import OK, atomic_path
 
 LISTED = 40  # rows that people read; more are for programs, in the files

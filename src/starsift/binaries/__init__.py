@@ -1,0 +1,1 @@
+"""Spectra of two or three stars: components, errors, classifiers, voting, suspects, objects."""

@@ -1,0 +1,351 @@
+"""The figures of the report: tables in, matplotlib figures out. Figure numbers are from Li et al. 2023."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+from starsift.spectra.batches import atomic_path
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart; the markers differ too.
+BLACK, BLUE, ORANGE, GREEN, RED = "black", "#0072B2", "#E69F00", "#009E73", "#D55E00"
+KINDS = {"SB2": (BLUE, "o"), "SB3": (ORANGE, "^")}
+DENSITY = "cividis"
+
+SMALLEST_SEPARATION = 60.0  # km/s: closer lines blend at R = 7500 (section 3.2.1)
+FIT_FROM = 80.0  # km/s: from here on all are found, and the distribution is fitted (section 4.2)
+SERIES = 3000  # more points than this become a density map
+
+_STYLE = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.labelsize": 9,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "xtick.direction": "in",
+    "ytick.direction": "in",
+    "xtick.top": True,
+    "ytick.right": True,
+    "svg.hashsalt": "starsift",  # the same figure gives the same bytes
+}
+
+
+def save(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Write a figure, in the format of the file's ending, without a date."""
+    with atomic_path(path) as temporary, matplotlib.rc_context(_STYLE):
+        kind = Path(path).suffix.removeprefix(".")
+        figure.savefig(temporary, format=kind, dpi=160, metadata={"Date": None} if kind == "svg" else {})
+
+
+def snr_magnitude(manifest: pa.Table, spectra: pa.Table) -> Figure:
+    """S/N against Gaia G of all selected exposures, and of the binaries among them (Figures 1 and 10).
+
+    Parameters
+    ----------
+    manifest, spectra : Tables with `snr` and `gaia_g_mean_mag`, `spectra` also with `multiplicity`
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(6.5, 5.5), layout="constrained")
+        axes = figure.add_gridspec(2, 2, width_ratios=(4, 1), height_ratios=(1, 4)).subplots(
+            sharex="col", sharey="row"
+        )
+        top, corner, main, right = axes[0, 0], axes[0, 1], axes[1, 0], axes[1, 1]
+        corner.set_axis_off()
+        magnitude, snr = _values(manifest, "gaia_g_mean_mag"), _values(manifest, "snr")
+        good = np.isfinite(magnitude) & (snr > 0)
+        if not good.any():
+            return _empty(main, "the catalogue has no Gaia magnitudes")
+        x, y = magnitude[good], snr[good]
+        bins = np.linspace(*_padded(x), 61), np.geomspace(y.min() / 1.1, y.max() * 1.1, 61)
+        image = main.hist2d(x, y, bins=bins, norm=LogNorm(), cmap=DENSITY, rasterized=True)[3]
+        top.hist(x, bins=bins[0], color="0.6")
+        right.hist(y, bins=bins[1], color="0.6", orientation="horizontal")
+        for kind, (colour, marker) in KINDS.items():
+            rows = spectra.filter(pc.equal(spectra["multiplicity"], kind))
+            gx, gy = _values(rows, "gaia_g_mean_mag"), _values(rows, "snr")
+            style = {"marker": marker, "facecolor": "none", "edgecolor": colour, "rasterized": True}
+            main.scatter(gx, gy, s=14, linewidth=0.8, label=f"{kind} ({rows.num_rows:,} exposures)", **style)
+        main.set(yscale="log", xlabel="Gaia G (mag)", ylabel="S/N per pixel")
+        top.set_ylabel("exposures")
+        right.set_xlabel("exposures")
+        if spectra.num_rows:
+            main.legend(loc="lower left")
+        figure.colorbar(image, ax=right, label="selected exposures per bin", fraction=0.4)
+        return figure
+
+
+def examples(examples: pa.Table, ccf_threshold: float = 0.6, d2_threshold: float = 0.4) -> Figure:
+    """Spectra with their CCFs and derivatives, thresholds and velocities (Figures 2, 3 and 7).
+
+    Parameters
+    ----------
+    examples : Table of `starsift.binaries.examples.collect_examples`
+    ccf_threshold, d2_threshold : as fractions of the range, as in `find_components`
+    """
+    rows = examples.to_pylist()
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(3.1 * max(1, len(rows)), 9.0), layout="constrained")
+        if not rows:
+            return _empty(figure.add_subplot(), "no spectrum to show")
+        axes = figure.subplots(5, len(rows), squeeze=False, height_ratios=(1.2, 1, 1, 1, 1))
+        names = ("normalised flux", "CCF", "first derivative", "second derivative", "third derivative")
+        for column, row in zip(axes.T, rows, strict=True):
+            _draw_example(column, row, ccf_threshold, d2_threshold)
+        for axis, name in zip(axes[:, 0], names, strict=True):
+            axis.set_ylabel(name)
+        return figure
+
+
+def _draw_example(axes: np.ndarray, row: dict, ccf_threshold: float, d2_threshold: float) -> None:
+    velocity = np.array(row["velocity"])
+    curves = {key: np.array(row[key]) for key in ("smooth", "first", "second", "third")}
+    high = curves["smooth"] >= _level(curves["smooth"], ccf_threshold)
+    deep = curves["second"] <= _level(curves["second"], d2_threshold)
+    chosen = high & deep
+    flux = np.array(row["flux"], dtype=float)
+    axes[0].plot(row["wavelength"], flux, color=BLACK, linewidth=0.3, rasterized=True)
+    axes[0].set(xlabel="vacuum wavelength (Å)", ylim=_padded(np.nanpercentile(flux, (0.2, 99.8)), 0.15))
+    axes[0].set_title(f"{row['title']}\n{row['spectrum_id']}", fontsize=7)
+    axes[1].plot(velocity, row["ccf"], color="0.6", linestyle="--", linewidth=0.8)
+    for axis, key in zip(axes[1:], curves, strict=True):
+        curve = curves[key]
+        if key != "smooth":
+            axis.plot(velocity, curve, color="0.6", linestyle="--", linewidth=0.8)
+        axis.plot(velocity, np.where(chosen, curve, np.nan), color=BLACK, linewidth=1.3)
+        for rv in row["rv"]:
+            axis.axvline(rv, color=BLUE, linewidth=0.8)
+        axis.set_xlim(velocity[0], velocity[-1])
+        axis.ticklabel_format(axis="y", scilimits=(-2, 2))
+    axes[1].axhline(_level(curves["smooth"], ccf_threshold), color=RED, linewidth=0.8)
+    axes[3].axhline(_level(curves["second"], d2_threshold), color=RED, linewidth=0.8)
+    axes[4].axhline(0.0, color="0.6", linewidth=0.5)
+    axes[4].set_xlabel("velocity (km/s)")
+    text = "\n".join(f"{rv:+.1f} km/s" for rv in row["rv"])
+    axes[1].text(
+        0.03, 0.95, f"σ = {row['sigma']:.0f} km/s\n{text}", transform=axes[1].transAxes, va="top", fontsize=7
+    )
+
+
+def rv_errors(spectra: pa.Table) -> Figure:
+    """Velocity error against S/N (Figure 4): a point a component, and the median in bins of S/N.
+
+    Parameters
+    ----------
+    spectra : Table with `multiplicity`, `snr`, `rv_err_1` to `rv_err_3` (km/s)
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(8, 3.8), layout="constrained")
+        for axis, (kind, (colour, marker)) in zip(
+            figure.subplots(1, 2, sharey=True), KINDS.items(), strict=True
+        ):
+            rows = spectra.filter(pc.equal(spectra["multiplicity"], kind))
+            number = 2 if kind == "SB2" else 3
+            error = np.concatenate([_values(rows, f"rv_err_{i + 1}") for i in range(number)])
+            snr = np.tile(_values(rows, "snr"), number)
+            good = np.isfinite(error) & (error > 0) & (snr > 0)
+            axis.set(title=f"{kind}: {rows.num_rows:,} spectra", xlabel="S/N per pixel")
+            if not good.any():
+                _empty(axis, "none found")
+                continue
+            snr, error = snr[good], error[good]
+            if snr.size > SERIES:
+                axis.hexbin(snr, error, xscale="log", yscale="log", gridsize=45, norm=LogNorm(), cmap=DENSITY)
+            else:
+                axis.scatter(snr, error, s=10, marker=marker, color=colour, alpha=0.6, linewidth=0)
+            edges = np.geomspace(snr.min() * 0.999, snr.max() * 1.001, 9)
+            place = np.digitize(snr, edges) - 1
+            filled = [i for i in range(8) if (place == i).sum() >= 3]
+            middle = np.sqrt(edges[:-1] * edges[1:])[filled]
+            axis.plot(middle, [np.median(error[place == i]) for i in filled], color=BLACK, label="median")
+            axis.set(xscale="log", yscale="log")
+            axis.legend()
+        figure.axes[0].set_ylabel("velocity error (km/s)")
+        return figure
+
+
+def detection_rates(rates: pa.Table) -> Figure:
+    """Share of injected twin binaries that are resolved, against velocity difference and S/N (Figure 5).
+
+    Parameters
+    ----------
+    rates : Table with `stars` (what both stars are), `delta_rv` (km/s), `snr`, `rate` (0 to 1)
+    """
+    kinds = sorted(set(rates["stars"].to_pylist()))
+    with matplotlib.rc_context(_STYLE):
+        columns = min(2, max(1, len(kinds)))
+        lines = -(-len(kinds) // columns)
+        figure = Figure(figsize=(4.6 * columns, 3.4 * max(1, lines)), layout="constrained")
+        axes = figure.subplots(max(1, lines), columns, squeeze=False, sharex=True, sharey=True)
+        for axis in axes.flat[len(kinds) :]:
+            axis.set_axis_off()
+        for axis, stars in zip(axes.flat, kinds, strict=False):
+            part = rates.filter(pc.equal(rates["stars"], stars))
+            x, y, z = _grid(part, "delta_rv", "snr", "rate")
+            image = axis.pcolormesh(z, vmin=0, vmax=1, cmap=DENSITY, edgecolor="white", linewidth=0.3)
+            for (i, j), value in np.ndenumerate(z):
+                if np.isfinite(value):
+                    colour = "white" if value < 0.5 else BLACK
+                    axis.text(
+                        j + 0.5,
+                        i + 0.5,
+                        f"{100 * value:.0f}",
+                        ha="center",
+                        va="center",
+                        color=colour,
+                        fontsize=6,
+                    )
+            axis.set_xticks(np.arange(x.size) + 0.5, [f"{v:g}" for v in x])
+            axis.set_yticks(np.arange(y.size) + 0.5, [f"{v:g}" for v in y])
+            axis.tick_params(length=0)
+            axis.set_title(stars)
+        if not kinds:
+            return _empty(axes[0, 0], "no injections")
+        for axis in axes[-1]:
+            axis.set_xlabel("velocity difference (km/s)")
+        for axis in axes[:, 0]:
+            axis.set_ylabel("S/N per pixel")
+        figure.colorbar(image, ax=axes, label="detection rate (numbers: %)", fraction=0.04)
+        return figure
+
+
+def flux_ratio(flux_ratios: pa.Table) -> Figure:
+    """Which pairs of dwarfs the CCF step resolves, with contours of their flux ratio (Figure 6).
+
+    Parameters
+    ----------
+    flux_ratios : Table with `teff_1`, `teff_2` (K), `flux_ratio` (second over first), `rate` (0 to 1)
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(6, 5), layout="constrained")
+        axis = figure.add_subplot()
+        if not flux_ratios.num_rows:
+            return _empty(axis, "no injections")
+        x, y, rate = _grid(flux_ratios, "teff_1", "teff_2", "rate")
+        ratio = _grid(flux_ratios, "teff_1", "teff_2", "flux_ratio")[2]
+        image = axis.pcolormesh(x, y, rate, vmin=0, vmax=1, cmap=DENSITY, shading="nearest")
+        levels = [1 / 10, 1 / 5, 1 / 3, 1 / 2, 1, 2, 3, 5, 10]
+        if min(x.size, y.size) > 1:
+            lines = axis.contour(x, y, ratio, levels=levels, colors=ORANGE, linewidths=1)
+            names = {level: f"1/{1 / level:.0f}" if level < 1 else f"{level:.0f}" for level in levels}
+            axis.clabel(lines, fmt=names, fontsize=8)
+        axis.set(xlabel="effective temperature of star 1 (K)", ylabel="effective temperature of star 2 (K)")
+        axis.set_title("contours: flux of star 2 over flux of star 1")
+        figure.colorbar(image, ax=axis, label="detection rate")
+        return figure
+
+
+def exposures(objects: pa.Table) -> Figure:
+    """Number of binaries against the number of their exposures (Figure 8).
+
+    Parameters
+    ----------
+    objects : Table with `multiplicity`, `n_exposures`
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(6, 4), layout="constrained")
+        axis = figure.add_subplot()
+        if not objects.num_rows:
+            return _empty(axis, "no binaries found")
+        most = int(pc.max(objects["n_exposures"]).as_py())
+        edges = np.arange(0.5, most + 1.5, max(1, most // 40))
+        edges = edges if edges[-1] > most else np.append(edges, edges[-1] + (edges[1] - edges[0]))
+        for kind, (colour, _) in KINDS.items():
+            number = _values(objects.filter(pc.equal(objects["multiplicity"], kind)), "n_exposures")
+            style = "-" if kind == "SB2" else "--"
+            label = f"{kind} ({number.size:,} stars)"
+            axis.hist(
+                number, edges, histtype="step", color=colour, linewidth=1.5, linestyle=style, label=label
+            )
+        axis.set(
+            yscale="log", ylim=(0.7, None), xlabel="number of exposures (blue arm)", ylabel="number of stars"
+        )
+        axis.legend()
+        return figure
+
+
+def rv_differences(spectra: pa.Table) -> Figure:
+    """Distribution of the velocity differences of SB2 spectra, with an exponential fit (Figure 9).
+
+    Parameters
+    ----------
+    spectra : Table with `multiplicity`, `rv_1`, `rv_2` (km/s)
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(6, 4), layout="constrained")
+        axis = figure.add_subplot()
+        rows = spectra.filter(pc.equal(spectra["multiplicity"], "SB2"))
+        difference = _values(rows, "rv_2") - _values(rows, "rv_1")
+        difference = difference[np.isfinite(difference)]
+        if not difference.size:
+            return _empty(axis, "no SB2 found")
+        width = 10.0
+        edges = np.arange(0.0, difference.max() + 2 * width, width)
+        axis.hist(difference, bins=edges, color=BLUE, alpha=0.5, label=f"{difference.size:,} SB2 spectra")
+        axis.axvline(SMALLEST_SEPARATION, color=BLACK, linestyle="--", label=f"{SMALLEST_SEPARATION:g} km/s")
+        tail = difference[difference > FIT_FROM]
+        if tail.size >= 5:
+            # The likelihood of an exponential peaks where its scale is the mean beyond the threshold.
+            scale = float(np.mean(tail - FIT_FROM))
+            x = np.linspace(FIT_FROM, edges[-1], 200)
+            curve = tail.size * width / scale * np.exp(-(x - FIT_FROM) / scale)
+            error = scale / np.sqrt(tail.size)
+            axis.plot(x, curve, color=RED, label=f"exponential: scale {scale:.0f} ± {error:.0f} km/s")
+        axis.set(
+            xlabel="velocity difference (km/s)", ylabel=f"SB2 spectra per {width:g} km/s", xlim=(0, edges[-1])
+        )
+        axis.legend()
+        return figure
+
+
+FIGURES: dict[str, Callable[..., Figure]] = {
+    function.__name__: function
+    for function in (
+        snr_magnitude,
+        examples,
+        rv_errors,
+        detection_rates,
+        flux_ratio,
+        exposures,
+        rv_differences,
+    )
+}
+
+
+def _values(table: pa.Table, name: str) -> np.ndarray:
+    """A numeric column as float64 (n,), NaN where null."""
+    return table[name].cast(pa.float64()).fill_null(np.nan).to_numpy()
+
+
+def _grid(table: pa.Table, x: str, y: str, z: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distinct values of two columns, and a third as an image (y, x), NaN where there is no row."""
+    xs, i = np.unique(_values(table, x), return_inverse=True)
+    ys, j = np.unique(_values(table, y), return_inverse=True)
+    image = np.full((ys.size, xs.size), np.nan)
+    image[j, i] = _values(table, z)
+    return xs, ys, image
+
+
+def _level(curve: np.ndarray, fraction: float) -> float:
+    low, high = float(curve.min()), float(curve.max())
+    return low + fraction * (high - low)
+
+
+def _padded(values: np.ndarray, share: float = 0.03) -> tuple[float, float]:
+    low, high = float(np.min(values)), float(np.max(values))
+    pad = share * (high - low) or 0.5
+    return low - pad, high + pad
+
+
+def _empty(axis: Axes, reason: str) -> Figure:
+    axis.text(0.5, 0.5, reason, ha="center", va="center", transform=axis.transAxes, color="0.4")
+    axis.set(xticks=[], yticks=[])
+    figure = axis.get_figure()
+    assert isinstance(figure, Figure)
+    return figure

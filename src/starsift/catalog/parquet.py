@@ -1,0 +1,56 @@
+"""Parquet files of every stage: the same table makes the same bytes.
+
+A module of its own, so that editing how catalogues are published reruns no stage before that.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from starsift.spectra.batches import atomic_path
+
+# Fixed, so that a later pyarrow with other defaults does not change the bytes.
+_WRITER = {
+    "compression": "zstd",
+    "compression_level": 3,
+    "version": "2.6",
+    "data_page_version": "1.0",
+    "use_dictionary": True,
+    "write_statistics": True,
+    "row_group_size": 131_072,  # rows that a reader with a filter can skip
+}
+
+
+def write_parquet(
+    table: pa.Table,
+    path: str | os.PathLike[str],
+    *,
+    sort_by: Sequence[str] = (),
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write a table as Parquet: the same rows make the same bytes, and the file appears only when complete.
+
+    Parameters
+    ----------
+    sort_by : columns by which rows are sorted, ascending, nulls last; by default they stay in their order
+    metadata : keys for the footer, added to those of the table's schema
+
+    Raises
+    ------
+    KeyError : a column of `sort_by` is not in the table.
+    """
+    missing = [name for name in sort_by if name not in table.column_names]
+    if missing:
+        raise KeyError(
+            f"{path}: cannot sort by {', '.join(missing)}; columns: {', '.join(table.column_names)}"
+        )
+    if sort_by:
+        table = table.sort_by([(name, "ascending") for name in sort_by])
+    if metadata:
+        given = {key.encode(): value.encode() for key, value in metadata.items()}
+        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **given})
+    with atomic_path(path) as temporary:
+        # Chunks left by concatenation would end up as pages of other sizes.
+        pq.write_table(table.combine_chunks(), temporary, **_WRITER)

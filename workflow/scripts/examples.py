@@ -1,0 +1,8 @@
+"""Choose the spectra that the report shows."""
+
+from starsift.binaries.examples import collect_examples
+from starsift.catalog.parquet import write_parquet
+from starsift.logs import log_to
+
+log_to(snakemake.log[0])
+write_parquet(collect_examples(**snakemake.input, **snakemake.params.settings), snakemake.output[0])

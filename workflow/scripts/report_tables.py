@@ -1,0 +1,10 @@
+"""Write the tables of the report as HTML pages."""
+
+from starsift.binaries.report import cross_validation_page, funnel_page, selection_page, write_page
+from starsift.logs import log_to
+
+log_to(snakemake.log[0])
+source, output = snakemake.input, snakemake.output
+write_page(selection_page(source.selection, source.status), output.selection)
+write_page(cross_validation_page(source.folds), output.cross_validation)
+write_page(funnel_page(source.funnel), output.funnel)
