@@ -1,0 +1,233 @@
+"""The published tables: every column with its type, unit, UCD and description.
+
+UCDs are words of the UCD1+ controlled vocabulary. A column that may hold nulls says so; missing is null,
+never a number that means it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+class SchemaError(ValueError):
+    """A table that is not what its schema declares; the message lists every difference."""
+
+
+@dataclass(frozen=True)
+class ColumnSchema:
+    """One column: `unit` as astropy reads it ("" for none), `nullable` where a value may be missing."""
+
+    name: str
+    type: pa.DataType
+    description: str
+    ucd: str
+    unit: str = ""
+    nullable: bool = False
+
+    @property
+    def field(self) -> pa.Field:
+        """The Arrow field, with unit, ucd and description as metadata."""
+        words = {"unit": self.unit, "ucd": self.ucd, "description": self.description}
+        metadata = {key: value for key, value in words.items() if value}
+        return pa.field(self.name, self.type, nullable=self.nullable, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class TableSchema:
+    """A published table: `key` are the columns that identify a row and by which rows are sorted."""
+
+    name: str
+    description: str
+    key: tuple[str, ...]
+    columns: tuple[ColumnSchema, ...]
+
+    @property
+    def arrow(self) -> pa.Schema:
+        """The Arrow schema."""
+        return pa.schema([column.field for column in self.columns])
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the columns, in order."""
+        return [column.name for column in self.columns]
+
+
+def check(table: pa.Table, schema: TableSchema) -> None:
+    """Compare a table with its schema: columns and their order, types, nulls, repeated keys.
+
+    Raises
+    ------
+    SchemaError : lists everything that differs.
+    """
+    problems = _missing(table, schema)
+    problems += [f"column {name} is not declared" for name in table.column_names if name not in schema.names]
+    if not problems and table.column_names != schema.names:
+        problems.append(f"columns are in the order {table.column_names}, expected {schema.names}")
+    for column in _present(table, schema):
+        found = table.schema.field(column.name).type
+        if found != column.type:
+            problems.append(f"column {column.name} has type {found}, expected {column.type}")
+    _raise(schema, problems + _bad_values(table, schema))
+
+
+def conform(table: pa.Table, schema: TableSchema) -> pa.Table:
+    """The declared columns of a table, in order and of the declared types, rows sorted by the key.
+
+    Columns that are not declared are left out. Types are converted only where no value changes, except that
+    float64 may be rounded to float32. NaN becomes null.
+
+    Raises
+    ------
+    SchemaError : a column is missing or cannot be converted, a value is missing, two rows have the same key.
+    """
+    problems = _missing(table, schema)
+    columns = {}
+    for column in _present(table, schema):
+        try:
+            columns[column.name] = _nan_to_null(table[column.name].cast(column.type))
+        except pa.ArrowException as error:
+            problems.append(f"column {column.name} does not convert to {column.type}: {error}")
+    problems += _bad_values(pa.table(columns), schema)
+    _raise(schema, problems)
+    # Nulls are ruled out above, so fields that forbid them can be attached.
+    ordered = pa.table([columns[name] for name in schema.names], schema=schema.arrow)
+    return ordered.sort_by([(name, "ascending") for name in schema.key]).combine_chunks()
+
+
+def _nan_to_null(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    if not pa.types.is_floating(values.type):
+        return values
+    return pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
+
+
+def _present(table: pa.Table, schema: TableSchema) -> Iterable[ColumnSchema]:
+    return [column for column in schema.columns if column.name in table.column_names]
+
+
+def _missing(table: pa.Table, schema: TableSchema) -> list[str]:
+    return [f"column {name} is missing" for name in schema.names if name not in table.column_names]
+
+
+def _bad_values(table: pa.Table, schema: TableSchema) -> list[str]:
+    problems = []
+    for column in _present(table, schema):
+        values = table[column.name]
+        if pa.types.is_floating(values.type) and pc.any(pc.is_nan(values)).as_py():
+            problems.append(f"column {column.name} holds NaN; missing is null")
+        if values.null_count and not column.nullable:
+            row = pc.index(values.is_null(), True).as_py()
+            problems.append(f"column {column.name} lacks {values.null_count} values, the first in row {row}")
+    if all(name in table.column_names for name in schema.key):
+        groups = table.select(schema.key).group_by(list(schema.key)).aggregate([([], "count_all")])
+        repeated = groups.filter(pc.field("count_all") > 1)
+        if repeated.num_rows:
+            first = ", ".join(f"{name}={repeated[name][0].as_py()}" for name in schema.key)
+            problems.append(f"{repeated.num_rows} keys are repeated, such as {first}")
+    return problems
+
+
+def _raise(schema: TableSchema, problems: list[str]) -> None:
+    if problems:
+        raise SchemaError(f"table {schema.name}: {'; '.join(problems)}")
+
+
+_C = ColumnSchema
+_VELOCITY = "spect.dopplerVeloc.opt"
+_CLASSES = {"c1": (0, 1, 2, 3), "c2": (0, 1, 2, 3), "c3": (0, 1, 2), "c4": (0, 1, 3)}
+_LINES = ("noise (L0)", "single-lined (L1)", "double-lined (L2)", "triple-lined (L3)")
+
+
+def _velocity(name: str, description: str, ucd: str = _VELOCITY, nullable: bool = False) -> ColumnSchema:
+    return ColumnSchema(name, pa.float32(), description, ucd, "km/s", nullable)
+
+
+def _probability(name: str, description: str) -> ColumnSchema:
+    return ColumnSchema(name, pa.float32(), description, "stat.probability", nullable=True)
+
+
+_IDENTITY = (
+    _C("spectrum_id", pa.string(), "Stem of the file, and /LMJM of the exposure", "meta.id;meta.main"),
+    _C("obsid", pa.int64(), "Observation in the survey", "meta.id;obs"),
+    _C("planid", pa.string(), "Observing plan", "meta.id;obs.field"),
+    _C("spid", pa.int8(), "Spectrograph", "meta.id;instr"),
+    _C("fiberid", pa.int16(), "Fibre", "meta.id;instr.setup"),
+    _C("lmjd", pa.int32(), "Local modified Julian day of the night (UTC+8)", "time.epoch", "d"),
+    _C("lmjm", pa.int64(), "Local modified Julian minute, start of the exposure", "time.start", "min"),
+    _C("band", pa.string(), "Arm of the spectrograph, B or R", "meta.code;instr.bandpass"),
+)
+_STAR = (
+    _C("ra", pa.float64(), "Right ascension (J2000)", "pos.eq.ra;meta.main", "deg"),
+    _C("dec", pa.float64(), "Declination (J2000)", "pos.eq.dec;meta.main", "deg"),
+    _C("gaia_source_id", pa.int64(), "Gaia source, as the survey gives it", "meta.id.cross", nullable=True),
+    _C("gaia_g_mean_mag", pa.float32(), "Gaia G magnitude", "phot.mag;em.opt", "mag", nullable=True),
+)
+_OBJECT_ID = "Star: gaia-<gaia_source_id>, or J<coordinates> where there is none"
+
+BINARIES_SPECTRA = TableSchema(
+    "binaries_spectra",
+    "Exposures that show lines of two or three stars (Li et al. 2023, Table 3); velocities are heliocentric.",
+    ("spectrum_id", "band"),
+    (
+        *_IDENTITY,
+        _C("object_id", pa.string(), _OBJECT_ID, "meta.id.parent"),
+        *_STAR,
+        _C("snr", pa.float32(), "Signal-to-noise ratio a pixel", "stat.snr", nullable=True),
+        _C("multiplicity", pa.string(), "SB2 or SB3: result of the vote", "meta.code.multip"),
+        _velocity("rv_1", "Lowest radial velocity"),
+        _velocity("rv_2", "Second radial velocity, ascending"),
+        _velocity("rv_3", "Third radial velocity, ascending", nullable=True),
+        *(
+            _velocity(f"rv_err_{i}", f"Error of rv_{i} from noisy copies", f"stat.error;{_VELOCITY}", True)
+            for i in (1, 2, 3)
+        ),
+        _C("template", pa.int8(), "Best template: its place in the settings, from 0", "meta.code"),
+        _C("n_ccf_components", pa.int16(), "Number of components found in the CCF", "meta.number"),
+        _velocity("sigma", "Last smoothing of the derivatives of the CCF", "stat.param"),
+        _C("converged", pa.bool_(), "As many components as valleys of the derivative", "meta.code.qual"),
+        _C("ccf_max", pa.float32(), "Highest value of the CCF, at most 1", "stat.correlation"),
+        *(
+            _probability(f"p_{name}_l{line}", f"Classifier {name.upper()}: P that the CCF is {_LINES[line]}")
+            for name, lines in _CLASSES.items()
+            for line in lines
+        ),
+        _probability("reliability", "Share of noisy copies with the same number of components"),
+        _C("suspect_moonlight", pa.bool_(), "A component stands still for the observer", "meta.code.qual"),
+        _C("suspect_crosstalk", pa.bool_(), "Another star on the next fibre has its CCF", "meta.code.qual"),
+        _C("crosstalk_partner", pa.string(), "Spectrum with the same CCF", "meta.id.assoc", nullable=True),
+        _velocity(
+            "barycentric_correction",
+            "Barycentric correction, added to observed velocities",
+            "phys.veloc;pos.barycenter",
+            nullable=True,
+        ),
+        _C("file", pa.string(), "File of the spectrum", "meta.id;meta.file"),
+    ),
+)
+
+BINARIES_OBJECTS = TableSchema(
+    "binaries_objects",
+    "Stars with exposures in binaries_spectra; one that shows both kinds is SB3 (Li et al. 2023, section 4).",
+    ("object_id",),
+    (
+        _C("object_id", pa.string(), _OBJECT_ID, "meta.id;meta.main"),
+        *_STAR,
+        _C("multiplicity", pa.string(), "SB3 if any exposure is, else SB2", "meta.code.multip"),
+        _C("n_exposures", pa.int32(), "Usable exposures, with and without detection", "meta.number;obs"),
+        _C("n_detections", pa.int32(), "Exposures that are SB2 or SB3", "meta.number;obs"),
+        _C("n_sb2", pa.int32(), "Exposures that are SB2", "meta.number;obs"),
+        _C("n_sb3", pa.int32(), "Exposures that are SB3", "meta.number;obs"),
+        _velocity("rv_separation_max", "Largest difference within one exposure", f"{_VELOCITY};stat.max"),
+        _velocity("rv_range", "Highest minus lowest velocity in all detections", f"{_VELOCITY};stat.max"),
+        _C("snr_max", pa.float32(), "Best S/N of a detection", "stat.snr;stat.max", nullable=True),
+        _C("n_suspect_moonlight", pa.int32(), "Detections that may be moonlight", "meta.number"),
+        _C("n_suspect_crosstalk", pa.int32(), "Detections that may be cross-talk", "meta.number"),
+        _C("suspect", pa.bool_(), "Every detection is a suspect of either kind", "meta.code.qual"),
+        _C("best_spectrum_id", pa.string(), "Best example of the multiplicity", "meta.id.assoc"),
+    ),
+)
+
+SCHEMAS = {schema.name: schema for schema in (BINARIES_SPECTRA, BINARIES_OBJECTS)}
