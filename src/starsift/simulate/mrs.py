@@ -1,24 +1,52 @@
-"""Simulated LAMOST medium-resolution exposures: as arrays, and as a survey of files with its catalogue and
-truth.
-"""
+"""Simulated LAMOST medium-resolution exposures: as arrays, and as a survey of files with its truth."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
+import astropy.units as u
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
+from astropy.table import Table
+from astropy.time import Time
 from numba import njit, prange
 
+from starsift.simulate import fitswriter
+from starsift.simulate.fitswriter import Card
+from starsift.simulate.sky import (
+    ALTITUDE,
+    BAD_BLUE,
+    BAD_FIBER,
+    EXPTIME,
+    LATITUDE,
+    LONGITUDE,
+    SNR_MAX,
+    SNR_MIN,
+    Plan,
+    Sky,
+    SkyError,
+    assign_fibers,
+    barycentric_correction,
+    draw_sky,
+    expected_snr,
+    make_plans,
+    utc_mid,
+)
+from starsift.simulate.stars import Synthesizer, Systems
 from starsift.spectra import C_KMS
 from starsift.spectra.air import air_to_vacuum
+from starsift.spectra.templates import TemplateGrid, load_grid
 
 RESOLUTION = 7500.0
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One arm of the spectrographs: mean wavelengths of the first and last pixel (vacuum Angstrom), and
-    pixels.
-    """
+    """One arm of the spectrographs: wavelengths of its first and last pixel (vacuum Angstrom), and pixels."""
 
     first: float
     last: float
@@ -41,6 +69,8 @@ SKY_LINES = {
     "B": (4978.54, 4982.81, 5148.84, 5153.40, 5197.90, 5200.26),
     "R": (6300.30, 6363.78, 6498.73, 6533.04, 6553.61, 6577.28),
 }
+COADD_RANGE = {"B": (4950.0, 5350.0), "R": (6302.0, 6798.0)}
+COADD_STEP = 1e-5  # dex
 SKY_SIGMA_PIXELS = 2.3  # the line spread function of R = 7500
 CHUNK = 256
 
@@ -202,7 +232,8 @@ def observe(
         parts.append((wavelength, *exposed))
     if not parts:
         shape = (0, ARMS[arm].pixels)
-        return Observation(np.empty(shape), *np.empty((2, *shape), np.float32), np.empty(shape, bool))
+        empty = np.empty(shape, np.float32)
+        return Observation(np.empty(shape), empty, empty, np.empty(shape, bool))
     return Observation(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
@@ -218,7 +249,7 @@ def _expose(
     sky: bool,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Flux, ivar and mask of one chunk; `signal` is overwritten."""
-    n, pixels = signal.shape
+    n, pixels = len(signal), signal.shape[1]
     background = READ_NOISE * rng.lognormal(0.0, 0.3, n)
     # The ratio grows with the signal, so its median is that of the median pixel; every fourth pixel tells.
     median = np.median(signal[:, ::4], axis=1)
@@ -301,10 +332,6 @@ def _coadd(
                 out_ivar[s, p] = weight[p]
 
 
-COADD_RANGE = {"B": (4950.0, 5350.0), "R": (6300.0 + 2.0, 6798.0)}
-COADD_STEP = 1e-5  # dex
-
-
 def coadd(observation: Observation, exposures: int, arm: str) -> tuple[np.ndarray, ...]:
     """Combine every `exposures` consecutive rows on a grid uniform in log10(wavelength).
 
@@ -316,8 +343,499 @@ def coadd(observation: Observation, exposures: int, arm: str) -> tuple[np.ndarra
     grid = 10 ** np.arange(first, last, COADD_STEP)
     n, pixels = observation.flux.shape
     m = n // exposures
-    shaped = [array.reshape(m, exposures, pixels) for array in observation]
+    wavelength, flux_in, ivar_in, bad = (array.reshape(m, exposures, pixels) for array in observation)
     flux, ivar = np.zeros((2, m, grid.size), dtype=np.float32)
     and_mask, or_mask = np.ones((m, grid.size), dtype=bool), np.zeros((m, grid.size), dtype=bool)
-    _coadd(*shaped, grid, flux, ivar, and_mask, or_mask)
+    _coadd(wavelength, flux_in, ivar_in, bad, grid, flux, ivar, and_mask, or_mask)
     return grid, flux, ivar, and_mask, or_mask
+
+
+RED_STEP_KMS = 8.0
+HALPHA = 6564.61  # vacuum Angstrom
+
+
+def red_model(systems: Systems, rv: np.ndarray, fraction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A schematic red arm, for which there are no templates: continua and an H alpha line a star.
+
+    Parameters
+    ----------
+    systems : Systems
+        (n, k) parameters; radius 0 where absent.
+    rv, fraction : (n, k) arrays
+        Velocity in km/s, and share of the light.
+
+    Returns
+    -------
+    wavelength (p,), flux (n, p)
+        Vacuum Angstrom, uniform in ln(wavelength); relative flux.
+    """
+    pixels = int(np.log(6830.0 / 6275.0) / (RED_STEP_KMS / C_KMS))
+    wavelength = 6275.0 * np.exp(RED_STEP_KMS / C_KMS * np.arange(pixels))
+    velocity = C_KMS * np.log(wavelength / HALPHA)
+    flux = np.zeros((systems.n, pixels), dtype=np.float32)
+    for k in range(systems.n_components):
+        teff = np.maximum(systems.teff[:, k], 3000.0)[:, None]
+        # Deeper and broader in hotter stars, as the Balmer lines are to 9000 K.
+        depth = np.clip(0.25 + 0.45 * (teff - 4500) / 3500, 0.15, 0.7)
+        sigma = np.hypot(40 + 110 * np.clip((teff - 5000) / 3000, 0, 1), 0.5 * systems.vsini[:, k, None])
+        line = np.exp(-0.5 * ((velocity - rv[:, k, None]) / sigma) ** 2)
+        slope = (wavelength / 6550.0) ** (21_970.0 / teff - 5)  # of a black body at 6550 Angstrom
+        flux += fraction[:, k, None] * slope * (1 - depth * line)
+    return wavelength, flux
+
+
+def featureless(rng: np.random.Generator, n: int, pixels: int) -> np.ndarray:
+    """Light without lines (n, pixels): smooth undulations of a few per cent, as a failed reduction leaves."""
+    x = np.linspace(0, 2 * np.pi, pixels)
+    flux = np.ones((n, pixels), dtype=np.float32)
+    for waves in (0.5, 1.0, 1.7):
+        flux += rng.normal(0, 0.03, (n, 1)) * np.sin(waves * x + rng.uniform(0, 6.28, (n, 1)))
+    return flux
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What one spectrograph saw in one plan: m fibres, e exposures, m * e rows in that order."""
+
+    plan: Plan
+    spid: int
+    star: np.ndarray  # (m,) rows of the sky
+    fiber: np.ndarray  # (m,)
+    bad_fiber: np.ndarray  # (m,) bool
+    bad_blue: np.ndarray  # (m * e,) bool
+    lmjm: np.ndarray  # (m * e,)
+    helio: np.ndarray  # (m * e,) km/s
+    rv: np.ndarray  # (m * e, 3) km/s
+    blue: Observation
+    red: Observation
+
+    @property
+    def exposures(self) -> int:
+        return len(self.plan.lmjm)
+
+    def stem(self, i: int) -> str:
+        """File name of fibre i, without extensions."""
+        return f"med-{self.plan.lmjd}-{self.plan.planid}_sp{self.spid:02d}-{self.fiber[i]:03d}"
+
+    def obsid(self, number: int) -> np.ndarray:
+        """Identifiers (m,): number of the plan, spectrograph, fibre."""
+        return (700 + number) * 100_000 + self.spid * 1000 + self.fiber
+
+
+def _blue_flux(
+    rng: np.random.Generator,
+    synthesizer: Synthesizer,
+    sky: Sky,
+    star: np.ndarray,
+    rv: np.ndarray,
+    helio: np.ndarray,
+    donor: np.ndarray,
+) -> np.ndarray:
+    """Noiseless spectra (n, p) of exposures, mean 1, with the light that does not belong.
+
+    `star` (n,) are rows of the sky, `donor` (n,) the exposures that leak into each, or -1.
+    """
+    flux = synthesizer.system_flux(sky.systems.take(star), rv)
+    flux /= flux.mean(axis=1, keepdims=True)
+    noise = sky.kind[star] == "noise"
+    flux[noise] = featureless(rng, int(noise.sum()), flux.shape[1])
+    share = sky.contamination[star][:, None].astype(np.float32)
+    moon = np.flatnonzero(sky.kind[star] == "moon")
+    if len(moon):
+        one = np.ones(len(moon))
+        # Scattered sunlight rests in the observer's frame; to the heliocentre it moves by the correction.
+        sun = synthesizer.flux(5777 * one, 4.44 * one, 0 * one, 2 * one, helio[moon], one)
+        sun /= sun.mean(axis=1, keepdims=True)
+        flux[moon] = (1 - share[moon]) * flux[moon] + share[moon] * sun
+    leaking = np.flatnonzero(donor >= 0)
+    flux[leaking] = (1 - share[leaking]) * flux[leaking] + share[leaking] * flux[donor[leaking]]
+    return flux
+
+
+def _visit(
+    rng: np.random.Generator, synthesizer: Synthesizer, sky: Sky, plans: list[Plan], number: int, spid: int
+) -> Visit:
+    """Observe everything that plan `number` puts on spectrograph `spid`."""
+    plan = plans[number]
+    star, fiber = assign_fibers(rng, sky, number, spid)
+    m, e = len(star), len(plan.lmjm)
+    row = np.repeat(star, e)
+    lmjm = np.tile(np.array(plan.lmjm, dtype=np.int64), m)
+    mjd = utc_mid(lmjm)
+    helio = barycentric_correction(sky.ra[row], sky.dec[row], mjd)
+    rv = sky.velocities(row, mjd)
+    place = {int(s): i for i, s in enumerate(star)}
+    donor_star = np.array([place.get(int(p), -1) for p in sky.partner[star]], dtype=np.int64)
+    donor = np.where(
+        np.repeat(donor_star, e) >= 0, np.repeat(donor_star, e) * e + np.tile(np.arange(e), m), -1
+    )
+    flux = _blue_flux(rng, synthesizer, sky, row, rv, helio, donor)
+    seeing = np.tile(rng.lognormal(0.0, 0.1, e), m) * rng.lognormal(0.0, 0.08, m * e)
+    snr = np.clip(expected_snr(sky.g_mag[row]) * plan.depth * seeing, SNR_MIN, SNR_MAX)
+    bad_fiber = rng.random(m) < BAD_FIBER
+    bad_blue = rng.random(m * e) < BAD_BLUE
+    blue = observe(synthesizer.wavelength, flux, snr=snr, rng=rng, helio_rv=helio)
+    # What these flags stand for, so that a forgotten cut shows: wrong wavelengths, and half the light.
+    blue.wavelength[bad_blue] += 4.0
+    blue.flux[np.repeat(bad_fiber, e)] *= np.float32(0.5)
+    fraction = synthesizer.flux_fractions(sky.systems.take(row))
+    wavelength, red_flux = red_model(sky.systems.take(row), rv, fraction)
+    red = observe(wavelength, red_flux, snr=1.3 * snr, rng=rng, arm="R", helio_rv=helio)
+    return Visit(plan, spid, star, fiber, bad_fiber, bad_blue, lmjm, helio, rv, blue, red)
+
+
+def _local(lmjm: float) -> str:
+    return Time(lmjm / 1440, format="mjd").isot
+
+
+def _primary_cards(visit: Visit, sky: Sky, i: int, obsid: int, layout: str) -> list[Card]:
+    plan, star, e = visit.plan, visit.star[i], visit.exposures
+    ra, dec = float(sky.ra[star]), float(sky.dec[star])
+    start, end = plan.lmjm[0], plan.lmjm[-1] + EXPTIME / 60
+    middle = 0.5 * (start + end)
+    mjd = middle / 1440 - 480 / 1440
+    designation = SkyCoord(ra * u.deg, dec * u.deg).to_string("hmsdms", sep="", precision=2)
+    return [
+        ("EXTNAME", "Information", "no data here"),
+        ("FILENAME", f"{visit.stem(i)}.fits", ""),
+        ("OBSID", obsid, "unique number of this spectrum"),
+        ("AUTHOR", "starsift", "who made this file"),
+        ("ORIGIN", "SIMULATED", "not an observation"),
+        ("DATA_V", f"LAMOST-MRS layout, {layout}", "what the file imitates"),
+        ("N_EXTEN", 2 * e + 3, "units in this file"),
+        ("TELESCOP", "LAMOST", ""),
+        ("LONGITUD", LONGITUDE, "[deg] longitude of site"),
+        ("LATITUDE", LATITUDE, "[deg] latitude of site"),
+        ("ALTITUDE", ALTITUDE, "[m] altitude of site"),
+        ("DATE-OBS", Time(mjd, format="mjd").isot, "median UTC"),
+        ("DATE-BEG", _local(start), "start, local time"),
+        ("DATE-END", _local(end), "end, local time"),
+        ("LMJD", plan.lmjd, "local modified Julian day"),
+        ("MJD", int(mjd), "modified Julian day"),
+        ("LMJMLIST", "-".join(map(str, plan.lmjm)), "local modified Julian minutes"),
+        ("PLANID", plan.planid, "observing plan"),
+        ("RA", round(ra, 7), "[deg] right ascension"),
+        ("DEC", round(dec, 7), "[deg] declination"),
+        ("RADECSYS", "ICRS", "coordinate system"),
+        ("EQUINOX", 2000.0, "of coordinates"),
+        ("DESIG", f"LAMOST J{designation.replace(' ', '')}", "designation"),
+        ("SPID", visit.spid, "spectrograph"),
+        ("FIBERID", int(visit.fiber[i]), "fibre"),
+        ("OBJNAME", str(sky.gaia[star]), "Gaia source identifier"),
+        ("OBJTYPE", "Star", "from the input catalogue"),
+        ("TSOURCE", "SIMULATED", "input catalogue"),
+        ("FIB_TYPE", "Obj", "fibre type"),
+        ("FIB_MASK", int(visit.bad_fiber[i]), "0 means good"),
+        ("MAGTYPE", "G", "Gaia"),
+        ("MAG1", round(float(sky.g_mag[star]), 3), "[mag]"),
+        ("OBS_TYPE", "OBJ", "OBJ, FLAT, ARC or BIAS"),
+        ("NEXP", e, "exposures"),
+        ("EXPTIME", EXPTIME, "[s] of one exposure"),
+        ("HELIO", True, "velocities refer to the Sun"),
+        ("HELIO_RV", round(float(visit.helio[i * e : (i + 1) * e].mean()), 5), "[km/s] correction applied"),
+        ("VACUUM", True, "wavelengths are in vacuum"),
+        ("RESOLUT", RESOLUTION, "resolving power"),
+    ]
+
+
+def _columns(
+    layout: str, wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray
+) -> dict[str, np.ndarray]:
+    name = "LOGLAM" if layout == "tall" else "WAVELENGTH"
+    values = np.log10(wavelength) if layout == "tall" else wavelength
+    return {"FLUX": flux, "IVAR": ivar, name: values.astype(np.float32)}
+
+
+def _mask_column(layout: str, mask: np.ndarray) -> np.ndarray:
+    # As released: integers in rows of pixels, floating point in rows of arrays.
+    return mask.astype(np.int16 if layout == "tall" else np.float32)
+
+
+def _write_visit(
+    root: Path, visit: Visit, sky: Sky, number: int, layout: str, coadds: dict[str, tuple[np.ndarray, ...]]
+) -> None:
+    """One file a fibre, in {lmjd}/{planid}/."""
+    folder = root / str(visit.plan.lmjd) / visit.plan.planid
+    folder.mkdir(parents=True, exist_ok=True)
+    e, tall = visit.exposures, layout == "tall"
+    obsid = visit.obsid(number)
+    arms = {"B": visit.blue, "R": visit.red}
+    snr = {arm: observation.snr for arm, observation in arms.items()}
+    dates = [(Time(m / 1440 - 1 / 3, format="mjd").isot, _local(m)) for m in visit.plan.lmjm]
+    for i in range(len(visit.star)):
+        units = [fitswriter.primary(_primary_cards(visit, sky, i, int(obsid[i]), layout))]
+        for arm in arms:
+            grid, flux, ivar, and_mask, or_mask = (a if a.ndim == 1 else a[i] for a in coadds[arm])
+            columns = _columns(layout, grid, flux, ivar)
+            columns |= {"ANDMASK": _mask_column(layout, and_mask), "ORMASK": _mask_column(layout, or_mask)}
+            cards: list[Card] = [
+                ("SNR", round(_median_snr(flux, ivar), 4), "median S/N a pixel"),
+                ("EXPTIME", EXPTIME * e, "[s] summed exposure time"),
+                ("NEXP", e, "exposures"),
+                ("LMJMLIST", "-".join(map(str, visit.plan.lmjm)), "local modified Julian minutes"),
+                ("VACUUM", True, "wavelengths are in vacuum"),
+                ("HELIO", True, "velocities refer to the Sun"),
+            ]
+            units.append(fitswriter.table(f"COADD_{arm}", columns, cards, tall=tall))
+        for k in range(e):
+            row = i * e + k
+            for arm, seen in arms.items():
+                columns = _columns(layout, seen.wavelength[row], seen.flux[row], seen.ivar[row])
+                columns["PIXMASK"] = _mask_column(layout, seen.mask[row])
+                cards = [
+                    ("LMJM", int(visit.lmjm[row]), "local modified Julian minute of the start"),
+                    ("SNR", round(float(snr[arm][row]), 4), "median S/N a pixel"),
+                    ("EXPTIME", EXPTIME, "[s] exposure time"),
+                    ("DATE-OBS", dates[k][0], "start, UTC"),
+                    ("DATE-BEG", dates[k][1], "start, local time"),
+                    ("HELIO", True, "velocities refer to the Sun"),
+                    ("HELIO_RV", round(float(visit.helio[row]), 5), "[km/s] correction applied"),
+                    ("VACUUM", True, "wavelengths are in vacuum"),
+                    ("BAD", int(arm == "B" and visit.bad_blue[row]), "0 means good"),
+                ]
+                units.append(fitswriter.table(f"{arm}-{visit.lmjm[row]}", columns, cards, tall=tall))
+        fitswriter.write_gzip(folder / f"{visit.stem(i)}.fits.gz", units)
+
+
+def _median_snr(flux: np.ndarray, ivar: np.ndarray) -> float:
+    good = ivar > 0
+    return float(np.median(flux[good] * np.sqrt(ivar[good]))) if good.any() else 0.0
+
+
+CATALOG_UNITS = {
+    "ra": "deg",
+    "dec": "deg",
+    "gaia_g_mean_mag": "mag",
+    "exptime": "s",
+    "mjd": "d",
+    "lmjd": "d",
+    "lmjm": "min",
+}
+
+
+def _catalog_rows(
+    visit: Visit, sky: Sky, number: int, coadds: dict[str, tuple[np.ndarray, ...]]
+) -> Iterator[dict[str, Any]]:
+    """Columns of the catalogue, one set for each arm of exposures and coadds; coadds have lmjm -9999."""
+    e, m = visit.exposures, len(visit.star)
+    obsid = visit.obsid(number)
+    mjd = np.floor(utc_mid(np.array(visit.plan.lmjm))[0]).astype(np.int32)
+    paths = np.array(
+        [f"{visit.plan.lmjd}/{visit.plan.planid}/{visit.stem(i)}.fits.gz" for i in range(m)], dtype="U128"
+    )
+    any_bad = visit.bad_blue.reshape(m, e).any(axis=1)
+    for arm, seen in (("B", visit.blue), ("R", visit.red)):
+        _, flux, ivar, _, _ = coadds[arm]
+        stacked = np.array([_median_snr(f, w) for f, w in zip(flux, ivar, strict=True)])
+        for is_coadd, times in ((0, e), (1, 1)):
+            star = np.repeat(visit.star, times)
+            n = len(star)
+            yield {
+                "obsid": np.repeat(obsid, times),
+                "planid": np.full(n, visit.plan.planid, dtype="U40"),
+                "spid": np.full(n, visit.spid, dtype=np.int16),
+                "fiberid": np.repeat(visit.fiber, times).astype(np.int16),
+                "lmjd": np.full(n, visit.plan.lmjd, dtype=np.int32),
+                "mjd": np.full(n, mjd, dtype=np.int32),
+                "lmjm": np.full(n, -9999, dtype=np.int64) if is_coadd else visit.lmjm,
+                "band": np.full(n, arm, dtype="U1"),
+                "coadd": np.full(n, is_coadd, dtype=np.int16),
+                "fibermask": np.repeat(visit.bad_fiber, times).astype(np.int16),
+                "bad_b": (any_bad if is_coadd else visit.bad_blue).astype(np.int16),
+                "bad_r": np.zeros(n, dtype=np.int16),
+                "snr": (stacked if is_coadd else seen.snr).astype(np.float32).round(2),
+                "ra": sky.ra[star].round(7),
+                "dec": sky.dec[star].round(7),
+                "gaia_source_id": sky.gaia[star],
+                "gaia_g_mean_mag": sky.g_mag[star].astype(np.float32).round(3),
+                "exptime": np.full(n, EXPTIME * e if is_coadd else EXPTIME, dtype=np.float32),
+                "path": np.repeat(paths, times),
+            }
+
+
+def _numbers(description: str, unit: str = "") -> tuple[pa.DataType, str, str]:
+    return pa.list_(pa.float32()), description, unit
+
+
+TRUTH = {
+    "spectrum_id": (pa.string(), "file stem and exposure", ""),
+    "obsid": (pa.int64(), "identifier of the observation", ""),
+    "planid": (pa.string(), "observing plan", ""),
+    "spid": (pa.int8(), "spectrograph", ""),
+    "fiberid": (pa.int16(), "fibre", ""),
+    "lmjd": (pa.int32(), "local modified Julian day", "d"),
+    "lmjm": (pa.int64(), "local modified Julian minute", "min"),
+    "band": (pa.string(), "arm", ""),
+    "star_id": (pa.int32(), "row of the star on the simulated sky", ""),
+    "gaia_source_id": (pa.int64(), "made-up identifier of the star", ""),
+    "gaia_g_mean_mag": (pa.float32(), "magnitude", "mag"),
+    "kind": (pa.string(), "single, rotator, sb2, sb3, noise, moon or crosstalk", ""),
+    "n_components": (pa.int8(), "stars in the system", ""),
+    "rv": _numbers("velocity of each component; inner pair first in triples", "km/s"),
+    "flux_fraction": _numbers("share of each component in the system's light"),
+    "mass": _numbers("mass of each component", "solMass"),
+    "radius": _numbers("radius of each component", "solRad"),
+    "teff": _numbers("effective temperature of each component", "K"),
+    "logg": _numbers("surface gravity of each component", "dex"),
+    "feh": _numbers("metallicity of each component", "dex"),
+    "vsini": _numbers("projected rotation of each component", "km/s"),
+    "snr": (pa.float32(), "median S/N a pixel of the exposure", ""),
+    "fibermask": (pa.int8(), "1: bad fibre", ""),
+    "bad_b": (pa.int8(), "1: bad blue exposure", ""),
+    "barycentric_correction": (pa.float64(), "velocity that was added to observed ones", "km/s"),
+    "suspect": (pa.string(), "moonlight, crosstalk or empty", ""),
+    "contamination": (pa.float32(), "share of the light that is not the star's", ""),
+    "contaminant_rv": (pa.float32(), "velocity of scattered moonlight", "km/s"),
+    "partner": (pa.string(), "spectrum_id of the exposure that leaks into this one", ""),
+}
+
+
+def _truth_rows(visit: Visit, sky: Sky, number: int, fraction: np.ndarray) -> pa.Table:
+    """Truth of the blue exposures of a visit; `fraction` (star, 3) are shares of light."""
+    e, m = visit.exposures, len(visit.star)
+    star = np.repeat(visit.star, e)
+    fiber_row = np.repeat(np.arange(m), e).tolist()
+    ids = [f"{visit.stem(i)}/{lmjm}" for i, lmjm in zip(fiber_row, visit.lmjm, strict=True)]
+    place = {int(s): i for i, s in enumerate(visit.star)}
+    leaks = [place.get(int(p)) for p in sky.partner[star]]
+    kind = sky.kind[star]
+    suspect = np.where(kind == "moon", "moonlight", np.where(kind == "crosstalk", "crosstalk", ""))
+    count = sky.n_components[star]
+    systems = sky.systems
+
+    def lists(values: np.ndarray) -> list[np.ndarray]:
+        return [row[:k].astype(np.float32) for row, k in zip(values, count, strict=True)]
+
+    columns: dict[str, Any] = {
+        "spectrum_id": ids,
+        "obsid": np.repeat(visit.obsid(number), e),
+        "planid": [visit.plan.planid] * len(star),
+        "spid": np.full(len(star), visit.spid),
+        "fiberid": np.repeat(visit.fiber, e),
+        "lmjd": np.full(len(star), visit.plan.lmjd),
+        "lmjm": visit.lmjm,
+        "band": ["B"] * len(star),
+        "star_id": star,
+        "gaia_source_id": sky.gaia[star],
+        "gaia_g_mean_mag": sky.g_mag[star].astype(np.float32).round(3),
+        "kind": kind,
+        "n_components": count,
+        "rv": lists(visit.rv),
+        "flux_fraction": lists(fraction[star]),
+        **{
+            name: lists(getattr(systems, name)[star])
+            for name in ("mass", "radius", "teff", "logg", "feh", "vsini")
+        },
+        "snr": visit.blue.snr.astype(np.float32),
+        "fibermask": np.repeat(visit.bad_fiber, e),
+        "bad_b": visit.bad_blue,
+        "barycentric_correction": visit.helio,
+        "suspect": suspect,
+        "contamination": sky.contamination[star].astype(np.float32),
+        "contaminant_rv": [h if k == "moon" else None for h, k in zip(visit.helio, kind, strict=True)],
+        "partner": [
+            None if j is None else f"{visit.stem(j)}/{lmjm}"
+            for j, lmjm in zip(leaks, visit.lmjm, strict=True)
+        ],
+    }
+    arrays = []
+    for name, (dtype, _, _) in TRUTH.items():
+        values = columns[name]
+        if isinstance(values, np.ndarray) and pa.types.is_integer(dtype):
+            values = values.astype(dtype.to_pandas_dtype())
+        arrays.append(pa.array(values, dtype))
+    fields = [
+        pa.field(name, dtype, metadata={"description": text} | ({"unit": unit} if unit else {}))
+        for name, (dtype, text, unit) in TRUTH.items()
+    ]
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def simulate_survey(
+    out_dir: str | Path,
+    *,
+    seed: int,
+    layout: Literal["tall", "wide", "both"] = "both",
+    n_plans: int = 3,
+    n_spectrographs: int = 4,
+    n_stars: int = 600,
+    exposures: int = 3,
+    grid: TemplateGrid | None = None,
+) -> dict[str, int]:
+    """Write a LAMOST-MRS survey: files, catalogue and truth.
+
+    Parameters
+    ----------
+    out_dir : path
+        Receives ``spectra/{lmjd}/{planid}/med-*.fits.gz``, ``catalog.fits`` and ``truth.parquet``.
+    seed : int
+        Of everything; equal seeds and settings give equal bytes.
+    layout : {"tall", "wide", "both"}
+        A row a pixel (DR6 to DR8), one row of arrays (from DR9), or the two in turn, plan by plan.
+    n_plans, n_spectrographs, n_stars : int
+        Size. About a third of the stars are observed in two plans.
+    exposures : int
+        Of each plan.
+    grid : TemplateGrid, optional
+        By default the one that ships.
+
+    Returns
+    -------
+    dict
+        Counts: files, blue exposures, and stars of each kind.
+
+    Raises
+    ------
+    SkyError
+        If the survey cannot have this size.
+    """
+    if layout not in ("tall", "wide", "both"):
+        raise SkyError(f"layout is {layout!r}, expected 'tall', 'wide' or 'both'")
+    if min(n_plans, n_stars, exposures) < 1 or not 1 <= n_spectrographs <= 16:
+        raise SkyError("a survey needs at least 1 plan, 1 star, 1 exposure, and 1 to 16 spectrographs")
+    out = Path(out_dir)
+    out.mkdir(parents=True, exist_ok=True)
+    synthesizer = Synthesizer(load_grid() if grid is None else grid, RESOLUTION)
+    rng = np.random.default_rng(seed)
+    plans = make_plans(rng, n_plans, exposures)
+    spectrographs = np.unique(np.linspace(1, 16, n_spectrographs).round().astype(int)).tolist()
+    sky = draw_sky(rng, plans, spectrographs, n_stars)
+    fraction = synthesizer.flux_fractions(sky.systems)
+    catalog: list[dict[str, Any]] = []
+    truth: list[pa.Table] = []
+    files = 0
+    for number in range(n_plans):
+        plan_layout = ("tall", "wide")[number % 2] if layout == "both" else layout
+        for spid in spectrographs:
+            # Its own stream of random numbers: a spectrograph more changes no other one's noise.
+            stream = np.random.default_rng([seed, number, spid])
+            visit = _visit(stream, synthesizer, sky, plans, number, spid)
+            if not len(visit.star):
+                continue
+            coadds = {"B": coadd(visit.blue, exposures, "B"), "R": coadd(visit.red, exposures, "R")}
+            _write_visit(out / "spectra", visit, sky, number, plan_layout, coadds)
+            catalog += _catalog_rows(visit, sky, number, coadds)
+            truth.append(_truth_rows(visit, sky, number, fraction))
+            files += len(visit.star)
+    _write_catalog(out / "catalog.fits", catalog)
+    table = pa.concat_tables(truth).sort_by([("spectrum_id", "ascending")])
+    temporary = out / ".truth.parquet.part"
+    pq.write_table(table, temporary, compression="zstd")
+    temporary.replace(out / "truth.parquet")
+    kinds, counts = np.unique(sky.kind, return_counts=True)
+    return {"files": files, "blue_exposures": table.num_rows} | dict(
+        zip(kinds.tolist(), counts.tolist(), strict=True)
+    )
+
+
+def _write_catalog(path: Path, parts: list[dict[str, Any]]) -> None:
+    """The survey's catalogue as a FITS table, sorted by plan, spectrograph, fibre, coadd, time and arm."""
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    keys = ("band", "lmjm", "coadd", "fiberid", "spid", "planid")
+    order = np.lexsort([columns[key] for key in keys])
+    table = Table({name: column[order] for name, column in columns.items()})
+    for name, unit in CATALOG_UNITS.items():
+        table[name].unit = unit
+    temporary = path.with_name(f".{path.name}.part")
+    fits.HDUList([fits.PrimaryHDU(), fits.table_to_hdu(table)]).writeto(temporary, overwrite=True)
+    temporary.replace(path)
