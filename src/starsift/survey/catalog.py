@@ -251,7 +251,10 @@ def _canonical(path: Path, table: pa.Table, kind: str) -> pa.Table:
         if lower not in columns and theirs not in taken.values():
             columns[lower] = _no_sentinel(table[theirs])
             fields.append(table.schema.field(theirs).with_name(lower).with_type(columns[lower].type))
-    filled = _fill(pa.table(list(columns.values()), schema=pa.schema(fields)), kind)
+    try:
+        filled = _fill(pa.table(list(columns.values()), schema=pa.schema(fields)), kind)
+    except ValueError as error:
+        raise CatalogError(f"{path}: column {taken['planid']} should hold plate numbers: {error}") from error
     return filled.replace_schema_metadata(None)
 
 
@@ -298,13 +301,12 @@ def _fill(table: pa.Table, kind: str) -> pa.Table:
     if kind == "sdss":
         add("lmjd", table["mjd"])
         add("spid", 1)
-        identifiers = [
-            sdss.obsid(int(plate), mjd, fiber) if None not in (plate, mjd, fiber) else None
-            for plate, mjd, fiber in zip(
+        if "obsid" not in table.column_names:
+            observations = zip(
                 *(table[name].to_pylist() for name in ("planid", "mjd", "fiberid")), strict=True
             )
-        ]
-        add("obsid", pa.array(identifiers, pa.int64()))
+            numbers = [None if None in one else sdss.obsid(int(one[0]), *one[1:]) for one in observations]
+            add("obsid", pa.array(numbers, pa.int64()))
     return table
 
 
@@ -318,8 +320,8 @@ def index_folder(folder: str | os.PathLike[str]) -> pa.Table:
     Returns
     -------
     pyarrow.Table
-        Schema `INDEX_COLUMNS`, sorted by path; ``path`` is relative to ``folder``; ``survey`` is mrs, lrs, sdss
-        or null.
+        Schema `INDEX_COLUMNS`, sorted by path; ``path`` is relative to ``folder``; ``survey`` is mrs, lrs,
+        sdss or null.
 
     Raises
     ------

@@ -359,7 +359,7 @@ def write_manifest(
 ) -> list[str]:
     """Write a survey's manifest, its selection table, and the part of the manifest that each bundle needs.
 
-    ``{survey}.parquet``, ``{survey}-selection.csv`` and ``{survey}/{bundle}.parquet``. Files that do not change
+    ``{survey}.parquet``, ``{survey}-selection.csv``, ``{survey}/{bundle}.parquet``. Files that do not change
     are left alone, so that what was made from them stays up to date; bundles that are gone are removed.
 
     Returns

@@ -1,0 +1,241 @@
+"""Readers of LAMOST spectra: both ways of reading, every layout, bad files."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from survey_files import ARRAYS, LAYOUTS, ROWS, mrs_name, mrs_table, mrs_tables, real, write_mrs
+
+from starsift.survey import fitsfile
+from starsift.survey.fitsfile import Exposure, SpectrumError, open_fits
+from starsift.survey.lamost import read_lrs, read_mrs
+
+
+def assert_same(a: Exposure, b: Exposure) -> None:
+    assert (a.extname, a.band, a.lmjm, a.coadd, a.snr) == (b.extname, b.band, b.lmjm, b.coadd, b.snr)
+    for name, kind in {"wavelength": "f8", "flux": "f4", "ivar": "f4", "mask": "?"}.items():
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
+        assert getattr(a, name).dtype == getattr(b, name).dtype == np.dtype(kind)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("ending", [".fits", ".fits.gz"])
+def test_mrs_fast_reader_equals_astropy(tmp_path: Path, layout: str, ending: str) -> None:
+    path = write_mrs(tmp_path / f"med-58625-HD1_sp01-001{ending}", mrs_tables(layout=layout))
+    fast, slow = read_mrs(path), read_mrs(path, fast=False)
+    assert [e.extname for e in fast] == [
+        "COADD_B",
+        "COADD_R",
+        "B-84420171",
+        "B-84420194",
+        "R-84420171",
+        "R-84420194",
+    ]
+    for a, b in zip(fast, slow, strict=True):
+        assert_same(a, b)
+        assert dict(a.header) == {k: v for k, v in b.header.items() if k not in ("", "COMMENT", "HISTORY")}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_mrs_exposures_are_what_was_written(tmp_path: Path, layout: str) -> None:
+    table = mrs_table("B-84420171", layout, 4136, seed=3)
+    path = write_mrs(tmp_path / mrs_name(), [mrs_table("COADD_B", layout), table])
+    coadd, exposure = read_mrs(path)
+    assert (coadd.coadd, coadd.lmjm, coadd.band) == (True, None, "B")
+    assert (exposure.coadd, exposure.lmjm, exposure.band, exposure.snr) == (False, 84420171, "B", 28.5)
+    np.testing.assert_array_equal(exposure.flux, np.ravel(table.data["FLUX"]))
+    np.testing.assert_array_equal(exposure.mask, np.ravel(table.data["PIXMASK"]) != 0)
+    np.testing.assert_array_equal(coadd.mask, read_mrs(path, ["COADD_B"])[0].mask)
+    assert coadd.mask.any()  # ORMASK, not ANDMASK
+    assert (np.diff(exposure.wavelength) > 0).all()
+    assert 4897 < exposure.wavelength[0] < exposure.wavelength[-1] < 5405
+
+
+def test_only_the_extensions_asked_for_are_read(tmp_path: Path) -> None:
+    path = write_mrs(tmp_path / mrs_name(), mrs_tables())
+    assert [e.extname for e in read_mrs(path, ["B-84420194", "B-1"])] == ["B-84420194"]
+
+
+def test_pixels_listed_from_red_to_blue_are_turned(tmp_path: Path) -> None:
+    plain = mrs_table("B-84420171", ROWS)
+    turned = mrs_table("B-84420171", ROWS, **{n: plain.data[n][::-1].copy() for n in plain.data.names})
+    a = read_mrs(write_mrs(tmp_path / "a.fits", [plain]))[0]
+    b = read_mrs(write_mrs(tmp_path / "b.fits", [turned]))[0]
+    assert_same(a, b)
+
+
+def test_unusual_tables_go_to_astropy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = mrs_table("B-84420171", ROWS)
+    bits = np.array(table.data["PIXMASK"])
+    unsigned = fits.Column("PIXMASK", "I", array=bits.astype(np.uint16), bzero=32768)
+    others = [fits.Column(name, "E", array=table.data[name]) for name in ("FLUX", "IVAR", "LOGLAM")]
+    odd = fits.BinTableHDU.from_columns([*others, unsigned], name="B-84420171")
+    path = write_mrs(tmp_path / mrs_name(), [odd])
+    assert "TZERO4" in open_fits(path)[1].header
+    np.testing.assert_array_equal(read_mrs(path)[0].mask, bits != 0)
+    # A plain table must not need astropy.
+    monkeypatch.setattr(fitsfile, "_open_astropy", None)
+    assert len(read_mrs(write_mrs(tmp_path / "plain.fits.gz", [table]))) == 1
+
+
+@pytest.mark.parametrize(
+    ("columns", "status"),
+    [
+        ({"FLUX": np.zeros(300, np.float32)}, "zero_flux"),
+        ({"FLUX": np.full(300, np.nan, np.float32)}, "nan_flux"),
+        ({"PIXMASK": np.ones(300, np.int32)}, "all_masked"),
+        ({"IVAR": np.full(300, -1, np.float32)}, "all_masked"),
+        ({"IVAR": np.full(300, np.nan, np.float32)}, "all_masked"),
+        ({"LOGLAM": np.random.default_rng(1).uniform(3.69, 3.73, 300)}, "wavelength_order"),
+        ({"LOGLAM": np.full(300, np.nan)}, "wavelength_order"),
+        ({"LOGLAM": np.full(300, 3.7)}, "wavelength_order"),
+        ({"IVAR": None}, "missing_column"),
+        ({"LOGLAM": None}, "missing_column"),
+        ({"PIXMASK": None}, "missing_column"),
+    ],
+)
+def test_a_useless_exposure_does_not_lose_the_others(
+    tmp_path: Path, columns: dict[str, np.ndarray], status: str
+) -> None:
+    tables = [mrs_table("B-84420171", ROWS, **columns), mrs_table("B-84420194", ROWS)]
+    bad, good = read_mrs(write_mrs(tmp_path / mrs_name(), tables))
+    assert (bad.status, good.status) == (status, "ok")
+    assert "B-84420171" in bad.message
+    assert mrs_name() in bad.message
+    assert len(bad.flux) == 0
+
+
+def test_some_bad_pixels_are_kept_as_they_are(tmp_path: Path) -> None:
+    flux = np.ones(300, np.float32)
+    flux[5] = np.nan
+    ivar = np.ones(300, np.float32)
+    ivar[6] = -1
+    made = read_mrs(write_mrs(tmp_path / mrs_name(), [mrs_table("B-84420171", ARRAYS, FLUX=flux, IVAR=ivar)]))
+    assert made[0].status == "ok"
+    assert np.isnan(made[0].flux[5])
+    assert made[0].ivar[6] == -1
+
+
+def broken(tmp_path: Path, name: str) -> Path:
+    whole = write_mrs(tmp_path / "whole.fits.gz", mrs_tables(layout=ARRAYS))
+    path = tmp_path / mrs_name()
+    packed = whole.read_bytes()
+    plain = gzip.decompress(packed)
+    content = {
+        "cut gzip": packed[: len(packed) // 2],
+        "damaged gzip": packed[:400] + bytes(50) + packed[450:],
+        "cut data": plain[: len(plain) // 2 // 2880 * 2880 + 17],
+        "cut header": plain[:2000],
+        "text": b"<html>404 not found</html>",
+        "packed text": gzip.compress(b"<html>404 not found</html>"),
+        "empty": b"",
+        "no extension": plain[:2880],
+    }
+    path.write_bytes(content[name])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("cut gzip", "truncated"),
+        ("damaged gzip", "corrupt"),
+        ("cut data", "truncated"),
+        ("cut header", "truncated"),
+        ("text", "not_fits"),
+        ("packed text", "not_fits"),
+        ("empty", "not_fits"),
+        ("no extension", "missing_extension"),
+    ],
+)
+def test_bad_files(tmp_path: Path, name: str, status: str) -> None:
+    path = broken(tmp_path, name)
+    with pytest.raises(SpectrumError, match=path.name) as caught:
+        read_mrs(path)
+    assert caught.value.status == status
+
+
+def test_missing_and_unreadable_files(tmp_path: Path) -> None:
+    with pytest.raises(SpectrumError, match="no such file") as caught:
+        read_mrs(tmp_path / "none.fits")
+    assert caught.value.status == "missing_file"
+    with pytest.raises(SpectrumError, match="cannot be read") as caught:
+        read_mrs(tmp_path)
+    assert caught.value.status == "unreadable"
+
+
+def test_an_lrs_file_is_not_mrs(tmp_path: Path) -> None:
+    path = write_mrs(tmp_path / mrs_name(), mrs_tables())
+    with pytest.raises(SpectrumError, match="not LRS"):
+        read_lrs(path)
+
+
+def test_header_values(tmp_path: Path) -> None:
+    path = write_mrs(tmp_path / mrs_name(), mrs_tables())
+    header = open_fits(path)[0].header
+    assert header["OBJNAME"] == "it's a star"
+    assert header["SIMPLE"] is True
+    assert header["LMJD"] == 58625
+    assert header["RA"] == pytest.approx(290.51)
+    assert header.get("NOTHING") is None
+
+
+LRS = ["lamost-lrs-dr10", "ondrejov-lamost/lamost"]
+
+
+@pytest.mark.parametrize("folder", LRS)
+def test_real_lrs_files(folder: str) -> None:
+    paths = sorted(real(folder).glob("*.fits"))
+    assert paths
+    for path in paths:
+        exposure = read_lrs(path)
+        assert_same(exposure, read_lrs(path, fast=False))
+        assert exposure.coadd
+        assert 3890 <= len(exposure.flux) <= 3909
+        np.testing.assert_allclose(
+            np.log10(exposure.wavelength), 3.5682 + 1e-4 * np.arange(len(exposure.flux)), atol=1e-12
+        )
+        assert exposure.snr > 5
+        assert np.median(exposure.flux * np.sqrt(exposure.ivar)) > 1
+
+
+def test_real_lrs_wavelengths_are_those_of_the_file() -> None:
+    path = sorted(real(LRS[0]).glob("*.fits"))[0]
+    with fits.open(path) as hdus:
+        given = hdus["COADD"].data["WAVELENGTH"][0]
+    np.testing.assert_allclose(read_lrs(path).wavelength, given, rtol=5e-7)
+
+
+def test_truncated_real_file(tmp_path: Path) -> None:
+    source = sorted(real(LRS[0]).glob("*.fits"))[0]
+    path = tmp_path / source.name
+    path.write_bytes(source.read_bytes()[:60_000])
+    with pytest.raises(SpectrumError) as caught:
+        read_lrs(path)
+    assert caught.value.status == "truncated"
+
+
+def test_air_wavelengths_are_refused(tmp_path: Path) -> None:
+    image = np.ones((5, 3900), np.float32)
+    hdu = fits.PrimaryHDU(image)
+    hdu.header.update({"COEFF0": 3.5682, "COEFF1": 1e-4, "VACUUM": False})
+    hdu.writeto(tmp_path / "spec.fits")
+    with pytest.raises(SpectrumError, match="VACUUM"):
+        read_lrs(tmp_path / "spec.fits")
+
+
+def test_lrs_image_with_and_without_wavelengths(tmp_path: Path) -> None:
+    loglam = 3.5682 + 1e-4 * np.arange(3900)
+    image = np.ones((5, 3900), np.float32)
+    image[3:] = 0
+    for name, row, cards in (("with", 10**loglam, {}), ("without", 1, {"COEFF0": 3.5682, "COEFF1": 1e-4})):
+        image[2] = row
+        hdu = fits.PrimaryHDU(image)
+        hdu.header.update(cards)
+        hdu.writeto(tmp_path / f"{name}.fits")
+        np.testing.assert_allclose(read_lrs(tmp_path / f"{name}.fits").wavelength, 10**loglam, rtol=1e-9)
+    fits.PrimaryHDU(image).writeto(tmp_path / "neither.fits")
+    with pytest.raises(SpectrumError, match="COEFF0"):
+        read_lrs(tmp_path / "neither.fits")
