@@ -1,0 +1,223 @@
+"""The labelled CCFs that the classifiers learn from.
+
+Simulated spectra go through the survey's own CCF and peak finding (Li et al. 2023, section 3.2.1). Two things
+differ from the paper, and both can be switched off: triples are hierarchical (an inner pair and an outer star
+with their orbits), and a share of the classes L1 and L2 are spectra in which the CCF step sees more
+components than there are stars, since these are what the vote must reject.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from starsift.binaries.peaks import Components, find_components
+from starsift.simulate.mrs import observe
+from starsift.simulate.stars import Synthesizer, Systems, draw_binaries, draw_singles, draw_triples
+from starsift.spectra.batches import SpectrumBatch
+from starsift.spectra.ccf import CCFs, TemplateBank, build_bank, correlate
+from starsift.spectra.templates import TemplateGrid
+
+CHUNK = 1024  # spectra simulated at a time
+ROUNDS = 60  # chunks drawn for one class before giving up
+TOLERANCE_KMS = 20.0  # a detection counts if every velocity is this near the truth
+NOISE_RULE = 3.0  # L0: maximum of the CCF below so many standard deviations of it (section 3.2.1)
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """Everything between a drawn system and its CCF: synthesis, observation, templates, settings."""
+
+    synthesizer: Synthesizer
+    bank: TemplateBank
+    ccf: Mapping[str, Any]
+    peaks: Mapping[str, Any]
+
+    @classmethod
+    def build(cls, grid: TemplateGrid, ccf: Mapping[str, Any], peaks: Mapping[str, Any]) -> "Laboratory":
+        """From a template grid and the config's sections `ccf` and `peaks`."""
+        bank_settings = {key: value for key, value in ccf.items() if key != "minimum_pixels"}
+        return cls(Synthesizer(grid, ccf["resolution"]), build_bank(grid, **bank_settings), ccf, peaks)
+
+    def observe(self, systems: Systems, snr: np.ndarray, rng: np.random.Generator) -> SpectrumBatch:
+        """Blue-arm exposures (n spectra) of systems at their velocities of the draw, at S/N `snr` (n,)."""
+        flux = self.synthesizer.system_flux(systems)
+        return anonymous_batch(*observe(self.synthesizer.wavelength, flux, snr=snr, rng=rng), snr)
+
+    def measure(self, batch: SpectrumBatch) -> tuple[CCFs, Components]:
+        """The survey's CCF and peak finding."""
+        curves = correlate(
+            batch,
+            self.bank,
+            continuum_degree=self.ccf["continuum_degree"],
+            minimum_pixels=self.ccf["minimum_pixels"],
+        )
+        return curves, find_components(curves.ccf, self.bank.velocities, **self.peaks)
+
+
+def anonymous_batch(
+    wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray, mask: np.ndarray, snr: np.ndarray
+) -> SpectrumBatch:
+    """A batch of (n, pixel) arrays whose spectra have numbers in place of an identity."""
+    n = len(flux)
+    identity = {
+        "spectrum_id": [f"simulated-{i}" for i in range(n)],
+        "obsid": np.arange(n),
+        "planid": ["simulated"] * n,
+        "spid": np.ones(n, np.int8),
+        "fiberid": np.ones(n, np.int16),
+        "lmjd": np.zeros(n, np.int32),
+        "lmjm": np.zeros(n, np.int64),
+        "band": ["B"] * n,
+        "snr": snr,
+    }
+    return SpectrumBatch.from_arrays(identity, wavelength, flux, ivar, mask)
+
+
+def draw_snr(rng: np.random.Generator, n: int, low: float, high: float) -> np.ndarray:
+    """Signal-to-noise ratios (n,), log-uniform."""
+    return np.exp(rng.uniform(np.log(low), np.log(high), n))
+
+
+def recovered(components: Components, rv: np.ndarray) -> np.ndarray:
+    """Which spectra (n,) show exactly the components `rv` (n, k), km/s: a successful detection."""
+    k = rv.shape[1]
+    near = np.abs(components.rv[:, :k] - np.sort(rv, axis=1)) < TOLERANCE_KMS
+    return (components.count == k) & near.all(axis=1)
+
+
+def training_set(
+    grid: TemplateGrid,
+    *,
+    ccf: Mapping[str, Any],
+    peaks: Mapping[str, Any],
+    seed: int,
+    per_class: int = 1500,
+    delta_rv: tuple[float, float] = (60.0, 250.0),
+    snr: tuple[float, float] = (5.0, 200.0),
+    hierarchical: bool = True,
+    hard_fraction: float = 0.3,
+) -> pa.Table:
+    """Simulate the labelled CCFs L0 to L3.
+
+    Parameters
+    ----------
+    grid : TemplateGrid
+    ccf, peaks : sections of the config, as for the survey
+    per_class : CCFs of each label
+    delta_rv : km/s, the range of velocity differences between neighbouring components
+    snr : range of S/N per pixel, log-uniform
+    hierarchical : triples as an inner pair and an outer star; False: three unrelated stars, as in the paper
+    hard_fraction : share of L1 and L2 in which the CCF step sees more components than there are stars; 0 as
+        in the paper
+
+    Returns
+    -------
+    Table with `label` int8 (0 to 3), `snr`, `rv` (list, km/s, the truth), `n_components` (what the CCF step
+    saw) and `ccf` (fixed-size list of float32).
+
+    Raises
+    ------
+    ValueError : if the settings make a class that cannot be filled.
+    """
+    laboratory = Laboratory.build(grid, ccf, peaks)
+    hard = round(hard_fraction * per_class)
+    gaps = (float(delta_rv[0]), float(delta_rv[1]))
+    wide = (float(snr[0]), float(snr[1]))
+
+    def noise(rng: np.random.Generator, n: int) -> Systems:
+        return draw_singles(rng, n)
+
+    def singles(rng: np.random.Generator, n: int) -> Systems:
+        return draw_singles(rng, n, rotator_fraction=0.15)
+
+    def binaries(rng: np.random.Generator, n: int) -> Systems:
+        return draw_binaries(rng, n, gaps)
+
+    def triples(rng: np.random.Generator, n: int) -> Systems:
+        return draw_triples(rng, n, hierarchical=hierarchical, delta_rv=gaps)
+
+    def is_noise(curves: CCFs, components: Components, rv: np.ndarray) -> np.ndarray:
+        return curves.usable & (curves.ccf.max(axis=1) < NOISE_RULE * curves.ccf.std(axis=1))
+
+    def any_single(curves: CCFs, components: Components, rv: np.ndarray) -> np.ndarray:
+        return curves.usable & ~is_noise(curves, components, rv)
+
+    def detected(curves: CCFs, components: Components, rv: np.ndarray) -> np.ndarray:
+        return curves.usable & recovered(components, rv)
+
+    def excessive(curves: CCFs, components: Components, rv: np.ndarray) -> np.ndarray:
+        return curves.usable & (components.count > rv.shape[1]) & ~is_noise(curves, components, rv)
+
+    # Noise: half without any signal, half of faint spectra whose signal does not stand out.
+    parts = [
+        _collect(laboratory, 0, noise, is_noise, (0.05, 0.3), per_class // 2, seed),
+        _collect(laboratory, 0, noise, is_noise, (0.3, 4.0), per_class - per_class // 2, seed + 1),
+        _collect(laboratory, 1, singles, any_single, wide, per_class - hard, seed + 2),
+        _collect(laboratory, 1, singles, excessive, wide, hard, seed + 3, partial=True),
+        _collect(laboratory, 2, binaries, detected, wide, per_class - hard, seed + 4),
+        _collect(laboratory, 2, binaries, excessive, wide, hard, seed + 5, partial=True),
+        _collect(laboratory, 3, triples, detected, wide, per_class, seed + 6),
+    ]
+    # What hard cases were not found in the time given, ordinary ones replace: classes stay balanced.
+    for label, draw, wanted in ((1, singles, any_single), (2, binaries, detected)):
+        missing = per_class - sum(pc.sum(pc.equal(part["label"], label)).as_py() or 0 for part in parts)
+        parts.append(_collect(laboratory, label, draw, wanted, wide, missing, seed + 6 + label))
+    return pa.concat_tables(parts).sort_by("label").combine_chunks()
+
+
+def _collect(
+    laboratory: Laboratory,
+    label: int,
+    draw: Callable[[np.random.Generator, int], Systems],
+    wanted: Callable[[CCFs, Components, np.ndarray], np.ndarray],
+    snr: tuple[float, float],
+    number: int,
+    seed: int,
+    *,
+    partial: bool = False,
+) -> pa.Table:
+    """Draw systems until `number` CCFs are as wanted; `partial` allows fewer."""
+    rng = np.random.default_rng([seed, label])
+    size = laboratory.bank.velocities.size
+    parts: list[tuple[np.ndarray, ...]] = []
+    found = 0
+    for _ in range(ROUNDS if not partial else 8):
+        if found >= number:
+            break
+        systems = draw(rng, CHUNK)
+        ratio = draw_snr(rng, CHUNK, *snr)
+        curves, components = laboratory.measure(laboratory.observe(systems, ratio, rng))
+        rows = np.flatnonzero(wanted(curves, components, systems.rv))[: number - found]
+        parts.append(
+            (ratio[rows], np.sort(systems.rv[rows], axis=1), components.count[rows], curves.ccf[rows])
+        )
+        found += rows.size
+    if found < number and not partial:
+        raise ValueError(
+            f"training: only {found} of {number} CCFs of class L{label} were found among {ROUNDS * CHUNK} "
+            f"simulated spectra at S/N {snr[0]:g}-{snr[1]:g}; raise training.snr or training.delta_rv, or "
+            "lower training.per_class"
+        )
+    ratio, rv, count, ccf = (
+        (np.concatenate(column) for column in zip(*parts, strict=True))
+        if parts
+        else (
+            np.zeros(0),
+            np.zeros((0, 1)),
+            np.zeros(0, np.int16),
+            np.zeros((0, size), np.float32),
+        )
+    )
+    return pa.table(
+        {
+            "label": pa.array(np.full(found, label, np.int8)),
+            "snr": pa.array(ratio.astype(np.float32)),
+            "rv": pa.array(list(rv.astype(np.float32)), pa.list_(pa.float32())),
+            "n_components": pa.array(count),
+            "ccf": pa.FixedSizeListArray.from_arrays(pa.array(ccf.reshape(-1)), size),
+        }
+    )
