@@ -9,15 +9,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.axis import Axis
+from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from starsift.spectra.batches import atomic_path
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; the markers differ too.
 BLACK, BLUE, ORANGE, GREEN, RED = "black", "#0072B2", "#E69F00", "#009E73", "#D55E00"
 KINDS = {"SB2": (BLUE, "o"), "SB3": (ORANGE, "^")}
-DENSITY = "cividis"
+# Light greys, on which coloured symbols stand out.
+DENSITY = ListedColormap(matplotlib.colormaps["Greys"](np.linspace(0.12, 0.6, 256)))
+RATE = "Blues"
 
 SMALLEST_SEPARATION = 60.0  # km/s: closer lines blend at R = 7500 (section 3.2.1)
 FIT_FROM = 80.0  # km/s: from here on all are found, and the distribution is fitted (section 4.2)
@@ -53,10 +57,9 @@ def snr_magnitude(manifest: pa.Table, spectra: pa.Table) -> Figure:
     """
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(6.5, 5.5), layout="constrained")
-        axes = figure.add_gridspec(2, 2, width_ratios=(4, 1), height_ratios=(1, 4)).subplots(
-            sharex="col", sharey="row"
+        (top, corner), (main, right) = figure.subplots(
+            2, 2, width_ratios=(4, 1), height_ratios=(1, 4), sharex="col", sharey="row"
         )
-        top, corner, main, right = axes[0, 0], axes[0, 1], axes[1, 0], axes[1, 1]
         corner.set_axis_off()
         magnitude, snr = _values(manifest, "gaia_g_mean_mag"), _values(manifest, "snr")
         good = np.isfinite(magnitude) & (snr > 0)
@@ -73,6 +76,7 @@ def snr_magnitude(manifest: pa.Table, spectra: pa.Table) -> Figure:
             style = {"marker": marker, "facecolor": "none", "edgecolor": colour, "rasterized": True}
             main.scatter(gx, gy, s=14, linewidth=0.8, label=f"{kind} ({rows.num_rows:,} exposures)", **style)
         main.set(yscale="log", xlabel="Gaia G (mag)", ylabel="S/N per pixel")
+        _plain_logarithm(main.yaxis)
         top.set_ylabel("exposures")
         right.set_xlabel("exposures")
         if spectra.num_rows:
@@ -165,6 +169,8 @@ def rv_errors(spectra: pa.Table) -> Figure:
             middle = np.sqrt(edges[:-1] * edges[1:])[filled]
             axis.plot(middle, [np.median(error[place == i]) for i in filled], color=BLACK, label="median")
             axis.set(xscale="log", yscale="log")
+            _plain_logarithm(axis.xaxis)
+            _plain_logarithm(axis.yaxis)
             axis.legend()
         figure.axes[0].set_ylabel("velocity error (km/s)")
         return figure
@@ -175,38 +181,30 @@ def detection_rates(rates: pa.Table) -> Figure:
 
     Parameters
     ----------
-    rates : Table with `stars` (what both stars are), `delta_rv` (km/s), `snr`, `rate` (0 to 1)
+    rates : Table of `starsift.simulate.injection.detection_rates`: `teff` (K) and `logg` of both stars,
+        `delta_rv` (km/s), `snr`, `rate` (0 to 1)
     """
-    kinds = sorted(set(rates["stars"].to_pylist()))
+    twins = list(dict.fromkeys(zip(rates["teff"].to_pylist(), rates["logg"].to_pylist(), strict=True)))
     with matplotlib.rc_context(_STYLE):
-        columns = min(2, max(1, len(kinds)))
-        lines = -(-len(kinds) // columns)
-        figure = Figure(figsize=(4.6 * columns, 3.4 * max(1, lines)), layout="constrained")
-        axes = figure.subplots(max(1, lines), columns, squeeze=False, sharex=True, sharey=True)
-        for axis in axes.flat[len(kinds) :]:
+        columns, lines = min(2, max(1, len(twins))), max(1, -(-len(twins) // 2))
+        figure = Figure(figsize=(4.6 * columns, 3.4 * lines), layout="constrained")
+        axes = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+        if not twins:
+            return _empty(axes[0, 0], "no injections")
+        for axis in axes.flat[len(twins) :]:
             axis.set_axis_off()
-        for axis, stars in zip(axes.flat, kinds, strict=False):
-            part = rates.filter(pc.equal(rates["stars"], stars))
+        for axis, (teff, logg) in zip(axes.flat, twins, strict=False):
+            part = rates.filter(pc.and_(pc.equal(rates["teff"], teff), pc.equal(rates["logg"], logg)))
             x, y, z = _grid(part, "delta_rv", "snr", "rate")
-            image = axis.pcolormesh(z, vmin=0, vmax=1, cmap=DENSITY, edgecolor="white", linewidth=0.3)
+            image = axis.pcolormesh(z, vmin=0, vmax=1, cmap=RATE, edgecolor="white", linewidth=0.3)
             for (i, j), value in np.ndenumerate(z):
-                if np.isfinite(value):
-                    colour = "white" if value < 0.5 else BLACK
-                    axis.text(
-                        j + 0.5,
-                        i + 0.5,
-                        f"{100 * value:.0f}",
-                        ha="center",
-                        va="center",
-                        color=colour,
-                        fontsize=6,
-                    )
+                colour = "white" if value > 0.6 else BLACK
+                text = f"{100 * value:.0f}" if np.isfinite(value) else ""
+                axis.text(j + 0.5, i + 0.5, text, ha="center", va="center", color=colour, fontsize=6)
             axis.set_xticks(np.arange(x.size) + 0.5, [f"{v:g}" for v in x])
             axis.set_yticks(np.arange(y.size) + 0.5, [f"{v:g}" for v in y])
             axis.tick_params(length=0)
-            axis.set_title(stars)
-        if not kinds:
-            return _empty(axes[0, 0], "no injections")
+            axis.set_title(f"two stars of {teff:g} K, log g {logg:g}")
         for axis in axes[-1]:
             axis.set_xlabel("velocity difference (km/s)")
         for axis in axes[:, 0]:
@@ -216,28 +214,28 @@ def detection_rates(rates: pa.Table) -> Figure:
 
 
 def flux_ratio(flux_ratios: pa.Table) -> Figure:
-    """Which pairs of dwarfs the CCF step resolves, with contours of their flux ratio (Figure 6).
+    """Which pairs of dwarfs are resolved, with contours of their flux ratio (Figure 6).
 
     Parameters
     ----------
-    flux_ratios : Table with `teff_1`, `teff_2` (K), `flux_ratio` (second over first), `rate` (0 to 1)
+    flux_ratios : Table of `starsift.simulate.injection.flux_ratio_limits`: `teff_1`, `teff_2` (K),
+        `flux_ratio` (second over first), `detected`
     """
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(6, 5), layout="constrained")
+        figure = Figure(figsize=(5.5, 5), layout="constrained")
         axis = figure.add_subplot()
         if not flux_ratios.num_rows:
             return _empty(axis, "no injections")
-        x, y, rate = _grid(flux_ratios, "teff_1", "teff_2", "rate")
+        x, y, detected = _grid(flux_ratios, "teff_1", "teff_2", "detected")
         ratio = _grid(flux_ratios, "teff_1", "teff_2", "flux_ratio")[2]
-        image = axis.pcolormesh(x, y, rate, vmin=0, vmax=1, cmap=DENSITY, shading="nearest")
+        axis.pcolormesh(x, y, detected, vmin=0, vmax=2.5, cmap=RATE, shading="nearest")
         levels = [1 / 10, 1 / 5, 1 / 3, 1 / 2, 1, 2, 3, 5, 10]
         if min(x.size, y.size) > 1:
-            lines = axis.contour(x, y, ratio, levels=levels, colors=ORANGE, linewidths=1)
+            lines = axis.contour(x, y, ratio, levels=levels, colors=RED, linewidths=1)
             names = {level: f"1/{1 / level:.0f}" if level < 1 else f"{level:.0f}" for level in levels}
             axis.clabel(lines, fmt=names, fontsize=8)
         axis.set(xlabel="effective temperature of star 1 (K)", ylabel="effective temperature of star 2 (K)")
-        axis.set_title("contours: flux of star 2 over flux of star 1")
-        figure.colorbar(image, ax=axis, label="detection rate")
+        axis.set_title("blue: both stars detected; contours: flux of star 2 over star 1")
         return figure
 
 
@@ -254,8 +252,8 @@ def exposures(objects: pa.Table) -> Figure:
         if not objects.num_rows:
             return _empty(axis, "no binaries found")
         most = int(pc.max(objects["n_exposures"]).as_py())
-        edges = np.arange(0.5, most + 1.5, max(1, most // 40))
-        edges = edges if edges[-1] > most else np.append(edges, edges[-1] + (edges[1] - edges[0]))
+        width = max(1, most // 40)
+        edges = [0.5 + width * i for i in range(-(-most // width) + 1)]
         for kind, (colour, _) in KINDS.items():
             number = _values(objects.filter(pc.equal(objects["multiplicity"], kind)), "n_exposures")
             style = "-" if kind == "SB2" else "--"
@@ -286,7 +284,7 @@ def rv_differences(spectra: pa.Table) -> Figure:
         if not difference.size:
             return _empty(axis, "no SB2 found")
         width = 10.0
-        edges = np.arange(0.0, difference.max() + 2 * width, width)
+        edges = [width * i for i in range(int(difference.max() // width) + 3)]
         axis.hist(difference, bins=edges, color=BLUE, alpha=0.5, label=f"{difference.size:,} SB2 spectra")
         axis.axvline(SMALLEST_SEPARATION, color=BLACK, linestyle="--", label=f"{SMALLEST_SEPARATION:g} km/s")
         tail = difference[difference > FIT_FROM]
@@ -330,6 +328,13 @@ def _grid(table: pa.Table, x: str, y: str, z: str) -> tuple[np.ndarray, np.ndarr
     image = np.full((ys.size, xs.size), np.nan)
     image[j, i] = _values(table, z)
     return xs, ys, image
+
+
+def _plain_logarithm(axis: Axis) -> None:
+    """Label a logarithmic axis 1, 2, 5, 10, ... in plain numbers."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _level(curve: np.ndarray, fraction: float) -> float:

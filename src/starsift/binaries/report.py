@@ -41,7 +41,7 @@ def selection_page(selection: str | os.PathLike[str], status: str | os.PathLike[
 
 
 def cross_validation_page(folds: Iterable[str | os.PathLike[str]]) -> str:
-    """Mean and scatter of each classifier's metrics over the folds (JSON of `cross_validate_fold`), in per cent."""
+    """Mean and scatter of each classifier's metrics over the folds (JSON of `cross_validate_fold`)."""
     results = [json.loads(Path(path).read_text()) for path in folds]
     metrics = ("accuracy", "precision", "recall", "f1")
     rows: list[Row] = [("classifier", "category", *metrics)]
