@@ -5,8 +5,15 @@ BIN := $(VENV)/bin
 # One TensorFlow at a time: GPU=1 installs the CUDA build in place of the CPU build.
 LOCK := $(if $(GPU),envs/gpu.txt,envs/cpu.txt)
 CORES ?= $(shell nproc)
+# `make real`: a folder of spectra, and their layout (mrs, lrs or sdss).
 DIR ?= ../shared/data/lamost-lrs-dr10
+KIND ?= lrs
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
+DEMO := $(SNAKEMAKE) --configfile config/demo.yaml
+REAL := $(SNAKEMAKE) --configfile config/real.yaml --config 'surveys={real: {root: "$(DIR)", kind: $(KIND)}}'
+# One thread a test process, and as many of these as there are cores.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(CORES) --dist loadgroup
+COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo real test test-all lint format lock benchmarks clean
@@ -23,3 +30,44 @@ $(VENV)/.installed: $(LOCK) pyproject.toml
 	touch $@
 
 install: $(VENV)/.installed  ## create .venv with the pinned dependencies (GPU=1: CUDA TensorFlow)
+
+demo: install  ## simulate a survey, find its binaries, score them, write results/report.html
+	$(DEMO) --quiet rules
+	$(DEMO) --quiet --report results/report.html
+	@$(BIN)/starsift status
+	@echo
+	@echo "Report:         results/report.html"
+	@echo "Catalogues:     results/catalogs/"
+	@echo "Your own files: make real DIR=/path/to/spectra KIND=mrs   (index, selection, packing)"
+	@echo "A full survey:  edit config/config.yaml, then $(BIN)/snakemake --cores $(CORES)   (docs/running.md)"
+
+real: install  ## index, select and pack the spectra in DIR (KIND=mrs, lrs or sdss), say what each file was
+	$(REAL) --quiet rules -- results/manifest/real-status.csv
+	@$(BIN)/starsift status
+
+test: install  ## the tests, without those that take minutes
+	$(PYTEST) -m "not slow"
+
+test-all: install  ## all tests
+	$(PYTEST)
+
+lint: install  ## formatting, ruff, mypy
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/mypy
+
+format: install  ## reformat all code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/snakefmt Snakefile workflow/rules
+
+lock:  ## renew envs/*.txt from pyproject.toml (needs uv)
+	$(COMPILE) --extra cpu --output-file envs/cpu.txt pyproject.toml
+	$(COMPILE) --extra gpu --output-file envs/gpu.txt pyproject.toml
+
+benchmarks: install  ## speed against the machine's limits, as tables
+	@for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:  ## remove results; the environment stays
+	rm -rf results .snakemake
