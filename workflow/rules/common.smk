@@ -1,5 +1,6 @@
 # What all rule files share: checked settings, and the few functions that rules call. Logic lives in the library.
 import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -16,7 +17,7 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 BINARIES = config["binaries"]
-GRID = config["template_grid"] or str(ROOT / "resources" / "templates" / "grid.parquet")
+GRID = config["template_grid"] or os.path.relpath(ROOT / "resources" / "templates" / "grid.parquet")
 GPU = int(config["gpu"])
 
 

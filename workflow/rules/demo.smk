@@ -30,7 +30,13 @@ rule score:
         classes=each_bundle("results/binaries/classes/{bundle}.parquet", SURVEY),
         suspects=each_bundle("results/binaries/suspects/{bundle}.parquet", SURVEY),
     output:
-        "results/scorecard.json",
+        card="results/scorecard.json",
+        text=report(
+            "results/scorecard.txt",
+            caption="../report/score.rst",
+            category="5 Against the truth",
+            labels={"figure": "Scorecard"},
+        ),
     log:
         "results/logs/score.log",
     resources:

@@ -17,6 +17,9 @@ rule catalogs:
         errors=each_bundle("results/binaries/errors/{bundle}.parquet", SURVEY),
         classes=each_bundle("results/binaries/classes/{bundle}.parquet", SURVEY),
         suspects=each_bundle("results/binaries/suspects/{bundle}.parquet", SURVEY),
+        manifests=each_bundle(f"results/manifest/{SURVEY}/{{bundle}}.parquet", SURVEY),
+        catalog=lambda wildcards: catalog_of(SURVEY),
+        grid=GRID,
     output:
         multiext("results/catalogs/binaries_spectra", ".parquet", ".fits", ".vot"),
         multiext("results/catalogs/binaries_objects", ".parquet", ".fits", ".vot"),

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from starsift.logs import log_to
 from starsift.simulate.mrs import simulate_survey
+from starsift.spectra.templates import load_grid
 
 log_to(snakemake.log[0])
-simulate_survey(Path(snakemake.output.catalog).parent, **snakemake.params.simulate)
+folder = Path(snakemake.output.truth).parent
+print(simulate_survey(folder, grid=load_grid(snakemake.input.grid), **snakemake.params.simulate))

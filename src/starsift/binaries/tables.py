@@ -3,8 +3,9 @@
 All tables of a bundle have one row a spectrum, in the order of the packed bundle, so stages join by position.
 """
 
+import csv
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 from starsift.binaries.curves import Curves
 from starsift.binaries.peaks import Components
 from starsift.catalog.parquet import write_parquet
-from starsift.spectra.batches import IDENTITY, IDENTITY_NAMES, ROW_SCHEMA
+from starsift.spectra.batches import IDENTITY, IDENTITY_NAMES, OK, ROW_SCHEMA, atomic_path
 
 COMPONENTS = pa.schema(
     [
@@ -85,9 +86,16 @@ def read_components(path: str | os.PathLike[str]) -> tuple[pa.Table, Components]
     return table, components
 
 
-def candidates(components: Components) -> np.ndarray:
-    """Positions of the double- and triple-line candidates."""
-    return np.flatnonzero((components.count == 2) | (components.count == 3))
+def with_components(components: Components, counts: Collection[int]) -> np.ndarray:
+    """Positions of the spectra with so many components, such as 2 and 3 for the candidates."""
+    return np.flatnonzero(np.isin(components.count, list(counts)))
+
+
+def take(components: Components, rows: np.ndarray) -> Components:
+    """The components of the spectra at `rows`."""
+    return Components(
+        components.count[rows], components.rv[rows], components.sigma[rows], components.converged[rows]
+    )
 
 
 def write_errors(
@@ -123,33 +131,78 @@ def write_classes(path: str | os.PathLike[str], table: pa.Table, classes: pa.Tab
     write_parquet(classes, path)
 
 
-def join_stages(paths: Mapping[str, Iterable[str]], *, where: pc.Expression | None = None) -> pa.Table:
-    """Join the tables of several stages, bundle by bundle, by position.
+def join_bundles(stages: Mapping[str, Iterable[str | os.PathLike[str]]]) -> Iterator[pa.Table]:
+    """Join the tables of several stages by position, one table a bundle.
 
     Parameters
     ----------
-    paths : for each stage the files of all bundles, bundles in the same order
-    where : keep only these rows, so that a survey of millions becomes a small table of candidates
+    stages : for each stage the files of all bundles, bundles in the same order; of columns that several stages
+        have, the first one's is kept
 
     Raises
     ------
-    StageError : the files of a bundle have different spectra; names them.
+    StageError : the files of a bundle hold different spectra; names them.
     """
-    parts = []
-    for files in zip(*paths.values(), strict=True):
-        tables = [pq.read_table(file) for file in files]
-        joined = tables[0]
-        for file, table in zip(files[1:], tables[1:], strict=True):
-            same = table.num_rows == joined.num_rows and all(
-                table[key].equals(joined[key]) for key in ("spectrum_id", "band")
-            )
-            if not same:
+    for files in zip(*stages.values(), strict=True):
+        joined = pq.read_table(files[0])
+        for file in files[1:]:
+            table = pq.read_table(file)
+            if any(not table[key].equals(joined[key]) for key in ("spectrum_id", "band")):
                 raise StageError(f"{files[0]} and {file} hold different spectra; delete both and run again")
-            for name in table.column_names:
-                if name not in joined.column_names:
-                    joined = joined.append_column(table.schema.field(name), table[name])
-        parts.append(joined if where is None else joined.filter(where))
-    return pa.concat_tables(parts)
+            for field in table.schema:
+                if field.name not in joined.column_names:
+                    joined = joined.append_column(field, table[field.name])
+        yield joined
+
+
+def join_stages(stages: Mapping[str, Iterable[str | os.PathLike[str]]]) -> pa.Table:
+    """All bundles of `join_bundles` in one table."""
+    return pa.concat_tables(join_bundles(stages))
+
+
+def gather_catalog(
+    stages: Mapping[str, Iterable[str | os.PathLike[str]]],
+) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """What the catalogues are made of, bundle by bundle, so that memory holds few columns of most spectra.
+
+    Parameters
+    ----------
+    stages : as in `join_bundles`: components, errors, classes, suspects, and the manifests
+
+    Returns
+    -------
+    spectra : those that are SB2 or SB3, as `starsift.catalog.schema.BINARIES_SPECTRA` wants them, less object_id
+    exposures : every usable exposure, as `starsift.binaries.objects.make_objects` wants it
+    candidates : the classifiers' columns of all candidates, as `starsift.binaries.voting.funnel` wants it
+    """
+    spectra, exposures, candidates = [], [], []
+    for table in join_bundles(stages):
+        usable = table.filter(pc.equal(table["status"], OK))
+        exposures.append(usable.select([*IDENTITY_NAMES, "ra", "dec", "gaia_source_id"]))
+        asked = table.filter(pc.is_in(table["n_components"], pa.array([2, 3], pa.int16())))
+        classes = [name for name in asked.column_names if name.startswith("p_c")]
+        candidates.append(asked.select(["n_components", "multiplicity", *classes]))
+        spectra.append(asked.filter(pc.is_valid(asked["multiplicity"])))
+    return _numbered(pa.concat_tables(spectra)), pa.concat_tables(exposures), pa.concat_tables(candidates)
+
+
+def _numbered(table: pa.Table) -> pa.Table:
+    """Lists of velocities and errors as columns rv_1 to rv_3, rv_err_1 to rv_err_3."""
+    for name in ("rv", "rv_err"):
+        values = rectangle(table[name])
+        for i in range(3):
+            column = pa.array(values[:, i], pa.float32(), mask=np.isnan(values[:, i]))
+            table = table.append_column(f"{name}_{i + 1}", column)
+    names = ["n_ccf_components" if name == "n_components" else name for name in table.column_names]
+    return table.rename_columns(names).drop_columns(["rv", "rv_err"])
+
+
+def write_csv(table: pa.Table, path: str | os.PathLike[str]) -> None:
+    """Write a small table as CSV; null becomes an empty cell."""
+    with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(table.column_names)
+        writer.writerows(row.values() for row in table.to_pylist())
 
 
 def read_training(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:

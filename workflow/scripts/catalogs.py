@@ -1,0 +1,19 @@
+"""Publish the catalogues of binaries, and the funnel that led to them."""
+
+from starsift.binaries.objects import make_objects
+from starsift.binaries.tables import gather_catalog, write_csv
+from starsift.binaries.voting import funnel
+from starsift.catalog.provenance import provenance
+from starsift.catalog.publish import publish
+from starsift.catalog.schema import BINARIES_OBJECTS, BINARIES_SPECTRA
+from starsift.logs import log_to
+
+log_to(snakemake.log[0])
+source, settings = snakemake.input, snakemake.params
+stages = {name: source[name] for name in ("components", "errors", "classes", "suspects", "manifests")}
+spectra, exposures, candidates = gather_catalog(stages)
+spectra, objects = make_objects(spectra, exposures, settings.match_radius)
+origin = provenance(settings.settings, {"catalog": source.catalog, "template_grid": source.grid})
+publish(spectra, BINARIES_SPECTRA, "results/catalogs/binaries_spectra", origin)
+publish(objects, BINARIES_OBJECTS, "results/catalogs/binaries_objects", origin)
+write_csv(funnel(candidates), snakemake.output.funnel)

@@ -1,0 +1,23 @@
+"""Flag moonlight and cross-talk among the spectra of one bundle."""
+
+import numpy as np
+
+from starsift.binaries.curves import read_curves
+from starsift.binaries.suspects import find_suspects
+from starsift.binaries.tables import join_stages, rectangle
+from starsift.catalog.parquet import write_parquet
+from starsift.logs import log_to
+
+log_to(snakemake.log[0])
+stages = {name: [snakemake.input[name]] for name in ("components", "errors", "manifest")}
+rows = join_stages(stages)
+flags = find_suspects(
+    rows,
+    np.concatenate([curves.ccf for curves in read_curves(snakemake.input.curves)]),
+    rectangle(rows["rv"]),
+    rectangle(rows["rv_err"]),
+    rows["exptime"].fill_null(np.nan).to_numpy(),
+    rows["gaia_source_id"].fill_null(0).to_numpy(),
+    **snakemake.params.suspects,
+)
+write_parquet(flags, snakemake.output[0])
