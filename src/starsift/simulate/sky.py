@@ -37,7 +37,7 @@ SEPARATED = 0.8  # share of binaries and triples whose lines are well apart in t
 REPEATED = 0.32  # share of stars that a second plan observes too
 BAD_FIBER, BAD_BLUE = 0.02, 0.015  # shares of visits and of exposures with a failure
 # Share of a contaminated fibre's light that is not its star's.
-MOONLIGHT, CROSSTALK = (0.35, 0.6), (0.9, 0.97)
+MOONLIGHT, CROSSTALK = (0.4, 0.65), (0.9, 0.97)
 
 
 class SkyError(ValueError):
@@ -167,9 +167,10 @@ def _moving(draw: Callable[[bool, int], Systems], n: int, wide: float) -> System
 
 
 def _magnitudes(rng: np.random.Generator, kind: np.ndarray) -> np.ndarray:
-    """Gaia G of each star: more faint ones than bright ones."""
-    g_mag = 9.3 + 6.4 * rng.beta(2.2, 1.7, len(kind))
-    ranges = {"noise": (14.8, 15.6), "moon": (13.4, 14.4), "crosstalk": (13.2, 14.2)}
+    """Gaia G of each star: more faint ones than bright ones, except among the multiple stars."""
+    multiple = np.isin(kind, ["sb2", "sb3"])
+    g_mag = 9.3 + 6.4 * rng.beta(np.where(multiple, 1.7, 2.2), 1.9)
+    ranges = {"noise": (14.8, 15.6), "moon": (12.8, 14.0), "crosstalk": (13.2, 14.2)}
     for name, (low, high) in ranges.items():
         of_kind = kind == name
         g_mag[of_kind] = rng.uniform(low, high, of_kind.sum())
@@ -207,10 +208,12 @@ def draw_sky(rng: np.random.Generator, plans: list[Plan], spectrographs: list[in
         again = rng.random(n_stars) < REPEATED
         second[again] = (plan[again] + rng.integers(1, len(plans), again.sum())) % len(plans)
     partner = np.full(n_stars, -1)
-    # The first binaries have separated lines; those of similar stars leak into their neighbours' fibres.
+    # The first binaries have separated lines. Those of similar, line-rich stars leak into neighbouring fibres:
+    # the others look like single stars there, and nobody would be deceived.
     separated = rows["sb2"][: round(SEPARATED * counts["sb2"])]
-    ratio = systems.mass[separated, 1] / systems.mass[separated, 0]
-    donors = separated[np.argsort(ratio < 0.75, kind="stable")][: counts["crosstalk"]]
+    mass, teff, feh = (getattr(systems, name)[separated] for name in ("mass", "teff", "feh"))
+    poor = (mass[:, 1] < 0.75 * mass[:, 0]) | (teff[:, 0] > 6700) | (feh[:, 0] < -0.6)
+    donors = separated[np.argsort(poor, kind="stable")][: counts["crosstalk"]]
     victims = rows["crosstalk"]
     partner[victims] = donors
     plan[victims], spid[victims] = plan[donors], spid[donors]

@@ -534,8 +534,11 @@ def draw_singles(
     return Systems(**{name: column[:, None] for name, column in columns.items()}, orbits=None)
 
 
-def _mass_ratio(rng: np.random.Generator, n: int, low: float = 0.5) -> np.ndarray:
-    """Mass ratios of close pairs: flat, with an excess of twins (Moe & Di Stefano 2017, ApJS 230, 15)."""
+def _mass_ratio(rng: np.random.Generator, n: int, low: float = 0.6) -> np.ndarray:
+    """Mass ratios of close pairs: flat, with an excess of twins (Moe & Di Stefano 2017, ApJS 230, 15).
+
+    Below 0.6 a companion gives less than a tenth of the light and its lines are never seen.
+    """
     twin = rng.random(n) < 0.25
     return np.where(twin, rng.uniform(0.95, 1.0, n), rng.uniform(low, 1.0, n))
 
@@ -648,9 +651,10 @@ def separations(rv: np.ndarray) -> np.ndarray:
 def _draw_hierarchies(rng: np.random.Generator, n: int, epoch: float) -> Systems:
     """Triples as they come, and which of them are possible: detached and stable."""
     primary = rng.uniform(0.65, MASS_MAX, n)
-    pair = np.maximum(primary * _mass_ratio(rng, n, 0.6), MASS_MIN)
-    outer = np.clip(primary * rng.uniform(0.6, 1.3, n), MASS_MIN, MASS_MAX)
-    inner_period = 10 ** rng.uniform(np.log10(0.5), 1.0, n)
+    # Three stars of like mass: those whose lines can all be seen.
+    pair = np.maximum(primary * _mass_ratio(rng, n, 0.8), MASS_MIN)
+    outer = np.clip(primary * rng.uniform(0.8, 1.15, n), MASS_MIN, MASS_MAX)
+    inner_period = 10 ** rng.uniform(0.0, 1.0, n)
     outer_period = 10 ** rng.uniform(np.log10(STABLE * inner_period), 3.5)
     period = np.stack([inner_period, outer_period], axis=1)
     eccentricity, argument, inclination = _geometry(rng, period)
@@ -679,7 +683,7 @@ def draw_triples(
     n : int
         Number of systems.
     hierarchical : bool
-        True: an inner pair and an outer star, with orbits; periods log-uniform, 0.5-10 days inside, at
+        True: an inner pair and an outer star, with orbits; periods log-uniform, 1-10 days inside, at
         least 8 times that and up to 3000 days outside. False: three unrelated single stars at random
         velocities, as in section 3.2.1 of Li et al. (2023); no orbits.
     delta_rv : (low, high) or None
