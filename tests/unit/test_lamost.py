@@ -157,6 +157,28 @@ def test_bad_files(tmp_path: Path, name: str, status: str) -> None:
     assert caught.value.status == status
 
 
+def test_damage_behind_the_exposures_wanted_does_not_matter(tmp_path: Path) -> None:
+    path = write_mrs(tmp_path / mrs_name(), mrs_tables(pixel=4136))
+    whole = read_mrs(path, ["B-84420171"])
+    packed = path.read_bytes()
+    path.write_bytes(packed[:-2000])
+    assert_same(*read_mrs(path, ["B-84420171"]), *whole)
+    for wanted in (None, ["B-84420171", "B-1"]):
+        with pytest.raises(SpectrumError) as caught:
+            read_mrs(path, wanted)
+        assert caught.value.status == "truncated"
+
+
+def test_gzip_in_several_streams_and_padded(tmp_path: Path) -> None:
+    path = write_mrs(tmp_path / mrs_name(), mrs_tables(pixel=4136))
+    whole = read_mrs(path)
+    plain = gzip.decompress(path.read_bytes())
+    for cut in (100, 2880, len(plain) // 2):
+        path.write_bytes(gzip.compress(plain[:cut]) + gzip.compress(plain[cut:]) + bytes(512))
+        for a, b in zip(read_mrs(path), whole, strict=True):
+            assert_same(a, b)
+
+
 def test_missing_and_unreadable_files(tmp_path: Path) -> None:
     with pytest.raises(SpectrumError, match="no such file") as caught:
         read_mrs(tmp_path / "none.fits")

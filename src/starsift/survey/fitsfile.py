@@ -8,18 +8,22 @@ the file is unpacked with ISA-L and its plain binary tables are views of the byt
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from isal import igzip
+from isal import isal_zlib
 
 BLOCK = 2880
 CARD = 80
 
+# The mandatory cards of an extension are its first ones: eight for a table, more for an image of many axes.
+_STRUCTURE = 16 * CARD
+_PIECE = 1 << 15  # packed bytes that are unpacked at a time
+_ASTROPY_ONLY = (b"BZh", b"\x1f\x9d", b"\xfd7zXZ", b"PK\x03\x04")  # bzip2, compress, xz, zip
 _END = b"END" + b" " * (CARD - 3)
 _TYPES = {"L": "i1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8", "A": "S"}
 
@@ -81,18 +85,26 @@ class Exposure:
 
 
 class Header(Mapping[str, Any]):
-    """The cards of one header; values are parsed when they are asked for."""
+    """The cards of one header: cut up when the first is asked for, parsed one by one.
+
+    Most extensions of a survey file are passed over, and of the others a handful of cards is used.
+    """
 
     def __init__(self, block: bytes) -> None:
+        self.block = block
+
+    @cached_property
+    def cards(self) -> dict[bytes, bytes]:
+        """The 72 bytes after each keyword."""
         # From the last card to the first, so that the first of a repeated keyword stays, as in astropy.
-        starts = range(len(block) - CARD, -1, -CARD)
-        self._cards = {block[i : i + 8]: block[i + 8 : i + CARD] for i in starts}
+        starts = range(len(self.block) - CARD, -1, -CARD)
+        return {self.block[i : i + 8]: self.block[i + 8 : i + CARD] for i in starts}
 
     def __getitem__(self, key: str) -> Any:
-        return _value(self._cards[key.ljust(8).encode()])
+        return _value(self.cards[key.ljust(8).encode()])
 
     def __iter__(self) -> Iterator[str]:
-        for key, card in reversed(self._cards.items()):
+        for key, card in reversed(self.cards.items()):
             if card.startswith(b"= "):
                 yield key.decode("ascii", "replace").rstrip()
 
@@ -131,11 +143,49 @@ class Hdu:
     image: Callable[[], np.ndarray] = field(repr=False)
 
 
-def open_fits(path: str | os.PathLike[str], *, fast: bool = True) -> list[Hdu]:
+class _Unpacked:
+    """Bytes of a plain or gzipped file, unpacked only as far as they are asked for."""
+
+    def __init__(self, path: Path, packed: bytes) -> None:
+        self.path = path
+        self._gzip = packed.startswith(b"\x1f\x8b")
+        self.data: bytes | bytearray = bytearray() if self._gzip else packed
+        self._packed = memoryview(packed)
+        self._position = 0
+        self._stream = isal_zlib.decompressobj(wbits=31)
+
+    def reach(self, size: int) -> bool:
+        """Unpack until there are ``size`` bytes; False where the file ends before."""
+        if not self._gzip:
+            return len(self.data) >= size
+        try:
+            while len(self.data) < size and self._position < len(self._packed):
+                self.data += self._stream.decompress(self._packed[self._position : self._position + _PIECE])
+                self._position += _PIECE
+                if self._stream.eof:
+                    # One gzip file may be several streams in a row; anything else after the end is padding.
+                    self._position = min(self._position, len(self._packed)) - len(self._stream.unused_data)
+                    if bytes(self._packed[self._position : self._position + 2]) != b"\x1f\x8b":
+                        self._position = len(self._packed)
+                    else:
+                        self._stream = isal_zlib.decompressobj(wbits=31)
+        except Exception as error:  # ISA-L's own class derives from nothing more useful
+            raise SpectrumError("corrupt", f"{self.path}: the gzip stream is damaged ({error})") from error
+        if len(self.data) < size and not self._stream.eof:
+            raise SpectrumError("truncated", f"{self.path}: the gzip stream ends early; copy the file again")
+        return len(self.data) >= size
+
+
+def open_fits(
+    path: str | os.PathLike[str], wanted: Collection[str] | None = None, *, fast: bool = True
+) -> list[Hdu]:
     """All header-data units of a FITS file, plain or gzipped.
 
     Parameters
     ----------
+    wanted : collection of str, optional
+        Names of extensions: reading, and unpacking, stops after the last of them; the checksum at the end of a
+        gzipped file is only tested if that is reached.
     fast : bool
         False reads everything with astropy, for comparison.
 
@@ -144,59 +194,65 @@ def open_fits(path: str | os.PathLike[str], *, fast: bool = True) -> list[Hdu]:
     SpectrumError
         Status missing_file, unreadable, not_fits, truncated or corrupt.
     """
-    data = _read_bytes(Path(path))
-    if data is None or not fast:
+    packed = _read_bytes(Path(path))
+    if not fast or packed.startswith(_ASTROPY_ONLY):
         return _open_astropy(Path(path))
-    if not data.startswith(b"SIMPLE  ="):
+    file = _Unpacked(Path(path), packed)
+    file.reach(BLOCK)
+    if not file.data.startswith(b"SIMPLE  ="):
         raise SpectrumError("not_fits", f"{path}: not a FITS file (it does not start with SIMPLE)")
     hdus: list[Hdu] = []
+    missing = None if wanted is None else set(wanted)
     position = 0
-    while position < len(data):
-        if hdus and not data.startswith(b"XTENSION", position):
+    while file.reach(position + 1) and (missing is None or missing):
+        if hdus and not file.data.startswith(b"XTENSION", position):
             break  # FITS allows special records after the last extension
-        end = data.find(_END, position)
-        while end >= 0 and (end - position) % CARD:
-            end = data.find(_END, end + 1)
+        end = _header_end(file, position)
         if end < 0:
             raise SpectrumError("truncated", f"{path}: cut short in header {len(hdus)}; copy the file again")
-        header = Header(data[position:end])
+        header = Header(bytes(file.data[position:end]))
         start = position + -(-(end + CARD - position) // BLOCK) * BLOCK
-        size = _data_size(header)
-        if start + size > len(data):
+        size = _data_size(header.block[:_STRUCTURE])
+        if not file.reach(start + size):
             raise SpectrumError(
                 "truncated",
-                f"{path}: extension {len(hdus)} ends at byte {start + size}, the file at {len(data)}; "
+                f"{path}: extension {len(hdus)} ends at byte {start + size}, the file at {len(file.data)}; "
                 "copy the file again",
             )
-        hdus.append(_fast_hdu(Path(path), len(hdus), header, data, start))
+        hdus.append(_fast_hdu(file, len(hdus), header, start))
+        if missing is not None:
+            missing.discard(hdus[-1].name)
         position = start + -(-size // BLOCK) * BLOCK
     return hdus
 
 
-def _read_bytes(path: Path) -> bytes | None:
-    """The unpacked bytes of a file; None where astropy must unpack it."""
+def _header_end(file: _Unpacked, position: int) -> int:
+    """Where the END card of the header at ``position`` is, -1 if nowhere."""
+    at = position
+    while True:
+        end = file.data.find(_END, at)
+        while end >= 0 and (end - position) % CARD:
+            end = file.data.find(_END, end + 1)
+        if end >= 0:
+            return end
+        at = max(position, len(file.data) - CARD)
+        if not file.reach(len(file.data) + 1):
+            return -1
+
+
+def _read_bytes(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         raise SpectrumError("missing_file", f"{path}: no such file") from None
     except OSError as error:
         raise SpectrumError("unreadable", f"{path}: cannot be read ({error.strerror})") from error
-    if data.startswith((b"BZh", b"\x1f\x9d", b"\xfd7zXZ", b"PK\x03\x04")):
-        return None
-    if not data.startswith(b"\x1f\x8b"):
-        return data
-    try:
-        return bytes(igzip.decompress(data))
-    except EOFError as error:
-        raise SpectrumError(
-            "truncated", f"{path}: the gzip stream ends early; copy the file again"
-        ) from error
-    except Exception as error:  # OSError, or ISA-L's own class that derives from nothing useful
-        raise SpectrumError("corrupt", f"{path}: the gzip stream is damaged ({error})") from error
 
 
-def _data_size(header: Header) -> int:
-    """Bytes of the data that follow a header (FITS standard 4.0, equation 2)."""
+@lru_cache(maxsize=1024)
+def _data_size(start: bytes) -> int:
+    """Bytes of the data that follow a header, from its mandatory cards (FITS standard 4.0, equation 2)."""
+    header = Header(start)
     axes = [int(header.get(f"NAXIS{i + 1}") or 0) for i in range(int(header.get("NAXIS") or 0))]
     if not axes:
         return 0
@@ -204,39 +260,48 @@ def _data_size(header: Header) -> int:
     return abs(int(header.get("BITPIX") or 8)) // 8 * int(header.get("GCOUNT") or 1) * elements
 
 
-def _fast_hdu(path: Path, index: int, header: Header, data: bytes, start: int) -> Hdu:
+def _fast_hdu(file: _Unpacked, index: int, header: Header, start: int) -> Hdu:
     def columns(names: Sequence[str]) -> dict[str, np.ndarray]:
         kind = _row_type(header)
         if kind is None:
-            return _open_astropy(path)[index].columns(names)
-        rows = np.frombuffer(data, dtype=kind, count=int(header["NAXIS2"]), offset=start)
+            return _open_astropy(file.path)[index].columns(names)
+        rows = np.frombuffer(file.data, dtype=kind, count=int(header["NAXIS2"]), offset=start)
         return {name: rows[name] for name in names if name in (kind.names or ())}
 
     def image() -> np.ndarray:
         shape = tuple(int(header[f"NAXIS{i}"]) for i in range(int(header.get("NAXIS") or 0), 0, -1))
         kind = {-32: ">f4", -64: ">f8"}.get(header.get("BITPIX", 0))
         if kind is None or not shape or "BSCALE" in header or "BZERO" in header:
-            return _open_astropy(path)[index].image()
-        return np.frombuffer(data, kind, int(np.prod(shape)), start).reshape(shape)
+            return _open_astropy(file.path)[index].image()
+        return np.frombuffer(file.data, kind, int(np.prod(shape)), start).reshape(shape)
 
-    return Hdu(str(header.get("EXTNAME") or "").upper(), header, columns, image)
+    return Hdu(_extension_name(header.block), header, columns, image)
+
+
+def _extension_name(block: bytes) -> str:
+    at = block.find(b"EXTNAME =")
+    while at >= 0 and at % CARD:
+        at = block.find(b"EXTNAME =", at + 1)
+    return str(_value(block[at + 8 : at + CARD]) or "").upper() if at >= 0 else ""
 
 
 def _row_type(header: Header) -> np.dtype | None:
     """Type of one row of a plain binary table; None where the table is not plain."""
+    # The same definitions come back in file after file.
+    return _row_type_of(b"".join(k + v for k, v in header.cards.items() if k[:1] in b"TNPX"))
+
+
+@lru_cache(maxsize=1024)
+def _row_type_of(cards: bytes) -> np.dtype | None:
+    header = Header(cards)
     if header.get("XTENSION") != "BINTABLE" or header.get("PCOUNT"):
         return None
     fields = range(1, int(header.get("TFIELDS") or 0) + 1)
     if any(f"{key}{i}" in header for i in fields for key in ("TSCAL", "TZERO", "TDIM")):
         return None
-    named = tuple((str(header.get(f"TTYPE{i}") or i).upper(), str(header[f"TFORM{i}"])) for i in fields)
-    return _plain_row_type(named, int(header["NAXIS1"]))
-
-
-@lru_cache(maxsize=256)
-def _plain_row_type(named: tuple[tuple[str, str], ...], size: int) -> np.dtype | None:
     columns: list[Any] = []
-    for name, form in named:
+    for i in fields:
+        name, form = str(header.get(f"TTYPE{i}") or i).upper(), str(header[f"TFORM{i}"])
         repeat, letter = form[:-1], form[-1:]
         if letter not in _TYPES or not (repeat == "" or repeat.isdigit()):
             return None
@@ -248,7 +313,7 @@ def _plain_row_type(named: tuple[tuple[str, str], ...], size: int) -> np.dtype |
     if len({name for name, *_ in columns}) < len(columns):
         return None
     kind = np.dtype(columns)
-    return kind if kind.itemsize == size else None
+    return kind if kind.itemsize == header["NAXIS1"] else None
 
 
 def _open_astropy(path: Path) -> list[Hdu]:

@@ -57,7 +57,7 @@ def read_mrs(
     SpectrumError
         The file as a whole cannot be read, or has no MRS extension.
     """
-    hdus = open_fits(path, fast=fast)
+    hdus = open_fits(path, extensions, fast=fast)
     found = [(hdu, match) for hdu in hdus if (match := MRS_EXTENSION.match(hdu.name))]
     if not found:
         raise SpectrumError(
