@@ -165,11 +165,11 @@ _STAR = (
     _C("gaia_source_id", pa.int64(), "Gaia source, as the survey gives it", "meta.id.cross", nullable=True),
     _C("gaia_g_mean_mag", pa.float32(), "Gaia G magnitude", "phot.mag;em.opt", "mag", nullable=True),
 )
-_OBJECT_ID = "Star: gaia-<gaia_source_id>, or J<coordinates> where there is none"
+_OBJECT_ID = "Star: gaia-<source>, or J<coordinates> without one"
 
 BINARIES_SPECTRA = TableSchema(
     "binaries_spectra",
-    "Exposures that show lines of two or three stars (Li et al. 2023, Table 3); velocities are heliocentric.",
+    "Double- and triple-lined exposures (Li et al. 2023, Table 3)",
     ("spectrum_id", "band"),
     (
         *_IDENTITY,
@@ -177,7 +177,7 @@ BINARIES_SPECTRA = TableSchema(
         *_STAR,
         _C("snr", pa.float32(), "Signal-to-noise ratio a pixel", "stat.snr", nullable=True),
         _C("multiplicity", pa.string(), "SB2 or SB3: result of the vote", "meta.code.multip"),
-        _velocity("rv_1", "Lowest radial velocity"),
+        _velocity("rv_1", "Lowest heliocentric radial velocity"),
         _velocity("rv_2", "Second radial velocity, ascending"),
         _velocity("rv_3", "Third radial velocity, ascending", nullable=True),
         *(
@@ -210,7 +210,7 @@ BINARIES_SPECTRA = TableSchema(
 
 BINARIES_OBJECTS = TableSchema(
     "binaries_objects",
-    "Stars with exposures in binaries_spectra; one that shows both kinds is SB3 (Li et al. 2023, section 4).",
+    "Double- and triple-lined stars (Li et al. 2023, Table 4)",
     ("object_id",),
     (
         _C("object_id", pa.string(), _OBJECT_ID, "meta.id;meta.main"),

@@ -1,0 +1,225 @@
+"""Catalogues as people read them: astropy's readers of all three formats, units, UCDs, nulls, equal bytes."""
+
+import json
+import warnings
+from xml.etree import ElementTree
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from astropy import units as u
+from astropy.io import fits, votable
+from astropy.table import Table
+
+from starsift.catalog.publish import (
+    FITS_NULL,
+    PROVENANCE_KEY,
+    PublishError,
+    publish,
+    read_table,
+)
+from starsift.catalog.schema import BINARIES_OBJECTS, BINARIES_SPECTRA, ColumnSchema, TableSchema, conform
+
+SCHEMA = TableSchema(
+    "sample",
+    "One column of every type & kind",
+    ("name",),
+    (
+        ColumnSchema("name", pa.string(), "Name", "meta.id;meta.main"),
+        ColumnSchema("source", pa.int64(), "Identifier", "meta.id.cross", nullable=True),
+        ColumnSchema("small", pa.int8(), "Small number", "meta.number", nullable=True),
+        ColumnSchema("count", pa.int16(), "Number", "meta.number"),
+        ColumnSchema("total", pa.int32(), "Number", "meta.number", nullable=True),
+        ColumnSchema("rv", pa.float32(), "Velocity", "spect.dopplerVeloc", "km/s", nullable=True),
+        ColumnSchema("ra", pa.float64(), "Right ascension", "pos.eq.ra;meta.main", "deg"),
+        ColumnSchema("flag", pa.bool_(), "Flag", "meta.code"),
+        ColumnSchema("note", pa.string(), "Text", "meta.note", nullable=True),
+    ),
+)
+BIG = 2**60 + 1  # not a float64
+ROWS = pa.table(
+    {
+        "name": ["c", "a", "b"],
+        "source": [BIG, None, 5],
+        "small": [-3, None, 100],
+        "count": [1, -9999, 3],
+        "total": [None, 70000, 3],
+        "rv": [-1.1, float("nan"), 3.0],
+        "ra": [0.1, 359.9, 1e-9],
+        "flag": [True, False, True],
+        "note": ['it\'s <1> & "two"', None, "x"],
+        "extra": [0, 0, 0],
+    }
+)
+ORIGIN = {"seed": 1, "inputs": {"catalog": {"data/o'clock.csv": "ab" * 32}}, "list": list(range(200))}
+UNITS = {"rv": u.km / u.s, "ra": u.deg}
+
+
+@pytest.fixture
+def files(tmp_path):
+    return publish(ROWS, SCHEMA, tmp_path / "out.d" / "sample", ORIGIN)
+
+
+def expect(table, *, masked=True):
+    """Units and, where the reader keeps them, masks and exact values."""
+    assert table.colnames == SCHEMA.names
+    for name in table.colnames:
+        assert table[name].unit == UNITS.get(name)
+    assert [str(name) for name in table["name"]] == ["a", "b", "c"]
+    assert table["count"].tolist() == [-9999, 3, 1]
+    assert table["flag"].tolist() == [False, True, True]
+    np.testing.assert_array_equal(table["ra"], [359.9, 1e-9, 0.1])
+    np.testing.assert_array_equal(np.ma.filled(table["rv"], np.nan), np.array([np.nan, 3, -1.1], np.float32))
+    if masked:
+        for name, null in {"source": 0, "small": 0, "total": 2, "note": 0}.items():
+            assert np.ma.getmaskarray(table[name]).tolist() == [i == null for i in range(3)], name
+        assert table["source"][2] == BIG
+        assert table["source"].dtype.kind == "i"
+        assert str(table["note"][2]) == ROWS["note"][0].as_py()
+
+
+def test_files_have_the_names_asked_for(files, tmp_path):
+    assert [path.name for path in files] == ["sample.parquet", "sample.fits", "sample.vot"]
+    assert sorted(path.name for path in files[0].parent.iterdir()) == sorted(path.name for path in files)
+
+
+def test_astropy_reads_parquet_with_units_and_ucds(files):
+    table = Table.read(files[0], format="parquet")
+    expect(table, masked=False)
+    assert table["rv"].meta["ucd"] == "spect.dopplerVeloc"
+    assert table["rv"].description == "Velocity"
+    assert table.meta["description"] == SCHEMA.description
+
+
+def test_astropy_reads_parquet_as_votable(files):
+    table = Table.read(files[0], format="parquet.votable")
+    expect(table, masked=False)
+    assert table["ra"].meta["ucd"] == "pos.eq.ra;meta.main"
+
+
+def test_own_reader_keeps_masks_and_integers(files):
+    table = read_table(files[0])
+    expect(table)
+    assert table["source"].meta["ucd"] == "meta.id.cross"
+    assert table["small"].dtype == np.int8
+
+
+def test_parquet_holds_nulls_and_one_footer(files):
+    table = pq.read_table(files[0])
+    assert table["source"].to_pylist() == [None, 5, BIG]
+    assert table["rv"].null_count == 1
+    footer = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
+    assert json.loads(footer[PROVENANCE_KEY]) == ORIGIN
+    assert footer["IVOA.VOTable-Parquet.version"] == "1.0"
+    root = ElementTree.fromstring(footer["IVOA.VOTable-Parquet.content"])
+    space = "{http://www.ivoa.net/xml/VOTable/v1.3}"
+    fields = {field.get("name"): field for field in root.iter(f"{space}FIELD")}
+    assert list(fields) == SCHEMA.names
+    assert (fields["rv"].get("unit"), fields["rv"].get("ucd"), fields["rv"].get("datatype")) == (
+        "km.s**-1",
+        "spect.dopplerVeloc",
+        "float",
+    )
+    assert fields["rv"].find(f"{space}DESCRIPTION").text.strip() == "Velocity"
+    assert not list(root.iter(f"{space}DATA"))
+
+
+def test_astropy_reads_fits(files):
+    expect(Table.read(files[1]))
+    with fits.open(files[1], checksum=True) as hdus:
+        header = hdus[1].header
+        at = SCHEMA.names.index("rv") + 1
+        assert (header[f"TUNIT{at}"], header[f"TUCD{at}"], header[f"TCOMM{at}"]) == (
+            "km s-1",
+            "spect.dopplerVeloc",
+            "Velocity",
+        )
+        nulls = {name for i, name in enumerate(SCHEMA.names, 1) if f"TNULL{i}" in header}
+        assert nulls == {"source", "small", "total"}
+        assert json.loads(hdus[0].header["PROVENAN"]) == ORIGIN
+        assert not any("DATE" in header for header in (hdus[0].header, header))
+        hdus.verify("exception")
+
+
+def test_astropy_reads_votable(files):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        file = votable.parse(files[2], verify="exception")
+    assert json.loads(file.resources[0].infos[0].value) == ORIGIN
+    table = Table.read(file)
+    # VOTable has no null text: empty and missing are the same.
+    note = np.ma.filled(np.ma.array(table["note"]), "")
+    assert [str(text) for text in note] == ["", "x", ROWS["note"][0].as_py()]
+    table["note"] = np.ma.array(note, mask=note == "")
+    expect(table)
+    assert table["source"].meta["ucd"] == "meta.id.cross"
+    assert table["source"].description == "Identifier"
+
+
+def test_missing_logical_is_the_third_value_of_fits(tmp_path):
+    schema = TableSchema(
+        "t",
+        "T",
+        ("name",),
+        (SCHEMA.columns[0], ColumnSchema("b", pa.bool_(), "B", "meta.code", nullable=True)),
+    )
+    paths = publish(pa.table({"name": ["a", "b", "c"], "b": [True, None, False]}), schema, tmp_path / "t", {})
+    with fits.open(paths[1], logical_as_bytes=True) as hdus:
+        assert hdus[1].data["b"].tolist() == [b"T", b"", b"F"]
+    assert np.ma.getmaskarray(Table.read(paths[2])["b"]).tolist() == [False, True, False]
+    assert read_table(paths[0])["b"].tolist() == [True, None, False]
+
+
+def test_same_rows_in_any_order_make_the_same_bytes(files, tmp_path):
+    chunks = pa.concat_tables([ROWS.slice(2, 1), ROWS.slice(0, 1), ROWS.slice(1, 1)])
+    for first, second in zip(files, publish(chunks, SCHEMA, tmp_path / "again", ORIGIN), strict=True):
+        assert first.read_bytes() == second.read_bytes()
+
+
+def test_empty_catalogue_is_readable(tmp_path):
+    paths = publish(ROWS.slice(0, 0), SCHEMA, tmp_path / "empty", {})
+    for path, kind in [
+        (paths[0], "parquet"),
+        (paths[0], "parquet.votable"),
+        (paths[1], "fits"),
+        (paths[2], "votable"),
+    ]:
+        table = Table.read(path, format=kind)
+        assert len(table) == 0
+        assert table["rv"].unit == UNITS["rv"]
+
+
+@pytest.mark.parametrize("schema", [BINARIES_SPECTRA, BINARIES_OBJECTS], ids=lambda schema: schema.name)
+def test_binaries_are_readable_with_every_value_missing_that_may_be(schema, tmp_path):
+    samples = {pa.string(): "SB2", pa.bool_(): True, pa.float32(): 1.5, pa.float64(): 2.5}
+    columns = {}
+    for column in schema.columns:
+        value = samples.get(column.type, 7)
+        key = column.name in schema.key[:1]
+        values = ["x1", "x2"] if key else [value, None if column.nullable else value]
+        columns[column.name] = pa.array(values, column.type)
+    table = pa.table(columns)
+    assert conform(table, schema).schema.equals(schema.arrow)
+    for path, kind in zip(
+        publish(table, schema, tmp_path / "t", {}), ["parquet", "fits", "votable"], strict=True
+    ):
+        read = Table.read(path, format=kind)
+        for column in schema.columns:
+            assert read[column.name].unit == (u.Unit(column.unit) if column.unit else None)
+    Table.read(tmp_path / "t.parquet", format="parquet.votable")
+
+
+def test_what_fits_cannot_hold_is_an_error(tmp_path):
+    table = ROWS.set_column(0, "name", pa.array(["é", "b", "c"]))
+    table = table.set_column(4, "total", pa.array([FITS_NULL, 1, 2]))
+    with pytest.raises(PublishError) as error:
+        publish(table, SCHEMA, tmp_path / "t", {})
+    assert "column name holds 'é', which is not ASCII" in str(error.value)
+    assert "column total holds -9999, which means missing; use null" in str(error.value)
+    assert not list(tmp_path.iterdir())
+    schema = TableSchema(
+        "t", "T", ("name",), (SCHEMA.columns[0], ColumnSchema("x", pa.list_(pa.int8()), "X", "meta.note"))
+    )
+    with pytest.raises(PublishError, match=r"column x has type list.*, which FITS cannot hold"):
+        publish(pa.table({"name": ["a"], "x": [[1]]}), schema, tmp_path / "t", {})
