@@ -35,7 +35,7 @@ def _line(name: str, values: np.ndarray, low: float | None = None, high: float |
 
 
 def _bounded(name: str, value: float | None, number: int, low: float | None, high: float | None) -> Line:
-    bounds = [f">= {low:g}"] * (low is not None) + [f"<= {high:g}"] * (high is not None)
+    bounds = [f"{sign} {bound:g}" for sign, bound in ((">=", low), ("<=", high)) if bound is not None]
     passed = None
     if bounds and value is not None:
         passed = (low is None or value >= low) and (high is None or value <= high)
