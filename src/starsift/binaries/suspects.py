@@ -23,8 +23,11 @@ from starsift.spectra.batches import IDENTITY, IDENTITY_NAMES
 XINGLONG = (117.5775, 40.3958, 960.0)  # degrees east, degrees north, metres
 UTC_OFFSET = 480  # minutes by which local time is ahead of UTC
 
-# An error above this tells that a velocity is hardly measured, not that it may be any other (km/s).
-ERROR_CEILING = 5.0
+# A larger error tells that a velocity is hardly measured, not that it may be any other; without a ceiling every
+# badly measured component would be a suspect (km/s).
+ERROR_CEILING = 3.0
+# What is left of the fibre's own star pulls the velocities of a neighbour's light (km/s).
+CROSSTALK_FLOOR = 2.0
 
 SUSPECTS = pa.schema(
     [
@@ -113,7 +116,7 @@ def flag_crosstalk(
     *,
     correlation: float = 0.98,
     sigmas: float = 3.0,
-    floor: float = 1.0,
+    floor: float = CROSSTALK_FLOOR,
     ceiling: float = ERROR_CEILING,
     minimum_components: int = 2,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -175,7 +178,8 @@ def find_suspects(
     Parameters
     ----------
     rows : n rows with the identity, ra, dec, all exposures of a partition together
-    ccf : (n, velocity); rv, rv_err : (n, component) km/s, NaN where there is none
+    ccf : (n, velocity); rv, rv_err : (n, component) km/s, NaN where there is none; there may be fewer columns
+        of errors than of velocities
     exptime : (n,) s; gaia_source_id : (n,) int, 0 where there is none
     moonlight_sigmas, moonlight_floor, crosstalk_correlation : see `flag_moonlight`, `flag_crosstalk`
 
@@ -184,6 +188,7 @@ def find_suspects(
     Table, schema `SUSPECTS`, in the order of `rows`; barycentric_correction is null where there are fewer
     than two components.
     """
+    rv_err = np.pad(rv_err, ((0, 0), (0, rv.shape[1] - rv_err.shape[1])), constant_values=np.nan)
     multiple = np.flatnonzero(np.isfinite(rv).sum(axis=1) >= 2)
     some = rows.take(pa.array(multiple))
     ra, dec, lmjm = (some[name].to_numpy() for name in ("ra", "dec", "lmjm"))
