@@ -191,37 +191,19 @@ class SpectrumBatch:
             flux_ = np.array(flux, dtype=np.float32, ndmin=2)
             ivar_ = np.array(ivar, dtype=np.float32, ndmin=2)
         shape = flux_.shape
-        wave = np.asarray(wavelength, dtype=np.float64)
+        wave = np.array(wavelength, dtype=np.float64)
         if wave.shape not in (shape, shape[1:]) or ivar_.shape != shape:
             raise BatchError(
                 "arrays of a batch must all be (n, pixel): "
                 f"wavelength {wave.shape}, flux {shape}, ivar {ivar_.shape}"
             )
-        descends = ~(np.diff(np.atleast_2d(wave), axis=1) > 0).all(axis=1) | ~np.isfinite(
-            np.atleast_2d(wave)
-        ).all(axis=1)
-        if shape[0] and descends.any():
-            raise BatchError(f"wavelengths of spectrum {np.flatnonzero(descends)[0]} do not ascend strictly")
         bits = np.zeros(shape, dtype=np.uint8)
         if mask is not None:
             given = np.atleast_2d(np.asarray(mask))
             if given.shape != shape:
                 raise BatchError(f"mask has shape {given.shape}, flux has {shape}")
-            bits |= (
-                given if given.dtype == np.uint8 else (given != 0).astype(np.uint8) * np.uint8(MASK_SURVEY)
-            )
-        bits[~(np.isfinite(ivar_) & (ivar_ > 0))] |= MASK_IVAR
-        bits[~np.isfinite(flux_)] |= MASK_FLUX
-        bad = bits != 0
-        flux_[bad] = 0.0
-        ivar_[bad] = 0.0
-        rows = _identity_rows(identity, shape[0])
-        empty = bad.all(axis=1)
-        if empty.any():
-            status = rows["status"].to_numpy(zero_copy_only=False).astype(object)
-            status[empty & (status == OK)] = "all_masked"
-            rows = _with_status(rows, status)
-        return cls(rows, np.array(np.broadcast_to(wave, shape)), flux_, ivar_, bits)
+            bits |= given if given.dtype == np.uint8 else (given != 0).view(np.uint8) * np.uint8(MASK_SURVEY)
+        return _sanitized(identity, wave, flux_, ivar_, bits)
 
     @classmethod
     def from_ragged(
@@ -249,7 +231,40 @@ class SpectrumBatch:
             mask = np.asarray(spectrum[3])
             bits[i, :k] = mask if mask.dtype == np.uint8 else mask != 0
         _fill_wavelength(wave, lengths)
-        return cls.from_arrays(identity, wave, flux, ivar, bits)
+        return _sanitized(identity, wave, flux, ivar, bits)
+
+
+def _sanitized(
+    identity: pa.Table | Mapping[str, Any],
+    wavelength: np.ndarray,
+    flux: np.ndarray,
+    ivar: np.ndarray,
+    bits: np.ndarray,
+) -> SpectrumBatch:
+    """The batch of these arrays; flux, ivar and bits are changed in place."""
+    wave = np.atleast_2d(wavelength)
+    # Comparisons, not differences: no temporary array of doubles. A NaN anywhere fails them too.
+    rises = (wave[:, 1:] > wave[:, :-1]).all(axis=1)
+    if wave.shape[1]:
+        rises &= np.isfinite(wave[:, 0]) & np.isfinite(wave[:, -1])
+    if len(flux) and not rises.all():
+        raise BatchError(f"wavelengths of spectrum {np.argmin(rises)} do not ascend strictly")
+    data = (bits & MASK_PAD) == 0
+    with np.errstate(invalid="ignore"):
+        bad_ivar = ~((ivar > 0) & (ivar < np.inf)) & data
+    bits |= bad_ivar.view(np.uint8) * np.uint8(MASK_IVAR)
+    bits |= (~np.isfinite(flux) & data).view(np.uint8) * np.uint8(MASK_FLUX)
+    bad = bits != 0
+    flux[bad] = 0.0
+    ivar[bad] = 0.0
+    rows = _identity_rows(identity, len(flux))
+    empty = bad.all(axis=1)
+    if empty.any():
+        status = rows["status"].to_numpy(zero_copy_only=False).astype(object)
+        status[empty & (status == OK)] = "all_masked"
+        rows = _with_status(rows, status)
+    full = wavelength if wavelength.ndim == 2 else np.tile(wavelength, (len(flux), 1))
+    return SpectrumBatch(rows, full, flux, ivar, bits)
 
 
 def _identity_rows(identity: pa.Table | Mapping[str, Any], n: int) -> pa.Table:

@@ -184,8 +184,8 @@ def open_fits(
     Parameters
     ----------
     wanted : collection of str, optional
-        Names of extensions: reading, and unpacking, stops after the last of them; the checksum at the end of a
-        gzipped file is only tested if that is reached.
+        Names of extensions: reading, and unpacking, stops after the last of them; the checksum at the end of
+        a gzipped file is only tested if that is reached.
     fast : bool
         False reads everything with astropy, for comparison.
 
