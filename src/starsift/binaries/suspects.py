@@ -23,7 +23,7 @@ from starsift.spectra.batches import IDENTITY, IDENTITY_NAMES
 XINGLONG = (117.5775, 40.3958, 960.0)  # degrees east, degrees north, metres
 UTC_OFFSET = 480  # minutes by which local time is ahead of UTC
 
-# A larger error tells that a velocity is hardly measured, not that it may be any other; without a ceiling every
+# A larger error tells that a velocity is hardly measured, not that it may be any other; with no ceiling every
 # badly measured component would be a suspect (km/s).
 ERROR_CEILING = 3.0
 # What is left of the fibre's own star pulls the velocities of a neighbour's light (km/s).
