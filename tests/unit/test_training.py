@@ -1,0 +1,266 @@
+import hashlib
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from starsift.binaries.training import (
+    CALLS,
+    CLASSIFIERS,
+    Classifier,
+    ClassifierError,
+    augment,
+    call_labels,
+    class_probabilities,
+    cross_validate_fold,
+    load_classifiers,
+    save_classifiers,
+    split_fold,
+    summarise_folds,
+    train_classifier,
+    train_classifiers,
+)
+from starsift.learning.backend import load_keras
+
+SMALL = {
+    "epochs": 2,
+    "batch_size": 32,
+    "stride": 1,
+    "max_shift": 2,
+}  # for coarse grids, where quality is no matter
+
+
+def make_ccfs(n: int, *, seed: int, points: int = 1001) -> tuple[np.ndarray, np.ndarray]:
+    """CCFs (4 n, points) from -500 to 500 km/s, n a class, and labels: peaks well apart on faint noise."""
+    rng = np.random.default_rng(seed)
+    velocity = np.linspace(-500, 500, points, dtype=np.float32)
+    label = np.repeat(np.arange(4), n)
+    phase = rng.uniform(0, 2 * np.pi, (4 * n, 12))
+    wave = rng.uniform(0.01, 0.06, (4 * n, 12))
+    ccf = 0.01 * np.sum(np.sin(wave[:, :, None] * velocity + phase[:, :, None]), axis=1)
+    centre = rng.normal(0, 50, 4 * n)
+    for row in range(4 * n):
+        k = label[row]
+        gaps = rng.uniform(100, 200, max(k - 1, 0))
+        at = centre[row] + np.concatenate([[0.0], np.cumsum(gaps)])[:k]
+        height = rng.uniform(0.3, 0.9) * rng.uniform(0.7, 1.0, k)
+        width = rng.uniform(25, 32, k)
+        shift = at.mean() - centre[row] if k else 0.0
+        for a, h, w in zip(at - shift, height, width, strict=True):
+            ccf[row] += h * np.exp(-0.5 * ((velocity - a) / w) ** 2)
+    return np.clip(ccf, -1, 1).astype(np.float32), label
+
+
+def digest(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def coarse() -> tuple[np.ndarray, np.ndarray]:
+    return make_ccfs(60, seed=1, points=101)
+
+
+@pytest.fixture(scope="module")
+def classifiers(coarse: tuple[np.ndarray, np.ndarray]) -> dict[str, Classifier]:
+    return train_classifiers(*coarse, seed=3, **SMALL)
+
+
+def test_separable_ccfs_are_told_apart() -> None:
+    classifier = train_classifier(*make_ccfs(600, seed=1), "C1", epochs=12)
+    ccf, label = make_ccfs(250, seed=2)
+    assert np.mean(classifier.predict(ccf).argmax(axis=1) == label) >= 0.99
+
+
+def test_architecture_is_the_papers(classifiers: dict[str, Classifier]) -> None:
+    for name, groups in CLASSIFIERS.items():
+        dense = [layer for layer in classifiers[name].model.layers if hasattr(layer, "units")]
+        assert [layer.units for layer in dense] == [600, 300, len(groups)]
+        assert [layer.activation.__name__ for layer in dense] == ["relu", "relu", "linear"]
+        assert classifiers[name].model.layers[-1].name == "softmax"
+
+
+def test_probabilities_sum_to_one_and_batches_do_not_matter(
+    classifiers: dict[str, Classifier], coarse: tuple[np.ndarray, np.ndarray]
+) -> None:
+    whole = classifiers["C1"].predict(coarse[0])
+    assert whole.dtype == np.float32
+    np.testing.assert_allclose(whole.sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(classifiers["C1"].predict(coarse[0], batch_size=17), whole, atol=1e-5)
+    order = np.random.default_rng(0).permutation(len(whole))
+    np.testing.assert_allclose(classifiers["C1"].predict(coarse[0][order]), whole[order], atol=1e-5)
+    assert classifiers["C1"].predict(coarse[0][:0]).shape == (0, 4)
+
+
+def test_network_equals_plain_numpy(classifiers: dict[str, Classifier], coarse: tuple) -> None:
+    x = coarse[0].astype(np.float64) * 10
+    weights = [np.asarray(w, np.float64) for w in classifiers["C3"].model.get_weights()]
+    for i, (w, b) in enumerate(zip(weights[::2], weights[1::2], strict=True)):
+        x = x @ w + b
+        x = np.maximum(x, 0) if i < 2 else np.exp(x - x.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(
+        classifiers["C3"].predict(coarse[0]), x / x.sum(axis=1, keepdims=True), atol=1e-5
+    )
+
+
+def test_absolute_scale_is_seen(classifiers: dict[str, Classifier], coarse: tuple) -> None:
+    p = classifiers["C1"].predict(coarse[0])
+    assert np.abs(p - classifiers["C1"].predict(0.1 * coarse[0])).max() > 0.1
+
+
+def test_same_seed_same_network_whatever_came_before(coarse: tuple) -> None:
+    first = train_classifier(*coarse, "C3", seed=5, **SMALL).predict(coarse[0])
+    np.random.default_rng().random(3)
+    train_classifier(*coarse, "C2b", seed=9, **SMALL)
+    second = train_classifier(*coarse, "C3", seed=5, **SMALL).predict(coarse[0])
+    assert digest(first) == digest(second)
+    assert digest(first) != digest(train_classifier(*coarse, "C3", seed=6, **SMALL).predict(coarse[0]))
+
+
+def test_same_seed_same_network_in_another_process(coarse: tuple, tmp_path: Path) -> None:
+    program = (
+        "from test_training import *\n"
+        "c = train_classifier(*make_ccfs(60, seed=1, points=101), 'C4', seed=5, **SMALL)\n"
+        f"c.save({str(tmp_path / 'other.keras')!r})\n"
+        "print(digest(c.predict(make_ccfs(60, seed=1, points=101)[0])))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    other = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True
+    )
+    here = train_classifier(*coarse, "C4", seed=5, **SMALL)
+    here.save(tmp_path / "here.keras")
+    assert other.stdout.split()[-1] == digest(here.predict(coarse[0]))
+    assert (tmp_path / "other.keras").read_bytes() == (tmp_path / "here.keras").read_bytes()
+
+
+def test_augment_shifts_and_mirrors() -> None:
+    ccf = np.tile(np.arange(20, dtype=np.float32), (400, 1))
+    shifted = augment(ccf, np.random.default_rng(0), 3, False)
+    assert set(shifted[:, 10].astype(int)) == set(range(7, 14))
+    assert np.array_equal(np.diff(shifted[:, 3:-3], axis=1), np.ones((400, 13)))
+    assert shifted.min() >= 0
+    assert shifted.max() <= 19
+    mirrored = augment(ccf, np.random.default_rng(0), 0, True)
+    backwards = mirrored[:, 0] == 19
+    assert 120 < backwards.sum() < 280
+    assert np.array_equal(mirrored[backwards][0], ccf[0][::-1])
+    assert np.array_equal(augment(ccf, np.random.default_rng(0), 0, False), ccf)
+
+
+def test_c2_multiplies_its_two_steps(classifiers: dict[str, Classifier], coarse: tuple) -> None:
+    ccf = coarse[0][:50]
+    first, second = classifiers["C2a"].predict(ccf), classifiers["C2b"].predict(ccf)
+    p = class_probabilities(classifiers, "C2", ccf)
+    np.testing.assert_allclose(p[:, 2], first[:, 2] * second[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(p[:, 3], first[:, 2] * second[:, 1], rtol=1e-6)
+    np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-5)
+
+
+def test_c2_calls_in_two_steps() -> None:
+    # LN (0.54) beats L0 (0.46), though neither L2 nor L3 does alone.
+    p = np.array([[0.46, 0.0, 0.28, 0.26], [0.6, 0.0, 0.2, 0.2], [0.1, 0.2, 0.3, 0.4]])
+    assert call_labels(p, "C2").tolist() == [2, 0, 3]
+    assert call_labels(p, "C1").tolist() == [0, 0, 3]
+    assert call_labels(p[:, :3], "C4").tolist() == [0, 0, 3]
+
+
+def test_saved_set_is_five_files_and_reads_back_equal(
+    classifiers: dict[str, Classifier], coarse: tuple, tmp_path: Path
+) -> None:
+    save_classifiers(classifiers, tmp_path / "models")
+    names = sorted(path.name for path in (tmp_path / "models").iterdir())
+    assert names == sorted(f"{name}.keras" for name in CLASSIFIERS)
+    with zipfile.ZipFile(tmp_path / "models" / "C1.keras") as archive:
+        assert b"date" not in archive.read("metadata.json")
+    for name, loaded in load_classifiers(tmp_path / "models").items():
+        assert digest(loaded.predict(coarse[0])) == digest(classifiers[name].predict(coarse[0]))
+
+
+def test_wrong_file_is_one_clear_sentence(classifiers: dict[str, Classifier], tmp_path: Path) -> None:
+    path = tmp_path / "C1.keras"
+    with pytest.raises(ClassifierError, match=r"C1\.keras: no such file.*run the training again"):
+        Classifier.load(path)
+    path.write_text("not a model")
+    with pytest.raises(ClassifierError, match=r"C1\.keras: not a Keras model"):
+        Classifier.load(path)
+    classifiers["C1"].save(path)
+    content = bytearray(path.read_bytes())
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ClassifierError, match=r"C1\.keras: not a Keras model, or a damaged one"):
+        Classifier.load(path)
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(ClassifierError, match="damaged"):
+        Classifier.load(path)
+    keras = load_keras()
+    keras.Sequential([keras.Input((101,)), keras.layers.Dense(2)], name="other").save(path)
+    with pytest.raises(ClassifierError, match="a Keras model named 'other'"):
+        Classifier.load(path)
+    save_classifiers(classifiers, tmp_path)
+    (tmp_path / "C3.keras").write_bytes((tmp_path / "C4.keras").read_bytes())
+    with pytest.raises(ClassifierError, match=r"C3\.keras: holds classifier C4"):
+        load_classifiers(tmp_path)
+    with pytest.raises(ClassifierError, match=r"ends in \.keras"):
+        classifiers["C1"].save(tmp_path / "C1.h5")
+
+
+def test_bad_training_data_is_refused(classifiers: dict[str, Classifier], coarse: tuple) -> None:
+    ccf, label = coarse
+    with pytest.raises(ClassifierError, match="unknown classifier 'C9': expected one of C1"):
+        train_classifier(ccf, label, "C9")
+    with pytest.raises(ClassifierError, match="no training example of L2 or L3, which C2a needs"):
+        train_classifier(ccf[:120], label[:120], "C2a")
+    with pytest.raises(ClassifierError, match="label of training CCF 7 is 4"):
+        train_classifier(ccf, np.where(np.arange(len(label)) == 7, 4, label), "C1")
+    broken = ccf.copy()
+    broken[11, 5] = np.nan
+    with pytest.raises(ClassifierError, match="training CCF 11 is not finite"):
+        train_classifier(broken, label, "C1")
+    with pytest.raises(ClassifierError, match="as many labels"):
+        train_classifier(ccf, label[1:], "C1")
+    with pytest.raises(ClassifierError, match="max_shift is 101: expected less than the 101"):
+        train_classifier(ccf, label, "C1", max_shift=101)
+    with pytest.raises(ClassifierError, match=r"C1 expects CCFs of 101 velocities.*\(3, 50\)"):
+        classifiers["C1"].predict(ccf[:3, :50])
+
+
+def test_folds_test_every_row_once_and_keep_the_balance() -> None:
+    label = np.repeat(np.arange(4), 25)
+    tested = np.concatenate([split_fold(label, fold, 5, seed=1)[1] for fold in range(5)])
+    assert np.array_equal(np.sort(tested), np.arange(100))
+    train, test = split_fold(label, 2, 5, seed=1)
+    assert np.bincount(label[test]).tolist() == [5, 5, 5, 5]
+    assert not set(train) & set(test)
+    with pytest.raises(ClassifierError, match="fold 5 of 5: expected 0 to 4"):
+        split_fold(label, 5, 5)
+    with pytest.raises(ClassifierError, match="30 folds need at least 30 examples"):
+        split_fold(label, 0, 30)
+
+
+def test_cross_validation_and_its_summary(coarse: tuple) -> None:
+    results = [cross_validate_fold(*coarse, fold, 4, seed=2, **SMALL) for fold in range(2)]
+    assert results[0]["n_train"] == 180
+    assert {name: r["n_test"] for name, r in results[0]["classifiers"].items()} == {
+        "C1": 60,
+        "C2": 60,
+        "C3": 45,
+        "C4": 45,
+    }
+    rows = summarise_folds(results)
+    assert [(row["classifier"], row["category"]) for row in rows] == [
+        (name, category)
+        for name in CALLS
+        for category in ("overall", "L2", "L3")
+        if category == "overall" or int(category[1]) in CALLS[name]
+    ]
+    values = [r["classifiers"]["C1"]["L2"]["f1"] for r in results]
+    row = next(row for row in rows if (row["classifier"], row["category"]) == ("C1", "L2"))
+    assert row["f1_mean"] == pytest.approx(np.mean(values))
+    assert row["f1_std"] == pytest.approx(np.std(values, ddof=1))
+    assert summarise_folds(results[:1])[0]["accuracy_std"] is None
+    with pytest.raises(ClassifierError, match="different folds"):
+        summarise_folds([results[0], results[0]])
