@@ -3,6 +3,7 @@
 Li et al. 2023, section 3.1.2 (last paragraph), after Li et al. 2021.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ def monte_carlo(
     *,
     n_copies: int = 100,
     seed: int = 0,
-    systematic: float = 0.0,
+    systematic: Sequence[float] = (0.0,),
     continuum_degree: int = 5,
     **peak_settings: Any,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -39,7 +40,8 @@ def monte_carlo(
     components : of these spectra, from `find_components`
     n_copies : copies of each spectrum
     seed : of the noise; the result depends on it and on the order of the spectra only
-    systematic : km/s, added in quadrature (template mismatch, wavelength calibration)
+    systematic : km/s, added in quadrature: what noise does not tell (template mismatch, blending); one number
+        for spectra of one component, of two and so on, the last for all that have more
     peak_settings : passed to `find_components`
 
     Returns
@@ -71,7 +73,8 @@ def monte_carlo(
         rv_err[rows] = matched_scatter(observed, again.rv.reshape(rows.size, n_copies, -1))
         same = again.count.reshape(rows.size, n_copies) == components.count[rows, None]
         reliability[rows] = same.mean(axis=1)
-    return np.hypot(rv_err, np.float32(systematic)), reliability
+    floor = np.asarray(systematic, np.float32)[np.clip(components.count - 1, 0, len(systematic) - 1)]
+    return np.hypot(rv_err, floor[:, None]), reliability
 
 
 def matched_scatter(observed: np.ndarray, copies: np.ndarray) -> np.ndarray:
