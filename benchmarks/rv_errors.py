@@ -1,10 +1,10 @@
-"""How honest the Monte Carlo errors are, and the systematic part that makes them so (config: errors.systematic).
+"""How honest the Monte Carlo errors are, and the systematic part that makes them so (errors.systematic).
 
     python benchmarks/rv_errors.py [--systems 600] [--seed 2024]
 
-Simulated stars, binaries and triples (not those of the demo) with vsini below 30 km/s and S/N 5-200 go through
-the CCF, the peak finding and the Monte Carlo errors. The systematic part is what, added in quadrature to every
-error, gives (measured - true) / error a standard deviation of one.
+Simulated stars, binaries and triples (not those of the demo) with vsini below 30 km/s and S/N 5-200 go
+through the CCF, the peak finding and the Monte Carlo errors. The systematic part is what, added in quadrature
+to every error, gives (measured - true) / error a standard deviation of one.
 """
 
 import argparse
@@ -31,7 +31,7 @@ def main() -> None:
     laboratory = Laboratory.build(load_grid(), config["ccf"], config["peaks"])
     draws = {"one": draw_singles, "two": draw_binaries, "three": draw_triples}
     print(
-        "| components | velocities | bias km/s | scatter | median Monte Carlo error | systematic | pull without | with |"
+        "| components | velocities | bias km/s | scatter | median error | systematic | pull without | with |"
     )
     print("|---|---|---|---|---|---|---|---|")
     for number, (name, draw) in enumerate(draws.items(), 1):
@@ -58,8 +58,8 @@ def main() -> None:
 
         needed = brentq(lambda x: pull(x) - 1.0, 0.0, 50.0) if pull(0.0) > 1 else 0.0
         print(
-            f"| {name} | {difference.size} | {difference.mean():.2f} | {difference.std():.2f} | {np.median(sigma):.2f} "
-            f"| {needed:.2f} | {pull(0.0):.2f} | {pull(needed):.2f} |"
+            f"| {name} | {difference.size} | {difference.mean():.2f} | {difference.std():.2f} "
+            f"| {np.median(sigma):.2f} | {needed:.2f} | {pull(0.0):.2f} | {pull(needed):.2f} |"
         )
 
 

@@ -1,4 +1,4 @@
-"""Injection and recovery: which double-lined spectra the CCF step separates (Li et al. 2023, Fig. 5 and 6)."""
+"""Injection and recovery: which double-lined spectra the CCF step separates (Li et al. 2023, Figs. 5, 6)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
