@@ -11,11 +11,12 @@ from starsift.logs import log_to
 log_to(snakemake.log[0])
 stages = {name: [snakemake.input[name]] for name in ("components", "errors", "manifest")}
 rows = join_stages(stages)
+rv = rectangle(rows["rv"])
 flags = find_suspects(
     rows,
     np.concatenate([curves.ccf for curves in read_curves(snakemake.input.curves)]),
-    rectangle(rows["rv"]),
-    rectangle(rows["rv_err"]),
+    rv,
+    rectangle(rows["rv_err"], rv.shape[1]),
     rows["exptime"].fill_null(np.nan).to_numpy(),
     rows["gaia_source_id"].fill_null(0).to_numpy(),
     **snakemake.params.suspects,

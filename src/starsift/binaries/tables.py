@@ -136,8 +136,8 @@ def join_bundles(stages: Mapping[str, Iterable[str | os.PathLike[str]]]) -> Iter
 
     Parameters
     ----------
-    stages : for each stage the files of all bundles, bundles in the same order; of columns that several stages
-        have, the first one's is kept
+    stages : for each stage the files of all bundles, in the same order of bundles; of columns that several
+        stages have, the first one's is kept
 
     Raises
     ------
@@ -171,7 +171,7 @@ def gather_catalog(
 
     Returns
     -------
-    spectra : those that are SB2 or SB3, as `starsift.catalog.schema.BINARIES_SPECTRA` wants them, less object_id
+    spectra : those that are SB2 or SB3, as `starsift.binaries.objects.make_objects` wants them
     exposures : every usable exposure, as `starsift.binaries.objects.make_objects` wants it
     candidates : the classifiers' columns of all candidates, as `starsift.binaries.voting.funnel` wants it
     """
