@@ -116,7 +116,9 @@ def _draw_example(axes: np.ndarray, row: dict, ccf_threshold: float, d2_threshol
     flux = np.array(row["flux"], dtype=float)
     axes[0].plot(row["wavelength"], flux, color=BLACK, linewidth=0.3, rasterized=True)
     axes[0].set(xlabel="vacuum wavelength (Å)", ylim=_padded(np.nanpercentile(flux, (0.2, 99.8)), 0.15))
-    axes[0].set_title(f"{row['title']}\n{row['spectrum_id']}", fontsize=7)
+    # Names of spectra are long: a line each for the plan, and for the fibre and exposure.
+    plan, _, fibre = row["spectrum_id"].partition("_")
+    axes[0].set_title(f"{row['title']}\n{plan}\n{fibre}", fontsize=7)
     axes[1].plot(velocity, row["ccf"], color="0.6", linestyle="--", linewidth=0.8)
     for axis, key in zip(axes[1:], curves, strict=True):
         curve = curves[key]
@@ -132,9 +134,9 @@ def _draw_example(axes: np.ndarray, row: dict, ccf_threshold: float, d2_threshol
     axes[4].axhline(0.0, color="0.6", linewidth=0.5)
     axes[4].set_xlabel("velocity (km/s)")
     text = "\n".join(f"{rv:+.1f} km/s" for rv in row["rv"])
-    axes[1].text(
-        0.03, 0.95, f"σ = {row['sigma']:.0f} km/s\n{text}", transform=axes[1].transAxes, va="top", fontsize=7
-    )
+    note = {"transform": axes[1].transAxes, "va": "top", "fontsize": 7}
+    box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1}
+    axes[1].text(0.03, 0.95, f"σ = {row['sigma']:.0f} km/s\n{text}", bbox=box, **note)
 
 
 def rv_errors(spectra: pa.Table) -> Figure:
@@ -295,6 +297,7 @@ def rv_differences(spectra: pa.Table) -> Figure:
             curve = tail.size * width / scale * np.exp(-(x - FIT_FROM) / scale)
             error = scale / np.sqrt(tail.size)
             axis.plot(x, curve, color=RED, label=f"exponential: scale {scale:.0f} ± {error:.0f} km/s")
+        axis.margins(y=0.3)  # room for the legend
         axis.set(
             xlabel="velocity difference (km/s)", ylabel=f"SB2 spectra per {width:g} km/s", xlim=(0, edges[-1])
         )
