@@ -37,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument("--plans", type=int, default=3, help="observing plans (%(default)s)")
     simulate.add_argument("--spectrographs", type=int, default=4, help="spectrographs a plan (%(default)s)")
     simulate.add_argument("--stars", type=int, default=600, help="stars (%(default)s)")
+    simulate.add_argument("--exposures", type=int, default=3, help="exposures of a plan (%(default)s)")
     simulate.set_defaults(run=_simulate)
 
     index = commands.add_parser("index", help="make a catalogue from the headers of a folder of FITS files")
@@ -61,6 +62,7 @@ def _simulate(options: argparse.Namespace) -> None:
         n_plans=options.plans,
         n_spectrographs=options.spectrographs,
         n_stars=options.stars,
+        exposures=options.exposures,
     )
     print(f"A simulated survey is in {options.folder}")
 

@@ -1,0 +1,98 @@
+"""The command line, the status of a run, logs, and the pages of the report."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from starsift.binaries.report import funnel_page, selection_page, write_page
+from starsift.cli import main
+from starsift.survey.summary import describe_results, summarize_reading
+
+
+def test_simulate_then_index(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    size = ["--plans", "1", "--spectrographs", "1", "--stars", "3", "--exposures", "1"]
+    assert main(["simulate", str(tmp_path), *size]) == 0
+    assert main(["index", str(tmp_path / "spectra"), "--output", str(tmp_path / "index.parquet")]) == 0
+    table = pq.read_table(tmp_path / "index.parquet")
+    # One coadd and one exposure, in two arms, of each file.
+    files = set(table["path"].to_pylist())
+    assert table.num_rows == 4 * len(files)
+    assert f"{table.num_rows} spectra are listed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["index", "nowhere", "--output", "x.parquet"], "starsift: nowhere: no such folder"),
+        (["status", "nowhere"], "starsift: nowhere: no manifest here; is this the results folder of a run?"),
+    ],
+)
+def test_an_error_is_one_sentence(
+    arguments: list[str],
+    sentence: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 1
+    assert capsys.readouterr().err.strip() == sentence
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """A survey of two bundles, one of them packed, with a file that could not be read."""
+    manifest = tmp_path / "manifest"
+    (manifest / "demo").mkdir(parents=True)
+    (tmp_path / "spectra/demo").mkdir(parents=True)
+    rows = {"spectrum_id": ["a", "b"], "band": ["B", "B"]}
+    for bundle in ("one", "two"):
+        pq.write_table(pa.table(rows), manifest / f"demo/{bundle}.parquet")
+    pq.write_table(pa.table({**rows, "file": ["a.fits", "b.fits"]}), manifest / "demo.parquet")
+    (manifest / "demo-selection.csv").write_text("cut,before,removed,after\nsnr >= 5,9,7,2\n")
+    (tmp_path / "spectra/demo/one.arrow").touch()
+    index = tmp_path / "spectra/demo/one.parquet"
+    pq.write_table(pa.table({**rows, "status": ["ok", "truncated"]}), index)
+    summarize_reading(
+        [index], manifest / "demo.parquet", manifest / "demo-status.csv", manifest / "demo-unusable.parquet"
+    )
+    return tmp_path
+
+
+def test_status_tells_what_was_cut_packed_and_not_read(results: Path) -> None:
+    text = "\n".join(describe_results(results))
+    assert "snr >= 5  9       7        2" in text
+    assert "bundles packed: 1 of 2" in text
+    assert "truncated  1" in text
+    assert "b            B     truncated  b.fits" in text
+
+
+def test_what_could_not_be_read_is_listed(results: Path) -> None:
+    listed = pq.read_table(results / "manifest/demo-unusable.parquet").to_pylist()
+    assert listed == [{"spectrum_id": "b", "band": "B", "status": "truncated", "file": "b.fits"}]
+
+
+def test_a_job_logs_its_traceback_and_tells_its_sentence(tmp_path: Path) -> None:
+    script = f"from starsift.logs import log_to\nlog_to({str(tmp_path / 'job.log')!r})\nprint('noted')\n"
+    script += "raise ValueError('catalog.fits: no such catalogue')\n"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "starsift: catalog.fits: no such catalogue\n"
+    log = (tmp_path / "job.log").read_text()
+    assert "noted" in log
+    assert log.rstrip().endswith("ValueError: catalog.fits: no such catalogue")
+
+
+def test_pages_show_numbers_and_escape_text(tmp_path: Path) -> None:
+    (tmp_path / "cuts.csv").write_text("cut,before,removed,after\nsnr < 5,30000000,1,29999999\n")
+    (tmp_path / "status.csv").write_text("status,spectra\nok,12\n")
+    page = selection_page(tmp_path / "cuts.csv", tmp_path / "status.csv")
+    assert "snr &lt; 5" in page
+    assert "30,000,000" in page
+    (tmp_path / "funnel.csv").write_text("candidate_class,n_candidates,classifier,l3\nSB2,3,C3,\n")
+    write_page(funnel_page(tmp_path / "funnel.csv"), tmp_path / "funnel.html")
+    assert "–" in (tmp_path / "funnel.html").read_text()
