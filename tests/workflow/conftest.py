@@ -105,7 +105,7 @@ def make_checkout(folder: Path, settings: dict[str, Any]) -> Checkout:
 
 @pytest.fixture(scope="session")
 def sky(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Simulated files of three nights; `catalog.parquet` lists two of them, `all.parquet` the third as well."""
+    """Simulated files of three nights: `catalog.parquet` lists two of them, `all.parquet` all."""
     folder = tmp_path_factory.mktemp("sky")
     simulate_survey(folder, seed=5, n_plans=3, n_spectrographs=1, n_stars=40, exposures=2)
     catalog = read_catalog(folder / "catalog.fits")
