@@ -1,4 +1,4 @@
-"""Every figure of the report can be drawn from tables with much, little or nothing in them, and again alike."""
+"""Every figure of the report can be drawn, from tables with much, little or nothing in them."""
 
 from pathlib import Path
 

@@ -79,7 +79,7 @@ def test_every_config_that_ships_is_valid(config: dict[str, Any], name: str) -> 
         ),
         (
             {"surveys": {"lamost-mrs": {"selection": [{"column": "snr", "op": "=>", "value": 5}]}}},
-            "config: selection[0].op must be one of ==, !=, <, <=, >, >=, in, not in, not '=>'",
+            "selection[0].op must be one of ==, !=, <, <=, >, >=, in, not in, not '=>'",
         ),
     ],
 )

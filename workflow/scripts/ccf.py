@@ -12,8 +12,9 @@ settings = dict(snakemake.params.ccf)
 minimum = settings.pop("minimum_pixels")
 bank = build_bank(load_grid(snakemake.input.grid), **settings)
 degree = settings["continuum_degree"]
+xp = namespace("keras" if snakemake.resources.get("gpu") else None)
 curves = (
-    (batch.identity, correlate(batch, bank, continuum_degree=degree, minimum_pixels=minimum, xp=namespace()))
+    (batch.identity, correlate(batch, bank, continuum_degree=degree, minimum_pixels=minimum, xp=xp))
     for batch in read_bundle(snakemake.input.spectra)
 )
 write_curves(snakemake.output[0], curves, bank.velocities)

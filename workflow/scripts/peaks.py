@@ -7,8 +7,9 @@ from starsift.learning.backend import namespace
 from starsift.logs import log_to
 
 log_to(snakemake.log[0])
+xp = namespace("keras" if snakemake.resources.get("gpu") else None)
 components = (
-    (curves, find_components(curves.ccf, curves.velocities, **snakemake.params.peaks, xp=namespace()))
+    (curves, find_components(curves.ccf, curves.velocities, **snakemake.params.peaks, xp=xp))
     for curves in read_curves(snakemake.input.curves)
 )
 write_components(snakemake.output[0], components)
