@@ -1,10 +1,12 @@
 """Monte Carlo errors of the candidates of one bundle."""
 
+import numpy as np
+
 from starsift.binaries.errors import monte_carlo
 from starsift.binaries.tables import read_components, take, with_components, write_errors
 from starsift.catalog.provenance import bundle_seed
 from starsift.logs import log_to
-from starsift.spectra.batches import read_rows
+from starsift.spectra.batches import ROWS, read_rows
 from starsift.spectra.ccf import build_bank
 from starsift.spectra.templates import load_grid
 
@@ -14,14 +16,19 @@ ccf = {key: value for key, value in settings.ccf.items() if key != "minimum_pixe
 bank = build_bank(load_grid(snakemake.input.grid), **ccf)
 table, components = read_components(snakemake.input.components)
 rows = with_components(components, settings.errors["components"])
-rv_err, reliability = monte_carlo(
-    read_rows(snakemake.input.spectra, rows),
-    bank,
-    take(components, rows),
-    n_copies=settings.errors["n_copies"],
-    systematic=settings.errors["systematic"],
-    seed=bundle_seed(settings.seed, snakemake.wildcards.bundle),
-    continuum_degree=ccf["continuum_degree"],
-    **settings.peaks,
-)
+# A part at a time, each with its own seed: memory does not grow with the number of candidates.
+parts = [
+    monte_carlo(
+        read_rows(snakemake.input.spectra, part),
+        bank,
+        take(components, part),
+        n_copies=settings.errors["n_copies"],
+        systematic=settings.errors["systematic"],
+        seed=bundle_seed(settings.seed, f"{snakemake.wildcards.bundle}/{number}"),
+        continuum_degree=ccf["continuum_degree"],
+        **settings.peaks,
+    )
+    for number, part in enumerate(np.array_split(rows, -(-max(1, rows.size) // ROWS)))
+]
+rv_err, reliability = (np.concatenate(column) for column in zip(*parts, strict=True))
 write_errors(snakemake.output[0], table, rows, rv_err, reliability)
