@@ -15,6 +15,7 @@ from starsift.binaries.training import (
     ClassifierError,
     augment,
     call_labels,
+    centre,
     class_probabilities,
     cross_validate_fold,
     load_classifiers,
@@ -96,7 +97,7 @@ def test_probabilities_sum_to_one_and_batches_do_not_matter(
 
 
 def test_network_equals_plain_numpy(classifiers: dict[str, Classifier], coarse: tuple) -> None:
-    x = coarse[0].astype(np.float64) * 10
+    x = centre(coarse[0]).astype(np.float64) * 10
     weights = [np.asarray(w, np.float64) for w in classifiers["C3"].model.get_weights()]
     for i, (w, b) in enumerate(zip(weights[::2], weights[1::2], strict=True)):
         x = x @ w + b
@@ -135,6 +136,20 @@ def test_same_seed_same_network_in_another_process(coarse: tuple, tmp_path: Path
     here.save(tmp_path / "here.keras")
     assert other.stdout.split()[-1] == digest(here.predict(coarse[0]))
     assert (tmp_path / "other.keras").read_bytes() == (tmp_path / "here.keras").read_bytes()
+
+
+def test_centring_moves_the_highest_point_to_the_middle_and_undoes_shifts() -> None:
+    v = np.arange(-500.0, 501.0)
+    pair = [
+        np.exp(-(((v - a) / 30) ** 2)) + 0.7 * np.exp(-(((v - a - 120) / 30) ** 2)) for a in (-150, 0, 90)
+    ]
+    moved = centre(np.array(pair, np.float32))
+    assert moved.argmax(axis=1).tolist() == [500] * 3
+    np.testing.assert_allclose(moved[0], moved[1], atol=1e-5)
+    np.testing.assert_allclose(moved[2], moved[1], atol=1e-5)
+    edge = np.zeros((1, 11), np.float32)
+    edge[0, [0, 2]] = 1.0, 0.5
+    assert centre(edge)[0].tolist() == [0, 0, 0, 0.5, 0, 1, 0, 0.5, 0, 0, 0]  # reflected at the end
 
 
 def test_augment_shifts_and_mirrors() -> None:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from starsift.binaries.peaks import Components, find_components
+from starsift.parallel import map_chunks
 from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.ccf import TemplateBank, correlate_normalized, grid_position
 from starsift.spectra.continuum import normalize
 
-GROUP = 16  # spectra whose copies go through one matrix product
+GROUP = 4  # spectra whose copies a thread takes at a time
 MINIMUM_MATCHES = 10  # copies that must show a component before its scatter means anything
 
 
@@ -51,14 +52,15 @@ def monte_carlo(
     """
     rv_err = np.full(components.rv.shape, np.nan, np.float32)
     reliability = np.full(batch.n, np.nan, np.float32)
-    rng = np.random.default_rng(seed)
-    for start in range(0, batch.n, GROUP):
-        rows = np.arange(start, min(start + GROUP, batch.n))
-        group = batch.take(rows)
+
+    def work(part: slice) -> None:
+        group = batch.take(part)
         flux, ivar = normalize(group, degree=continuum_degree)
         good = ivar > 0
         noise = np.divide(1.0, np.sqrt(ivar), out=np.zeros_like(ivar), where=good)
-        copies = rng.standard_normal((rows.size, n_copies, flux.shape[1]), np.float32)
+        # Each group its own random numbers, so that the number of threads does not matter.
+        rng = np.random.default_rng([seed, part.start])
+        copies = rng.standard_normal((group.n, n_copies, flux.shape[1]), np.float32)
         copies *= noise[:, None]
         copies += flux[:, None]
         ccfs = correlate_normalized(
@@ -69,10 +71,11 @@ def monte_carlo(
             copies=n_copies,
         )
         again = find_components(ccfs.ccf, bank.velocities, **peak_settings)
-        observed = components.rv[rows]
-        rv_err[rows] = matched_scatter(observed, again.rv.reshape(rows.size, n_copies, -1))
-        same = again.count.reshape(rows.size, n_copies) == components.count[rows, None]
-        reliability[rows] = same.mean(axis=1)
+        rv_err[part] = matched_scatter(components.rv[part], again.rv.reshape(group.n, n_copies, -1))
+        same = again.count.reshape(group.n, n_copies) == components.count[part, None]
+        reliability[part] = same.mean(axis=1)
+
+    map_chunks(work, batch.n, GROUP)
     floor = np.asarray(systematic, np.float32)[np.clip(components.count - 1, 0, len(systematic) - 1)]
     return np.hypot(rv_err, floor[:, None]), reliability
 

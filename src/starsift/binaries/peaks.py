@@ -16,7 +16,10 @@ from typing import Any
 
 import numpy as np
 
-CHUNK = 2048  # CCFs at a time: a few 1 001-point float32 work arrays stay in cache-friendly sizes
+from starsift.parallel import map_chunks
+
+CUT = 6.0  # sigma x wavenumber beyond which a Gaussian is nothing: exp(-18)
+CHUNK = 512  # CCFs at a time: the work arrays of 1 001 float32 each stay in the cache
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def cosine_basis(velocities: np.ndarray, sigma_min: float) -> CosineBasis:
     """The cosine basis of a velocity grid, up to what a Gaussian of `sigma_min` km/s lets through."""
     n = velocities.size
     step = (velocities[-1] - velocities[0]) / (n - 1)
-    terms = min(n, int(np.ceil(6.0 / sigma_min * n * step / np.pi)) + 1)
+    terms = min(n, int(np.ceil(CUT / sigma_min * n * step / np.pi)) + 1)
     order = np.arange(terms)
     phase = np.pi / n * np.outer(order, np.arange(n) + 0.5)
     analysis = np.cos(phase).T * np.where(order == 0, 1.0, 2.0) / n
@@ -77,11 +80,14 @@ def smoothed_derivatives(
     smooth (n, velocity); second (n, velocity), (km/s)^-2; third (n, velocity - 1), (km/s)^-3, halfway
     between the velocities.
     """
-    k = basis.wavenumber
+    # Wide Gaussians let fewer terms through; the rest would be denormal numbers, slow beyond reason.
+    terms = int(np.searchsorted(basis.wavenumber, CUT / sigma)) + 1
+    k, coefficients = basis.wavenumber[:terms], coefficients[:, :terms]
     gauss = np.exp(-0.5 * (sigma * k) ** 2)
-    smooth = xp.matmul(coefficients * gauss.astype(np.float32), basis.cosine)
-    second = xp.matmul(coefficients * (-(k**2) * gauss).astype(np.float32), basis.cosine)
-    third = xp.matmul(coefficients * (k**3 * gauss).astype(np.float32), basis.sine)
+    cosine, sine = basis.cosine[:terms], basis.sine[:terms]
+    smooth = xp.matmul(coefficients * gauss.astype(np.float32), cosine)
+    second = xp.matmul(coefficients * (-(k**2) * gauss).astype(np.float32), cosine)
+    third = xp.matmul(coefficients * (k**3 * gauss).astype(np.float32), sine)
     return smooth, second, third
 
 
@@ -136,9 +142,10 @@ def find_components(
 
     Source: Li et al. 2023, section 3.1.2; Merle et al. 2017, section 2.
     """
-    parts = [
-        _find_chunk(
-            ccf[i : i + CHUNK],
+
+    def work(part: slice) -> Components:
+        return _find_chunk(
+            ccf[part],
             velocities,
             sigma_start,
             sigma_step,
@@ -147,8 +154,8 @@ def find_components(
             d2_threshold,
             xp,
         )
-        for i in range(0, len(ccf), CHUNK)
-    ]
+
+    parts = map_chunks(work, len(ccf), CHUNK, serial=xp is not np)
     width = max([3, *(p.rv.shape[1] for p in parts)])
     rv = [np.pad(p.rv, ((0, 0), (0, width - p.rv.shape[1])), constant_values=np.nan) for p in parts]
     return Components(

@@ -14,10 +14,13 @@ What the paper leaves open, and what was chosen:
   a 1 km/s grid carries all of it (a Gaussian of sigma 24 km/s is down by exp(-180) at that Nyquist
   frequency). The first layer reads those (`stride`): the same functions, 2.4 times fewer operations.
   `stride=1` is the paper's network to the letter.
-- **Augmentation.** A dense layer does not know that a CCF shifted by 20 km/s, or seen in a mirror, is of the
-  same class, and 1 500 examples a class are few to learn it from. Each epoch sees every CCF shifted at random
-  by at most `max_shift` grid steps, half of them mirrored. On simulated Gaussian-peaked CCFs with correlated
-  noise this cut the errors of C1 from 7.4 to 4.4 % and false L2 above 95 % from 2.5 % to none.
+- **Position.** A dense layer does not know that a CCF shifted by 20 km/s is of the same class, and 1 500
+  examples a class are too few to learn that from. So every CCF is moved until its highest point is in the
+  middle: which star moves how fast as a whole says nothing of how many there are. On simulated spectra this
+  raised the share of clear binaries that pass the vote from 0.91 to 0.95 at equal training, and removed the
+  false alarms among rotators (docs/binaries.md).
+- **Augmentation.** Each epoch sees every CCF shifted at random by at most `max_shift` grid steps (noise moves
+  the highest point by as much), half of them mirrored.
 - **Length.** A fixed number of epochs with the learning rate falling to zero along a cosine: nothing is held
   out for early stopping, and runs are comparable. More epochs raise the number of true L2 and L3 above the
   thresholds slowly (60 instead of 30: 67 to 79 % of faint, blended L2).
@@ -38,6 +41,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numba import njit
 from sklearn.model_selection import StratifiedKFold
 
 from starsift.learning.backend import BATCH, load_keras, predict_batches, set_seed
@@ -81,6 +85,10 @@ class Classifier:
                 f"classifier {self.name} expects CCFs of {self.velocities} velocities and got an array "
                 f"of shape {ccf.shape}: train it on the velocity grid of the survey's CCFs"
             )
+        return self.predict_centred(centre(ccf), batch_size)
+
+    def predict_centred(self, ccf: np.ndarray, batch_size: int = BATCH) -> np.ndarray:
+        """As `predict`, for CCFs that `centre` has moved."""
         return predict_batches(self.model, ccf, batch_size)
 
     def save(self, path: str | Path) -> None:
@@ -165,6 +173,31 @@ def _build(velocities: int, outputs: int, name: str, stride: int, seeds: Sequenc
     return keras.Model(inputs, x, name=f"{name}_logits"), keras.Model(inputs, softmax, name=name)
 
 
+@njit(cache=True, nogil=True)
+def _centre(ccf: np.ndarray, out: np.ndarray) -> None:
+    n, velocities = ccf.shape
+    last = velocities - 1
+    for s in range(n):
+        highest = 0
+        for j in range(1, velocities):
+            if ccf[s, j] > ccf[s, highest]:
+                highest = j
+        shift = highest - velocities // 2
+        for j in range(velocities):
+            i = abs(j + shift)
+            out[s, j] = ccf[s, i if i <= last else 2 * last - i]
+
+
+def centre(ccf: np.ndarray) -> np.ndarray:
+    """Shift each CCF (n, velocity) so that its highest point is in the middle.
+
+    What a shift uncovers at an end is the reflection of the curve there.
+    """
+    out = np.empty(ccf.shape, np.float32)
+    _centre(ccf, out)
+    return out
+
+
 def augment(ccf: np.ndarray, rng: np.random.Generator, max_shift: int, mirror: bool) -> np.ndarray:
     """Shift each CCF (n, velocity) by a random number of steps, at most `max_shift`, and mirror half of them.
 
@@ -185,11 +218,11 @@ def train_classifier(
     label: np.ndarray,
     name: str,
     *,
-    epochs: int = 20,
-    batch_size: int = 128,
-    learning_rate: float = 2e-3,
+    epochs: int = 25,
+    batch_size: int = 64,
+    learning_rate: float = 1e-3,
     stride: int = 4,
-    max_shift: int = 25,
+    max_shift: int = 4,
     mirror: bool = True,
     seed: int = 0,
 ) -> Classifier:
@@ -226,7 +259,7 @@ def train_classifier(
             labels = " or ".join(f"L{i}" for i in group)
             raise ClassifierError(f"no training example of {labels}, which {name} needs: add some")
     known = target >= 0
-    ccf, target = ccf[known], target[known]
+    ccf, target = centre(ccf[known]), target[known]
     counts = np.bincount(target)
     weight = (len(target) / (len(counts) * counts)).astype(np.float32)[target]
 
@@ -303,7 +336,8 @@ def class_probabilities(classifiers: Mapping[str, Classifier], name: str, ccf: n
     """
     if name != "C2":
         return classifiers[name].predict(ccf)
-    first, second = classifiers["C2a"].predict(ccf), classifiers["C2b"].predict(ccf)
+    moved = centre(ccf)
+    first, second = (classifiers[step].predict_centred(moved) for step in ("C2a", "C2b"))
     return np.concatenate([first[:, :2], first[:, 2:] * second], axis=1)
 
 

@@ -23,6 +23,7 @@ from starsift.spectra.templates import TemplateGrid
 
 CHUNK = 1024  # spectra simulated at a time
 ROUNDS = 60  # chunks drawn for one class before giving up
+HARD_ROUNDS = 8  # chunks drawn for its hard cases, which are rare
 TOLERANCE_KMS = 20.0  # a detection counts if every velocity is this near the truth
 NOISE_RULE = 3.0  # L0: maximum of the CCF below so many standard deviations of it (section 3.2.1)
 
@@ -157,9 +158,9 @@ def training_set(
         _collect(laboratory, 0, noise, is_noise, (0.05, 0.3), per_class // 2, seed),
         _collect(laboratory, 0, noise, is_noise, (0.3, 4.0), per_class - per_class // 2, seed + 1),
         _collect(laboratory, 1, singles, any_single, wide, per_class - hard, seed + 2),
-        _collect(laboratory, 1, singles, excessive, wide, hard, seed + 3, partial=True),
+        _collect(laboratory, 1, singles, excessive, wide, hard, seed + 3, rounds=HARD_ROUNDS, partial=True),
         _collect(laboratory, 2, binaries, detected, wide, per_class - hard, seed + 4),
-        _collect(laboratory, 2, binaries, excessive, wide, hard, seed + 5, partial=True),
+        _collect(laboratory, 2, binaries, excessive, wide, hard, seed + 5, rounds=HARD_ROUNDS, partial=True),
         _collect(laboratory, 3, triples, detected, wide, per_class, seed + 6),
     ]
     # What hard cases were not found in the time given, ordinary ones replace: classes stay balanced.
@@ -178,14 +179,15 @@ def _collect(
     number: int,
     seed: int,
     *,
+    rounds: int = ROUNDS,
     partial: bool = False,
 ) -> pa.Table:
-    """Draw systems until `number` CCFs are as wanted; `partial` allows fewer."""
+    """Draw systems until `number` CCFs are as wanted, in so many rounds; `partial` allows fewer."""
     rng = np.random.default_rng([seed, label])
     size = laboratory.bank.velocities.size
     parts: list[tuple[np.ndarray, ...]] = []
     found = 0
-    for _ in range(ROUNDS if not partial else 8):
+    for _ in range(rounds):
         if found >= number:
             break
         systems = draw(rng, CHUNK)
@@ -198,7 +200,7 @@ def _collect(
         found += rows.size
     if found < number and not partial:
         raise ValueError(
-            f"training: only {found} of {number} CCFs of class L{label} were found among {ROUNDS * CHUNK} "
+            f"training: only {found} of {number} CCFs of class L{label} were found among {rounds * CHUNK} "
             f"simulated spectra at S/N {snr[0]:g}-{snr[1]:g}; raise training.snr or training.delta_rv, or "
             "lower training.per_class"
         )

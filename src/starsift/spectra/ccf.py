@@ -17,18 +17,19 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from scipy.interpolate import CubicSpline, make_interp_spline
 from scipy.ndimage import gaussian_filter1d, spline_filter1d
 
+from starsift.parallel import map_chunks
 from starsift.spectra import C_KMS
 from starsift.spectra.batches import SpectrumBatch
-from starsift.spectra.continuum import fit_continuum, normalize
+from starsift.spectra.continuum import fit_continuum, normalize_rows
 from starsift.spectra.templates import TemplateGrid
 
 PIXEL_KMS = 9.0  # a quarter of the resolution element of LAMOST-MRS: splines carry it to 1e-4 of r
 NODE_KMS = 8.0
-CHUNK = 512  # spectra a matrix product: what lies between two products stays in the cache
+CHUNK = 256  # spectra a matrix product: what lies between two products stays in the cache
 FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
 # The templates of Li et al. 2023, section 3.1.1: Teff, log g, [Fe/H].
 TEMPLATES = ((8000.0, 4.0, 0.0), (5000.0, 4.0, 0.0), (5000.0, 2.0, 0.0))
@@ -125,7 +126,8 @@ def build_bank(
     squares = spline_filter1d(profiles**2, axis=0, mode="mirror").astype(np.float32)
     profiles = spline_filter1d(profiles, axis=0, mode="mirror").astype(np.float32)
     chosen = np.array([grid.params[grid.nearest(*t)][:3] for t in templates])
-    interpolation = make_interp_spline(nodes, np.eye(nodes.size), k=7)(velocities).T.astype(np.float32)
+    interpolation = make_interp_spline(nodes, np.eye(nodes.size), k=7)(velocities).T
+    interpolation[np.abs(interpolation) < 1e-9] = 0.0  # spline tails are denormal in float32, and slow
     return TemplateBank(
         templates=chosen,
         velocities=velocities,
@@ -135,7 +137,7 @@ def build_bank(
         last=(np.log(red) - log_start) / log_step,
         profiles=profiles,
         squares=squares,
-        interpolation=np.ascontiguousarray(interpolation),
+        interpolation=np.ascontiguousarray(interpolation, np.float32),
     )
 
 
@@ -154,7 +156,7 @@ def smooth_template(grid: TemplateGrid, index: int, resolution: float, continuum
     return CubicSpline(log_grid, flux / continuum[0])
 
 
-@njit(parallel=True, cache=True)
+@njit(nogil=True, cache=True)
 def _spread(
     position: np.ndarray,
     last: float,
@@ -166,7 +168,7 @@ def _spread(
 ) -> None:
     n, pixels = value.shape
     copies = n // len(position)
-    for s in prange(n):
+    for s in range(n):
         source = s // copies
         first = s % copies == 0
         out[s, :] = 0.0
@@ -295,10 +297,13 @@ def correlate(
 
     Source: Li et al. 2023, equation 1, as Pearson's r over the pixels that are good and overlap.
     """
-    flux, ivar = normalize(batch, degree=continuum_degree)
-    return correlate_normalized(
-        grid_position(batch.wavelength, bank), flux, ivar > 0, bank, minimum_pixels=minimum_pixels, xp=xp
-    )
+
+    def work(part: slice) -> CCFs:
+        rows = (batch.wavelength[part], batch.flux[part], batch.ivar[part])
+        flux, ivar = normalize_rows(*rows, degree=continuum_degree)
+        return _correlate(grid_position(rows[0], bank), flux, ivar > 0, bank, minimum_pixels, xp)
+
+    return _join(map_chunks(work, batch.n, CHUNK, serial=xp is not np), bank)
 
 
 def correlate_normalized(
@@ -318,21 +323,36 @@ def correlate_normalized(
     """
     if len(flux) != copies * len(position):
         raise ValueError(f"{len(flux)} fluxes are not {copies} copies of {len(position)} spectra")
-    ccf = np.zeros((len(flux), bank.velocities.size), np.float32)
-    template = np.zeros(len(flux), np.int8)
-    usable = np.zeros(len(flux), bool)
-    rows = max(1, CHUNK // copies)
-    for start in range(0, len(position), rows):
-        some = slice(start, start + rows)
-        many = slice(start * copies, (start + rows) * copies)
-        spread_flux, weight, sums = spread(position[some], flux[many], good[some], bank)
-        usable[many] = sums[:, 2] >= minimum_pixels
-        tensors: list[Any] = [spread_flux, weight, sums.astype(np.float32)]
-        if xp is not np:
-            tensors = [xp.convert_to_tensor(tensor) for tensor in tensors]
-        best, index = best_curves(pearson(tensors[0], tensors[1], tensors[2], bank, xp), bank, xp)
-        if xp is not np:
-            best, index = xp.convert_to_numpy(best), xp.convert_to_numpy(index)
-        ccf[many], template[many] = best, index
-    ccf[~usable] = 0.0
-    return CCFs(ccf, template, usable)
+
+    def work(part: slice) -> CCFs:
+        many = slice(part.start * copies, part.stop * copies)
+        return _correlate(position[part], flux[many], good[part], bank, minimum_pixels, xp)
+
+    return _join(map_chunks(work, len(position), max(1, CHUNK // copies), serial=xp is not np), bank)
+
+
+def _correlate(
+    position: np.ndarray,
+    flux: np.ndarray,
+    good: np.ndarray,
+    bank: TemplateBank,
+    minimum_pixels: int,
+    xp: ModuleType,
+) -> CCFs:
+    spread_flux, weight, sums = spread(position, flux, good, bank)
+    usable = sums[:, 2] >= minimum_pixels
+    tensors: list[Any] = [spread_flux, weight, sums.astype(np.float32)]
+    if xp is not np:
+        tensors = [xp.convert_to_tensor(tensor) for tensor in tensors]
+    ccf, template = best_curves(pearson(tensors[0], tensors[1], tensors[2], bank, xp), bank, xp)
+    if xp is not np:
+        ccf, template = xp.convert_to_numpy(ccf), xp.convert_to_numpy(template)
+    return CCFs(np.where(usable[:, None], ccf, np.float32(0.0)), template.astype(np.int8), usable)
+
+
+def _join(parts: list[CCFs], bank: TemplateBank) -> CCFs:
+    empty = CCFs(np.zeros((0, bank.velocities.size), np.float32), np.zeros(0, np.int8), np.zeros(0, bool))
+    parts = parts or [empty]
+    return CCFs(
+        *(np.concatenate([getattr(p, name) for p in parts]) for name in ("ccf", "template", "usable"))
+    )

@@ -1,12 +1,14 @@
 """Pseudo-continuum of a batch of spectra: robust to lines, cosmic rays, emission and the blaze."""
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
+from starsift.parallel import map_chunks
 from starsift.spectra.batches import SpectrumBatch
 
 BINS = 128  # about 32 pixels of an MRS arm each: narrower than the blaze, wider than a line
 CLIPS = 8
+CHUNK = 256  # spectra a thread takes at a time
 UPPER_CLIP = 6.0  # noise sigmas above the continuum: no photosphere reaches there
 
 
@@ -49,13 +51,13 @@ def _median(values: np.ndarray, n: int) -> float:
     return 0.5 * (values[(n - 1) // 2] + values[n // 2])
 
 
-@njit(parallel=True, cache=True)
+@njit(nogil=True, cache=True)
 def _fit(
     wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray, degree: int, continuum: np.ndarray
 ) -> None:
     n, pixels = flux.shape
     width = max(1, pixels // BINS)
-    for s in prange(n):
+    for s in range(n):
         lo, hi = wavelength[s, 0], wavelength[s, pixels - 1]
         x = np.empty(BINS)
         y = np.empty(BINS)
@@ -138,11 +140,11 @@ def _fit(
             continuum[s, i] = max(c, floor)
 
 
-@njit(parallel=True, cache=True)
+@njit(nogil=True, cache=True)
 def _divide(
     flux: np.ndarray, ivar: np.ndarray, continuum: np.ndarray, out_flux: np.ndarray, out_ivar: np.ndarray
 ) -> None:
-    for s in prange(flux.shape[0]):
+    for s in range(flux.shape[0]):
         for i in range(flux.shape[1]):
             c = continuum[s, i]
             f = flux[s, i] / c
@@ -191,7 +193,20 @@ def normalize(batch: SpectrumBatch, *, degree: int = 5) -> tuple[np.ndarray, np.
     ivar : (n, pixel) float32, of the normalised flux; 0 also where the flux stands more than
         `UPPER_CLIP` sigmas above the continuum (cosmic rays, emission) or as far below zero.
     """
-    continuum = fit_continuum(batch.wavelength, batch.flux, batch.ivar, degree=degree)
-    flux, ivar = np.empty_like(batch.flux), np.empty_like(batch.ivar)
-    _divide(batch.flux, batch.ivar, continuum, flux, ivar)
+
+    def work(part: slice) -> tuple[np.ndarray, np.ndarray]:
+        return normalize_rows(batch.wavelength[part], batch.flux[part], batch.ivar[part], degree=degree)
+
+    parts = map_chunks(work, batch.n, CHUNK) or [(batch.flux, batch.ivar)]
+    flux, ivar = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return flux, ivar
+
+
+def normalize_rows(
+    wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray, *, degree: int = 5
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `normalize`, for arrays (n, pixel), on one thread."""
+    continuum = fit_continuum(wavelength, flux, ivar, degree=degree)
+    out_flux, out_ivar = np.empty_like(flux), np.empty_like(ivar)
+    _divide(flux, ivar, continuum, out_flux, out_ivar)
+    return out_flux, out_ivar
