@@ -46,6 +46,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from starsift.learning.backend import BATCH, load_keras, predict_batches, set_seed
 from starsift.learning.metrics import METRICS, evaluate_classes
+from starsift.parallel import map_chunks
 
 # What each network tells apart: a group of labels is one output; labels in no group are unknown to it.
 CLASSIFIERS: dict[str, tuple[tuple[int, ...], ...]] = {
@@ -85,11 +86,7 @@ class Classifier:
                 f"classifier {self.name} expects CCFs of {self.velocities} velocities and got an array "
                 f"of shape {ccf.shape}: train it on the velocity grid of the survey's CCFs"
             )
-        return self.predict_centred(centre(ccf), batch_size)
-
-    def predict_centred(self, ccf: np.ndarray, batch_size: int = BATCH) -> np.ndarray:
-        """As `predict`, for CCFs that `centre` has moved."""
-        return predict_batches(self.model, ccf, batch_size)
+        return predict_batches(self.model, centre(ccf), batch_size)
 
     def save(self, path: str | Path) -> None:
         """Write the network to a `.keras` file; the same network gives the same bytes."""
@@ -194,7 +191,7 @@ def centre(ccf: np.ndarray) -> np.ndarray:
     What a shift uncovers at an end is the reflection of the curve there.
     """
     out = np.empty(ccf.shape, np.float32)
-    _centre(ccf, out)
+    map_chunks(lambda part: _centre(ccf[part], out[part]), len(ccf), BATCH)
     return out
 
 
@@ -336,8 +333,7 @@ def class_probabilities(classifiers: Mapping[str, Classifier], name: str, ccf: n
     """
     if name != "C2":
         return classifiers[name].predict(ccf)
-    moved = centre(ccf)
-    first, second = (classifiers[step].predict_centred(moved) for step in ("C2a", "C2b"))
+    first, second = classifiers["C2a"].predict(ccf), classifiers["C2b"].predict(ccf)
     return np.concatenate([first[:, :2], first[:, 2:] * second], axis=1)
 
 
