@@ -84,7 +84,7 @@ def write_curves(
 
 def read_curves(path: str | os.PathLike[str]) -> Iterator[Curves]:
     """Read the CCFs of a bundle, batch by batch, in the order of its spectra."""
-    with pa.memory_map(str(path)) as source:
+    with pa.OSFile(str(path)) as source:
         reader = pa.ipc.open_file(source)
         metadata = reader.schema.metadata or {}
         if any(key not in metadata for key in VELOCITY_KEYS):

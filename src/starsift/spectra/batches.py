@@ -404,7 +404,7 @@ def _open(
 ) -> Iterator[pa.RecordBatchFileReader]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such bundle of spectra")
-    with pa.memory_map(str(path)) as source:
+    with pa.OSFile(str(path)) as source:
         fields = None if columns is None else [BUNDLE_SCHEMA.get_field_index(name) for name in columns]
         try:
             reader = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=fields))
