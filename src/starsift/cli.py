@@ -1,4 +1,4 @@
-"""The command line: `starsift simulate | index | status`."""
+"""The command line: `starsift simulate | index | status | verify`."""
 
 import argparse
 import sys
@@ -48,6 +48,12 @@ def _parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="tell how far a run is, and what could not be read")
     status.add_argument("results", type=Path, nargs="?", default=Path("results"), help="(%(default)s)")
     status.set_defaults(run=_status)
+
+    verify = commands.add_parser("verify", help="compare inputs and catalogues with recorded checksums")
+    verify.add_argument(
+        "provenance", type=Path, nargs="?", default=Path("results/provenance.json"), help="(%(default)s)"
+    )
+    verify.set_defaults(run=_verify)
     return parser
 
 
@@ -80,6 +86,19 @@ def _status(options: argparse.Namespace) -> None:
     from starsift.survey.summary import describe_results
 
     print(*describe_results(options.results), sep="\n")
+
+
+def _verify(options: argparse.Namespace) -> None:
+    from starsift.catalog.provenance import verify
+
+    checks = verify(options.provenance)
+    print(*(f"{check.status:8} {check.role:7} {check.path}" for check in checks), sep="\n")
+    different = [check.path for check in checks if check.status != "ok"]
+    if different:
+        raise ValueError(
+            f"{len(different)} of {len(checks)} files are not those of {options.provenance}, the first is "
+            f"{different[0]}; restore them, or run the workflow again"
+        )
 
 
 if __name__ == "__main__":

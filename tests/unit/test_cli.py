@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from starsift.binaries.report import funnel_page, selection_page, write_page
+from starsift.catalog.provenance import write_provenance
 from starsift.cli import main
 from starsift.survey.summary import describe_results, summarize_reading
 
@@ -22,6 +23,19 @@ def test_simulate_then_index(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     files = set(table["path"].to_pylist())
     assert table.num_rows == 4 * len(files)
     assert f"{table.num_rows} spectra are listed" in capsys.readouterr().out
+
+
+def test_verify_notices_a_changed_catalogue(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    catalog, record = tmp_path / "binaries.csv", tmp_path / "provenance.json"
+    catalog.write_text("rv\n1\n")
+    write_provenance(record, {"seed": 1}, outputs=[catalog])
+    assert main(["verify", str(record)]) == 0
+    assert "ok       output  binaries.csv" in capsys.readouterr().out
+    catalog.write_text("rv\n2\n")
+    assert main(["verify", str(record)]) == 1
+    output = capsys.readouterr()
+    assert "changed  output  binaries.csv" in output.out
+    assert "1 of 1 files are not those of" in output.err
 
 
 @pytest.mark.parametrize(
