@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from starsift.binaries.examples import EXAMPLES
-from starsift.binaries.figures import FIGURES, save
+from starsift.binaries.figures import FIGURES
+from starsift.catalog.plots import save
 
 RNG = np.random.default_rng(1)
 

@@ -1,13 +1,18 @@
 """Declared schemas: words that the VO knows, and messages that list every difference."""
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from astropy.io.votable.ucd import check_ucd
+from astropy.table import Table
 from astropy.units import Unit
 
+from starsift.catalog.crossmatch import COLUMNS
+from starsift.catalog.publish import publish, read_table
 from starsift.catalog.schema import (
     BINARIES_OBJECTS,
     BINARIES_SPECTRA,
+    MSTARS,
     SCHEMAS,
     ColumnSchema,
     SchemaError,
@@ -15,6 +20,8 @@ from starsift.catalog.schema import (
     check,
     conform,
 )
+from starsift.mstars.kinematics import derive
+from starsift.mstars.luminosity import SEPARATORS
 from starsift.spectra.batches import IDENTITY_NAMES
 
 SMALL = TableSchema(
@@ -56,6 +63,50 @@ def test_binaries_hold_what_the_paper_publishes():
         "p_c4_l1",
         "p_c4_l3",
     ]
+
+
+def test_mstars_hold_what_the_paper_publishes():
+    table_2 = """
+        designation obsdate mjd planid spid fiberid ra dec snrr subclass rv ewha ewha_err tio5 cah2 cah3 tio1
+        tio2 tio3 tio4 cah1 caoh tio5_err cah2_err cah3_err tio1_err tio2_err tio3_err tio4_err cah1_err
+        caoh_err na zeta zeta_err giant parallax parallax_error pmra pmra_error pmdec pmdec_error distance u v
+        w h_disc l b
+    """
+    names = set(MSTARS.names)
+    assert {*table_2.split(), *IDENTITY_NAMES} <= names
+    assert MSTARS.names[: len(IDENTITY_NAMES)] == list(IDENTITY_NAMES)
+    search = "best_rank nearest_query hamming_distance n_queries score p_m vetted vetted_by label file"
+    assert set(search.split()) <= names
+    # What the stages before it make has its place, but for the errors of magnitudes.
+    assert {name for name in COLUMNS if not name.endswith("_err")} | {"match_separation"} <= names
+    assert {"giant_evidence", "giant_log_odds", *(f"giant_{one.name}" for one in SEPARATORS)} <= names
+    inputs = ("ra", "dec", "rv", "phot_g_mean_mag", "parallax", "parallax_error", "pmra", "pmdec")
+    assert set(derive(pa.table({name: pa.nulls(1) for name in inputs})).column_names) <= names
+
+
+def test_mstars_have_no_logicals_that_may_be_missing():
+    assert not [c.name for c in MSTARS.columns if c.nullable and pa.types.is_boolean(c.type)]
+
+
+def test_mstars_are_readable_with_every_value_missing_that_may_be(tmp_path):
+    samples = {pa.string(): "M3", pa.bool_(): True, pa.float32(): 1.5, pa.float64(): 2.5}
+    columns = {}
+    for column in MSTARS.columns:
+        value = samples.get(column.type, 1)
+        values = ["x1", "x2"] if column.name in MSTARS.key else [value, None if column.nullable else value]
+        columns[column.name] = pa.array(values, column.type)
+    paths = publish(pa.table(columns), MSTARS, tmp_path / "mstars", {})
+    tables = [
+        Table.read(path, format=kind) for path, kind in zip(paths[1:], ("fits", "votable"), strict=True)
+    ]
+    for table in [*tables, read_table(paths[0])]:
+        assert list(table["giant"].filled(-1)) == [1, -1]
+        assert list(table["active"].filled(-1)) == [1, -1]
+        assert list(table["vetted"]) == [True, True]
+        assert str(table["pmra"].unit) == "mas / yr"
+    # This reader makes floats of integers that may be missing.
+    table = Table.read(paths[0], format="parquet.votable")
+    np.testing.assert_array_equal(np.ma.filled(table["giant"].astype(float), np.nan), [1, np.nan])
 
 
 def test_conform_orders_converts_sorts_and_drops():

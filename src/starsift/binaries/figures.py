@@ -1,51 +1,33 @@
 """The figures of the report: tables in, matplotlib figures out. Figure numbers are from Li et al. 2023."""
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.colors import ListedColormap, LogNorm
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from starsift.spectra.batches import atomic_path
+from starsift.catalog.plots import (
+    BLACK,
+    BLUE,
+    DENSITY,
+    ORANGE,
+    RATE,
+    RED,
+    SERIES,
+    empty,
+    grid,
+    padded,
+    plain_logarithm,
+    report_style,
+    values,
+)
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart; the markers differ too.
-BLACK, BLUE, ORANGE, GREEN, RED = "black", "#0072B2", "#E69F00", "#009E73", "#D55E00"
 KINDS = {"SB2": (BLUE, "o"), "SB3": (ORANGE, "^")}
-# Light greys, on which coloured symbols stand out.
-DENSITY = ListedColormap(matplotlib.colormaps["Greys"](np.linspace(0.12, 0.6, 256)))
-RATE = "Blues"
 
 SMALLEST_SEPARATION = 60.0  # km/s: closer lines blend at R = 7500 (section 3.2.1)
 FIT_FROM = 80.0  # km/s: from here on all are found, and the distribution is fitted (section 4.2)
-SERIES = 3000  # more points than this become a density map
-
-_STYLE = {
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.labelsize": 9,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "xtick.direction": "in",
-    "ytick.direction": "in",
-    "xtick.top": True,
-    "ytick.right": True,
-    "svg.hashsalt": "starsift",  # the same figure gives the same bytes
-}
-
-
-def save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a figure, in the format of the file's ending, without a date."""
-    with atomic_path(path) as temporary, matplotlib.rc_context(_STYLE):
-        kind = Path(path).suffix.removeprefix(".")
-        figure.savefig(temporary, format=kind, dpi=160, metadata={"Date": None} if kind == "svg" else {})
 
 
 def snr_magnitude(manifest: pa.Table, spectra: pa.Table) -> Figure:
@@ -55,28 +37,28 @@ def snr_magnitude(manifest: pa.Table, spectra: pa.Table) -> Figure:
     ----------
     manifest, spectra : Tables with `snr` and `gaia_g_mean_mag`, `spectra` also with `multiplicity`
     """
-    with matplotlib.rc_context(_STYLE):
+    with report_style():
         figure = Figure(figsize=(6.5, 5.5), layout="constrained")
         (top, corner), (main, right) = figure.subplots(
             2, 2, width_ratios=(4, 1), height_ratios=(1, 4), sharex="col", sharey="row"
         )
         corner.set_axis_off()
-        magnitude, snr = _values(manifest, "gaia_g_mean_mag"), _values(manifest, "snr")
+        magnitude, snr = values(manifest, "gaia_g_mean_mag"), values(manifest, "snr")
         good = np.isfinite(magnitude) & (snr > 0)
         if not good.any():
-            return _empty(main, "the catalogue has no Gaia magnitudes")
+            return empty(main, "the catalogue has no Gaia magnitudes")
         x, y = magnitude[good], snr[good]
-        bins = np.linspace(*_padded(x), 61), np.geomspace(y.min() / 1.1, y.max() * 1.1, 61)
+        bins = np.linspace(*padded(x), 61), np.geomspace(y.min() / 1.1, y.max() * 1.1, 61)
         image = main.hist2d(x, y, bins=bins, norm=LogNorm(), cmap=DENSITY, rasterized=True)[3]
         top.hist(x, bins=bins[0], color="0.6")
         right.hist(y, bins=bins[1], color="0.6", orientation="horizontal")
         for kind, (colour, marker) in KINDS.items():
             rows = spectra.filter(pc.equal(spectra["multiplicity"], kind))
-            gx, gy = _values(rows, "gaia_g_mean_mag"), _values(rows, "snr")
+            gx, gy = values(rows, "gaia_g_mean_mag"), values(rows, "snr")
             style = {"marker": marker, "facecolor": "none", "edgecolor": colour, "rasterized": True}
             main.scatter(gx, gy, s=14, linewidth=0.8, label=f"{kind} ({rows.num_rows:,} exposures)", **style)
         main.set(yscale="log", xlabel="Gaia G (mag)", ylabel="S/N per pixel")
-        _plain_logarithm(main.yaxis)
+        plain_logarithm(main.yaxis)
         top.set_ylabel("exposures")
         right.set_xlabel("exposures")
         if spectra.num_rows:
@@ -94,10 +76,10 @@ def examples(examples: pa.Table, ccf_threshold: float = 0.6, d2_threshold: float
     ccf_threshold, d2_threshold : as fractions of the range, as in `find_components`
     """
     rows = examples.to_pylist()
-    with matplotlib.rc_context(_STYLE):
+    with report_style():
         figure = Figure(figsize=(3.1 * max(1, len(rows)), 9.0), layout="constrained")
         if not rows:
-            return _empty(figure.add_subplot(), "no spectrum to show")
+            return empty(figure.add_subplot(), "no spectrum to show")
         axes = figure.subplots(5, len(rows), squeeze=False, height_ratios=(1.2, 1, 1, 1, 1))
         names = ("normalised flux", "CCF", "first derivative", "second derivative", "third derivative")
         for column, row in zip(axes.T, rows, strict=True):
@@ -115,7 +97,7 @@ def _draw_example(axes: np.ndarray, row: dict, ccf_threshold: float, d2_threshol
     chosen = high & deep
     flux = np.array(row["flux"], dtype=float)
     axes[0].plot(row["wavelength"], flux, color=BLACK, linewidth=0.3, rasterized=True)
-    axes[0].set(xlabel="vacuum wavelength (Å)", ylim=_padded(np.nanpercentile(flux, (0.2, 99.8)), 0.15))
+    axes[0].set(xlabel="vacuum wavelength (Å)", ylim=padded(np.nanpercentile(flux, (0.2, 99.8)), 0.15))
     # Names of spectra are long: a line each for the plan, and for the fibre and exposure.
     plan, _, fibre = row["spectrum_id"].partition("_")
     axes[0].set_title(f"{row['title']}\n{plan}\n{fibre}", fontsize=7)
@@ -146,19 +128,19 @@ def rv_errors(spectra: pa.Table) -> Figure:
     ----------
     spectra : Table with `multiplicity`, `snr`, `rv_err_1` to `rv_err_3` (km/s)
     """
-    with matplotlib.rc_context(_STYLE):
+    with report_style():
         figure = Figure(figsize=(8, 3.8), layout="constrained")
         for axis, (kind, (colour, marker)) in zip(
             figure.subplots(1, 2, sharey=True), KINDS.items(), strict=True
         ):
             rows = spectra.filter(pc.equal(spectra["multiplicity"], kind))
             number = 2 if kind == "SB2" else 3
-            error = np.concatenate([_values(rows, f"rv_err_{i + 1}") for i in range(number)])
-            snr = np.tile(_values(rows, "snr"), number)
+            error = np.concatenate([values(rows, f"rv_err_{i + 1}") for i in range(number)])
+            snr = np.tile(values(rows, "snr"), number)
             good = np.isfinite(error) & (error > 0) & (snr > 0)
             axis.set(title=f"{kind}: {rows.num_rows:,} spectra", xlabel="S/N per pixel")
             if not good.any():
-                _empty(axis, "none found")
+                empty(axis, "none found")
                 continue
             snr, error = snr[good], error[good]
             if snr.size > SERIES:
@@ -171,8 +153,8 @@ def rv_errors(spectra: pa.Table) -> Figure:
             middle = np.sqrt(edges[:-1] * edges[1:])[filled]
             axis.plot(middle, [np.median(error[place == i]) for i in filled], color=BLACK, label="median")
             axis.set(xscale="log", yscale="log")
-            _plain_logarithm(axis.xaxis)
-            _plain_logarithm(axis.yaxis)
+            plain_logarithm(axis.xaxis)
+            plain_logarithm(axis.yaxis)
             axis.legend()
         figure.axes[0].set_ylabel("velocity error (km/s)")
         return figure
@@ -187,17 +169,17 @@ def detection_rates(rates: pa.Table) -> Figure:
         `delta_rv` (km/s), `snr`, `rate` (0 to 1)
     """
     twins = list(dict.fromkeys(zip(rates["teff"].to_pylist(), rates["logg"].to_pylist(), strict=True)))
-    with matplotlib.rc_context(_STYLE):
+    with report_style():
         columns, lines = min(2, max(1, len(twins))), max(1, -(-len(twins) // 2))
         figure = Figure(figsize=(4.6 * columns, 3.4 * lines), layout="constrained")
         axes = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
         if not twins:
-            return _empty(axes[0, 0], "no injections")
+            return empty(axes[0, 0], "no injections")
         for axis in axes.flat[len(twins) :]:
             axis.set_axis_off()
         for axis, (teff, logg) in zip(axes.flat, twins, strict=False):
             part = rates.filter(pc.and_(pc.equal(rates["teff"], teff), pc.equal(rates["logg"], logg)))
-            x, y, z = _grid(part, "delta_rv", "snr", "rate")
+            x, y, z = grid(part, "delta_rv", "snr", "rate")
             image = axis.pcolormesh(z, vmin=0, vmax=1, cmap=RATE, edgecolor="white", linewidth=0.3)
             for (i, j), value in np.ndenumerate(z):
                 colour = "white" if value > 0.6 else BLACK
@@ -223,13 +205,13 @@ def flux_ratio(flux_ratios: pa.Table) -> Figure:
     flux_ratios : Table of `starsift.simulate.injection.flux_ratio_limits`: `teff_1`, `teff_2` (K),
         `flux_ratio` (second over first), `detected`
     """
-    with matplotlib.rc_context(_STYLE):
+    with report_style():
         figure = Figure(figsize=(5.5, 5), layout="constrained")
         axis = figure.add_subplot()
         if not flux_ratios.num_rows:
-            return _empty(axis, "no injections")
-        x, y, detected = _grid(flux_ratios, "teff_1", "teff_2", "detected")
-        ratio = _grid(flux_ratios, "teff_1", "teff_2", "flux_ratio")[2]
+            return empty(axis, "no injections")
+        x, y, detected = grid(flux_ratios, "teff_1", "teff_2", "detected")
+        ratio = grid(flux_ratios, "teff_1", "teff_2", "flux_ratio")[2]
         axis.pcolormesh(x, y, detected, vmin=0, vmax=2.5, cmap=RATE, shading="nearest")
         levels = [1 / 10, 1 / 5, 1 / 3, 1 / 2, 1, 2, 3, 5, 10]
         if min(x.size, y.size) > 1:
@@ -248,16 +230,16 @@ def exposures(objects: pa.Table) -> Figure:
     ----------
     objects : Table with `multiplicity`, `n_exposures`
     """
-    with matplotlib.rc_context(_STYLE):
+    with report_style():
         figure = Figure(figsize=(6, 4), layout="constrained")
         axis = figure.add_subplot()
         if not objects.num_rows:
-            return _empty(axis, "no binaries found")
+            return empty(axis, "no binaries found")
         most = int(pc.max(objects["n_exposures"]).as_py())
         width = max(1, most // 40)
         edges = [0.5 + width * i for i in range(-(-most // width) + 1)]
         for kind, (colour, _) in KINDS.items():
-            number = _values(objects.filter(pc.equal(objects["multiplicity"], kind)), "n_exposures")
+            number = values(objects.filter(pc.equal(objects["multiplicity"], kind)), "n_exposures")
             style = "-" if kind == "SB2" else "--"
             label = f"{kind} ({number.size:,} stars)"
             axis.hist(
@@ -277,14 +259,14 @@ def rv_differences(spectra: pa.Table) -> Figure:
     ----------
     spectra : Table with `multiplicity`, `rv_1`, `rv_2` (km/s)
     """
-    with matplotlib.rc_context(_STYLE):
+    with report_style():
         figure = Figure(figsize=(6, 4), layout="constrained")
         axis = figure.add_subplot()
         rows = spectra.filter(pc.equal(spectra["multiplicity"], "SB2"))
-        difference = _values(rows, "rv_2") - _values(rows, "rv_1")
+        difference = values(rows, "rv_2") - values(rows, "rv_1")
         difference = difference[np.isfinite(difference)]
         if not difference.size:
-            return _empty(axis, "no SB2 found")
+            return empty(axis, "no SB2 found")
         width = 10.0
         edges = [width * i for i in range(int(difference.max() // width) + 3)]
         axis.hist(difference, bins=edges, color=BLUE, alpha=0.5, label=f"{difference.size:,} SB2 spectra")
@@ -319,41 +301,6 @@ FIGURES: dict[str, Callable[..., Figure]] = {
 }
 
 
-def _values(table: pa.Table, name: str) -> np.ndarray:
-    """A numeric column as float64 (n,), NaN where null."""
-    return table[name].cast(pa.float64()).fill_null(np.nan).to_numpy()
-
-
-def _grid(table: pa.Table, x: str, y: str, z: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distinct values of two columns, and a third as an image (y, x), NaN where there is no row."""
-    xs, i = np.unique(_values(table, x), return_inverse=True)
-    ys, j = np.unique(_values(table, y), return_inverse=True)
-    image = np.full((ys.size, xs.size), np.nan)
-    image[j, i] = _values(table, z)
-    return xs, ys, image
-
-
-def _plain_logarithm(axis: Axis) -> None:
-    """Label a logarithmic axis 1, 2, 5, 10, ... in plain numbers."""
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
-
-
 def _level(curve: np.ndarray, fraction: float) -> float:
     low, high = float(curve.min()), float(curve.max())
     return low + fraction * (high - low)
-
-
-def _padded(values: np.ndarray, share: float = 0.03) -> tuple[float, float]:
-    low, high = float(np.min(values)), float(np.max(values))
-    pad = share * (high - low) or 0.5
-    return low - pad, high + pad
-
-
-def _empty(axis: Axes, reason: str) -> Figure:
-    axis.text(0.5, 0.5, reason, ha="center", va="center", transform=axis.transAxes, color="0.4")
-    axis.set(xticks=[], yticks=[])
-    figure = axis.get_figure()
-    assert isinstance(figure, Figure)
-    return figure

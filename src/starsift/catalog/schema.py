@@ -7,7 +7,7 @@ never a number that means it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -230,4 +230,110 @@ BINARIES_OBJECTS = TableSchema(
     ),
 )
 
-SCHEMAS = {schema.name: schema for schema in (BINARIES_SPECTRA, BINARIES_OBJECTS)}
+_BANDS = ("tio1", "tio2", "tio3", "tio4", "tio5", "cah1", "cah2", "cah3", "caoh", "na")
+_INFRARED = {
+    "j": ("2MASS J", "em.IR.J"),
+    "h": ("2MASS H", "em.IR.H"),
+    "k": ("2MASS Ks", "em.IR.K"),
+    "w1": ("WISE W1, 3.4 um", "em.IR.3-4um"),
+    "w2": ("WISE W2, 4.6 um", "em.IR.4-8um"),
+}
+_SPEEDS = {"u": "Towards the Galactic centre", "v": "With the rotation", "w": "To the north Galactic pole"}
+
+
+def _measured(
+    name: str, description: str, ucd: str, unit: str = "", type: pa.DataType | None = None
+) -> ColumnSchema:
+    return ColumnSchema(name, type or pa.float32(), description, ucd, unit, nullable=True)
+
+
+def _with_error(name: str, description: str, ucd: str, unit: str = "") -> tuple[ColumnSchema, ColumnSchema]:
+    return (
+        _measured(name, description, ucd, unit),
+        _measured(f"{name}_err", f"Error of {name}", f"stat.error;{ucd}", unit),
+    )
+
+
+def _astrometry(name: str, description: str, ucd: str, unit: str) -> tuple[ColumnSchema, ColumnSchema]:
+    return (
+        _measured(name, description, ucd, unit, pa.float64()),
+        _measured(f"{name}_error", f"Standard error of {name}", f"stat.error;{ucd}", unit),
+    )
+
+
+def _code(name: str, description: str, ucd: str = "meta.code;src.class.luminosity") -> ColumnSchema:
+    return _measured(name, description, ucd, type=pa.int8())
+
+
+# Yes, no and unknown are 1, 0 and null in small integers: logicals that may be missing are read by few.
+MSTARS = TableSchema(
+    "mstars",
+    "M stars found by hashing (Guo et al. 2019, Table 2)",
+    ("spectrum_id",),
+    (
+        *(replace(column, nullable=column.nullable or column.name == "lmjm") for column in _IDENTITY),
+        _C("designation", pa.string(), "Name after the coordinates", "meta.id;pos.eq"),
+        _C("obsdate", pa.string(), "Date of mjd, YYYY-MM-DD", "time.epoch;obs"),
+        _C("mjd", pa.int32(), "Modified Julian day (UTC)", "time.epoch;obs", "d"),
+        *_STAR[:2],
+        _C("snr", pa.float32(), "S/N a pixel, as the survey gives it", "stat.snr", nullable=True),
+        _measured("snrr", "Median S/N a pixel in r", "stat.snr;em.opt.R"),
+        _C("n_bad", pa.int32(), "Bad pixels, interpolated for the search", "meta.number"),
+        _C("defective", pa.bool_(), "The spectrum has gaps", "meta.code.qual"),
+        _C("best_rank", pa.int64(), "Best rank among the neighbours of any query, from 1", "stat.rank"),
+        _C("nearest_query", pa.string(), "Known M star with the nearest code", "meta.id.assoc"),
+        _C("hamming_distance", pa.int16(), "Differing bits, from the nearest query", "stat.value"),
+        _C("n_queries", pa.int32(), "Queries that have it among their neighbours", "meta.number"),
+        _measured("score", "What candidates are sorted by, larger is likelier", "stat.value"),
+        _probability("p_m", "Probability of being an M star"),
+        _measured("subclass", "Spectral subtype, M0 to M9", "src.spType", type=pa.string()),
+        *_with_error("subtype", "Spectral subtype as a number, 0 for M0", "src.spType"),
+        _velocity("rv", "Heliocentric radial velocity", nullable=True),
+        _velocity("rv_err", "Error of rv", f"stat.error;{_VELOCITY}", nullable=True),
+        _measured("ccf_max", "Highest value of the CCF, at most 1", "stat.correlation"),
+        _measured("template", "Template of the highest CCF", "meta.id.assoc", type=pa.string()),
+        *_with_error("ewha", "Equivalent width of H alpha", "spect.line.eqWidth;em.opt.R", "Angstrom"),
+        _measured("snr_ha", "S/N a pixel of the continuum at H alpha", "stat.snr;em.opt.R"),
+        _code("active", "1 active, 0 not, by H alpha emission", "meta.code;spect.line.eqWidth"),
+        *(
+            column
+            for name in _BANDS
+            for column in _with_error(name, f"Index {name.upper()}", "spect.index;em.opt.R")
+        ),
+        *_with_error("zeta", "Metallicity index zeta of TiO5 and CaH", "spect.index;phys.abund.Z"),
+        _measured("gaia_source_id", "Gaia source", "meta.id.cross", type=pa.int64()),
+        _measured("match_separation", "Separation from the Gaia source", "pos.angDistance", "arcsec"),
+        _measured("phot_g_mean_mag", "Gaia G magnitude", "phot.mag;em.opt", "mag"),
+        _measured("bp_rp", "Gaia BP - RP", "phot.color;em.opt.B;em.opt.R", "mag"),
+        *(
+            _measured(name, f"{band} magnitude", f"phot.mag;{ucd}", "mag")
+            for name, (band, ucd) in _INFRARED.items()
+        ),
+        *_astrometry("parallax", "Parallax", "pos.parallax.trig", "mas"),
+        *_astrometry("pmra", "Proper motion in ra, times cos(dec)", "pos.pm;pos.eq.ra", "mas/yr"),
+        *_astrometry("pmdec", "Proper motion in dec", "pos.pm;pos.eq.dec", "mas/yr"),
+        _code("giant", "1 giant, 0 dwarf"),
+        _C("giant_evidence", pa.string(), "What speaks for the value of giant", "meta.code"),
+        _measured("giant_log_odds", "Log odds of a giant, but for their rarity", "stat.likelihood"),
+        _code("giant_h_jk", "Vote of H against J-K, 1 giant"),
+        _code("giant_caoh_cah1", "Vote of CaOH against CaH1, 1 giant"),
+        _code("giant_jk_w1w2", "Vote of J-K against W1-W2, 1 giant"),
+        _code("giant_cah23_tio5", "Vote of CaH2+CaH3 against TiO5, 1 giant"),
+        _code("giant_gaia", "1 giant by m_g; a check, it does not vote"),
+        _measured("m_g", "Absolute G magnitude, no extinction", "phys.magAbs;em.opt", "mag"),
+        _measured("distance", "Inverse parallax, if its error is small", "pos.distance", "pc"),
+        *(
+            _measured(name, f"{text}, LSR", "phys.veloc;pos.galactic", "km/s")
+            for name, text in _SPEEDS.items()
+        ),
+        _measured("h_disc", "Height above the Galactic plane", "pos.cartesian.z;pos.galactic", "pc"),
+        _measured("l", "Galactic longitude", "pos.galactic.lon", "deg", pa.float64()),
+        _measured("b", "Galactic latitude", "pos.galactic.lat", "deg", pa.float64()),
+        _C("vetted", pa.bool_(), "Whether a person has looked at it", "meta.code.status"),
+        _measured("vetted_by", "Who has", "meta.curation", type=pa.string()),
+        _measured("label", "What it is to that person", "meta.code;src.class", type=pa.string()),
+        _C("file", pa.string(), "File of the spectrum", "meta.id;meta.file"),
+    ),
+)
+
+SCHEMAS = {schema.name: schema for schema in (BINARIES_SPECTRA, BINARIES_OBJECTS, MSTARS)}

@@ -7,7 +7,7 @@ Li et al. 2023 (section 3.1.1, equation 1). Three ideas make it fast:
   interpolation weights. So no spectrum is resampled (the noise keeps its independence, masked pixels
   simply are not spread), and all velocities of all templates are one matrix product.
 * At R = 7500 a CCF has no structure finer than about 20 km/s, so it is computed every 8 km/s and carried
-  to the 1 km/s grid by the matrix of a degree-7 spline.
+  to the 1 km/s grid by the matrix of a degree-7 spline. At other resolutions these steps scale with 1 / R.
 * Means and variances of the template over the pixels that count are two more such products, of the mask.
 """
 
@@ -27,7 +27,8 @@ from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.continuum import fit_continuum, normalize_rows
 from starsift.spectra.templates import TemplateGrid
 
-PIXEL_KMS = 9.0  # a quarter of the resolution element of LAMOST-MRS: splines carry it to 1e-4 of r
+RESOLUTION = 7500.0  # LAMOST-MRS; the next two hold there, and grow with 1 / resolution
+PIXEL_KMS = 9.0  # a quarter of the resolution element: splines carry it to 1e-4 of r
 NODE_KMS = 8.0
 CHUNK = 256  # spectra a matrix product: what lies between two products stays in the cache
 FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
@@ -43,7 +44,7 @@ class TemplateBank:
     template and of its square, on a grid of `pixel` points uniform in ln(wavelength) that starts at
     `log_start` with step `log_step`; what is correlated lies between its positions 2 and `last`.
     `interpolation` (node, velocity) carries a curve from `nodes` to `velocities` (km/s).
-    `templates` (template, 3) holds Teff, log g, [Fe/H].
+    `templates` (template, 3) holds Teff, log g, [Fe/H], NaN where unknown; `names` are the templates' own.
     """
 
     templates: np.ndarray
@@ -55,6 +56,7 @@ class TemplateBank:
     profiles: np.ndarray
     squares: np.ndarray
     interpolation: np.ndarray
+    names: tuple[str, ...] = ()
 
     @property
     def pixels(self) -> int:
@@ -75,7 +77,7 @@ def build_bank(
     grid: TemplateGrid,
     *,
     templates: Sequence[Sequence[float]] = TEMPLATES,
-    resolution: float = 7500.0,
+    resolution: float = RESOLUTION,
     wavelength_range: tuple[float, float] = (4900.0, 5389.0),
     velocity_max: float = 500.0,
     velocity_step: float = 1.0,
@@ -95,10 +97,47 @@ def build_bank(
     ------
     ValueError : if the templates do not reach the wavelength range at every velocity.
     """
+    rows = [grid.nearest(*t) for t in templates]
+    return shift_curves(
+        [smooth_template(grid, row, resolution, continuum_degree) for row in rows],
+        (float(grid.wavelength[0]), float(grid.wavelength[-1])),
+        templates=np.array([grid.params[row][:3] for row in rows]),
+        resolution=resolution,
+        wavelength_range=wavelength_range,
+        velocity_max=velocity_max,
+        velocity_step=velocity_step,
+    )
+
+
+def shift_curves(
+    curves: Sequence[CubicSpline],
+    covered: tuple[float, float],
+    *,
+    names: Sequence[str] = (),
+    templates: np.ndarray | None = None,
+    resolution: float,
+    wavelength_range: tuple[float, float],
+    velocity_max: float,
+    velocity_step: float,
+) -> TemplateBank:
+    """A bank of any normalised templates, shifted to every velocity node.
+
+    Parameters
+    ----------
+    curves : each template over ln(wavelength), at the instrument's resolution, near 1
+    covered : the first and last wavelength (Angstrom) that the templates know
+    names, templates : what the bank says of each curve: a name; (template, 3) Teff, log g, [Fe/H]
+    resolution, wavelength_range, velocity_max, velocity_step : as in `build_bank`
+
+    Raises
+    ------
+    ValueError : if the templates do not reach the wavelength range at every velocity.
+    """
     count = round(velocity_max / velocity_step)
     velocities = np.arange(-count, count + 1) * velocity_step
+    pixel_kms, node_kms = PIXEL_KMS * RESOLUTION / resolution, NODE_KMS * RESOLUTION / resolution
     blue, red = wavelength_range
-    first, last = float(grid.wavelength[0]), float(grid.wavelength[-1])
+    first, last = covered
     reach = min(C_KMS * (blue / first - 1.0), C_KMS * (1.0 - red / last))
     if reach < velocity_max:
         raise ValueError(
@@ -107,29 +146,27 @@ def build_bank(
             f"({velocity_max:g} km/s)"
         )
     # Nodes a little beyond the ends, as far as the templates go, keep the spline exact up to them.
-    half = int(min(velocity_max + 4 * NODE_KMS, reach) // NODE_KMS)
-    nodes = np.unique(np.r_[-velocity_max, np.arange(-half, half + 1) * NODE_KMS, velocity_max])
-    nodes = nodes[np.r_[True, np.diff(nodes) > 0.3 * NODE_KMS]]
+    half = int(min(velocity_max + 4 * node_kms, reach) // node_kms)
+    nodes = np.unique(np.r_[-velocity_max, np.arange(-half, half + 1) * node_kms, velocity_max])
+    nodes = nodes[np.r_[True, np.diff(nodes) > 0.3 * node_kms]]
     nodes[[0, -1]] = min(nodes[0], -velocity_max), max(nodes[-1], velocity_max)
 
-    log_step = PIXEL_KMS / C_KMS
+    log_step = pixel_kms / C_KMS
     log_start = np.log(blue) - 2 * log_step  # room for the interpolation weights
     pixels = int(np.ceil((np.log(red) - log_start) / log_step)) + 3
     log_grid = log_start + log_step * np.arange(pixels)
     shifts = np.log1p(nodes / C_KMS)
-    cube = np.empty((pixels, len(templates), nodes.size), np.float32)
-    for t, (teff, logg, feh) in enumerate(templates):
-        curve = smooth_template(grid, grid.nearest(teff, logg, feh), resolution, continuum_degree)
+    cube = np.empty((pixels, len(curves), nodes.size), np.float32)
+    for t, curve in enumerate(curves):
         inside = np.clip(log_grid[:, None] - shifts[None, :], curve.x[0], curve.x[-1])
         cube[:, t] = curve(inside) - 1.0  # near zero, so that float32 sums lose nothing
     profiles = cube.reshape(pixels, -1)
     squares = spline_filter1d(profiles**2, axis=0, mode="mirror").astype(np.float32)
     profiles = spline_filter1d(profiles, axis=0, mode="mirror").astype(np.float32)
-    chosen = np.array([grid.params[grid.nearest(*t)][:3] for t in templates])
     interpolation = make_interp_spline(nodes, np.eye(nodes.size), k=7)(velocities).T
     interpolation[np.abs(interpolation) < 1e-9] = 0.0  # spline tails are denormal in float32, and slow
     return TemplateBank(
-        templates=chosen,
+        templates=np.full((len(curves), 3), np.nan) if templates is None else templates,
         velocities=velocities,
         nodes=nodes,
         log_start=log_start,
@@ -138,6 +175,7 @@ def build_bank(
         profiles=profiles,
         squares=squares,
         interpolation=np.ascontiguousarray(interpolation, np.float32),
+        names=tuple(names),
     )
 
 
@@ -178,7 +216,8 @@ def _spread(
         square = 0.0
         count = 0.0
         for i in range(pixels):
-            if good[source, i]:
+            share = good[source, i]
+            if share > 0:
                 p = position[source, i]
                 if p < 2.0 or p > last:  # outside the range that is correlated
                     continue
@@ -190,19 +229,20 @@ def _spread(
                 w1 = 2.0 / 3.0 - 0.5 * f * f * (2.0 - f)
                 w2 = 2.0 / 3.0 - 0.5 * g * g * (1.0 + f)
                 w3 = f * f * f / 6.0
-                v = value[s, i] - 1.0
+                d = value[s, i] - 1.0
+                v = share * d
                 out[s, j - 1] += w0 * v
                 out[s, j] += w1 * v
                 out[s, j + 1] += w2 * v
                 out[s, j + 2] += w3 * v
                 if first:
-                    weight[source, j - 1] += w0
-                    weight[source, j] += w1
-                    weight[source, j + 1] += w2
-                    weight[source, j + 2] += w3
+                    weight[source, j - 1] += share * w0
+                    weight[source, j] += share * w1
+                    weight[source, j + 1] += share * w2
+                    weight[source, j + 2] += share * w3
                 total += v
-                square += v * v
-                count += 1.0
+                square += v * d
+                count += share
         sums[s, 0] = total
         sums[s, 1] = square
         sums[s, 2] = count
@@ -220,13 +260,14 @@ def spread(
 
     Parameters
     ----------
-    position, good : (n, pixel)
+    position : (n, pixel)
+    good : (n, pixel) bool, or float weights >= 0 of the pixels
     value : (n * copies, pixel) normalised flux; the copies of a spectrum follow one another
 
     Returns
     -------
     flux : (n * copies, bank.pixels) float32; weight : (n, bank.pixels) float32
-    sums : (n * copies, 3) float64: of value - 1, of its square, and of pixels.
+    sums : (n * copies, 3) float64: of value - 1, of its square, and of pixels (or of their weights).
     """
     n = value.shape[0]
     flux = np.empty((n, bank.pixels), np.float32)

@@ -1,0 +1,126 @@
+"""Accuracy and speed of M-star radial velocities on real mean spectra of SDSS.
+
+    python benchmarks/mstar_velocities.py ../shared/data [--spectra 1000]
+
+Templates are one half of the mean M spectra in `sdss-templates/templates.npz`, stars the other half, and the
+other way round: redshifted within +-200 km/s, with 5 % smooth errors of flux calibration, photon and sky
+noise. Also: what stays without noise, what junk gets, and the SDSS spectra against their own pipeline.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+
+from starsift.mstars.velocity import Velocities, build_velocity_bank, measure_velocities
+from starsift.simulate.degrade import add_noise, featureless, miscalibrate, shift
+from starsift.simulate.training import anonymous_batch
+from starsift.spectra import C_KMS
+from starsift.spectra.batches import SpectrumBatch
+from starsift.spectra.ccf import TemplateBank
+from starsift.spectra.resample import LAMOST_LRS
+from starsift.survey.fitsfile import open_fits
+from starsift.survey.sdss import CLASSIFICATIONS, read_sdss
+
+WAVELENGTH = LAMOST_LRS.wavelength
+
+
+def observe(
+    stars: np.ndarray, bank: TemplateBank, rv: np.ndarray, snr: float, rng: np.random.Generator
+) -> Velocities:
+    """Velocities of stars (n, pixel) seen at rv (n,) km/s."""
+    flux, ivar = add_noise(miscalibrate(shift(LAMOST_LRS, stars, rv), 0.05, rng), snr, rng, WAVELENGTH)
+    return measure(WAVELENGTH, flux, ivar, bank)
+
+
+def make_batch(wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray) -> SpectrumBatch:
+    """A batch of arrays (n, pixel) on one grid (pixel,)."""
+    n = len(flux)
+    return anonymous_batch(np.tile(wavelength, (n, 1)), flux, ivar, (ivar <= 0).astype(np.uint8), np.ones(n))
+
+
+def measure(wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray, bank: TemplateBank) -> Velocities:
+    """Velocities of arrays (n, pixel)."""
+    return measure_velocities(make_batch(wavelength, flux, ivar), bank)
+
+
+def robust(values: np.ndarray) -> float:
+    """Standard deviation from the median absolute deviation."""
+    return 1.4826 * float(np.median(np.abs(values - np.median(values))))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path, help="folder with sdss-templates and sdss-spec")
+    parser.add_argument("--spectra", type=int, default=1000, help="a signal-to-noise ratio and half")
+    options = parser.parse_args()
+    with np.load(options.data / "sdss-templates/templates.npz") as arrays:
+        is_m = np.char.startswith(arrays["names"], "M")
+        names, stars = arrays["names"][is_m], arrays["flux"][is_m]
+    half = np.arange(len(names)) % 2 == 0
+    banks = [build_velocity_bank(list(names[h]), stars[h]) for h in (half, ~half)]
+
+    print("| S/N | with velocity | bias | scatter | std | beyond 5 sigma | median error | pull | pull, std |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for snr in (1, 3, 5, 10, 30, 300):
+        rng = np.random.default_rng(snr)
+        given, delta, error = [], [], []
+        for bank, others in zip(banks, (stars[~half], stars[half]), strict=True):
+            rv = rng.uniform(-200, 200, options.spectra)
+            found = observe(others[rng.integers(0, len(others), rv.size)], bank, rv, snr, rng)
+            has = np.isfinite(found.rv)
+            given.append(has)
+            delta.append((found.rv - rv)[has])
+            error.append(found.rv_err[has])
+        d, e = np.concatenate(delta), np.concatenate(error)
+        pull = d / e
+        print(
+            f"| {snr} | {np.mean(given):.1%} | {np.median(d):.2f} | {robust(d):.2f} | {d.std():.2f} | "
+            f"{np.mean(np.abs(pull) > 5):.2%} | {np.median(e):.2f} | {robust(pull):.2f} | {pull.std():.2f} |"
+        )
+
+    offsets = []
+    for bank, others in zip(banks, (stars[~half], stars[half]), strict=True):
+        for rv in (-150.0, -70.0, 10.0, 90.0, 170.0):
+            flux = shift(LAMOST_LRS, others, rv)
+            offsets.append(measure(WAVELENGTH, flux, np.full_like(flux, 1e8), bank).rv - rv)
+    offset = np.concatenate([np.mean(offsets[:5], axis=0), np.mean(offsets[5:], axis=0)])
+    print(
+        f"\nwithout noise, km/s: mean spectra against the other half's have rms {offset.std():.1f}, "
+        f"robust {robust(offset):.1f}, largest {np.abs(offset).max():.1f}"
+    )
+
+    bank = build_velocity_bank(list(names), stars)
+    rng = np.random.default_rng(0)
+    for snr in (3, 10, 30):
+        flux, ivar = add_noise(featureless(rng, 1000, WAVELENGTH), snr, rng, WAVELENGTH)
+        share = np.isfinite(measure(WAVELENGTH, flux, ivar, bank).rv).mean()
+        print(f"junk at S/N {snr}: {share:.1%} get a velocity")
+
+    for path in sorted((options.data / "sdss-spec").glob("*.fits")):
+        spectrum = read_sdss(path)
+        found = measure(spectrum.wavelength, spectrum.flux[None], spectrum.ivar[None], bank)
+        row = next(hdu for hdu in open_fits(path) if hdu.name in CLASSIFICATIONS)
+        pipeline = row.columns(["SUBCLASS", "Z", "Z_ERR"])
+        kind, z, z_err = (pipeline[name][0] for name in ("SUBCLASS", "Z", "Z_ERR"))
+        print(
+            f"{path.name} {kind.decode().strip()}: {found.rv[0]:.1f} +- {found.rv_err[0]:.1f} km/s, "
+            f"SDSS {C_KMS * z:.1f} +- {C_KMS * z_err:.1f}, r {found.ccf_max[0]:.3f}"
+        )
+
+    n = 4 * options.spectra
+    flux = shift(LAMOST_LRS, stars[rng.integers(0, len(stars), n)], rng.uniform(-200, 200, n))
+    flux, ivar = add_noise(flux, 10, rng, WAVELENGTH)
+    batch = make_batch(WAVELENGTH, flux, ivar)
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        measure_velocities(batch, bank)
+        seconds.append(time.perf_counter() - start)
+    print(f"{n / min(seconds):,.0f} spectra a second, {len(names)} templates, {bank.profiles.shape} bank")
+
+
+if __name__ == "__main__":
+    main()

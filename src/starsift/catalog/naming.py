@@ -1,0 +1,54 @@
+"""Names and dates as LAMOST's catalogues write them."""
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+# So much of the last digit is added before cutting, so that binary fractions do not turn 10.00 into 9.99.
+_TRIFLE = 1e-6
+
+
+def designation(ra: npt.ArrayLike, dec: npt.ArrayLike) -> pa.Array:
+    """Names of the kind J005327.82+391733.4: coordinates cut, not rounded, as the IAU wants it.
+
+    Parameters
+    ----------
+    ra, dec : (n,) degrees
+
+    Returns
+    -------
+    (n,) strings Jhhmmss.ss+ddmmss.s, null where the coordinates are not finite
+    """
+    ra, dec = np.asarray(ra, dtype=np.float64), np.asarray(dec, dtype=np.float64)
+    good = np.isfinite(ra) & np.isfinite(dec)
+    hours = _sexagesimal(np.where(good, ra, 0) % 360 / 15, 100)
+    degrees = _sexagesimal(np.abs(np.where(good, dec, 0)), 10)
+    sign = np.where(dec < 0, "-", "+")
+    text = np.strings.add(np.strings.add("J", hours), np.strings.add(sign, degrees))
+    return pa.array(text.astype(object), pa.string(), mask=~good)
+
+
+def _sexagesimal(values: np.ndarray, parts: int) -> np.ndarray:
+    """Texts hhmmss.ss of hours or ddmmss.s of degrees (n,), none negative; `parts` of a second, 10 or 100."""
+    number = (values * 3600 * parts + _TRIFLE).astype(np.int64)
+    seconds, fraction = np.divmod(number, parts)
+    minutes, seconds = np.divmod(seconds, 60)
+    wholes, minutes = np.divmod(minutes, 60)
+    text = _digits(wholes, 2)
+    for more in (_digits(minutes, 2), _digits(seconds, 2), ".", _digits(fraction, len(str(parts)) - 1)):
+        text = np.strings.add(text, more)
+    return text
+
+
+def _digits(values: np.ndarray, width: int) -> np.ndarray:
+    return np.array([f"{number:0{width}d}" for number in range(10**width)])[values]
+
+
+def obsdate(mjd: npt.ArrayLike) -> np.ndarray:
+    """Dates (n,) YYYY-MM-DD of modified Julian days (n,) int.
+
+    LAMOST's obsdate is the date of its `mjd`, which is that of universal time and one less than `lmjd`, the
+    local day on which the night ends.
+    """
+    epoch = np.datetime64("1858-11-17")
+    return (epoch + np.asarray(mjd).astype("timedelta64[D]")).astype(str)

@@ -1,0 +1,80 @@
+"""What all tables of the report share: small HTML pages."""
+
+import csv
+import html
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from starsift.spectra.batches import atomic_path
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>{title}</title>
+<style>
+body {{ font-family: sans-serif; font-size: 14px; margin: 1.5em; }}
+table {{ border-collapse: collapse; margin-bottom: 2em; }}
+caption {{ text-align: left; font-weight: bold; padding-bottom: 0.5em; }}
+th, td {{ padding: 0.25em 0.9em; text-align: right; border-bottom: 1px solid #ddd; }}
+th {{ border-bottom: 2px solid #555; }}
+th.text, td.text {{ text-align: left; }}
+</style>
+</head>
+<body>
+{tables}
+</body>
+</html>
+"""
+
+Row = Sequence[Any]
+
+
+def page(title: str, tables: Iterable[tuple[str, Sequence[Row]]]) -> str:
+    """A page of tables, each a caption and its rows, the first of which names the columns.
+
+    Cells may be anything with a `str`; whole numbers get thousands separators, an empty cell becomes a dash.
+    """
+    return _PAGE.format(title=html.escape(title), tables="\n".join(_table(*table) for table in tables))
+
+
+def read_csv(path: str | os.PathLike[str]) -> list[list[str]]:
+    """The rows of a CSV file, names_with_underscores as words."""
+    with Path(path).open(newline="") as file:
+        return [[cell.replace("_", " ") for cell in row] for row in csv.reader(file)]
+
+
+def mean_scatter(mean: float, scatter: float | None, digits: int) -> str:
+    """A cell such as 97.31 ± 0.25; without the scatter where it is None."""
+    return f"{mean:.{digits}f}" if scatter is None else f"{mean:.{digits}f} ± {scatter:.{digits}f}"
+
+
+def write_page(text: str, path: str | os.PathLike[str]) -> None:
+    """Write a page, complete or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text)
+
+
+def _table(caption: str, rows: Sequence[Row]) -> str:
+    # A column is text if any cell of it is.
+    text = [any(not _is_number(cell) for cell in column[1:]) for column in zip(*rows, strict=True)]
+    lines = [f"<caption>{html.escape(caption)}</caption>"]
+    for number, row in enumerate(rows):
+        tag = "th" if number == 0 else "td"
+        cells = "".join(
+            f"<{tag}{' class=text' if left else ''}>{html.escape(_show(cell))}</{tag}>"
+            for cell, left in zip(row, text, strict=True)
+        )
+        lines.append(f"<tr>{cells}</tr>")
+    return "<table>\n" + "\n".join(lines) + "\n</table>"
+
+
+def _is_number(cell: Any) -> bool:
+    return all(part.strip().replace(".", "", 1).lstrip("-").isdigit() for part in str(cell or 0).split("±"))
+
+
+def _show(cell: Any) -> str:
+    text = str(cell)
+    return f"{int(text):,}" if text.isdigit() else text or "–"

@@ -1,0 +1,87 @@
+"""What all figures of the report share: their style, colours, and the small helpers that draw tables."""
+
+import os
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pyarrow as pa
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from starsift.spectra.batches import atomic_path
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart; the markers differ too.
+BLACK, BLUE, ORANGE, GREEN, RED = "black", "#0072B2", "#E69F00", "#009E73", "#D55E00"
+SKY, PURPLE = "#56B4E9", "#CC79A7"
+# Light greys, on which coloured symbols stand out.
+DENSITY = ListedColormap(matplotlib.colormaps["Greys"](np.linspace(0.12, 0.6, 256)))
+RATE = "Blues"
+
+SERIES = 3000  # more points than this become a density map
+
+_STYLE = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.labelsize": 9,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "xtick.direction": "in",
+    "ytick.direction": "in",
+    "xtick.top": True,
+    "ytick.right": True,
+    "svg.hashsalt": "starsift",  # the same figure gives the same bytes
+}
+
+
+def report_style() -> AbstractContextManager[None]:
+    """The context in which every figure is made: `with report_style(): figure = Figure(...)`."""
+    return matplotlib.rc_context(_STYLE)
+
+
+def save(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Write a figure, in the format of the file's ending, without a date."""
+    with atomic_path(path) as temporary, report_style():
+        kind = Path(path).suffix.removeprefix(".")
+        figure.savefig(temporary, format=kind, dpi=160, metadata={"Date": None} if kind == "svg" else {})
+
+
+def values(table: pa.Table, name: str) -> np.ndarray:
+    """A numeric column as float64 (n,), NaN where null."""
+    return table[name].cast(pa.float64()).fill_null(np.nan).to_numpy()
+
+
+def grid(table: pa.Table, x: str, y: str, z: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distinct values of two columns, and a third as an image (y, x), NaN where there is no row."""
+    xs, i = np.unique(values(table, x), return_inverse=True)
+    ys, j = np.unique(values(table, y), return_inverse=True)
+    image = np.full((ys.size, xs.size), np.nan)
+    image[j, i] = values(table, z)
+    return xs, ys, image
+
+
+def plain_logarithm(axis: Axis) -> None:
+    """Label a logarithmic axis 1, 2, 5, 10, ... in plain numbers."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def padded(numbers: np.ndarray, share: float = 0.03) -> tuple[float, float]:
+    """Lowest and highest value, moved apart by a share of their distance: the limits of an axis."""
+    low, high = float(np.min(numbers)), float(np.max(numbers))
+    pad = share * (high - low) or 0.5
+    return low - pad, high + pad
+
+
+def empty(axis: Axes, reason: str) -> Figure:
+    """Say on an axis why it shows nothing; returns its figure."""
+    axis.text(0.5, 0.5, reason, ha="center", va="center", transform=axis.transAxes, color="0.4")
+    axis.set(xticks=[], yticks=[])
+    figure = axis.get_figure()
+    assert isinstance(figure, Figure)
+    return figure

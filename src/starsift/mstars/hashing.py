@@ -1,0 +1,255 @@
+"""Spectra to binary codes: what all hashing methods share, and the linear ones.
+
+A hasher maps feature vectors (n, p) to real features (n, bits), thresholds each at its median over the
+training sample, so that bits are balanced (Guo et al. 2019, section 3.2), and packs the bits into bytes. The
+published network is `starsift.mstars.pil`; here are the default, which learns from labels, and the usual
+baselines.
+"""
+
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import scipy.linalg
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from starsift.parallel import map_chunks
+
+CHUNK = 512
+CODE_LENGTHS = (32, 64, 128, 256)
+BIN = 8  # pixels: the features' sampling; bands are wider, velocities of stars shift them by less
+
+
+class HashError(ValueError):
+    """Codes, or settings of a hasher, that do not fit together."""
+
+
+class Hasher(TransformerMixin, BaseEstimator):
+    """Base of the hashers: `fit` learns the thresholds, `transform` gives packed codes.
+
+    A subclass defines `_learn(X, y, rng)`, which sets its weights, and `features(X) -> (n, n_bits)`.
+
+    Parameters
+    ----------
+    n_bits : length of the code, a multiple of 8
+    random_state : seed
+    """
+
+    def __init__(self, n_bits: int = 256, random_state: int = 0) -> None:
+        self.n_bits = n_bits
+        self.random_state = random_state
+
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike | None = None) -> Self:
+        """Learn from spectra (n, p); `y` (n,) are their classes, for hashers that use them."""
+        if self.n_bits < 8 or self.n_bits % 8:
+            raise HashError(f"n_bits is {self.n_bits}: expected a multiple of 8, such as 256")
+        data = validate_data(self, X, dtype=np.float32, ensure_min_samples=2)
+        self._learn(data, y, np.random.default_rng(self.random_state))
+        features = self.features(data)
+        self.medians_ = np.median(features, axis=0).astype(np.float32)
+        # What a bit stands for when features are rebuilt from codes.
+        above = features > self.medians_
+        count = np.maximum(above.sum(axis=0), 1), np.maximum((~above).sum(axis=0), 1)
+        self.levels_ = np.stack(
+            [
+                np.where(above, 0.0, features).sum(axis=0) / count[1],
+                np.where(above, features, 0.0).sum(axis=0) / count[0],
+            ]
+        ).astype(np.float32)
+        return self
+
+    def transform(self, X: npt.ArrayLike) -> np.ndarray:
+        """Codes (n, n_bits / 8) uint8 of spectra (n, p); bit k is 1 where feature k is above its median."""
+        check_is_fitted(self, "medians_")
+        data = validate_data(self, X, dtype=np.float32, reset=False)
+        parts = map_chunks(
+            lambda part: np.packbits(self.features(data[part]) > self.medians_, axis=1), len(data), CHUNK
+        )
+        return np.concatenate(parts) if parts else np.zeros((0, self.n_bits // 8), np.uint8)
+
+    def features(self, X: np.ndarray) -> np.ndarray:
+        """Real features (n, n_bits) before the threshold."""
+        raise NotImplementedError
+
+    def _learn(self, X: np.ndarray, y: npt.ArrayLike | None, rng: np.random.Generator) -> None:
+        raise NotImplementedError
+
+    def _more_than_bits(self, X: np.ndarray) -> None:
+        least = min(X.shape)
+        if least < self.n_bits:
+            raise HashError(
+                f"{type(self).__name__} makes at most {least} bits of {X.shape[0]} spectra of {X.shape[1]} "
+                f"features, not {self.n_bits}; ask for fewer"
+            )
+
+
+class LinearHasher(Hasher):
+    """A hasher whose features are (X - `mean_`) @ `weights_`; `weights_` is (p, n_bits) float32."""
+
+    def features(self, X: np.ndarray) -> np.ndarray:
+        """Projections (n, n_bits)."""
+        return np.asarray((X - self.mean_) @ self.weights_)
+
+    def _center(self, X: np.ndarray) -> np.ndarray:
+        self.mean_ = X.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return X - self.mean_
+
+
+class RandomProjectionHasher(LinearHasher):
+    """Locality-sensitive hashing by random hyperplanes (Charikar 2002): the baseline that learns nothing."""
+
+    def _learn(self, X: np.ndarray, y: npt.ArrayLike | None, rng: np.random.Generator) -> None:
+        self._center(X)
+        self.weights_ = rng.standard_normal((X.shape[1], self.n_bits)).astype(np.float32)
+
+
+class PCAHasher(LinearHasher):
+    """The signs of the principal components."""
+
+    def _learn(self, X: np.ndarray, y: npt.ArrayLike | None, rng: np.random.Generator) -> None:
+        self._more_than_bits(X)
+        self.weights_ = _principal_axes(self._center(X), self.n_bits)
+
+
+class ITQHasher(LinearHasher):
+    """Principal components, rotated until their signs lose least (Gong & Lazebnik 2011, section 2.2).
+
+    Parameters
+    ----------
+    n_iterations : of the alternating minimisation
+    """
+
+    def __init__(self, n_bits: int = 256, n_iterations: int = 50, random_state: int = 0) -> None:
+        super().__init__(n_bits, random_state)
+        self.n_iterations = n_iterations
+
+    def _learn(self, X: np.ndarray, y: npt.ArrayLike | None, rng: np.random.Generator) -> None:
+        self._more_than_bits(X)
+        centred = self._center(X)
+        axes = _principal_axes(centred, self.n_bits)
+        projected = centred @ axes
+        rotation = orthogonal(rng, self.n_bits, self.n_bits)
+        for _ in range(self.n_iterations):
+            signs = np.sign(projected @ rotation)
+            left, _, right = scipy.linalg.svd(signs.T @ projected)
+            rotation = (left @ right).T
+        self.weights_ = (axes @ rotation).astype(np.float32)
+
+
+class DiscriminantHasher(LinearHasher):
+    """Random hyperplanes in the space that tells the classes apart: the default of starsift.
+
+    Ridge regression onto the indicators of the classes finds as many directions as there are classes; each is
+    scaled to unit variance, and random hyperplanes cut their space. The Hamming distance of two codes then
+    grows with the angle between their spectra as the classes see it, not as noise does.
+
+    Parameters
+    ----------
+    ridge : penalty of the regression, in units of the mean variance of a feature
+    """
+
+    def __init__(self, n_bits: int = 256, ridge: float = 1.0, random_state: int = 0) -> None:
+        super().__init__(n_bits, random_state)
+        self.ridge = ridge
+
+    def _learn(self, X: np.ndarray, y: npt.ArrayLike | None, rng: np.random.Generator) -> None:
+        if y is None:
+            raise HashError("DiscriminantHasher learns from classes: give y, one class a spectrum")
+        classes, number = np.unique(np.asarray(y), return_inverse=True)
+        if number.shape != (len(X),) or classes.size < 2:
+            raise HashError(
+                f"y has shape {number.shape} and {classes.size} classes: expected ({len(X)},) and two or more"
+            )
+        centred = self._center(X)
+        indicator = np.eye(classes.size, dtype=np.float32)[number]
+        gram = (centred.T @ centred).astype(np.float64)
+        gram[np.diag_indices_from(gram)] += self.ridge * np.trace(gram) / len(gram) + 1e-12
+        moment = (centred.T @ (indicator - indicator.mean(axis=0))).astype(np.float64)
+        directions = scipy.linalg.solve(gram, moment, assume_a="pos")
+        spread = (centred @ directions.astype(np.float32)).std(axis=0)
+        directions /= np.maximum(spread, 1e-12)
+        cuts = rng.standard_normal((classes.size, self.n_bits))
+        self.weights_ = (directions @ cuts).astype(np.float32)
+
+
+def orthogonal(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
+    """A random (rows, columns) float32 matrix with orthonormal columns, or rows where these are fewer."""
+    tall = rng.standard_normal((max(rows, columns), min(rows, columns))).astype(np.float32)
+    q = np.linalg.qr(tall)[0]
+    return np.ascontiguousarray(q if rows >= columns else q.T)
+
+
+def _principal_axes(centred: np.ndarray, n: int) -> np.ndarray:
+    """The first n principal axes (p, n) float32, each with its largest weight positive."""
+    if len(centred) < centred.shape[1]:
+        axes = scipy.linalg.svd(centred, full_matrices=False)[2][:n].T
+    else:
+        covariance = (centred.T @ centred).astype(np.float64)
+        first = len(covariance) - n
+        axes = scipy.linalg.eigh(covariance, subset_by_index=(first, len(covariance) - 1))[1][:, ::-1]
+    signs = np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(n)])
+    return np.ascontiguousarray(axes * signs, np.float32)
+
+
+def spectral_features(
+    flux: np.ndarray, ivar: np.ndarray, *, narrow: float = 10.0, wide: float = 150.0, depth: float = 0.1
+) -> np.ndarray:
+    """What is left of spectra when noise and flux calibration are taken out: the depths of broad bands.
+
+    Inverse-variance weighted means over `narrow` pixels are divided by those over `wide` ones, the shape that
+    calibration and reddening change. Each depth is then shrunk by 1 / (1 + variance / depth^2), the weight of
+    a Wiener filter for bands of typical depth `depth`: where noise outweighs signal, nothing is said.
+
+    Parameters
+    ----------
+    flux, ivar : (n, p) float32 on a grid uniform in log wavelength; ivar 0 in bad pixels, any flux units
+    narrow, wide : Gaussian sigmas, pixels
+    depth : relative to the continuum
+
+    Returns
+    -------
+    (n, p // 8) float32, each row scaled to unit mean square; 0 where a spectrum says nothing.
+    """
+    bins = flux.shape[1] // BIN
+    kernels = [_kernel(bins, sigma / BIN) for sigma in (narrow, wide)]
+    squared = kernels[0] ** 2
+
+    def work(part: slice) -> np.ndarray:
+        shape = (-1, bins, BIN)
+        # In units of the spectrum's own flux, because survey units overflow single precision when squared.
+        scale = np.median(np.abs(flux[part, :: BIN - 1]), axis=1, keepdims=True)
+        scale = np.where(scale > 0, scale, 1.0).astype(np.float32)
+        w = ivar[part, : bins * BIN] * scale**2
+        sums = ((flux[part, : bins * BIN] / scale) * w).reshape(shape).sum(axis=2)
+        weights = w.reshape(shape).sum(axis=2)
+        total = np.maximum(weights @ kernels[0], 1e-9)
+        means = (sums @ kernels[0]) / total
+        continuum = (sums @ kernels[1]) / np.maximum(weights @ kernels[1], 1e-9)
+        floor = 0.1 * np.median(np.abs(continuum), axis=1, keepdims=True)
+        continuum = np.maximum(continuum, np.maximum(floor, 1e-6))
+        variance = (weights @ squared) / total**2 / continuum**2
+        known = weights @ kernels[0] > 1e-9
+        depths = np.clip(means / continuum - 1.0, -2.0, 2.0) * known / (1.0 + variance / depth**2)
+        norm = np.sqrt((depths**2).mean(axis=1, keepdims=True))
+        return (depths / np.where(norm > 0, norm, 1.0)).astype(np.float32)
+
+    parts = map_chunks(work, len(flux), CHUNK)
+    return np.concatenate(parts) if parts else np.zeros((0, bins), np.float32)
+
+
+def _kernel(bins: int, sigma: float) -> np.ndarray:
+    x = np.arange(bins)
+    kernel = np.exp(-0.5 * ((x[:, None] - x) / sigma) ** 2)
+    kernel[kernel < 1e-4] = 0.0
+    return kernel.astype(np.float32)
+
+
+def unpack(codes: np.ndarray, n_bits: int | None = None) -> np.ndarray:
+    """Bits (n, n_bits) uint8 of packed codes (n, bytes)."""
+    return np.unpackbits(codes, axis=1, count=n_bits)
+
+
+def describe_hasher(hasher: Hasher) -> dict[str, Any]:
+    """Name and parameters of a hasher, for files and logs."""
+    return {"hasher": type(hasher).__name__, **hasher.get_params()}

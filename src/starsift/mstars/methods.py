@@ -1,0 +1,202 @@
+"""The ways to find M stars by hashing: what is encoded, by which hasher, and how a pool is ranked.
+
+A method is a representation of spectra (`flux`: scaled to [0, 1], as published; `bands`: depths of bands with
+the noise shrunk away), a hasher, and a ranking (`nearest`: distance to the nearest positive code; `contrast`:
+less that to the nearest negative codes; `query`: each query by itself, as the paper's figure 8 is made).
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from starsift.mstars.hamming import contrast, nearest_codes
+from starsift.mstars.hashing import (
+    DiscriminantHasher,
+    Hasher,
+    HashError,
+    ITQHasher,
+    PCAHasher,
+    RandomProjectionHasher,
+    spectral_features,
+)
+from starsift.mstars.pil import PILHasher
+from starsift.spectra.batches import atomic_path
+
+HASHERS: dict[str, type[Hasher]] = {
+    "discriminant": DiscriminantHasher,
+    "pil": PILHasher,
+    "random": RandomProjectionHasher,
+    "pca": PCAHasher,
+    "itq": ITQHasher,
+}
+REPRESENTATIONS = ("bands", "flux")
+RANKINGS = ("contrast", "nearest", "query")
+NEIGHBOURS = 10  # codes of each sample that a contrast looks at
+
+
+@dataclass(frozen=True)
+class Method:
+    """A representation, a hasher (a key of `HASHERS`; None compares spectra by cosine) and a ranking."""
+
+    representation: str
+    hasher: str | None
+    ranking: str
+
+
+# By the names under which tables and figures show them.
+METHODS = {
+    "discriminant": Method("bands", "discriminant", "contrast"),
+    "PIL": Method("flux", "pil", "nearest"),
+    "PIL, query by query": Method("flux", "pil", "query"),
+    "PIL + contrast": Method("flux", "pil", "contrast"),
+    "PIL + bands + contrast": Method("bands", "pil", "contrast"),
+    "random projections": Method("flux", "random", "nearest"),
+    "random projections + bands + contrast": Method("bands", "random", "contrast"),
+    "PCA signs": Method("flux", "pca", "nearest"),
+    "ITQ": Method("flux", "itq", "nearest"),
+    "cosine (no code)": Method("flux", None, "nearest"),
+}
+
+
+def represent(flux: np.ndarray, ivar: np.ndarray, zero: np.ndarray, representation: str) -> np.ndarray:
+    """What a hasher sees of prepared spectra.
+
+    Parameters
+    ----------
+    flux, ivar : (n, p) of `starsift.mstars.preprocess.Prepared`; zero : (n,), where no flux lies in `flux`
+
+    Returns
+    -------
+    (n, p) or (n, p // 8) float32
+    """
+    if representation == "flux":
+        return flux
+    if representation == "bands":
+        return spectral_features(flux - zero[:, None], ivar)
+    raise HashError(f"representation is {representation!r}: expected one of {', '.join(REPRESENTATIONS)}")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained hasher, and what it encodes of prepared spectra."""
+
+    representation: str
+    hasher: Hasher
+
+    def encode(self, flux: np.ndarray, ivar: np.ndarray, zero: np.ndarray) -> np.ndarray:
+        """Codes (n, bits / 8) uint8 of prepared spectra (n, p)."""
+        return np.asarray(self.hasher.transform(represent(flux, ivar, zero, self.representation)))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write one .npz file: the settings as JSON, and the learned arrays; equal models, equal bytes."""
+        arrays = {}
+        for name, value in sorted(vars(self.hasher).items()):
+            if name.endswith("_") and not name.startswith("_"):
+                parts = value if isinstance(value, list) else [value]
+                arrays.update({f"{name}{i}": np.asarray(part) for i, part in enumerate(parts)})
+        name = next(key for key, kind in HASHERS.items() if type(self.hasher) is kind)
+        record = {
+            "representation": self.representation,
+            "hasher": name,
+            "parameters": self.hasher.get_params(),
+            "lists": [key for key, value in sorted(vars(self.hasher).items()) if isinstance(value, list)],
+        }
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.savez(
+                file, allow_pickle=False, settings=np.array(json.dumps(record, sort_keys=True)), **arrays
+            )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Model":
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        HashError : the file is not a model.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                record = json.loads(str(file["settings"]))
+                arrays = {name: file[name] for name in file.files if name != "settings"}
+            hasher = HASHERS[record["hasher"]](**record["parameters"])
+        except (OSError, ValueError, KeyError) as error:
+            raise HashError(f"{path}: not a hashing model; train it again ({error})") from error
+        for name in sorted({key.rstrip("0123456789") for key in arrays}):
+            count = sum(key.rstrip("0123456789") == name for key in arrays)
+            parts = [arrays[f"{name}{i}"] for i in range(count)]
+            value: Any = parts if name in record["lists"] else parts[0]
+            setattr(hasher, name, int(value) if name == "n_features_in_" else value)
+        return cls(record["representation"], hasher)
+
+
+def train(
+    features: np.ndarray,
+    labels: np.ndarray,
+    *,
+    representation: str,
+    hasher: str,
+    bits: int,
+    seed: int,
+    options: Mapping[str, Any] | None = None,
+) -> Model:
+    """Train a hasher on a sample.
+
+    Parameters
+    ----------
+    features : (n, q) from `represent`
+    labels : (n,) str, the class of each spectrum, from `class_labels`
+    options : further parameters of the hasher
+
+    Raises
+    ------
+    HashError : there is no such hasher, or it cannot be trained so.
+    """
+    if hasher not in HASHERS:
+        raise HashError(f"hasher is {hasher!r}: expected one of {', '.join(HASHERS)}")
+    model = HASHERS[hasher](n_bits=bits, random_state=seed, **(options or {}))
+    return Model(representation, model.fit(features, labels))
+
+
+def class_labels(role: np.ndarray, class_: np.ndarray, subclass: np.ndarray) -> np.ndarray:
+    """The classes that a hasher tells apart: M dwarfs and giants by subtype, other stars by letter.
+
+    Parameters
+    ----------
+    role, class_, subclass : (n,) of a sample: dwarf, giant or negative; STAR, GALAXY ...; dM3, K5 ...
+
+    Returns
+    -------
+    (n,) str, such as dM3, gM4, K, GALAXY, UNKNOWN
+    """
+    labels = []
+    for kind, name, text in zip(role, class_, subclass, strict=True):
+        if kind in ("dwarf", "giant"):
+            digit = (text or "").split("M", 1)[-1][:1]
+            labels.append(f"{kind[0]}M{digit}")
+        elif (name or "").upper() == "STAR":
+            labels.append((text or "?").lstrip("dg")[:1].upper() or "?")
+        else:
+            labels.append((name or "UNKNOWN").upper())
+    return np.array(labels)
+
+
+def rank_codes(
+    pool: np.ndarray, positive: np.ndarray, negative: np.ndarray, ranking: str, *, xp: ModuleType = np
+) -> np.ndarray:
+    """Scores (n,) float32 of pool codes, the higher the more like an M star.
+
+    Parameters
+    ----------
+    pool, positive, negative : (…, bits / 8) uint8
+    ranking : nearest or contrast
+    """
+    if ranking == "nearest":
+        return -nearest_codes(pool, positive, 1, xp=xp)[0][:, 0].astype(np.float32)
+    if ranking == "contrast":
+        return contrast(pool, positive, negative, NEIGHBOURS, xp=xp)
+    raise HashError(f"ranking is {ranking!r}: expected one of {', '.join(RANKINGS)}")

@@ -1,0 +1,116 @@
+"""ML-PIL: three stacked auto-encoders trained by pseudo-inverse, whose last hidden layer is hashed.
+
+Guo et al. 2019, sections 3.1 and 3.2. Nothing is iterated: each auto-encoder has random orthogonal input
+weights, and its output weights are the least-squares solution of H beta = X.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import scipy.linalg
+from scipy.special import expit
+from sklearn.utils.validation import check_is_fitted
+
+from starsift.mstars.hashing import Hasher, HashError, orthogonal, unpack
+
+ENCODERS = ("random", "beta")
+ROWS = 4096
+
+
+class PILHasher(Hasher):
+    """Multi-layer pseudo-inverse learning, hashed at the medians of its deepest layer.
+
+    Parameters
+    ----------
+    n_bits : nodes of the last hidden layer, bits of the code
+    hidden : nodes of the hidden layers before it; the paper gives none, so they equal `n_bits`
+    encoder : `random`: the next layer and the code see H = g(X W + b), W random orthogonal; `beta`: they see
+        g(X beta^T), the learned output weights turned round
+    ridge : penalty of the least squares, in units of the mean square of a node; 0 is the pseudo-inverse
+    random_state : seed
+
+    Attributes
+    ----------
+    weights_, biases_, decoders_ : lists of (inputs, nodes), (nodes,), (nodes, inputs) float32, a layer each
+    medians_, levels_ : thresholds (n_bits,), and mean features below and above them (2, n_bits)
+
+    Source: Guo et al. 2019, equations 2-7, figures 3-5.
+    """
+
+    def __init__(
+        self,
+        n_bits: int = 256,
+        hidden: Sequence[int] | None = None,
+        encoder: str = "random",
+        ridge: float = 1e-6,
+        random_state: int = 0,
+    ) -> None:
+        super().__init__(n_bits, random_state)
+        self.hidden = hidden
+        self.encoder = encoder
+        self.ridge = ridge
+
+    def _learn(self, X: np.ndarray, y: npt.ArrayLike | None, rng: np.random.Generator) -> None:
+        if self.encoder not in ENCODERS:
+            raise HashError(f"encoder is {self.encoder!r}: expected one of {', '.join(ENCODERS)}")
+        sizes = [*(self.hidden if self.hidden is not None else (self.n_bits, self.n_bits)), self.n_bits]
+        self.weights_, self.biases_, self.decoders_ = [], [], []
+        data = X
+        for nodes in sizes:
+            weight = orthogonal(rng, data.shape[1], nodes)
+            bias = rng.uniform(-1.0, 1.0, nodes).astype(np.float32)
+            hidden = expit(data @ weight + bias)
+            decoder = least_squares(hidden, data, self.ridge)
+            if self.encoder == "beta":
+                weight, bias = np.ascontiguousarray(decoder.T), np.zeros(nodes, np.float32)
+                hidden = expit(data @ weight)
+                decoder = least_squares(hidden, data, self.ridge)
+            self.weights_.append(weight)
+            self.biases_.append(bias)
+            self.decoders_.append(decoder)
+            data = hidden
+
+    def features(self, X: np.ndarray) -> np.ndarray:
+        """Outputs (n, n_bits) of the last hidden layer."""
+        for weight, bias in zip(self.weights_, self.biases_, strict=True):
+            X = expit(X @ weight + bias)
+        return X
+
+    def reconstruct(self, X: np.ndarray) -> np.ndarray:
+        """Spectra (n, p) rebuilt from the last hidden layer of spectra (n, p)."""
+        check_is_fitted(self, "medians_")
+        return self._decode(self.features(np.asarray(X, np.float32)))
+
+    def inverse_transform(self, X: np.ndarray) -> np.ndarray:
+        """Spectra (n, p) rebuilt from codes (n, n_bits / 8) uint8: each bit becomes its feature's mean."""
+        check_is_fitted(self, "medians_")
+        codes = np.asarray(X)
+        if codes.ndim != 2 or codes.dtype != np.uint8 or codes.shape[1] * 8 != self.n_bits:
+            raise HashError(f"codes are {codes.dtype} {codes.shape}: expected uint8 (n, {self.n_bits // 8})")
+        return self._decode(np.where(unpack(codes) == 1, self.levels_[1], self.levels_[0]))
+
+    def _decode(self, features: np.ndarray) -> np.ndarray:
+        for decoder in reversed(self.decoders_):
+            features = features @ decoder
+        return features
+
+
+def least_squares(hidden: np.ndarray, target: np.ndarray, ridge: float) -> np.ndarray:
+    """Weights beta (nodes, p) float32 of hidden (n, nodes) @ beta = target (n, p).
+
+    The pseudo-inverse through the normal equations, in double precision; `ridge` in units of the mean square
+    of a node. Nodes that say the same (a singular matrix) share the weight, as the pseudo-inverse has it.
+    """
+    gram = np.zeros((hidden.shape[1], hidden.shape[1]))
+    moment = np.zeros((hidden.shape[1], target.shape[1]))
+    for start in range(0, len(hidden), ROWS):  # a part at a time: no copy of the sample in double precision
+        part = hidden[start : start + ROWS].astype(np.float64)
+        gram += part.T @ part
+        moment += part.T @ target[start : start + ROWS]
+    penalty = ridge * np.trace(gram) / len(gram)
+    gram[np.diag_indices_from(gram)] += penalty
+    try:
+        return scipy.linalg.solve(gram, moment, assume_a="pos").astype(np.float32)
+    except (scipy.linalg.LinAlgError, ValueError):
+        return (scipy.linalg.pinvh(gram) @ moment).astype(np.float32)

@@ -1,0 +1,13 @@
+"""Draw one figure of the M-star report from tables."""
+
+import pyarrow.parquet as pq
+
+from starsift.catalog.plots import save
+from starsift.logs import log_to
+from starsift.mstars.figures import FIGURES
+
+log_to(snakemake.log[0])
+columns = snakemake.params.get("columns", {})
+tables = {name: pq.read_table(path, columns=columns.get(name)) for name, path in snakemake.input.items()}
+figure = FIGURES[snakemake.params.figure](**tables, **snakemake.params.get("settings", {}))
+save(figure, snakemake.output[0])

@@ -1,0 +1,14 @@
+"""Write the tables of the M-star report as HTML pages."""
+
+import pyarrow.parquet as pq
+
+from starsift.catalog.pages import write_page
+from starsift.logs import log_to
+from starsift.mstars.report import evaluation_page, positive_sample_page, vetting_page
+
+log_to(snakemake.log[0])
+source, output = snakemake.input, snakemake.output
+sample = positive_sample_page(pq.read_table(source.sample), pq.read_table(source.clusters))
+write_page(sample, output.positive_sample)
+write_page(evaluation_page(pq.read_table(source.evaluation)), output.evaluation)
+write_page(vetting_page(pq.read_table(source.candidates)), output.vetting)
