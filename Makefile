@@ -35,7 +35,7 @@ demo: install  ## simulate a survey, find its binaries, score them, write result
 	$(DEMO) --quiet rules
 	$(DEMO) --quiet --report results/report.html
 	@$(BIN)/starsift status
-	@cat results/scorecard.txt
+	@cat results/scorecards/*.txt
 	@echo
 	@echo "Report:         results/report.html"
 	@echo "Catalogues:     results/catalogs/"

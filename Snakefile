@@ -14,11 +14,22 @@ report: "workflow/report/workflow.rst"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/survey.smk"
-include: "workflow/rules/binaries.smk"
+
+
+if "binaries" in PATHS:
+
+    include: "workflow/rules/binaries.smk"
+
+
+if "mstars" in PATHS:
+
+    include: "workflow/rules/mstars.smk"
+
+
 include: "workflow/rules/publish.smk"
 
 
-# Only a simulated survey has a truth to be scored against.
+# Only simulated surveys have a truth to be scored against.
 if "simulate" in config:
 
     include: "workflow/rules/demo.smk"
@@ -27,6 +38,6 @@ if "simulate" in config:
 rule all:
     default_target: True
     input:
-        rules.binaries.input,
+        [getattr(rules, path).input for path in PATHS],
         rules.provenance.output,
-        rules.score.output if "simulate" in config else [],
+        [getattr(rules, f"score_{path}").output for path in PATHS] if "simulate" in config else [],

@@ -120,10 +120,27 @@ def _meaning(schema: Any) -> str:
 def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     """What the schema cannot say: settings that do not fit together."""
     surveys, binaries = config["surveys"], config["binaries"]
-    if binaries["survey"] not in surveys:
-        yield f"binaries.survey is {binaries['survey']!r}, but surveys has: {', '.join(sorted(surveys))}"
-    elif surveys[binaries["survey"]]["kind"] != "mrs":
-        yield f"binaries.survey is {binaries['survey']!r}, whose kind is not mrs: that is where binaries show"
+    bands = ("lrs", "sdss"), "that is where bands show"
+    wanted = [
+        ("binaries", "survey", ("mrs",), "that is where binaries show"),
+        ("mstars", "survey", *bands),
+        ("mstars", "labelled", *bands),
+    ]
+    for path, key, kinds, why in wanted:
+        if path in config["paths"]:
+            name = config[path][key]
+            if name not in surveys:
+                yield f"{path}.{key} is {name!r}, but surveys has: {', '.join(sorted(surveys))}"
+            elif surveys[name]["kind"] not in kinds:
+                yield f"{path}.{key} is {name!r}, whose kind is not {' or '.join(kinds)}: {why}"
+    mstars = config["mstars"]
+    if mstars["survey"] == mstars["labelled"]:
+        yield f"mstars.survey and mstars.labelled are both {mstars['survey']!r}: a search needs two surveys"
+    if mstars["catalog"]["probability"] < mstars["search"]["probability"]:
+        yield (
+            f"mstars.catalog.probability ({mstars['catalog']['probability']}) is below "
+            f"mstars.search.probability ({mstars['search']['probability']}): those would not be measured"
+        )
     peaks, ccf = binaries["peaks"], binaries["ccf"]
     if peaks["sigma_max"] < peaks["sigma_start"]:
         yield f"binaries.peaks.sigma_max ({peaks['sigma_max']}) is below sigma_start ({peaks['sigma_start']})"

@@ -19,9 +19,9 @@ from starsift.binaries.tables import (
     with_components,
     write_classes,
     write_components,
-    write_csv,
     write_errors,
 )
+from starsift.catalog.parquet import write_csv
 from starsift.spectra.batches import ROW_SCHEMA
 from starsift.spectra.ccf import CCFs
 

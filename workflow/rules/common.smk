@@ -16,7 +16,9 @@ try:
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
+PATHS = config["paths"]
 BINARIES = config["binaries"]
+MSTARS = config["mstars"]
 GRID = config["template_grid"] or os.path.relpath(ROOT / "resources" / "templates" / "grid.parquet")
 GPU = int(config["gpu"])
 
@@ -36,26 +38,22 @@ def code(script):
     return fingerprint(*sorted(modules - {"starsift.logs"}))
 
 
-def survey(*keys):
+def survey(key, default=None):
     """A setting of the survey that a job's wildcard names, as a function for `params`."""
-
-    def setting(wildcards):
-        value = config["surveys"][wildcards.survey]
-        for key in keys:
-            value = value[key]
-        return value
-
-    return setting
+    return lambda wildcards: config["surveys"][wildcards.survey].get(key, default)
 
 
 def simulated(name):
     """Is this the survey that the workflow itself simulates?"""
-    return "simulate" in config and name == BINARIES["survey"]
+    return config["surveys"][name]["kind"] in config.get("simulate", {})
 
 
 def simulated_files(wildcards):
     """Simulated spectra are remade with their survey; the files of real surveys are nobody's output."""
-    return rules.simulate.output.spectra if simulated(wildcards.survey) else []
+    if not simulated(wildcards.survey):
+        return []
+    kind = config["surveys"][wildcards.survey]["kind"]
+    return getattr(rules, f"simulate_{kind}").output.spectra
 
 
 def given(path, product):

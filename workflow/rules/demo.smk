@@ -1,48 +1,101 @@
-# A survey that never was, and how well its binaries were found. Only `score` reads the truth.
+# Surveys that never were, and how well their rare stars were found. Only the scores read the truth.
+SIMULATE = config["simulate"]
+
+if "mrs" in SIMULATE:
+
+    rule simulate_mrs:
+        input:
+            grid=GRID,
+        output:
+            catalog="results/simulated/mrs/catalog.fits",
+            truth="results/simulated/mrs/truth.parquet",
+            spectra=directory("results/simulated/mrs/spectra"),
+        log:
+            "results/logs/simulate_mrs.log",
+        threads: 2
+        resources:
+            mem_mb=2000,
+            runtime=60,
+        params:
+            simulate=SIMULATE["mrs"],
+            code=code("simulate_mrs"),
+        script:
+            "../scripts/simulate_mrs.py"
 
 
-rule simulate:
-    input:
-        grid=GRID,
-    output:
-        catalog=config["surveys"][SURVEY]["catalog"],
-        truth="results/simulated/truth.parquet",
-        spectra=directory(config["surveys"][SURVEY]["root"]),
-    log:
-        "results/logs/simulate.log",
-    threads: 2
-    resources:
-        mem_mb=2000,
-        runtime=60,
-    params:
-        simulate=config["simulate"],
-        code=code("simulate"),
-    script:
-        "../scripts/simulate.py"
+if "lrs" in SIMULATE:
+
+    rule simulate_lrs:
+        output:
+            catalog="results/simulated/lrs/catalog.fits",
+            unknown="results/simulated/lrs/unknown.fits",
+            labelled="results/simulated/lrs/labelled.fits",
+            gaia="results/simulated/lrs/gaia.parquet",
+            truth="results/simulated/lrs/truth.parquet",
+            spectra=directory("results/simulated/lrs/spectra"),
+        log:
+            "results/logs/simulate_lrs.log",
+        threads: 2
+        resources:
+            mem_mb=4000,
+            runtime=60,
+        params:
+            simulate=SIMULATE["lrs"],
+            code=code("simulate_lrs"),
+        script:
+            "../scripts/simulate_lrs.py"
 
 
-rule score:
-    input:
-        truth="results/simulated/truth.parquet",
-        manifest=f"results/manifest/{SURVEY}.parquet",
-        components=each_bundle("results/binaries/components/{bundle}.parquet", SURVEY),
-        errors=each_bundle("results/binaries/errors/{bundle}.parquet", SURVEY),
-        classes=each_bundle("results/binaries/classes/{bundle}.parquet", SURVEY),
-        suspects=each_bundle("results/binaries/suspects/{bundle}.parquet", SURVEY),
-    output:
-        card="results/scorecard.json",
-        text=report(
-            "results/scorecard.txt",
-            caption="../report/score.rst",
-            category="5 Against the truth",
-            labels={"figure": "Scorecard"},
-        ),
-    log:
-        "results/logs/score.log",
-    resources:
-        mem_mb=2000,
-        runtime=10,
-    params:
-        code=code("score"),
-    script:
-        "../scripts/score.py"
+def scorecard(path):
+    """A scorecard as an item of the report."""
+    return report(
+        f"results/scorecards/{path}.txt",
+        caption=f"../report/score_{path}.rst",
+        category="9 Against the truth",
+        labels={"figure": f"Scorecard: {path}"},
+    )
+
+
+if "binaries" in PATHS:
+
+    rule score_binaries:
+        input:
+            truth="results/simulated/mrs/truth.parquet",
+            manifest=f"results/manifest/{SURVEY}.parquet",
+            components=each_bundle("results/binaries/components/{bundle}.parquet", SURVEY),
+            errors=each_bundle("results/binaries/errors/{bundle}.parquet", SURVEY),
+            classes=each_bundle("results/binaries/classes/{bundle}.parquet", SURVEY),
+            suspects=each_bundle("results/binaries/suspects/{bundle}.parquet", SURVEY),
+        output:
+            card="results/scorecards/binaries.json",
+            text=scorecard("binaries"),
+        log:
+            "results/logs/score_binaries.log",
+        resources:
+            mem_mb=2000,
+            runtime=10,
+        params:
+            code=code("score_binaries"),
+        script:
+            "../scripts/score_binaries.py"
+
+
+if "mstars" in PATHS:
+
+    rule score_mstars:
+        input:
+            truth="results/simulated/lrs/truth.parquet",
+            pool="results/mstars/pool.parquet",
+            catalog="results/catalogs/mstars.parquet",
+        output:
+            card="results/scorecards/mstars.json",
+            text=scorecard("mstars"),
+        log:
+            "results/logs/score_mstars.log",
+        resources:
+            mem_mb=2000,
+            runtime=10,
+        params:
+            code=code("score_mstars"),
+        script:
+            "../scripts/score_mstars.py"

@@ -1,8 +1,9 @@
 """Publish the catalogues of binaries, and the funnel that led to them."""
 
 from starsift.binaries.objects import make_objects
-from starsift.binaries.tables import gather_catalog, write_csv
+from starsift.binaries.tables import gather_catalog
 from starsift.binaries.voting import funnel
+from starsift.catalog.parquet import write_csv
 from starsift.catalog.provenance import provenance
 from starsift.catalog.publish import publish
 from starsift.catalog.schema import BINARIES_OBJECTS, BINARIES_SPECTRA

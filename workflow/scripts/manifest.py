@@ -11,6 +11,7 @@ log_to(snakemake.log[0])
 settings = snakemake.params
 used = [cut["column"] for cut in settings.selection]
 used += [name for _, name, _, _ in Formatter().parse(settings.path_template or "") if name]
+used += settings.columns
 catalog = read_catalog(settings.catalog or snakemake.input[0], settings.kind, columns=used)
 selected, selection = apply_cuts(catalog, settings.selection)
 manifest = make_manifest(
@@ -18,6 +19,7 @@ manifest = make_manifest(
     survey=settings.kind,
     path_template=settings.path_template,
     root=settings.root,
+    columns=settings.columns,
     **settings.partition,
 )
 write_manifest(Path(snakemake.output.manifest).parent, snakemake.wildcards.survey, manifest, selection)

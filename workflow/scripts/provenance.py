@@ -8,14 +8,18 @@ from starsift.logs import log_to
 
 log_to(snakemake.log[0])
 source = snakemake.input
-with Path(source.status).open(newline="") as file:
-    status = {row["status"]: int(row["spectra"]) for row in csv.DictReader(file)}
-with Path(source.funnel).open(newline="") as file:
-    funnel = list(csv.DictReader(file))
-write_provenance(
-    snakemake.output[0],
-    snakemake.params.config,
-    {"catalog": source.catalog, "template_grid": source.grid},
-    [*source.catalogs],
-    {"status": status, "funnel": funnel},
-)
+
+
+def rows(path):
+    with Path(path).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+status = {
+    Path(path).name.removesuffix("-status.csv"): {row["status"]: int(row["spectra"]) for row in rows(path)}
+    for path in source.status
+}
+funnels = {Path(path).name.removesuffix("_funnel.csv"): rows(path) for path in source.funnels}
+inputs = {name: source[name] for name in snakemake.params.inputs}
+counts = {"status": status, "funnel": funnels}
+write_provenance(snakemake.output[0], snakemake.params.config, inputs, [*source.catalogs], counts)

@@ -3,7 +3,6 @@
 All tables of a bundle have one row a spectrum, in the order of the packed bundle, so stages join by position.
 """
 
-import csv
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
@@ -15,7 +14,7 @@ import pyarrow.parquet as pq
 from starsift.binaries.curves import Curves
 from starsift.binaries.peaks import Components
 from starsift.catalog.parquet import write_parquet
-from starsift.spectra.batches import IDENTITY, IDENTITY_NAMES, OK, ROW_SCHEMA, atomic_path
+from starsift.spectra.batches import IDENTITY, IDENTITY_NAMES, OK, ROW_SCHEMA
 
 COMPONENTS = pa.schema(
     [
@@ -195,14 +194,6 @@ def _numbered(table: pa.Table) -> pa.Table:
             table = table.append_column(f"{name}_{i + 1}", column)
     names = ["n_ccf_components" if name == "n_components" else name for name in table.column_names]
     return table.rename_columns(names).drop_columns(["rv", "rv_err"])
-
-
-def write_csv(table: pa.Table, path: str | os.PathLike[str]) -> None:
-    """Write a small table as CSV; null becomes an empty cell."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(table.column_names)
-        writer.writerows(row.values() for row in table.to_pylist())
 
 
 def read_training(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,8 +1,9 @@
-"""Parquet files of every stage: the same table makes the same bytes.
+"""Parquet files of every stage, and small CSV files: the same table makes the same bytes.
 
 A module of its own, so that editing how catalogues are published reruns no stage before that.
 """
 
+import csv
 import os
 from collections.abc import Mapping, Sequence
 
@@ -54,3 +55,11 @@ def write_parquet(
     with atomic_path(path) as temporary:
         # Chunks left by concatenation would end up as pages of other sizes.
         pq.write_table(table.combine_chunks(), temporary, **_WRITER)
+
+
+def write_csv(table: pa.Table, path: str | os.PathLike[str]) -> None:
+    """Write a small table as CSV; null becomes an empty cell."""
+    with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(table.column_names)
+        writer.writerows(row.values() for row in table.to_pylist())

@@ -193,9 +193,7 @@ def query_curves(
 
 
 def _fit(features: np.ndarray, labels: np.ndarray, method: Method, bits: int, seed: int) -> Hasher:
-    assert method.hasher is not None
-    kind, name = method.representation, method.hasher
-    return train(features, labels, representation=kind, hasher=name, bits=bits, seed=seed).hasher
+    return train(features, labels, method, bits=bits, seed=seed).hasher
 
 
 @dataclass(frozen=True)
@@ -245,7 +243,7 @@ def pool_prior(log_odds: np.ndarray, prior: float, iterations: int = 500) -> flo
     ----------
     log_odds : (n,) of the pool's spectra, for a share `prior`
 
-    Expectation maximisation of Saerens, Latinne & Decaestecker (2002, Neural Computation 14, 21, section 2.2).
+    Expectation maximisation, as Saerens, Latinne & Decaestecker have it (2002, Neural Computation 14, 21).
     At least one spectrum's worth, at most the half of the pool.
     """
     if not len(log_odds):

@@ -572,6 +572,20 @@ FIGURES: dict[str, Callable[..., Figure]] = {
         kinematics,
     )
 }
+# The table that each argument of a figure is, by the names that the workflow gives them.
+INPUTS: dict[str, dict[str, str]] = {
+    "recall_precision": {"evaluation": "evaluation"},
+    "top_matches": {"matches": "matches"},
+    "ranked_matches": {"matches": "matches"},
+    "subtypes": {"catalogue": "catalog"},
+    "snr": {"catalogue": "catalog"},
+    "magnitudes": {"catalogue": "catalog", "released": "released"},
+    "subtype_comparison": {"catalogue": "catalog", "released": "released"},
+    "giants_spectra": {"catalogue": "catalog"},
+    "giants_photometry": {"catalogue": "catalog"},
+    "activity": {"catalogue": "catalog"},
+    "kinematics": {"bins": "bins"},
+}
 
 
 def _words(name: str) -> str:

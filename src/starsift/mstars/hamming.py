@@ -336,6 +336,7 @@ def search(
     ------
     Marks of each part.
     """
+    _check_codes(queries, queries)
     counts = np.zeros((len(queries), 8 * queries.shape[1] + 1), np.int64)
     for part in pool():
         counts += count_distances(part, queries, xp=xp)
@@ -352,7 +353,7 @@ def as_words(codes: np.ndarray) -> np.ndarray:
 
 
 def _check_codes(pool: np.ndarray, queries: np.ndarray) -> None:
-    for name, codes in (("pool", pool), ("queries", queries)):
+    for name, codes in (("queries", queries), ("pool", pool)):
         if codes.ndim != 2 or codes.dtype != np.uint8:
             raise HashError(
                 f"codes of the {name} are {codes.dtype} {codes.shape}: expected uint8 (n, bits / 8), as "

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.linalg
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from starsift.parallel import map_chunks
@@ -71,6 +72,11 @@ class Hasher(TransformerMixin, BaseEstimator):
     def features(self, X: np.ndarray) -> np.ndarray:
         """Real features (n, n_bits) before the threshold."""
         raise NotImplementedError
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []  # codes are bytes, whatever the spectra are
+        return tags
 
     def _learn(self, X: np.ndarray, y: npt.ArrayLike | None, rng: np.random.Generator) -> None:
         raise NotImplementedError
@@ -153,9 +159,16 @@ class DiscriminantHasher(LinearHasher):
         super().__init__(n_bits, random_state)
         self.ridge = ridge
 
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
+
     def _learn(self, X: np.ndarray, y: npt.ArrayLike | None, rng: np.random.Generator) -> None:
         if y is None:
-            raise HashError("DiscriminantHasher learns from classes: give y, one class a spectrum")
+            raise HashError(
+                "DiscriminantHasher learns from classes: it requires y to be passed, but the target y is None"
+            )
         classes, number = np.unique(np.asarray(y), return_inverse=True)
         if number.shape != (len(X),) or classes.size < 2:
             raise HashError(
@@ -203,7 +216,8 @@ def spectral_features(
 
     Parameters
     ----------
-    flux, ivar : (n, p) float32 on a grid uniform in log wavelength; ivar 0 in bad pixels, any flux units
+    flux, ivar : (n, p) float32 on a grid uniform in log wavelength, any flux units; ivar 0 in bad pixels,
+        whose flux is not looked at
     narrow, wide : Gaussian sigmas, pixels
     depth : relative to the continuum
 
@@ -217,11 +231,15 @@ def spectral_features(
 
     def work(part: slice) -> np.ndarray:
         shape = (-1, bins, BIN)
+        values, w = flux[part, : bins * BIN], ivar[part, : bins * BIN]
+        good = (w > 0) & np.isfinite(values)
         # In units of the spectrum's own flux, because survey units overflow single precision when squared.
-        scale = np.median(np.abs(flux[part, :: BIN - 1]), axis=1, keepdims=True)
-        scale = np.where(scale > 0, scale, 1.0).astype(np.float32)
-        w = ivar[part, : bins * BIN] * scale**2
-        sums = ((flux[part, : bins * BIN] / scale) * w).reshape(shape).sum(axis=2)
+        ordered = np.sort(np.where(good, np.abs(values), np.inf), axis=1)
+        middle = np.maximum(good.sum(axis=1, keepdims=True) - 1, 0) // 2
+        scale = np.take_along_axis(ordered, middle, axis=1)
+        scale[~((scale > 0) & np.isfinite(scale))] = 1.0
+        w = np.where(good, w, np.float32(0.0)) * scale * scale
+        sums = (np.where(good, values, np.float32(0.0)) / scale * w).reshape(shape).sum(axis=2)
         weights = w.reshape(shape).sum(axis=2)
         total = np.maximum(weights @ kernels[0], 1e-9)
         means = (sums @ kernels[0]) / total

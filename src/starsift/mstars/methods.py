@@ -8,9 +8,11 @@ less that to the nearest negative codes; `query`: each query by itself, as the p
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -41,11 +43,13 @@ NEIGHBOURS = 10  # codes of each sample that a contrast looks at
 
 @dataclass(frozen=True)
 class Method:
-    """A representation, a hasher (a key of `HASHERS`; None compares spectra by cosine) and a ranking."""
+    """A representation, a hasher (a key of `HASHERS`; None compares spectra by cosine), a ranking, and
+    further parameters of the hasher."""
 
     representation: str
     hasher: str | None
     ranking: str
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 # By the names under which tables and figures show them.
@@ -53,6 +57,7 @@ METHODS = {
     "discriminant": Method("bands", "discriminant", "contrast"),
     "PIL": Method("flux", "pil", "nearest"),
     "PIL, query by query": Method("flux", "pil", "query"),
+    "PIL, beta as encoder": Method("flux", "pil", "nearest", {"encoder": "beta"}),
     "PIL + contrast": Method("flux", "pil", "contrast"),
     "PIL + bands + contrast": Method("bands", "pil", "contrast"),
     "random projections": Method("flux", "random", "nearest"),
@@ -94,17 +99,17 @@ class Model:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one .npz file: the settings as JSON, and the learned arrays; equal models, equal bytes."""
+        learned = {key: value for key, value in sorted(vars(self.hasher).items()) if key.endswith("_")}
         arrays = {}
-        for name, value in sorted(vars(self.hasher).items()):
-            if name.endswith("_") and not name.startswith("_"):
-                parts = value if isinstance(value, list) else [value]
-                arrays.update({f"{name}{i}": np.asarray(part) for i, part in enumerate(parts)})
+        for name, value in learned.items():
+            parts = value if isinstance(value, list) else [value]
+            arrays.update({f"{name}{i}": np.asarray(part) for i, part in enumerate(parts)})
         name = next(key for key, kind in HASHERS.items() if type(self.hasher) is kind)
         record = {
             "representation": self.representation,
             "hasher": name,
             "parameters": self.hasher.get_params(),
-            "lists": [key for key, value in sorted(vars(self.hasher).items()) if isinstance(value, list)],
+            "lists": [key for key, value in learned.items() if isinstance(value, list)],
         }
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.savez(
@@ -120,46 +125,36 @@ class Model:
         HashError : the file is not a model.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                record = json.loads(str(file["settings"]))
-                arrays = {name: file[name] for name in file.files if name != "settings"}
+            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as content:
+                record = json.loads(str(content["settings"]))
+                arrays = {name: content[name] for name in content.files if name != "settings"}
             hasher = HASHERS[record["hasher"]](**record["parameters"])
-        except (OSError, ValueError, KeyError) as error:
+            for name in sorted({key.rstrip("0123456789") for key in arrays}):
+                count = sum(key.rstrip("0123456789") == name for key in arrays)
+                parts = [arrays[f"{name}{i}"] for i in range(count)]
+                value: Any = parts if name in record["lists"] else parts[0]
+                setattr(hasher, name, int(value) if name == "n_features_in_" else value)
+            return cls(record["representation"], hasher)
+        except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError) as error:
             raise HashError(f"{path}: not a hashing model; train it again ({error})") from error
-        for name in sorted({key.rstrip("0123456789") for key in arrays}):
-            count = sum(key.rstrip("0123456789") == name for key in arrays)
-            parts = [arrays[f"{name}{i}"] for i in range(count)]
-            value: Any = parts if name in record["lists"] else parts[0]
-            setattr(hasher, name, int(value) if name == "n_features_in_" else value)
-        return cls(record["representation"], hasher)
 
 
-def train(
-    features: np.ndarray,
-    labels: np.ndarray,
-    *,
-    representation: str,
-    hasher: str,
-    bits: int,
-    seed: int,
-    options: Mapping[str, Any] | None = None,
-) -> Model:
-    """Train a hasher on a sample.
+def train(features: np.ndarray, labels: np.ndarray, method: Method, *, bits: int, seed: int) -> Model:
+    """Train the hasher of a method on a sample.
 
     Parameters
     ----------
-    features : (n, q) from `represent`
+    features : (n, q) from `represent`, of the method's representation
     labels : (n,) str, the class of each spectrum, from `class_labels`
-    options : further parameters of the hasher
 
     Raises
     ------
-    HashError : there is no such hasher, or it cannot be trained so.
+    HashError : the method has no hasher, or it cannot be trained so.
     """
-    if hasher not in HASHERS:
-        raise HashError(f"hasher is {hasher!r}: expected one of {', '.join(HASHERS)}")
-    model = HASHERS[hasher](n_bits=bits, random_state=seed, **(options or {}))
-    return Model(representation, model.fit(features, labels))
+    if method.hasher not in HASHERS:
+        raise HashError(f"hasher is {method.hasher!r}: expected one of {', '.join(HASHERS)}")
+    hasher = HASHERS[method.hasher](n_bits=bits, random_state=seed, **method.options)
+    return Model(method.representation, hasher.fit(features, labels))
 
 
 def class_labels(role: np.ndarray, class_: np.ndarray, subclass: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.linalg
 from scipy.special import expit
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from starsift.mstars.hashing import Hasher, HashError, orthogonal, unpack
 
@@ -55,6 +55,8 @@ class PILHasher(Hasher):
         if self.encoder not in ENCODERS:
             raise HashError(f"encoder is {self.encoder!r}: expected one of {', '.join(ENCODERS)}")
         sizes = [*(self.hidden if self.hidden is not None else (self.n_bits, self.n_bits)), self.n_bits]
+        if min(sizes) < 1:
+            raise HashError(f"hidden is {self.hidden}: expected the nodes of each layer, 1 or more")
         self.weights_, self.biases_, self.decoders_ = [], [], []
         data = X
         for nodes in sizes:
@@ -80,7 +82,7 @@ class PILHasher(Hasher):
     def reconstruct(self, X: np.ndarray) -> np.ndarray:
         """Spectra (n, p) rebuilt from the last hidden layer of spectra (n, p)."""
         check_is_fitted(self, "medians_")
-        return self._decode(self.features(np.asarray(X, np.float32)))
+        return self._decode(self.features(validate_data(self, X, dtype=np.float32, reset=False)))
 
     def inverse_transform(self, X: np.ndarray) -> np.ndarray:
         """Spectra (n, p) rebuilt from codes (n, n_bits / 8) uint8: each bit becomes its feature's mean."""
@@ -100,7 +102,7 @@ def least_squares(hidden: np.ndarray, target: np.ndarray, ridge: float) -> np.nd
     """Weights beta (nodes, p) float32 of hidden (n, nodes) @ beta = target (n, p).
 
     The pseudo-inverse through the normal equations, in double precision; `ridge` in units of the mean square
-    of a node. Nodes that say the same (a singular matrix) share the weight, as the pseudo-inverse has it.
+    of a node. Nodes that say the same (a singular matrix) share the weight.
     """
     gram = np.zeros((hidden.shape[1], hidden.shape[1]))
     moment = np.zeros((hidden.shape[1], target.shape[1]))
@@ -110,7 +112,4 @@ def least_squares(hidden: np.ndarray, target: np.ndarray, ridge: float) -> np.nd
         moment += part.T @ target[start : start + ROWS]
     penalty = ridge * np.trace(gram) / len(gram)
     gram[np.diag_indices_from(gram)] += penalty
-    try:
-        return scipy.linalg.solve(gram, moment, assume_a="pos").astype(np.float32)
-    except (scipy.linalg.LinAlgError, ValueError):
-        return (scipy.linalg.pinvh(gram) @ moment).astype(np.float32)
+    return (scipy.linalg.pinvh(gram) @ moment).astype(np.float32)

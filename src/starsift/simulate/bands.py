@@ -136,10 +136,11 @@ def unit_r(flux: np.ndarray, wavelength: np.ndarray) -> np.ndarray:
 
 def black_body(wavelength: np.ndarray, temperature: npt.ArrayLike) -> np.ndarray:
     """Planck's law (n, p) float32, per unit wavelength, 1 at 6500 Angstrom."""
-    teff = np.atleast_1d(np.asarray(temperature, dtype=np.float64))[:, None]
-    x = MICRON_K / (wavelength * 1e-4 * teff)
-    reference = np.expm1(MICRON_K / (0.65 * teff))
-    return (reference / np.expm1(x) * (6500.0 / wavelength) ** 5).astype(np.float32)
+    teff = np.atleast_1d(np.asarray(temperature, dtype=np.float32))[:, None]
+    lam = wavelength.astype(np.float32)
+    flux = np.expm1(np.float32(MICRON_K / 0.65) / teff) / np.expm1(np.float32(MICRON_K * 1e4) / teff / lam)
+    flux *= (np.float32(6500) / lam) ** 5
+    return np.asarray(flux)
 
 
 def _feature(wavelength: np.ndarray, shape: str, air: float, width: float) -> np.ndarray:

@@ -51,6 +51,20 @@ def primary(cards: Sequence[Card]) -> bytes:
     return header([*mandatory, *cards])
 
 
+def image(array: np.ndarray, cards: Sequence[Card]) -> bytes:
+    """A primary unit that holds a float32 image (rows, columns)."""
+    mandatory: list[Card] = [
+        ("SIMPLE", True, "conforms to FITS standard"),
+        ("BITPIX", -32, "array data type"),
+        ("NAXIS", 2, "number of array dimensions"),
+        ("NAXIS1", array.shape[1], "columns"),
+        ("NAXIS2", array.shape[0], "rows"),
+        ("EXTEND", True, "there may be extensions"),
+    ]
+    data = array.astype(">f4").tobytes()
+    return header([*mandatory, *cards]) + data + bytes(-len(data) % BLOCK)
+
+
 def table(name: str, columns: dict[str, np.ndarray], cards: Sequence[Card], *, tall: bool) -> bytes:
     """A binary-table extension of one-dimensional columns of equal length.
 

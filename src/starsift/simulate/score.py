@@ -1,9 +1,10 @@
 """The scorecard of a simulated survey: what the binaries path found against what was there.
 
-The only part of starsift that reads the truth. Every line says how many spectra it rests on, and what it must
-reach.
+With `starsift.simulate.lrs_score` the only part of starsift that reads the truth. Every line says how many
+spectra it rests on, and what it must reach.
 """
 
+import json
 import os
 from dataclasses import asdict, dataclass
 
@@ -11,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from starsift.spectra.batches import atomic_path
 
 SLOW = 30.0  # km/s: vsini below which velocities and detection are promised
 CLEAR_DELTA_RV, CLEAR_FLUX_RATIO, CLEAR_SNR = 100.0, 0.5, 20.0
@@ -28,13 +31,16 @@ class Line:
     passed: bool | None
 
 
-def _line(name: str, values: np.ndarray, low: float | None = None, high: float | None = None) -> Line:
+def mean_line(name: str, values: np.ndarray, low: float | None = None, high: float | None = None) -> Line:
     """The mean of `values` (booleans, or one number that is already a statistic) against its bounds."""
     number = int(values.size)
-    return _bounded(name, float(values.mean()) if number else None, number, low, high)
+    return value_line(name, float(values.mean()) if number else None, number, low, high)
 
 
-def _bounded(name: str, value: float | None, number: int, low: float | None, high: float | None) -> Line:
+def value_line(
+    name: str, value: float | None, number: int, low: float | None = None, high: float | None = None
+) -> Line:
+    """A statistic of `number` cases against its bounds."""
     bounds = [f"{sign} {bound:g}" for sign, bound in ((">=", low), ("<=", high)) if bound is not None]
     passed = None
     if bounds and value is not None:
@@ -42,23 +48,49 @@ def _bounded(name: str, value: float | None, number: int, low: float | None, hig
     return Line(name, None if value is None else round(value, 5), number, " and ".join(bounds), passed)
 
 
-def _velocities(name: str, error: np.ndarray, sigma: np.ndarray) -> list[Line]:
-    """Bias, scatter and honesty of the errors of velocities; `error` is measured less true, km/s."""
+def velocity_lines(
+    name: str,
+    error: np.ndarray,
+    sigma: np.ndarray,
+    bias: float | None = 0.5,
+    pull: tuple[float | None, float | None] = (0.8, 1.25),
+) -> list[Line]:
+    """Bias, scatter and honesty of the errors of velocities; `error` is measured less true, km/s.
+
+    `bias` bounds the bias (km/s), `pull` the standard deviation of error / sigma; None promises nothing.
+    """
     use = np.isfinite(error) & np.isfinite(sigma) & (sigma > 0)
-    error, pull = error[use], error[use] / sigma[use]
+    error, ratio = error[use], error[use] / sigma[use]
     some = error.size > 1
 
     def line(what: str, value: float, low: float | None = None, high: float | None = None) -> Line:
-        return _bounded(f"{name}: {what}", value if some else None, error.size, low, high)
+        return value_line(f"{name}: {what}", value if some else None, error.size, low, high)
 
     if not some:
-        error = pull = np.zeros(2)
+        error = ratio = np.zeros(2)
     return [
-        line("RV bias (km/s)", float(error.mean()), -0.5, 0.5),
+        line("RV bias (km/s)", float(error.mean()), None if bias is None else -bias, bias),
         line("RV scatter (km/s)", float(error.std())),
         line("RV scatter, robust (km/s)", float(1.4826 * np.median(np.abs(error - np.median(error))))),
-        line("standard deviation of (measured - true) / error", float(pull.std()), 0.8, 1.25),
+        line("standard deviation of (measured - true) / error", float(ratio.std()), *pull),
     ]
+
+
+def match_truth(truth_path: str | os.PathLike[str], ids: list[str]) -> pa.Table:
+    """Rows of a truth table of spectra `ids`, in their order.
+
+    Raises
+    ------
+    ValueError : if a spectrum is not in the truth.
+    """
+    truth = pq.read_table(truth_path)
+    place = {key: i for i, key in enumerate(truth["spectrum_id"].to_pylist())}
+    unknown = [key for key in ids if key not in place]
+    if unknown:
+        raise ValueError(
+            f"{truth_path}: {len(unknown)} spectra are not in the truth, the first is {unknown[0]}"
+        )
+    return truth.take(pa.array([place[key] for key in ids], pa.int64()))
 
 
 def _padded(column: pa.ChunkedArray, width: int = 3) -> np.ndarray:
@@ -88,14 +120,7 @@ def score(truth_path: str | os.PathLike[str], spectra: pa.Table) -> dict[str, ob
     ------
     ValueError : if a spectrum is not in the truth.
     """
-    truth = pq.read_table(truth_path)
-    place = {key: i for i, key in enumerate(truth["spectrum_id"].to_pylist())}
-    unknown = [key for key in spectra["spectrum_id"].to_pylist() if key not in place]
-    if unknown:
-        raise ValueError(
-            f"{truth_path}: {len(unknown)} spectra are not in the truth, the first is {unknown[0]}"
-        )
-    truth = truth.take([place[key] for key in spectra["spectrum_id"].to_pylist()])
+    truth = match_truth(truth_path, spectra["spectrum_id"].to_pylist())
 
     kind = np.array(truth["kind"].to_pylist())
     suspect = np.array(truth["suspect"].to_pylist())
@@ -126,33 +151,33 @@ def score(truth_path: str | os.PathLike[str], spectra: pa.Table) -> dict[str, ob
     measured2 = pair & slow & (multiplicity == "SB2")
     moon, leak = suspect == "moonlight", suspect == "crosstalk"
     lines = [
-        _line(
+        mean_line(
             "SB2 found: delta RV >= 100, flux ratio >= 1/2, S/N >= 20, vsini < 30",
             (multiplicity == "SB2")[pair & clear],
             0.95,
         ),
-        _line("SB2 found, all with delta RV >= 60", (multiplicity == "SB2")[pair & (gaps[:, 0] >= 60)]),
-        _line(
+        mean_line("SB2 found, all with delta RV >= 60", (multiplicity == "SB2")[pair & (gaps[:, 0] >= 60)]),
+        mean_line(
             "SB3 found: both delta RV >= 100, S/N >= 20, vsini < 30",
             (multiplicity == "SB3")[(kind == "sb3") & clear_triple],
         ),
-        _line("false SB2 or SB3 among single stars", (multiplicity != "")[single], None, 0.002),
-        _line("false SB2 or SB3 among noise", (multiplicity != "")[kind == "noise"]),
-        _line("precision of SB2 (unflagged; at least two stars)", (true_count >= 2)[chosen2], 0.99),
-        _line("precision of SB2 (unflagged; exactly two stars)", (true_count == 2)[chosen2]),
-        _line("precision of SB3 (unflagged)", (true_count == 3)[chosen3], 0.80),
-        _line("precision of SB2 before the vote", (true_count >= 2)[(count == 2) & ~flagged]),
-        _line("precision of SB3 before the vote", (true_count == 3)[(count == 3) & ~flagged]),
-        *_velocities(
+        mean_line("false SB2 or SB3 among single stars", (multiplicity != "")[single], None, 0.002),
+        mean_line("false SB2 or SB3 among noise", (multiplicity != "")[kind == "noise"]),
+        mean_line("precision of SB2 (unflagged; at least two stars)", (true_count >= 2)[chosen2], 0.99),
+        mean_line("precision of SB2 (unflagged; exactly two stars)", (true_count == 2)[chosen2]),
+        mean_line("precision of SB3 (unflagged)", (true_count == 3)[chosen3], 0.80),
+        mean_line("precision of SB2 before the vote", (true_count >= 2)[(count == 2) & ~flagged]),
+        mean_line("precision of SB3 before the vote", (true_count == 3)[(count == 3) & ~flagged]),
+        *velocity_lines(
             "single stars, vsini < 30", (rv - true_rv)[measured1, :1].ravel(), rv_err[measured1, :1].ravel()
         ),
-        *_velocities(
+        *velocity_lines(
             "SB2 components, vsini < 30", (rv - true_rv)[measured2, :2].ravel(), rv_err[measured2, :2].ravel()
         ),
-        _line("moonlight flagged, of double-lined spectra with moonlight", moon_flag[moon & candidate]),
-        _line("moonlight flagged, of candidates without", moon_flag[candidate & ~moon]),
-        _line("cross-talk flagged, of double-lined spectra with cross-talk", leak_flag[leak & candidate]),
-        _line(
+        mean_line("moonlight flagged, of double-lined spectra with moonlight", moon_flag[moon & candidate]),
+        mean_line("moonlight flagged, of candidates without", moon_flag[candidate & ~moon]),
+        mean_line("cross-talk flagged, of double-lined spectra with cross-talk", leak_flag[leak & candidate]),
+        mean_line(
             "cross-talk flagged, of candidates that neither leak nor are leaked into",
             leak_flag[candidate & ~_involved(truth, leak)],
         ),
@@ -179,3 +204,11 @@ def describe(card: dict[str, object]) -> list[str]:
             + (f", {line['target']}" if line["target"] else "")
         )
     return text
+
+
+def write_card(card: dict[str, object], path: str | os.PathLike[str], text: str | os.PathLike[str]) -> None:
+    """Write a scorecard as JSON, and as text for people."""
+    contents = {path: json.dumps(card, indent=1, sort_keys=True), text: "\n".join(describe(card))}
+    for target, content in contents.items():
+        with atomic_path(target) as temporary:
+            temporary.write_text(content + "\n")

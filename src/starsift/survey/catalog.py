@@ -117,7 +117,7 @@ def read_catalog(
     known = {alias for _, names in ALIASES.values() for alias in names} | {"survey", "status", "message"}
     keep = None if columns is None else known | {name.lower() for name in columns}
     try:
-        table = _read_any(source, keep)
+        table = read_any(source, keep)
     except CatalogError:
         raise
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
@@ -133,7 +133,11 @@ def is_index(table: pa.Table) -> bool:
     return {"survey", "path", "status", "message"} <= set(table.column_names)
 
 
-def _read_any(path: Path, keep: set[str] | None) -> pa.Table:
+def read_any(path: Path, keep: set[str] | None = None) -> pa.Table:
+    """Read a table as it is, FITS, CSV (with | or ,), ECSV or Parquet by its ending; `keep`: columns to read.
+
+    Names become lower case.
+    """
     name = path.name.lower()
     if name.endswith((".fits", ".fits.gz", ".fit")):
         return _read_fits(path, keep)

@@ -205,6 +205,7 @@ def make_manifest(
     survey: str,
     path_template: str | None = None,
     root: str | os.PathLike[str] = "",
+    columns: Sequence[str] = (),
     spectra_per_bundle: int = 20_000,
     level: str = "night",
 ) -> pa.Table:
@@ -221,6 +222,8 @@ def make_manifest(
         {fiberid:03d}.fits.gz``; ``{date}`` is the night as YYYYMMDD. A column ``path`` goes first.
     root : path
         Folder of the files; paths in the manifest are relative to it.
+    columns : sequence of str
+        Further columns of the catalogue that later stages want.
     spectra_per_bundle : int
         Whole partitions of a night are put together up to so many spectra.
     level : str
@@ -238,24 +241,33 @@ def make_manifest(
         raise SelectionError(f"spectra_per_bundle is {spectra_per_bundle}, expected at least 1")
     if not table.num_rows:
         raise SelectionError("the selection is empty: there is nothing to make a manifest of")
+    missing = [name for name in columns if name not in table.column_names]
+    if missing:
+        raise SelectionError(
+            f"columns to carry along are not in the catalogue: {', '.join(missing)}; "
+            f"it has: {', '.join(table.column_names)}"
+        )
     # What only a file's name could tell, and did not, still needs a place.
     filled = {"planid": "unknown", "spid": 0, "fiberid": 0, "lmjd": 0, "band": ""}
-    columns: dict[str, Any] = {}
+    made: dict[str, Any] = {}
     for field in MANIFEST_SCHEMA:
         if field.name in table.column_names:
             column = table[field.name].cast(field.type)
-            columns[field.name] = column.fill_null(filled[field.name]) if field.name in filled else column
+            made[field.name] = column.fill_null(filled[field.name]) if field.name in filled else column
         elif field.name in filled:
-            columns[field.name] = pa.array([filled[field.name]] * table.num_rows, field.type)
+            made[field.name] = pa.array([filled[field.name]] * table.num_rows, field.type)
         else:
-            columns[field.name] = pa.nulls(table.num_rows, field.type)
+            made[field.name] = pa.nulls(table.num_rows, field.type)
     files = _files(table, path_template, str(root))
-    columns["file"] = pa.array(files, pa.string())
-    columns["spectrum_id"] = pa.array(_spectrum_ids(table, columns, files, kind), pa.string())
-    columns["partition"] = pc.binary_join_element_wise(
-        columns["planid"], pc.utf8_lpad(columns["spid"].cast(pa.string()), 2, "0"), "-sp"
+    made["file"] = pa.array(files, pa.string())
+    made["spectrum_id"] = pa.array(_spectrum_ids(table, made, files, kind), pa.string())
+    made["partition"] = pc.binary_join_element_wise(
+        made["planid"], pc.utf8_lpad(made["spid"].cast(pa.string()), 2, "0"), "-sp"
     )
-    manifest = pa.table([columns[name] for name in MANIFEST_SCHEMA.names], schema=MANIFEST_SCHEMA)
+    manifest = pa.table([made[name] for name in MANIFEST_SCHEMA.names], schema=MANIFEST_SCHEMA)
+    for name in columns:
+        if name not in manifest.column_names:
+            manifest = manifest.append_column(table.schema.field(name), table[name])
     order = ["lmjd", "partition", "fiberid", "file", "lmjm", "spectrum_id", "band"]
     manifest = manifest.sort_by([(name, "ascending") for name in order]).combine_chunks()
     twice = manifest.group_by(["spectrum_id", "band"]).aggregate([([], "count_all")])

@@ -2,7 +2,7 @@
 
 import pyarrow.parquet as pq
 
-from starsift.catalog.pages import write_page
+from starsift.catalog.pages import page, read_csv, write_page
 from starsift.logs import log_to
 from starsift.mstars.report import evaluation_page, positive_sample_page, vetting_page
 
@@ -12,3 +12,4 @@ sample = positive_sample_page(pq.read_table(source.sample), pq.read_table(source
 write_page(sample, output.positive_sample)
 write_page(evaluation_page(pq.read_table(source.evaluation)), output.evaluation)
 write_page(vetting_page(pq.read_table(source.candidates)), output.vetting)
+write_page(page("Funnel", [("From spectra to M stars", read_csv(source.funnel))]), output.funnel)

@@ -1,0 +1,95 @@
+"""The spectra that the report shows beside a query (Guo et al. 2019, figures 9 and 10)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from starsift.mstars.hamming import nearest_codes
+from starsift.mstars.samples import Sample
+from starsift.mstars.search import CODES, codes_of
+from starsift.spectra.batches import read_rows
+from starsift.spectra.resample import LAMOST_LRS
+
+MATCHES = pa.schema(
+    [
+        pa.field("panel", pa.string()),  # top or ranks
+        pa.field("is_query", pa.bool_()),
+        pa.field("rank", pa.int64()),
+        pa.field("spectrum_id", pa.string()),
+        pa.field("hamming_distance", pa.int16()),
+        pa.field("wavelength", pa.list_(pa.float64())),
+        pa.field("flux", pa.list_(pa.float32())),
+    ]
+)
+RANKS = tuple(10**k for k in range(8))
+
+
+def collect_matches(
+    sample: Sample, reference: pa.Table, codes: Sequence[str], spectra: Sequence[str], *, top: int = 10
+) -> pa.Table:
+    """The nearest spectra of a late M star, and those at growing ranks of an early one.
+
+    Parameters
+    ----------
+    sample, reference : of one training, in one order
+    codes, spectra : files of the pool's bundles, in one order
+    top : how many of the nearest
+
+    Returns
+    -------
+    Table of schema `MATCHES`.
+    """
+    tables = [pq.read_table(path, schema=CODES) for path in codes]
+    pool = pa.concat_tables(
+        [t.append_column("file", pa.array([i] * len(t), pa.int32())) for i, t in enumerate(tables)]
+    )
+    place = np.concatenate([np.arange(len(t)) for t in tables])
+    usable = pc.is_valid(pool["code"]).to_numpy()
+    pool, place = pool.filter(pa.array(usable)), place[usable]
+    late, early = _queries(sample)
+    rows: list[dict[str, Any]] = []
+    for panel, query in (("top", late), ("ranks", early)):
+        distance = nearest_codes(codes_of(pool["code"]), codes_of(reference["code"][query : query + 1]), 1)
+        order = np.argsort(distance[0][:, 0], kind="stable")
+        ranks = range(1, top + 1) if panel == "top" else RANKS
+        wanted = [rank for rank in ranks if rank <= len(order)]
+        rows.append(
+            _row(panel, True, 0, str(sample.ids[query]), 0, LAMOST_LRS.wavelength, sample.flux[query])
+        )
+        for rank in wanted:
+            at = int(order[rank - 1])
+            spectrum = read_rows(spectra[pool["file"][at].as_py()], [place[at]])
+            apart = int(distance[0][at, 0])
+            name = pool["spectrum_id"][at].as_py()
+            good = spectrum.ivar[0] > 0
+            rows.append(
+                _row(panel, False, rank, name, apart, spectrum.wavelength[0][good], spectrum.flux[0][good])
+            )
+    return pa.Table.from_pylist(rows, schema=MATCHES)
+
+
+def _queries(sample: Sample) -> tuple[int, int]:
+    """Positions of a late and an early M star: of the latest and the earliest tenth those of the best S/N."""
+    m = np.flatnonzero(sample.is_m)
+    digit = np.array([int((text or "M5").split("M")[-1][:1] or 5) for text in sample.subclass[m]])
+    late = m[digit >= np.quantile(digit, 0.9)]
+    early = m[digit <= np.quantile(digit, 0.1)]
+    best = np.nan_to_num(sample.snr)
+    return int(late[best[late].argmax()]), int(early[best[early].argmax()])
+
+
+def _row(
+    panel: str,
+    is_query: bool,
+    rank: int,
+    name: str,
+    distance: int,
+    wavelength: np.ndarray,
+    flux: np.ndarray,
+) -> dict[str, Any]:
+    values = (panel, is_query, rank, name, distance, wavelength.tolist(), flux.tolist())
+    return dict(zip(MATCHES.names, values, strict=True))

@@ -1,0 +1,83 @@
+"""What is measured on a candidate's spectrum: velocity, line indices, subtype, activity."""
+
+import numpy as np
+import pyarrow as pa
+
+from starsift.mstars.indices import active, halpha, load_indices, measure_indices
+from starsift.mstars.subtypes import measure_subtypes
+from starsift.mstars.velocity import Velocities, measure_velocities
+from starsift.spectra import C_KMS
+from starsift.spectra.batches import IDENTITY_NAMES, SpectrumBatch
+from starsift.spectra.ccf import TemplateBank
+
+R_BAND = (5600.0, 6950.0)  # Angstrom: where the S/N in r is measured
+INDICES = ("tio1", "tio2", "tio3", "tio4", "tio5", "cah1", "cah2", "cah3", "caoh", "na")
+
+
+def measure(
+    batch: SpectrumBatch,
+    bank: TemplateBank,
+    *,
+    velocity_floor: float = 3.0,
+    activity_snr: float = 3.0,
+    activity_width: float = 1.0,
+) -> pa.Table:
+    """Measure candidates.
+
+    Parameters
+    ----------
+    batch : SpectrumBatch of n spectra as observed
+    bank : templates, from `starsift.mstars.velocity.build_velocity_bank`
+    velocity_floor : km/s, systematic error of velocities, in quadrature
+    activity_snr, activity_width : S/N of the continuum at H alpha that must be exceeded to tell whether a
+        star is active, and equivalent width (Angstrom) that an active one exceeds
+
+    Returns
+    -------
+    Table of n rows: identity; rv, rv_err (km/s), ccf_max, template; snr_r; the indices, zeta and ewha with
+    errors; snr_ha; subtype, subtype_err, subclass; active (1, 0). Null where something could not be measured.
+    Indices of spectra without a velocity are those of the spectrum as observed.
+    """
+    velocities = measure_velocities(batch, bank, floor=velocity_floor)
+    rest = batch.wavelength / (1.0 + np.nan_to_num(velocities.rv.astype(np.float64)) / C_KMS)[:, None]
+    spectra = rest, batch.flux, batch.ivar
+    definitions = load_indices()
+    indices = measure_indices(*spectra, {name: definitions[name] for name in INDICES})
+    width, width_error, snr_ha = halpha(*spectra)
+    types = measure_subtypes(*spectra)
+    columns = {name: batch.identity[name] for name in IDENTITY_NAMES}
+    columns |= _velocity_columns(velocities, bank)
+    columns["snr_r"] = _floats(_snr(batch))
+    for name in (*INDICES, "zeta"):
+        columns[name], columns[f"{name}_err"] = map(_floats, indices[name])
+    columns |= {"ewha": _floats(width), "ewha_err": _floats(width_error), "snr_ha": _floats(snr_ha)}
+    columns |= {"subtype": _floats(types.subtype), "subtype_err": _floats(types.error)}
+    columns["subclass"] = pa.array([label or None for label in types.label], pa.string())
+    flags = active(width, snr_ha, min_snr=activity_snr, min_ew=activity_width)
+    columns["active"] = pa.array([None if flag is None else int(flag) for flag in flags], pa.int8())
+    return pa.table(columns)
+
+
+def _velocity_columns(velocities: Velocities, bank: TemplateBank) -> dict[str, pa.Array]:
+    names = [bank.names[i] if i >= 0 else None for i in velocities.template.tolist()]
+    return {
+        "rv": _floats(velocities.rv),
+        "rv_err": _floats(velocities.rv_err),
+        "ccf_max": _floats(velocities.ccf_max),
+        "template": pa.array(names, pa.string()),
+    }
+
+
+def _snr(batch: SpectrumBatch) -> np.ndarray:
+    """Median signal-to-noise ratio a pixel in r (n,), NaN where no pixel is good."""
+    inside = (batch.wavelength >= R_BAND[0]) & (batch.wavelength <= R_BAND[1]) & (batch.ivar > 0)
+    ratio = np.where(inside, batch.flux * np.sqrt(batch.ivar), np.nan)
+    empty = ~inside.any(axis=1)
+    ratio[empty] = 0.0
+    return np.where(empty, np.nan, np.nanmedian(ratio, axis=1))
+
+
+def _floats(values: np.ndarray) -> pa.Array:
+    """float32, null where not finite."""
+    values = np.asarray(values, np.float64)
+    return pa.array(values, pa.float32(), mask=~np.isfinite(values))

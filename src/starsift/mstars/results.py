@@ -1,0 +1,215 @@
+"""The catalogue of M stars: candidates, what was measured, what other surveys know, what people say.
+
+Labels are a table (Parquet or CSV) with `spectrum_id`, `label` and, if known, `vetted_by`. A label that
+starts with "M" (M, M3, dM4, gM2) confirms a candidate; any other takes it out of the catalogue.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from starsift.catalog.crossmatch import attach
+from starsift.catalog.naming import designation, obsdate
+from starsift.catalog.schema import MSTARS
+from starsift.mstars.kinematics import derive, dispersions
+from starsift.mstars.luminosity import giant_by_magnitude, separate, separators
+from starsift.survey.catalog import read_any
+
+PathLike = str | os.PathLike[str]
+_M = re.compile(r"[dg]?M", re.IGNORECASE)
+
+
+class ResultError(ValueError):
+    """Tables that no catalogue can be made of; the message names the table and what is wrong."""
+
+
+def read_labels(path: PathLike | None) -> pa.Table:
+    """Labels that people gave: spectrum_id, label, vetted_by (null where not known).
+
+    Raises
+    ------
+    ResultError : the file cannot be read, lacks a column, or labels a spectrum twice.
+    """
+    fields = {name: pa.string() for name in ("spectrum_id", "label", "vetted_by")}
+    if path is None:
+        return pa.table({name: pa.array([], kind) for name, kind in fields.items()})
+    try:
+        if Path(path).suffix.lower() == ".csv":
+            options = pyarrow.csv.ConvertOptions(column_types=fields, strings_can_be_null=True)
+            table = pyarrow.csv.read_csv(path, convert_options=options)
+        else:
+            table = pq.ParquetFile(path).read()
+    except (OSError, pa.ArrowException) as error:
+        raise ResultError(f"{path}: cannot be read as labels, Parquet or CSV ({error})") from error
+    missing = [name for name in ("spectrum_id", "label") if name not in table.column_names]
+    if missing:
+        raise ResultError(
+            f"{path}: labels lack {', '.join(missing)}; expected spectrum_id, label and, if known, vetted_by"
+        )
+    if "vetted_by" not in table.column_names:
+        table = table.append_column("vetted_by", pa.nulls(table.num_rows, pa.string()))
+    table = table.select(list(fields)).cast(pa.schema(fields))
+    counts = pc.value_counts(table["spectrum_id"])
+    twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values").to_pylist()
+    if twice:
+        raise ResultError(
+            f"{path}: {len(twice)} spectra are labelled more than once, the first is {twice[0]}; "
+            "keep one label a spectrum"
+        )
+    return table
+
+
+def read_sources(path: PathLike | None) -> pa.Table | None:
+    """A table of Gaia, 2MASS and WISE sources: FITS, CSV, ECSV or Parquet.
+
+    Raises
+    ------
+    ResultError : the file cannot be read.
+    """
+    if path is None:
+        return None
+    try:
+        return read_any(Path(path))
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise ResultError(f"{path}: cannot be read as a table of sources ({error})") from error
+
+
+def assemble(
+    candidates: pa.Table,
+    measurements: pa.Table,
+    manifest: pa.Table,
+    sources: pa.Table | None,
+    labels: pa.Table,
+    *,
+    probability: float,
+    match_radius: float,
+    epoch_years: float,
+    giants: Mapping[str, Any],
+    kinematics: Mapping[str, Any],
+) -> tuple[pa.Table, pa.Table, dict[str, int]]:
+    """All that is known of the candidates, and which of them are published.
+
+    Parameters
+    ----------
+    candidates : of `starsift.mstars.search.search_pool`
+    measurements : of `starsift.mstars.measure.measure`, the same spectra in any order
+    manifest : of the survey: spectrum_id, file, gaia_source_id, gaia_g_mean_mag, and snrr, mjd if it has them
+    sources : Gaia, 2MASS and WISE, see `starsift.catalog.crossmatch`; None: nothing is known
+    labels : of `read_labels`
+    probability : a candidate that nobody has looked at is published from here on
+    match_radius : arcsec; epoch_years : as `years` of `starsift.catalog.crossmatch.attach`
+    giants : `separators` (a list of settings) and `giant_share`
+    kinematics : `solar_motion`, `sun_height`, `max_relative_error`
+
+    Returns
+    -------
+    catalogue : columns of `MSTARS`: the published M stars
+    vetting : the same columns, all candidates by falling score
+    funnel : how many candidates are left after each step
+
+    Raises
+    ------
+    ResultError : the tables are not of one run.
+    """
+    ids = candidates["spectrum_id"]
+    rows = candidates.drop_columns(["bundle", "row"])
+    measured = measurements.take(_places(ids, measurements["spectrum_id"], "measurements"))
+    for name in measured.column_names:
+        if name not in rows.column_names:
+            rows = rows.append_column(name, measured[name])
+    listed = manifest.take(_places(ids, manifest["spectrum_id"], "manifest"))
+    rows = rows.append_column("file", listed["file"])
+    rows = rows.append_column("gaia_source_id", listed["gaia_source_id"])
+    rows = _named(rows, listed)
+    nothing = pa.table({"ra": pa.array([], pa.float64()), "dec": pa.array([], pa.float64())})
+    rows = attach(rows, nothing if sources is None else sources, match_radius, years=epoch_years)
+    magnitude = pc.coalesce(rows["phot_g_mean_mag"], listed["gaia_g_mean_mag"].cast(pa.float32()))
+    rows = rows.set_column(rows.column_names.index("phot_g_mean_mag"), "phot_g_mean_mag", magnitude)
+    for table in (
+        separate(rows, separators(giants["separators"]), giant_share=giants["giant_share"]),
+        derive(rows, **kinematics),
+    ):
+        for name in table.column_names:
+            rows = rows.append_column(name, table[name])
+    gaia = giant_by_magnitude(rows["m_g"].cast(pa.float64()).fill_null(np.nan).to_numpy())
+    rows = _labelled(rows.append_column("giant_gaia", gaia), labels)
+    for column in MSTARS.columns:  # a separator that the settings leave out
+        if column.nullable and column.name not in rows.column_names:
+            rows = rows.append_column(column.name, pa.nulls(rows.num_rows, column.type))
+    vetting = rows.select(MSTARS.names)
+    catalogue, funnel = _published(vetting, probability)
+    return catalogue, vetting, funnel
+
+
+def _places(wanted: pa.ChunkedArray, present: pa.ChunkedArray, what: str) -> pa.Array:
+    places = pc.index_in(wanted, value_set=present.combine_chunks())
+    if places.null_count:
+        first = wanted.filter(pc.is_null(places))[0].as_py()
+        raise ResultError(f"{what}: candidate {first} is not in it; delete results/mstars and run again")
+    return places
+
+
+def _named(rows: pa.Table, listed: pa.Table) -> pa.Table:
+    """Designation, date and S/N in r as LAMOST writes them."""
+    ra, dec = (rows[name].cast(pa.float64()).fill_null(np.nan).to_numpy() for name in ("ra", "dec"))
+    # LAMOST's local day is that on which the night ends.
+    night = pc.subtract(rows["lmjd"].cast(pa.int32()), pa.scalar(1, pa.int32()))
+    mjd = pc.coalesce(listed["mjd"].cast(pa.int32()), night) if "mjd" in listed.column_names else night
+    snr = rows["snr_r"]
+    if "snrr" in listed.column_names:
+        given = listed["snrr"].cast(pa.float32())
+        snr = pc.coalesce(pc.if_else(pc.greater(given, -9999.0), given, pa.scalar(None, pa.float32())), snr)
+    return (
+        rows.append_column("designation", designation(ra, dec))
+        .append_column("mjd", mjd)
+        .append_column("obsdate", pa.array(obsdate(mjd.to_numpy()).astype(object), pa.string()))
+        .append_column("snrr", snr)
+    )
+
+
+def _labelled(rows: pa.Table, labels: pa.Table) -> pa.Table:
+    places = pc.index_in(rows["spectrum_id"], value_set=labels["spectrum_id"].combine_chunks())
+    return (
+        rows.append_column("vetted", pc.is_valid(places))
+        .append_column("vetted_by", labels["vetted_by"].take(places))
+        .append_column("label", labels["label"].take(places))
+    )
+
+
+def _published(rows: pa.Table, probability: float) -> tuple[pa.Table, dict[str, int]]:
+    label = rows["label"].to_pylist()
+    vetted = rows["vetted"].to_numpy()
+    confirmed = vetted & np.array([bool(_M.match(text or "")) for text in label], dtype=bool)
+    likely = ~vetted & (rows["p_m"].to_numpy() >= probability)
+    chosen = confirmed | likely
+    typed = pc.fill_null(pc.starts_with(rows["subclass"], "M"), False).to_numpy()
+    # Where a person has seen an M star, the indices have no say.
+    kept = confirmed | (likely & typed)
+    catalogue = rows.filter(pa.array(kept))
+    giant, flag = catalogue["giant"], catalogue["active"]
+    return catalogue, {
+        "vetted": int(vetted.sum()),
+        "confirmed or likely": int(chosen.sum()),
+        "of type M": int(kept.sum()),
+        "dwarfs": int(pc.sum(pc.equal(giant, 0)).as_py() or 0),
+        "giants": int(pc.sum(pc.equal(giant, 1)).as_py() or 0),
+        "active": int(pc.sum(pc.equal(flag, 1)).as_py() or 0),
+    }
+
+
+def velocity_bins(catalogue: pa.Table, width: float = 100.0) -> pa.Table:
+    """Mean velocities and dispersions of the catalogue's dwarfs by height (figure 18); see `dispersions`."""
+    dwarfs = catalogue.filter(pc.fill_null(pc.equal(catalogue["giant"], 0), False))
+    columns = {
+        name: dwarfs[name].cast(pa.float64()).fill_null(np.nan).to_numpy()
+        for name in ("h_disc", "u", "v", "w", "active")
+    }
+    return dispersions(**columns, width=width)

@@ -1,0 +1,241 @@
+"""From packed spectra to candidates: codes of every spectrum, then the search of the whole pool.
+
+Tables of a bundle have one row a spectrum, in the order of the packed bundle.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from scipy.special import expit
+
+from starsift.catalog.parquet import write_parquet
+from starsift.mstars.evaluation import Calibration, calibrate, pool_prior
+from starsift.mstars.hamming import Cuts, Marks, count_distances, cut_distances, mark_union
+from starsift.mstars.hashing import HashError
+from starsift.mstars.methods import METHODS, Model, class_labels, rank_codes, represent, train
+from starsift.mstars.preprocess import prepare
+from starsift.mstars.samples import Sample
+from starsift.spectra.batches import ROW_SCHEMA, SpectrumBatch, atomic_path, read_bundle
+
+PathLike = str | os.PathLike[str]
+
+REFERENCE = pa.schema(
+    [
+        pa.field("spectrum_id", pa.string()),
+        pa.field("role", pa.string()),  # dwarf, giant or negative
+        pa.field("subclass", pa.string()),
+        pa.field("code", pa.binary()),
+    ]
+)
+CODES = pa.schema(
+    [
+        *ROW_SCHEMA,
+        pa.field("defective", pa.bool_()),
+        pa.field("n_bad", pa.int32()),
+        pa.field("code", pa.binary()),  # null where status is not ok
+    ]
+)
+POOL = pa.schema(
+    [
+        *ROW_SCHEMA,
+        pa.field("defective", pa.bool_()),
+        pa.field("n_bad", pa.int32()),
+        pa.field("bundle", pa.string()),
+        pa.field("row", pa.int64()),  # in the bundle
+        # Null where the spectrum cannot be used; of the first three also where no query chose it.
+        pa.field("best_rank", pa.int64()),
+        pa.field("nearest_query", pa.string()),
+        pa.field("hamming_distance", pa.int16()),
+        pa.field("n_queries", pa.int32()),
+        pa.field("score", pa.float32()),
+        pa.field("p_m", pa.float32()),
+    ]
+)
+
+
+def train_reference(
+    sample: Sample, *, method: str, bits: int, seed: int
+) -> tuple[Model, pa.Table, Calibration]:
+    """Train the hasher on a sample, encode that sample, and learn what scores mean.
+
+    Parameters
+    ----------
+    sample : of `starsift.mstars.samples`
+    method : a name in `METHODS` that has a code and ranks a pool
+    bits : length of the code
+
+    Returns
+    -------
+    Model; Table of schema `REFERENCE`, a row a spectrum of the sample; Calibration.
+    """
+    chosen = METHODS[method]
+    labels = class_labels(sample.role, sample.class_, sample.subclass)
+    features = represent(sample.flux, sample.ivar, sample.zero, chosen.representation)
+    model = train(features, labels, chosen, bits=bits, seed=seed)
+    codes = _binary(np.asarray(model.hasher.transform(features)))
+    columns = [sample.table["spectrum_id"], sample.table["role"], sample.table["subclass"], codes]
+    calibration = calibrate(features, labels, sample.is_m, chosen, bits, seed)
+    return model, pa.table(columns, schema=REFERENCE), calibration
+
+
+def write_calibration(calibration: Calibration, path: PathLike) -> None:
+    """Write a calibration as JSON."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(asdict(calibration), sort_keys=True) + "\n")
+
+
+def read_calibration(path: PathLike) -> Calibration:
+    """Read what `write_calibration` wrote."""
+    return Calibration(**json.loads(Path(path).read_text()))
+
+
+def encode_batch(batch: SpectrumBatch, model: Model) -> pa.Table:
+    """Codes of a batch of spectra as observed, schema `CODES`: a row each; those of no use have none."""
+    ready = prepare(batch)
+    codes = model.encode(ready.flux, ready.ivar, ready.zero)
+    status = batch.identity.schema.get_field_index("status")
+    rows = batch.identity.set_column(status, ROW_SCHEMA.field("status"), pa.array(ready.status, pa.string()))
+    columns = [*rows.columns, pa.array(ready.defective), pa.array(ready.n_bad), _binary(codes, ~ready.ok)]
+    return pa.table(columns, schema=CODES)
+
+
+def encode_bundle(bundle: PathLike, model: Model, path: PathLike) -> None:
+    """Write the codes of a packed bundle, batch by batch."""
+    tables = [CODES.empty_table(), *(encode_batch(batch, model) for batch in read_bundle(bundle))]
+    write_parquet(pa.concat_tables(tables), path)
+
+
+def _binary(codes: np.ndarray, missing: np.ndarray | None = None) -> pa.Array:
+    """Codes (n, bytes) uint8 as binary values."""
+    data = [row.tobytes() for row in codes]
+    return pa.array(data, pa.binary(), mask=missing)
+
+
+def codes_of(column: pa.ChunkedArray) -> np.ndarray:
+    """Codes (n, bytes) uint8 of a column without nulls.
+
+    Raises
+    ------
+    HashError : the codes differ in length.
+    """
+    lengths = pc.unique(pc.binary_length(column)).to_pylist()
+    if len(lengths) > 1:
+        bits = ", ".join(str(8 * length) for length in sorted(lengths))
+        raise HashError(f"codes of {bits} bits are mixed; encode all spectra with one hasher")
+    if not lengths:
+        return np.zeros((0, 1), np.uint8)
+    return np.frombuffer(b"".join(column.to_pylist()), np.uint8).reshape(-1, lengths[0])
+
+
+def search_pool(
+    files: Sequence[PathLike],
+    reference: pa.Table,
+    calibration: Calibration,
+    *,
+    fraction: float,
+    probability: float,
+    ranking: str,
+    xp: ModuleType = np,
+) -> tuple[pa.Table, pa.Table, dict[str, int]]:
+    """Search a pool for M stars: the union of all queries' lists, scored.
+
+    Parameters
+    ----------
+    files : tables of schema `CODES`, a bundle each, named after it; read twice, one at a time
+    reference : schema `REFERENCE`; its dwarfs and giants are the queries
+    fraction : of the pool that each query keeps
+    probability : candidates are those of the union that are M stars with at least this probability
+
+    Returns
+    -------
+    pool : Table of schema `POOL`, every spectrum in order
+    candidates : of the same schema, by falling score
+    funnel : how many spectra are left after each step
+
+    Raises
+    ------
+    HashError : no spectrum of the pool can be used, or codes differ in length.
+    """
+    positive = pc.not_equal(reference["role"], "negative")
+    queries = codes_of(reference["code"].filter(positive))
+    others = codes_of(reference["code"].filter(pc.invert(positive)))
+    names = reference["spectrum_id"].filter(positive)
+    scores: list[np.ndarray] = []
+    counts = np.zeros((len(queries), 8 * queries.shape[1] + 1), np.int64)
+    for codes in _usable_codes(files):
+        counts += count_distances(codes, queries, xp=xp)
+        scores.append(rank_codes(codes, queries, others, ranking, xp=xp))
+    score = np.concatenate(scores) if scores else np.zeros(0, np.float32)
+    if not len(score):
+        raise HashError(
+            "none of the pool's spectra can be used: results/manifest/*-status.csv and the column status of "
+            "results/mstars/codes/ say why"
+        )
+    prior = pool_prior(calibration.log_odds(score), calibration.prior)
+    cuts = cut_distances(counts, fraction)
+    tables = [
+        _searched(file, queries, names, cuts, part, expit(calibration.log_odds(part, prior)), xp)
+        for file, part in zip(files, scores, strict=True)
+    ]
+    pool = pa.concat_tables(tables)
+    union = pc.is_valid(pool["n_queries"])
+    likely = pc.fill_null(pc.greater_equal(pool["p_m"], probability), False)
+    candidates = pool.filter(pc.and_(union, likely))
+    order = [("score", "descending"), ("spectrum_id", "ascending")]
+    funnel = {
+        "spectra": pool.num_rows,
+        "usable": len(score),
+        "in the union": int(pc.sum(union).as_py()),
+        "candidates": candidates.num_rows,
+    }
+    return pool, candidates.sort_by(order), funnel
+
+
+def _usable_codes(files: Sequence[PathLike]) -> Iterator[np.ndarray]:
+    """Of each bundle the codes of those spectra that have one."""
+    for path in files:
+        yield codes_of(pq.read_table(path, columns=["code"])["code"].drop_null())
+
+
+def _searched(
+    path: PathLike,
+    queries: np.ndarray,
+    names: pa.ChunkedArray,
+    cuts: Cuts,
+    score: np.ndarray,
+    p_m: np.ndarray,
+    xp: ModuleType,
+) -> pa.Table:
+    """One bundle with its marks and scores (those of its usable spectra), schema `POOL`."""
+    table = pq.read_table(path, schema=CODES)
+    marks: Marks = mark_union(codes_of(table["code"].drop_null()), queries, cuts, xp=xp)
+    usable = pc.is_valid(table["code"]).to_numpy()
+    place = np.cumsum(usable) - 1  # of each spectrum among the usable ones
+    chosen = usable.copy()
+    chosen[usable] = marks.n_queries > 0
+
+    def spread(values: np.ndarray, where: np.ndarray) -> pa.Array:
+        found = np.append(values, values[:1] if len(values) else [0])[np.where(where, place, -1)]
+        return pa.array(found, mask=~where)
+
+    nearest = spread(marks.nearest, chosen)
+    columns = [
+        *table.drop_columns(["code"]).columns,
+        pa.array([Path(path).stem] * table.num_rows, pa.string()),
+        pa.array(np.arange(table.num_rows)),
+        spread(marks.best_rank, chosen),
+        names.take(nearest),
+        spread(marks.distance, chosen),
+        spread(marks.n_queries, chosen),
+        spread(score.astype(np.float32), usable),
+        spread(p_m.astype(np.float32), usable),
+    ]
+    return pa.table(columns, schema=POOL)

@@ -1,0 +1,293 @@
+# M stars among unclassified spectra (Guo et al. 2019): sample, codes, search, measurements, catalogue, figures.
+POOL = MSTARS["survey"]
+LABELLED = MSTARS["labelled"]
+MSTARS_PUBLISHED = {
+    "seed": config["seed"],
+    "survey": config["surveys"][POOL],
+    "labelled": config["surveys"][LABELLED],
+    "mstars": {key: value for key, value in MSTARS.items() if key != "evaluation"},
+}
+
+
+rule mstars_sample:
+    # What the search learns from: M spectra drawn from clusters, and spectra of anything else.
+    input:
+        spectra=each_bundle(f"results/spectra/{LABELLED}/{{bundle}}.arrow", LABELLED),
+        manifests=each_bundle(f"results/manifest/{LABELLED}/{{bundle}}.parquet", LABELLED),
+        templates=MSTARS["sample"]["templates"] or [],
+    output:
+        spectra="results/mstars/sample.arrow",
+        table="results/mstars/sample.parquet",
+        clusters="results/mstars/clusters.parquet",
+    log:
+        "results/logs/mstars_sample.log",
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        sample=MSTARS["sample"],
+        seed=config["seed"],
+        code=code("mstars_sample"),
+    script:
+        "../scripts/mstars_sample.py"
+
+
+rule mstars_train:
+    input:
+        spectra="results/mstars/sample.arrow",
+        table="results/mstars/sample.parquet",
+    output:
+        model="results/mstars/model.npz",
+        reference="results/mstars/reference.parquet",
+        calibration="results/mstars/calibration.json",
+    log:
+        "results/logs/mstars_train.log",
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        hash=MSTARS["hash"],
+        seed=config["seed"],
+        code=code("mstars_train"),
+    script:
+        "../scripts/mstars_train.py"
+
+
+rule mstars_evaluate:
+    # How well methods and code lengths do, on halves of the sample that they have not seen.
+    input:
+        spectra="results/mstars/sample.arrow",
+        table="results/mstars/sample.parquet",
+    output:
+        "results/mstars/evaluation.parquet",
+    log:
+        "results/logs/mstars_evaluate.log",
+    threads: 2
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    params:
+        evaluation=MSTARS["evaluation"],
+        seed=config["seed"],
+        code=code("mstars_evaluate"),
+    script:
+        "../scripts/mstars_evaluate.py"
+
+
+rule mstars_encode:
+    input:
+        spectra=f"results/spectra/{POOL}/{{bundle}}.arrow",
+        model="results/mstars/model.npz",
+    output:
+        "results/mstars/codes/{bundle}.parquet",
+    log:
+        "results/logs/mstars_encode/{bundle}.log",
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        code=code("mstars_encode"),
+    script:
+        "../scripts/mstars_encode.py"
+
+
+rule mstars_search:
+    # The whole pool against all queries: codes are small, so this is one job.
+    input:
+        codes=each_bundle("results/mstars/codes/{bundle}.parquet", POOL),
+        reference="results/mstars/reference.parquet",
+        calibration="results/mstars/calibration.json",
+    output:
+        pool="results/mstars/pool.parquet",
+        candidates="results/mstars/candidates.parquet",
+        funnel="results/mstars/search.csv",
+    log:
+        "results/logs/mstars_search.log",
+    threads: 8
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=GPU,
+    params:
+        search=MSTARS["search"],
+        method=MSTARS["hash"]["method"],
+        code=code("mstars_search"),
+    script:
+        "../scripts/mstars_search.py"
+
+
+rule mstars_measure:
+    input:
+        spectra=f"results/spectra/{POOL}/{{bundle}}.arrow",
+        candidates="results/mstars/candidates.parquet",
+        sample="results/mstars/sample.arrow",
+        sample_table="results/mstars/sample.parquet",
+    output:
+        "results/mstars/measurements/{bundle}.parquet",
+    log:
+        "results/logs/mstars_measure/{bundle}.log",
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        measure=MSTARS["measure"],
+        code=code("mstars_measure"),
+    script:
+        "../scripts/mstars_measure.py"
+
+
+rule mstars_catalog:
+    input:
+        candidates="results/mstars/candidates.parquet",
+        search="results/mstars/search.csv",
+        measurements=each_bundle("results/mstars/measurements/{bundle}.parquet", POOL),
+        manifest=f"results/manifest/{POOL}.parquet",
+        catalog=lambda wildcards: catalog_of(POOL),
+        labelled=lambda wildcards: catalog_of(LABELLED),
+        sources=MSTARS["catalog"]["sources"] or [],
+        labels=MSTARS["catalog"]["labels"] or [],
+    output:
+        multiext("results/catalogs/mstars", ".parquet", ".fits", ".vot"),
+        vetting="results/catalogs/mstars_vetting.parquet",
+        bins="results/mstars/velocity_bins.parquet",
+        funnel="results/catalogs/mstars_funnel.csv",
+    log:
+        "results/logs/mstars_catalog.log",
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        catalog={key: value for key, value in MSTARS["catalog"].items() if key not in ("sources", "labels")},
+        giants=MSTARS["giants"],
+        kinematics=MSTARS["kinematics"],
+        settings=MSTARS_PUBLISHED,
+        code=code("mstars_catalog"),
+    script:
+        "../scripts/mstars_catalog.py"
+
+
+rule mstars_matches:
+    # The spectra that the report shows beside a query.
+    input:
+        sample="results/mstars/sample.arrow",
+        sample_table="results/mstars/sample.parquet",
+        reference="results/mstars/reference.parquet",
+        codes=each_bundle("results/mstars/codes/{bundle}.parquet", POOL),
+        spectra=each_bundle(f"results/spectra/{POOL}/{{bundle}}.arrow", POOL),
+    output:
+        "results/mstars/matches.parquet",
+    log:
+        "results/logs/mstars_matches.log",
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        code=code("mstars_matches"),
+    script:
+        "../scripts/mstars_matches.py"
+
+
+def mstars_figure(name, category, title):
+    """A figure as an item of the report."""
+    return report(
+        f"results/figures/mstars_{name}.svg",
+        caption=f"../report/mstars_{name}.rst",
+        category=category,
+        labels={"figure": title},
+    )
+
+
+rule mstars_figures:
+    # All in one job: each takes less than starting a job does.
+    input:
+        evaluation="results/mstars/evaluation.parquet",
+        matches="results/mstars/matches.parquet",
+        catalog="results/catalogs/mstars.parquet",
+        released=f"results/manifest/{LABELLED}.parquet",
+        bins="results/mstars/velocity_bins.parquet",
+    output:
+        recall_precision=mstars_figure("recall_precision", "6 M stars: the search", "Precision and recall"),
+        top_matches=mstars_figure("top_matches", "6 M stars: the search", "Nearest of a late query"),
+        ranked_matches=mstars_figure("ranked_matches", "6 M stars: the search", "Ranks of an early query"),
+        subtypes=mstars_figure("subtypes", "7 M stars: the catalogue", "Subtypes"),
+        snr=mstars_figure("snr", "7 M stars: the catalogue", "Signal-to-noise ratios"),
+        magnitudes=mstars_figure("magnitudes", "7 M stars: the catalogue", "Magnitudes"),
+        subtype_comparison=mstars_figure(
+            "subtype_comparison", "7 M stars: the catalogue", "Subtypes, released ones too"
+        ),
+        giants_spectra=mstars_figure("giants_spectra", "8 M stars: what they are", "Giants by indices"),
+        giants_photometry=mstars_figure("giants_photometry", "8 M stars: what they are", "Giants by colours"),
+        activity=mstars_figure("activity", "8 M stars: what they are", "Activity"),
+        kinematics=mstars_figure("kinematics", "8 M stars: what they are", "Kinematics"),
+    log:
+        "results/logs/mstars_figures.log",
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        settings={
+            "recall_precision": {"default": MSTARS["hash"]["method"], "published": "PIL"},
+            "magnitudes": {"released_magnitude": "gaia_g_mean_mag"},
+            "giants_spectra": {"separators": MSTARS["giants"]["separators"]},
+            "giants_photometry": {"separators": MSTARS["giants"]["separators"]},
+            "activity": {"threshold": MSTARS["measure"]["activity_width"]},
+        },
+        code=code("mstars_figures"),
+    script:
+        "../scripts/mstars_figures.py"
+
+
+rule mstars_pages:
+    # The sample, the evaluation and the vetting list as HTML tables.
+    input:
+        sample="results/mstars/sample.parquet",
+        clusters="results/mstars/clusters.parquet",
+        evaluation="results/mstars/evaluation.parquet",
+        candidates="results/catalogs/mstars_vetting.parquet",
+        funnel="results/catalogs/mstars_funnel.csv",
+    output:
+        positive_sample=report(
+            "results/figures/mstars_positive_sample.html",
+            caption="../report/mstars_positive_sample.rst",
+            category="6 M stars: the search",
+            labels={"figure": "The positive sample"},
+        ),
+        evaluation=report(
+            "results/figures/mstars_evaluation.html",
+            caption="../report/mstars_evaluation.rst",
+            category="6 M stars: the search",
+            labels={"figure": "Average precision of the methods"},
+        ),
+        vetting=report(
+            "results/figures/mstars_vetting.html",
+            caption="../report/mstars_vetting.rst",
+            category="7 M stars: the catalogue",
+            labels={"figure": "To be looked at"},
+        ),
+        funnel=report(
+            "results/figures/mstars_funnel.html",
+            caption="../report/mstars_funnel.rst",
+            category="7 M stars: the catalogue",
+            labels={"figure": "Funnel: from spectra to M stars"},
+        ),
+    log:
+        "results/logs/mstars_pages.log",
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=code("mstars_pages"),
+    script:
+        "../scripts/mstars_pages.py"
+
+
+rule mstars:
+    # All that the report shows of this path, and the catalogue.
+    input:
+        rules.mstars_catalog.output,
+        rules.mstars_figures.output,
+        rules.mstars_pages.output,
+        f"results/manifest/{POOL}-status.csv",
+        f"results/manifest/{LABELLED}-status.csv",

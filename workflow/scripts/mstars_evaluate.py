@@ -1,0 +1,23 @@
+"""Evaluate methods and code lengths on halves of the sample that they have not seen."""
+
+from functools import cache
+
+from starsift.catalog.parquet import write_parquet
+from starsift.logs import log_to
+from starsift.mstars.evaluation import evaluate
+from starsift.mstars.methods import class_labels, represent
+from starsift.mstars.samples import read_sample
+
+log_to(snakemake.log[0])
+settings = snakemake.params
+sample = read_sample(snakemake.input.spectra, snakemake.input.table)
+
+
+@cache
+def represented(kind):
+    return represent(sample.flux, sample.ivar, sample.zero, kind)
+
+
+labels = class_labels(sample.role, sample.class_, sample.subclass)
+table = evaluate(represented, labels, sample.is_m, seed=settings.seed, **settings.evaluation)
+write_parquet(table, snakemake.output[0])

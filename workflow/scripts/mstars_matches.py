@@ -1,0 +1,14 @@
+"""Collect the spectra that the report shows beside a query."""
+
+import pyarrow.parquet as pq
+
+from starsift.catalog.parquet import write_parquet
+from starsift.logs import log_to
+from starsift.mstars.examples import collect_matches
+from starsift.mstars.samples import read_sample
+
+log_to(snakemake.log[0])
+source = snakemake.input
+sample = read_sample(source.sample, source.sample_table)
+matches = collect_matches(sample, pq.read_table(source.reference), list(source.codes), list(source.spectra))
+write_parquet(matches, snakemake.output[0])

@@ -1,0 +1,24 @@
+"""Search the pool's codes for M stars."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from starsift.catalog.parquet import write_csv, write_parquet
+from starsift.learning.backend import namespace
+from starsift.logs import log_to
+from starsift.mstars.methods import METHODS
+from starsift.mstars.search import read_calibration, search_pool
+
+log_to(snakemake.log[0])
+source, settings = snakemake.input, snakemake.params
+pool, candidates, funnel = search_pool(
+    list(source.codes),
+    pq.read_table(source.reference),
+    read_calibration(source.calibration),
+    ranking=METHODS[settings.method].ranking,
+    xp=namespace("keras" if snakemake.resources.get("gpu") else None),
+    **settings.search,
+)
+write_parquet(pool, snakemake.output.pool)
+write_parquet(candidates, snakemake.output.candidates)
+write_csv(pa.table({"step": list(funnel), "spectra": list(funnel.values())}), snakemake.output.funnel)

@@ -1,0 +1,14 @@
+"""Train the hasher, encode its sample, and learn what scores mean."""
+
+from starsift.catalog.parquet import write_parquet
+from starsift.logs import log_to
+from starsift.mstars.samples import read_sample
+from starsift.mstars.search import train_reference, write_calibration
+
+log_to(snakemake.log[0])
+settings, output = snakemake.params, snakemake.output
+sample = read_sample(snakemake.input.spectra, snakemake.input.table)
+model, reference, calibration = train_reference(sample, seed=settings.seed, **settings.hash)
+model.save(output.model)
+write_parquet(reference, output.reference)
+write_calibration(calibration, output.calibration)

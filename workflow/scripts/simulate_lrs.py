@@ -1,0 +1,9 @@
+"""Write a simulated low-resolution survey: FITS files, catalogues, a table of Gaia sources, truth."""
+
+from pathlib import Path
+
+from starsift.logs import log_to
+from starsift.simulate.lrs import simulate_lrs
+
+log_to(snakemake.log[0])
+print(simulate_lrs(Path(snakemake.output.truth).parent, **snakemake.params.simulate))
