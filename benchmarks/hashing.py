@@ -2,11 +2,11 @@
 
     python benchmarks/hashing.py [--templates templates.npz] [--splits 5] [--spectra 2000]
 
-Mean spectra of SDSS stars (Kesseli et al. 2017) are redshifted within +-200 km/s, given 5 % of smooth error of
-the flux calibration and noise, and hidden among others: for each M star three of other types and one of
+Mean spectra of SDSS stars (Kesseli et al. 2017) are redshifted within +-200 km/s, given 5 % of smooth error
+of the flux calibration and noise, and hidden among others: for each M star three of other types and one of
 featureless junk. Training and test spectra come of different templates: of every two that are neighbours in
-type one goes to each side. Prints Markdown tables; the noise is either the same in all pixels (`flat`) or that
-of LAMOST-LRS, with sky lines and little light at both ends (`lamost`), at a median S/N a pixel in the r band.
+type one goes to each side. Prints Markdown tables; the noise is the same in all pixels (`flat`) or that of
+LAMOST-LRS, with sky lines and little light at both ends (`lamost`), at a median S/N a pixel in the r band.
 """
 
 import argparse
@@ -85,7 +85,7 @@ def main() -> None:
         names, flux = file["names"].astype(str), file["flux"].astype(np.float32)
     for noise in ("flat", "lamost"):
         print(
-            f"\nNoise: {noise}. Average precision, mean and standard deviation over {options.splits} splits.\n"
+            f"\nNoise: {noise}. Average precision, mean and standard deviation of {options.splits} splits.\n"
         )
         tables = {snr: [] for snr in options.snr}
         for snr in options.snr:
@@ -99,9 +99,7 @@ def main() -> None:
                     for kind in ("flux", "bands")
                 }
                 (_, is_m, labels), (_, truth, _) = sets
-                tables[snr].append(
-                    evaluate_split(lambda kind: features[kind], labels, is_m, truth, split=split)  # noqa: B023
-                )
+                tables[snr].append(evaluate_split(features.__getitem__, labels, is_m, truth, split=split))
         report({snr: pa.concat_tables(parts) for snr, parts in tables.items()})
 
 

@@ -148,6 +148,7 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
         "binaries.ccf.wavelength_range": ccf["wavelength_range"],
         "binaries.training.delta_rv": binaries["training"]["delta_rv"],
         "binaries.training.snr": binaries["training"]["snr"],
+        "mstars.hash.copy_snr": mstars["hash"]["copy_snr"],
     }.items():
         if low > high:
             yield f"{key} must ascend, not {low} to {high}"

@@ -138,12 +138,27 @@ rule mstars_measure:
         "../scripts/mstars_measure.py"
 
 
+use rule mstars_measure as mstars_released with:
+    # The M stars that the survey knew already, for comparison.
+    input:
+        spectra=f"results/spectra/{LABELLED}/{{bundle}}.arrow",
+        manifest=ancient(f"results/manifest/{LABELLED}/{{bundle}}.parquet"),
+        sample="results/mstars/sample.arrow",
+        sample_table="results/mstars/sample.parquet",
+    output:
+        "results/mstars/released/{bundle}.parquet",
+    log:
+        "results/logs/mstars_released/{bundle}.log",
+
+
 rule mstars_catalog:
     input:
         candidates="results/mstars/candidates.parquet",
         search="results/mstars/search.csv",
         measurements=each_bundle("results/mstars/measurements/{bundle}.parquet", POOL),
         manifest=f"results/manifest/{POOL}.parquet",
+        released=each_bundle("results/mstars/released/{bundle}.parquet", LABELLED),
+        released_manifest=f"results/manifest/{LABELLED}.parquet",
         catalog=lambda wildcards: catalog_of(POOL),
         labelled=lambda wildcards: catalog_of(LABELLED),
         sources=MSTARS["catalog"]["sources"] or [],
@@ -151,6 +166,7 @@ rule mstars_catalog:
     output:
         multiext("results/catalogs/mstars", ".parquet", ".fits", ".vot"),
         vetting="results/catalogs/mstars_vetting.parquet",
+        all_m="results/mstars/all_m.parquet",
         bins="results/mstars/velocity_bins.parquet",
         funnel="results/catalogs/mstars_funnel.csv",
     log:
@@ -206,6 +222,7 @@ rule mstars_figures:
         matches="results/mstars/matches.parquet",
         catalog="results/catalogs/mstars.parquet",
         released=f"results/manifest/{LABELLED}.parquet",
+        all_m="results/mstars/all_m.parquet",
         bins="results/mstars/velocity_bins.parquet",
     output:
         recall_precision=mstars_figure("recall_precision", "6 M stars: the search", "Precision and recall"),

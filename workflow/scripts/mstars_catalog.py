@@ -9,23 +9,34 @@ from starsift.catalog.provenance import provenance
 from starsift.catalog.publish import publish
 from starsift.catalog.schema import MSTARS
 from starsift.logs import log_to
-from starsift.mstars.results import assemble, read_labels, read_sources, velocity_bins
+from starsift.mstars.results import (
+    all_m,
+    assemble,
+    characterize,
+    read_labels,
+    read_sources,
+    velocity_bins,
+)
 
 log_to(snakemake.log[0])
 source, output, settings = snakemake.input, snakemake.output, snakemake.params
-catalog, vetting, counts = assemble(
-    pq.read_table(source.candidates),
-    pa.concat_tables([pq.read_table(path) for path in source.measurements]),
-    pq.read_table(source.manifest),
-    read_sources(source.get("sources") or None),
-    read_labels(source.get("labels") or None),
-    giants=settings.giants,
-    kinematics=settings.kinematics,
-    **settings.catalog,
+rest = dict(settings.catalog) | {"giants": settings.giants, "kinematics": settings.kinematics}
+probability = rest.pop("probability")
+sources = read_sources(source.get("sources") or None)
+labels = read_labels(source.get("labels") or None)
+measured, released = (
+    pa.concat_tables([pq.read_table(path) for path in paths])
+    for paths in (source.measurements, source.released)
 )
+candidates, manifest = pq.read_table(source.candidates), pq.read_table(source.manifest)
+catalog, vetting, counts = assemble(
+    candidates, measured, manifest, sources, labels, probability=probability, **rest
+)
+known = all_m(catalog, characterize(released, pq.read_table(source.released_manifest), sources, **rest))
 inputs = {name: source[name] for name in ("catalog", "labelled", "sources", "labels") if source.get(name)}
 publish(catalog, MSTARS, "results/catalogs/mstars", provenance(settings.settings, inputs))
 write_parquet(vetting, output.vetting)
-write_parquet(velocity_bins(catalog), output.bins)
+write_parquet(known, output.all_m)
+write_parquet(velocity_bins(known), output.bins)
 steps = pa.table({"step": list(counts), "spectra": list(counts.values())})
 write_csv(pa.concat_tables([pyarrow.csv.read_csv(source.search), steps]), output.funnel)

@@ -8,13 +8,15 @@ import pyarrow as pa
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, precision_recall_curve
-from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
 
 from starsift.mstars.hamming import count_distances
 from starsift.mstars.hashing import Hasher
 from starsift.mstars.methods import METHODS, Method, rank_codes, train
 
 Halves = tuple[np.ndarray, np.ndarray]
+# Methods whose curves are made for every code length; the others are compared at the longest.
+CURVES = ("discriminant", "PIL", "PIL, query by query")
 RECALLS = np.round(np.linspace(0.01, 1.0, 100), 2)
 BLOCK = 4096
 EVALUATION = pa.schema(
@@ -91,6 +93,7 @@ def evaluate(
     *,
     methods: Sequence[str] = tuple(METHODS),
     bits: Sequence[int] = (32, 64, 128, 256),
+    curves: Sequence[str] = CURVES,
     splits: int = 10,
     train_fraction: float = 0.5,
     seed: int = 0,
@@ -102,6 +105,7 @@ def evaluate(
     represented : features (n, q) of the sample by representation
     labels : (n,) str; is_m : (n,) bool
     methods : names in `METHODS`
+    curves : those of them for which all of `bits` are tried, not the longest only
     splits : random halves, stratified by M or not
 
     Returns
@@ -118,7 +122,16 @@ def evaluate(
 
         truth = is_m[known], is_m[unseen]
         tables.append(
-            evaluate_split(both, labels[known], *truth, split=number, methods=methods, bits=bits, seed=seed)
+            evaluate_split(
+                both,
+                labels[known],
+                *truth,
+                split=number,
+                methods=methods,
+                bits=bits,
+                curves=curves,
+                seed=seed,
+            )
         )
     return pa.concat_tables(tables)
 
@@ -132,6 +145,7 @@ def evaluate_split(
     split: int = 0,
     methods: Sequence[str] = tuple(METHODS),
     bits: Sequence[int] = (32, 64, 128, 256),
+    curves: Sequence[str] = CURVES,
     seed: int = 0,
 ) -> pa.Table:
     """Precision-recall curves of methods and code lengths: trained on some spectra, tested on others.
@@ -140,6 +154,7 @@ def evaluate_split(
     ----------
     represented : features of both (n, q), (m, q) by representation
     labels : (n,) str; is_m : (n,) bool; truth : (m,) bool, of the unseen
+    methods, bits, curves : as in `evaluate`
 
     Returns
     -------
@@ -149,7 +164,8 @@ def evaluate_split(
     for name in methods:
         method = METHODS[name]
         known, unseen = represented(method.representation)
-        for length in bits if method.hasher else (0,):
+        lengths = bits if name in curves else (max(bits),)
+        for length in lengths if method.hasher else (0,):
             sample = known, labels, is_m, unseen
             if method.ranking == "query":
                 average, precision = query_curves(*sample, truth, method, length, seed + split)
@@ -218,22 +234,31 @@ def calibrate(
     bits: int,
     seed: int,
     folds: int = 5,
+    *,
+    groups: np.ndarray | None = None,
+    used: np.ndarray | None = None,
 ) -> Calibration:
     """What scores mean, learned from spectra that the hasher had not seen: logistic regression over folds.
 
     Parameters
     ----------
     features (n, q), labels (n,), is_m (n,) : the sample, as in `score_unseen`
+    groups : (n,), equal for a spectrum and its copies, which are never on both sides
+    used : (n,) bool, the rows that the regression sees, all where there are none or not both kinds
     """
-    folds = max(2, min(folds, int(is_m.sum()), int((~is_m).sum())))
+    group = np.arange(len(is_m)) if groups is None else groups
+    fewest = min(np.unique(group[is_m]).size, np.unique(group[~is_m]).size)
     score = np.zeros(len(is_m))
-    for known, unseen in StratifiedKFold(folds, shuffle=True, random_state=seed).split(features, is_m):
-        score[unseen] = score_unseen(
-            features[known], labels[known], is_m[known], features[unseen], method, bits, seed
-        )
+    splitter = StratifiedGroupKFold(max(2, min(folds, fewest)), shuffle=True, random_state=seed)
+    for known, unseen in splitter.split(features, is_m, group):
+        sample = features[known], labels[known], is_m[known]
+        score[unseen] = score_unseen(*sample, features[unseen], method, bits, seed)
+    rows = np.ones(len(is_m), bool) if used is None else used
+    if np.unique(is_m[rows]).size < 2:
+        rows = np.ones(len(is_m), bool)
     scale = max(float(score.std()), 1e-9)
-    fit = LogisticRegression(C=100.0).fit(score[:, None] / scale, is_m)
-    return Calibration(float(fit.intercept_[0]), float(fit.coef_[0, 0]) / scale, float(is_m.mean()))
+    fit = LogisticRegression(C=100.0).fit(score[rows, None] / scale, is_m[rows])
+    return Calibration(float(fit.intercept_[0]), float(fit.coef_[0, 0]) / scale, float(is_m[rows].mean()))
 
 
 def pool_prior(log_odds: np.ndarray, prior: float, iterations: int = 500) -> float:

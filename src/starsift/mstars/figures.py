@@ -54,7 +54,7 @@ Groups = Mapping[str, tuple[np.ndarray, str, str]]  # name: rows, colour, marker
 Style = dict[str, Any]
 
 
-def recall_precision(evaluation: pa.Table, default: str, published: str = "pil", bits: int = 256) -> Figure:
+def recall_precision(evaluation: pa.Table, default: str, published: str = "PIL", bits: int = 256) -> Figure:
     """Precision against recall by code length, and by method (Figure 8, where precision is called accuracy).
 
     Parameters
@@ -75,7 +75,7 @@ def recall_precision(evaluation: pa.Table, default: str, published: str = "pil",
     }
     panels[f"all methods, {bits} bits"] = [row for row in results if row.bits in (0, bits)]
     with report_style():
-        figure = Figure(figsize=(3.7 * len(panels), 4.4), layout="constrained")
+        figure = Figure(figsize=(3.9 * len(panels), 6), layout="constrained")
         if not results:
             return empty(figure.add_subplot(), "nothing was evaluated")
         axes = figure.subplots(1, len(panels), squeeze=False)[0]
@@ -93,8 +93,8 @@ def recall_precision(evaluation: pa.Table, default: str, published: str = "pil",
                 name = f"{row.bits} bits" if by_length else _words(row.method)
                 lowest = min(lowest, _draw_curve(axis, evaluation, row, name, color=colour, linestyle=dashes))
             title = "average precision" if by_length else "average precision, best first"
-            box: Style = {"frameon": True, "framealpha": 0.8, "edgecolor": "none"}
-            axis.legend(loc="lower left", title=title, title_fontsize=8, handlelength=2.6, **box)
+            below: Style = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "handlelength": 2.6}
+            axis.legend(title=title, title_fontsize=8, **below)
         for axis in axes:
             if axis.lines:
                 axis.set_ylim(*padded(np.array([lowest, 1.0]), 0.02))
@@ -581,9 +581,9 @@ INPUTS: dict[str, dict[str, str]] = {
     "snr": {"catalogue": "catalog"},
     "magnitudes": {"catalogue": "catalog", "released": "released"},
     "subtype_comparison": {"catalogue": "catalog", "released": "released"},
-    "giants_spectra": {"catalogue": "catalog"},
-    "giants_photometry": {"catalogue": "catalog"},
-    "activity": {"catalogue": "catalog"},
+    "giants_spectra": {"catalogue": "all_m"},
+    "giants_photometry": {"catalogue": "all_m"},
+    "activity": {"catalogue": "all_m"},
     "kinematics": {"bins": "bins"},
 }
 

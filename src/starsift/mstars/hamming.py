@@ -22,7 +22,9 @@ from starsift.mstars.hashing import HashError, unpack
 from starsift.parallel import map_chunks
 
 BLOCK = 4096  # codes a kernel handles at a time: their distances stay in the first-level cache
-PART = 65_536  # pool codes of one task of a thread
+FEW = 64  # distances whose least is compared with the worst of the neighbours found
+QUERIES = 256  # of one task of a thread that counts
+PART = 2048  # pool codes of one task of a thread that marks or looks for neighbours
 TENSOR = 1024  # pool codes a matrix product on a Keras backend
 
 
@@ -121,26 +123,25 @@ def _mark(
     nearest: np.ndarray,
     distance: np.ndarray,
 ) -> None:
-    near = np.empty(BLOCK, np.uint16)
-    kept = np.empty(BLOCK + 1, np.uint16)
-    for start in range(0, pool.shape[1], BLOCK):
-        part = np.ascontiguousarray(pool[:, start : start + BLOCK])
-        m = part.shape[1]
-        for q in range(queries.shape[0]):
-            _distances(queries[q], part, near)
-            # A list without branches, which would be guessed wrong at every tenth code.
-            count = 0
-            for i in range(m):
-                kept[count] = i
-                count += near[i] <= cut[q]
-            for j in range(count):
-                d = near[kept[j]]
-                i = start + kept[j]
-                chosen[i] += 1
-                best[i] = min(best[i], rank[q, d])
-                if d < distance[i]:
-                    distance[i] = d
-                    nearest[i] = q
+    n = pool.shape[1]
+    part = np.ascontiguousarray(pool)
+    near = np.empty(n, np.uint16)
+    kept = np.empty(n + 1, np.uint16)
+    for q in range(queries.shape[0]):
+        _distances(queries[q], part, near)
+        # A list without branches, which would be guessed wrong at every tenth code.
+        count = 0
+        for i in range(n):
+            kept[count] = i
+            count += near[i] <= cut[q]
+        for j in range(count):
+            i = kept[j]
+            d = near[i]
+            chosen[i] += 1
+            best[i] = min(best[i], rank[q, d])
+            if d < distance[i]:
+                distance[i] = d
+                nearest[i] = q
 
 
 @njit(nogil=True, cache=True)
@@ -148,26 +149,33 @@ def _nearest(
     pool: np.ndarray, queries: np.ndarray, distance: np.ndarray, index: np.ndarray, bits: int
 ) -> None:
     """The k nearest of `queries` (w, m) for each of `pool` (n, w); both outputs (n, k), ascending."""
-    m = queries.shape[1]
     k = distance.shape[1]
     near = np.empty(BLOCK, np.uint16)
-    for s in range(pool.shape[0]):
-        distance[s, :] = bits + 1
-        worst = bits + 1
-        for start in range(0, m, BLOCK):
-            part = queries[:, start : start + BLOCK]
+    distance[:] = bits + 1
+    for start in range(0, queries.shape[1], BLOCK):
+        part = np.ascontiguousarray(queries[:, start : start + BLOCK])
+        m = part.shape[1]
+        for s in range(pool.shape[0]):
             _distances(pool[s], part, near)
-            for j in range(part.shape[1]):
-                d = np.int64(near[j])
-                if d < worst:  # of equals, the first stays
-                    at = k - 1
-                    while at > 0 and distance[s, at - 1] > d:
-                        distance[s, at] = distance[s, at - 1]
-                        index[s, at] = index[s, at - 1]
-                        at -= 1
-                    distance[s, at] = d
-                    index[s, at] = start + j
-                    worst = distance[s, k - 1]
+            worst = np.int64(distance[s, k - 1])
+            for first in range(0, m, FEW):
+                last = min(first + FEW, m)
+                least = near[first]
+                for j in range(first, last):  # no branches: a vector minimum
+                    least = min(least, near[j])
+                if least >= worst:  # of equals, the first stays
+                    continue
+                for j in range(first, last):
+                    d = np.int64(near[j])
+                    if d < worst:
+                        at = k - 1
+                        while at > 0 and distance[s, at - 1] > d:
+                            distance[s, at] = distance[s, at - 1]
+                            index[s, at] = index[s, at - 1]
+                            at -= 1
+                        distance[s, at] = d
+                        index[s, at] = start + j
+                        worst = np.int64(distance[s, k - 1])
 
 
 def count_distances(pool: np.ndarray, queries: np.ndarray, *, xp: ModuleType = np) -> np.ndarray:
@@ -192,14 +200,10 @@ def count_distances(pool: np.ndarray, queries: np.ndarray, *, xp: ModuleType = n
         return _count_tensors(pool, queries, xp)
     words = as_words(queries)
     columns = np.ascontiguousarray(as_words(pool).T)
-
-    def work(part: slice) -> np.ndarray:
-        counts = np.zeros((len(queries), bits + 1), np.int64)
-        _count(columns[:, part], words, counts)
-        return counts
-
-    parts = map_chunks(work, len(pool), PART)
-    return np.sum(parts, axis=0) if parts else np.zeros((len(queries), bits + 1), np.int64)
+    counts = np.zeros((len(queries), bits + 1), np.int64)
+    # Each thread goes through the whole pool for some of the queries, so that nothing is summed afterwards.
+    map_chunks(lambda part: _count(columns, words[part], counts[part]), len(queries), QUERIES)
+    return counts
 
 
 def cut_distances(counts: np.ndarray, fraction: float = 0.10) -> Cuts:
@@ -290,7 +294,7 @@ def nearest_codes(
     def work(part: slice) -> None:
         _nearest(words[part], columns, distance[part], index[part], bits)
 
-    map_chunks(work, len(pool), 1024)
+    map_chunks(work, len(pool), PART)
     return distance, index
 
 

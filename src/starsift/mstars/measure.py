@@ -1,16 +1,19 @@
 """What is measured on a candidate's spectrum: velocity, line indices, subtype, activity."""
 
+import os
+
 import numpy as np
 import pyarrow as pa
 
 from starsift.mstars.indices import active, halpha, load_indices, measure_indices
+from starsift.mstars.preprocess import R_BAND, median_snr
+from starsift.mstars.samples import Sample
 from starsift.mstars.subtypes import measure_subtypes
-from starsift.mstars.velocity import Velocities, measure_velocities
+from starsift.mstars.velocity import Velocities, build_velocity_bank, mean_templates, measure_velocities
 from starsift.spectra import C_KMS
-from starsift.spectra.batches import IDENTITY_NAMES, SpectrumBatch
+from starsift.spectra.batches import IDENTITY_NAMES, ROWS, SpectrumBatch, read_rows
 from starsift.spectra.ccf import TemplateBank
 
-R_BAND = (5600.0, 6950.0)  # Angstrom: where the S/N in r is measured
 INDICES = ("tio1", "tio2", "tio3", "tio4", "tio5", "cah1", "cah2", "cah3", "caoh", "na")
 
 
@@ -47,7 +50,7 @@ def measure(
     types = measure_subtypes(*spectra)
     columns = {name: batch.identity[name] for name in IDENTITY_NAMES}
     columns |= _velocity_columns(velocities, bank)
-    columns["snr_r"] = _floats(_snr(batch))
+    columns["snr_r"] = _floats(median_snr(batch.wavelength, batch.flux, batch.ivar, R_BAND))
     for name in (*INDICES, "zeta"):
         columns[name], columns[f"{name}_err"] = map(_floats, indices[name])
     columns |= {"ewha": _floats(width), "ewha_err": _floats(width_error), "snr_ha": _floats(snr_ha)}
@@ -58,6 +61,30 @@ def measure(
     return pa.table(columns)
 
 
+def measure_rows(
+    bundle: str | os.PathLike[str], rows: np.ndarray, bank: TemplateBank, **settings: float
+) -> pa.Table:
+    """Measure the spectra at `rows` of a packed bundle, in ascending order, a part at a time."""
+    ordered = np.sort(rows)
+    # At least one part, so that a bundle without any has a table too.
+    parts = [ordered[start : start + ROWS] for start in range(0, max(1, len(ordered)), ROWS)]
+    return pa.concat_tables([measure(read_rows(bundle, part), bank, **settings) for part in parts])
+
+
+def velocity_bank(sample: Sample, *, minimum_members: int, velocity_max: float) -> TemplateBank:
+    """Velocity templates: mean spectra of the M stars of a sample, by subtype and luminosity class.
+
+    Parameters
+    ----------
+    minimum_members : spectra that make a template
+    velocity_max : km/s
+    """
+    m = sample.is_m
+    flux = sample.flux[m] - sample.zero[m, None]
+    names, templates = mean_templates(flux, sample.ivar[m], sample.subclass[m], minimum=minimum_members)
+    return build_velocity_bank(names, templates, velocity_max=velocity_max)
+
+
 def _velocity_columns(velocities: Velocities, bank: TemplateBank) -> dict[str, pa.Array]:
     names = [bank.names[i] if i >= 0 else None for i in velocities.template.tolist()]
     return {
@@ -66,15 +93,6 @@ def _velocity_columns(velocities: Velocities, bank: TemplateBank) -> dict[str, p
         "ccf_max": _floats(velocities.ccf_max),
         "template": pa.array(names, pa.string()),
     }
-
-
-def _snr(batch: SpectrumBatch) -> np.ndarray:
-    """Median signal-to-noise ratio a pixel in r (n,), NaN where no pixel is good."""
-    inside = (batch.wavelength >= R_BAND[0]) & (batch.wavelength <= R_BAND[1]) & (batch.ivar > 0)
-    ratio = np.where(inside, batch.flux * np.sqrt(batch.ivar), np.nan)
-    empty = ~inside.any(axis=1)
-    ratio[empty] = 0.0
-    return np.where(empty, np.nan, np.nanmedian(ratio, axis=1))
 
 
 def _floats(values: np.ndarray) -> pa.Array:

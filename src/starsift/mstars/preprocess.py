@@ -26,6 +26,7 @@ from starsift.parallel import map_chunks
 from starsift.spectra.batches import OK, SpectrumBatch
 from starsift.spectra.resample import CHUNK, LAMOST_LRS, LogGrid, interpolate_gaps, min_max, resample
 
+R_BAND = (5600.0, 6950.0)  # Angstrom: where signal-to-noise ratios are quoted
 MAX_GAP = 150  # pixels: 3.5 per cent in wavelength, 200 Angstrom where the arms join
 MIN_GOOD = 0.5  # of the grid's pixels
 JOINT = (5700.0, 6000.0)  # Angstrom: where the blue and the red arm of LAMOST-LRS are joined
@@ -215,3 +216,20 @@ def _has_step(flux: np.ndarray, ivar: np.ndarray, grid: LogGrid) -> np.ndarray:
     if first >= FAR + APART and last + FAR + APART <= grid.pixels:
         map_chunks(lambda part: _steps(flux[part], ivar[part], first, last, out[part]), len(flux), CHUNK)
     return out
+
+
+def median_snr(
+    wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray, window: tuple[float, float] = R_BAND
+) -> np.ndarray:
+    """Median signal-to-noise ratio a pixel (n,) in a window, NaN where no pixel of it is good.
+
+    Parameters
+    ----------
+    wavelength : (n, p) or (p,) Angstrom; flux, ivar : (n, p), flux above its zero
+    window : Angstrom
+    """
+    good = (wavelength >= window[0]) & (wavelength <= window[1]) & (ivar > 0)
+    ratio = np.where(good, flux * np.sqrt(ivar), np.nan)
+    empty = ~good.any(axis=1)
+    ratio[empty] = 0.0
+    return np.where(empty, np.nan, np.nanmedian(ratio, axis=1))

@@ -90,10 +90,7 @@ def assemble(
     labels: pa.Table,
     *,
     probability: float,
-    match_radius: float,
-    epoch_years: float,
-    giants: Mapping[str, Any],
-    kinematics: Mapping[str, Any],
+    **settings: Any,
 ) -> tuple[pa.Table, pa.Table, dict[str, int]]:
     """All that is known of the candidates, and which of them are published.
 
@@ -105,9 +102,9 @@ def assemble(
     sources : Gaia, 2MASS and WISE, see `starsift.catalog.crossmatch`; None: nothing is known
     labels : of `read_labels`
     probability : a candidate that nobody has looked at is published from here on
-    match_radius : arcsec; epoch_years : as `years` of `starsift.catalog.crossmatch.attach`
-    giants : `separators` (a list of settings) and `giant_share`
-    kinematics : `solar_motion`, `sun_height`, `max_relative_error`
+    settings : of `characterize`: match_radius (arcsec); epoch_years (as `years` of
+        `starsift.catalog.crossmatch.attach`); giants: `separators` (a list of settings) and `giant_share`;
+        kinematics: `solar_motion`, `sun_height`, `max_relative_error`
 
     Returns
     -------
@@ -125,9 +122,37 @@ def assemble(
     for name in measured.column_names:
         if name not in rows.column_names:
             rows = rows.append_column(name, measured[name])
-    listed = manifest.take(_places(ids, manifest["spectrum_id"], "manifest"))
-    rows = rows.append_column("file", listed["file"])
-    rows = rows.append_column("gaia_source_id", listed["gaia_source_id"])
+    rows = _labelled(characterize(rows, manifest, sources, **settings), labels)
+    for column in MSTARS.columns:  # a separator that the settings leave out
+        if column.nullable and column.name not in rows.column_names:
+            rows = rows.append_column(column.name, pa.nulls(rows.num_rows, column.type))
+    vetting = rows.select(MSTARS.names)
+    catalogue, funnel = _published(vetting, probability)
+    return catalogue, vetting, funnel
+
+
+def characterize(
+    rows: pa.Table,
+    manifest: pa.Table,
+    sources: pa.Table | None,
+    *,
+    match_radius: float,
+    epoch_years: float,
+    giants: Mapping[str, Any],
+    kinematics: Mapping[str, Any],
+) -> pa.Table:
+    """Add what follows from the measurements of M stars and what other surveys know: names, magnitudes,
+    astrometry, giant or dwarf, distances and velocities.
+
+    Parameters
+    ----------
+    rows : of `starsift.mstars.measure.measure`, further columns allowed
+    manifest, sources, match_radius, epoch_years, giants, kinematics : as in `assemble`
+    """
+    listed = manifest.take(_places(rows["spectrum_id"], manifest["spectrum_id"], "manifest"))
+    for name in ("ra", "dec", "file", "gaia_source_id"):
+        if name not in rows.column_names:
+            rows = rows.append_column(name, listed[name])
     rows = _named(rows, listed)
     nothing = pa.table({"ra": pa.array([], pa.float64()), "dec": pa.array([], pa.float64())})
     rows = attach(rows, nothing if sources is None else sources, match_radius, years=epoch_years)
@@ -140,13 +165,26 @@ def assemble(
         for name in table.column_names:
             rows = rows.append_column(name, table[name])
     gaia = giant_by_magnitude(rows["m_g"].cast(pa.float64()).fill_null(np.nan).to_numpy())
-    rows = _labelled(rows.append_column("giant_gaia", gaia), labels)
-    for column in MSTARS.columns:  # a separator that the settings leave out
-        if column.nullable and column.name not in rows.column_names:
-            rows = rows.append_column(column.name, pa.nulls(rows.num_rows, column.type))
-    vetting = rows.select(MSTARS.names)
-    catalogue, funnel = _published(vetting, probability)
-    return catalogue, vetting, funnel
+    return rows.append_column("giant_gaia", gaia)
+
+
+def all_m(catalogue: pa.Table, released: pa.Table) -> pa.Table:
+    """The supplemental catalogue and the M stars that were known, the paper's "ALL M" (section 4).
+
+    Parameters
+    ----------
+    catalogue : of `assemble`; released : of `characterize`
+
+    Returns
+    -------
+    Table of the columns of `MSTARS` that both have, and `released` (bool)
+    """
+    names = [name for name in catalogue.column_names if name in released.column_names]
+    parts = []
+    for table, known in ((catalogue, False), (released, True)):
+        flag = pa.array([known] * table.num_rows, pa.bool_())
+        parts.append(table.select(names).append_column("released", flag))
+    return pa.concat_tables(parts, promote_options="permissive")
 
 
 def _places(wanted: pa.ChunkedArray, present: pa.ChunkedArray, what: str) -> pa.Array:
@@ -206,7 +244,7 @@ def _published(rows: pa.Table, probability: float) -> tuple[pa.Table, dict[str, 
 
 
 def velocity_bins(catalogue: pa.Table, width: float = 100.0) -> pa.Table:
-    """Mean velocities and dispersions of the catalogue's dwarfs by height (figure 18); see `dispersions`."""
+    """Mean velocities and dispersions of dwarfs by height (figure 18); see `dispersions`."""
     dwarfs = catalogue.filter(pc.fill_null(pc.equal(catalogue["giant"], 0), False))
     columns = {
         name: dwarfs[name].cast(pa.float64()).fill_null(np.nan).to_numpy()

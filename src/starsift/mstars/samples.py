@@ -249,6 +249,14 @@ def build_sample(
     return sample, _describe(m, drawn)
 
 
+def known_m_stars(manifest: PathLike, bundle: PathLike) -> np.ndarray:
+    """Rows (m,) of the usable M stars of a labelled bundle, as its catalogue calls them."""
+    table = pq.ParquetFile(manifest).read(["class", "subclass"])
+    status = read_identity(bundle)["status"].to_pylist()
+    kinds = zip(table["class"].to_pylist(), table["subclass"].to_pylist(), status, strict=True)
+    return np.flatnonzero([state == OK and role_of(*names) != "negative" for *names, state in kinds])
+
+
 def write_sample(sample: Sample, bundle: PathLike, table: PathLike) -> None:
     """Write the spectra of a sample as a bundle and what is known of them as a Parquet table, in one order.
 

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from types import ModuleType
 
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 from scipy.special import expit
 
 from starsift.catalog.parquet import write_parquet
+from starsift.mstars.copies import noisy_copies
 from starsift.mstars.evaluation import Calibration, calibrate, pool_prior
 from starsift.mstars.hamming import Cuts, Marks, count_distances, cut_distances, mark_union
 from starsift.mstars.hashing import HashError
@@ -32,6 +34,7 @@ REFERENCE = pa.schema(
         pa.field("spectrum_id", pa.string()),
         pa.field("role", pa.string()),  # dwarf, giant or negative
         pa.field("subclass", pa.string()),
+        pa.field("is_copy", pa.bool_()),  # with noise added
         pa.field("code", pa.binary()),
     ]
 )
@@ -62,28 +65,46 @@ POOL = pa.schema(
 
 
 def train_reference(
-    sample: Sample, *, method: str, bits: int, seed: int
+    sample: Sample, *, method: str, bits: int, copies: int, copy_snr: Sequence[float], seed: int
 ) -> tuple[Model, pa.Table, Calibration]:
-    """Train the hasher on a sample, encode that sample, and learn what scores mean.
+    """Train the hasher on a sample and noisy copies of it, encode these, and learn what scores mean.
 
     Parameters
     ----------
     sample : of `starsift.mstars.samples`
     method : a name in `METHODS` that has a code and ranks a pool
     bits : length of the code
+    copies, copy_snr : as `copies` and `snr` of `noisy_copies`; spectra of class UNKNOWN are noisy already
 
     Returns
     -------
-    Model; Table of schema `REFERENCE`, a row a spectrum of the sample; Calibration.
+    Model; Table of schema `REFERENCE`, a row a spectrum of the sample in order, then the copies; Calibration,
+    of spectra as noisy as the copies.
     """
     chosen = METHODS[method]
     labels = class_labels(sample.role, sample.class_, sample.subclass)
-    features = represent(sample.flux, sample.ivar, sample.zero, chosen.representation)
-    model = train(features, labels, chosen, bits=bits, seed=seed)
-    codes = _binary(np.asarray(model.hasher.transform(features)))
-    columns = [sample.table["spectrum_id"], sample.table["role"], sample.table["subclass"], codes]
-    calibration = calibrate(features, labels, sample.is_m, chosen, bits, seed)
-    return model, pa.table(columns, schema=REFERENCE), calibration
+    parts = [(np.arange(len(labels)), sample.flux, sample.ivar)]
+    known = np.flatnonzero(labels != "UNKNOWN")
+    spectra = sample.flux[known], sample.ivar[known], sample.zero[known]
+    noise = noisy_copies(*spectra, copies=copies, snr=copy_snr, rng=np.random.default_rng([seed, bits]))
+    parts_of_copies = ((known[rows], flux, ivar) for rows, flux, ivar in noise)
+    rows, features = zip(
+        *(
+            (at, represent(flux, ivar, sample.zero[at], chosen.representation))
+            for at, flux, ivar in chain(parts, parts_of_copies)
+        ),
+        strict=True,
+    )
+    origin, data = np.concatenate(rows), np.concatenate(features)
+    is_copy = np.arange(origin.size) >= len(labels)
+    model = train(data, labels[origin], chosen, bits=bits, seed=seed)
+    codes = _binary(np.asarray(model.hasher.transform(data)))
+    table = sample.table.select(["spectrum_id", "role", "subclass"]).take(pa.array(origin))
+    table = pa.table([*table.columns, pa.array(is_copy), codes], schema=REFERENCE)
+    calibration = calibrate(
+        data, labels[origin], sample.is_m[origin], chosen, bits, seed, groups=origin, used=is_copy
+    )
+    return model, table, calibration
 
 
 def write_calibration(calibration: Calibration, path: PathLike) -> None:
@@ -119,8 +140,13 @@ def _binary(codes: np.ndarray, missing: np.ndarray | None = None) -> pa.Array:
     return pa.array(data, pa.binary(), mask=missing)
 
 
-def codes_of(column: pa.ChunkedArray) -> np.ndarray:
+def codes_of(column: pa.ChunkedArray, size: int = 1) -> np.ndarray:
     """Codes (n, bytes) uint8 of a column without nulls.
+
+    Parameters
+    ----------
+    column : of binary values
+    size : bytes of a code, for a column that has none
 
     Raises
     ------
@@ -131,7 +157,7 @@ def codes_of(column: pa.ChunkedArray) -> np.ndarray:
         bits = ", ".join(str(8 * length) for length in sorted(lengths))
         raise HashError(f"codes of {bits} bits are mixed; encode all spectra with one hasher")
     if not lengths:
-        return np.zeros((0, 1), np.uint8)
+        return np.zeros((0, size), np.uint8)
     return np.frombuffer(b"".join(column.to_pylist()), np.uint8).reshape(-1, lengths[0])
 
 
@@ -150,7 +176,7 @@ def search_pool(
     Parameters
     ----------
     files : tables of schema `CODES`, a bundle each, named after it; read twice, one at a time
-    reference : schema `REFERENCE`; its dwarfs and giants are the queries
+    reference : schema `REFERENCE`; its dwarfs and giants are the queries. Copies count in scores only
     fraction : of the pool that each query keeps
     probability : candidates are those of the union that are M stars with at least this probability
 
@@ -165,14 +191,15 @@ def search_pool(
     HashError : no spectrum of the pool can be used, or codes differ in length.
     """
     positive = pc.not_equal(reference["role"], "negative")
-    queries = codes_of(reference["code"].filter(positive))
+    alike = codes_of(reference["code"].filter(positive))
     others = codes_of(reference["code"].filter(pc.invert(positive)))
-    names = reference["spectrum_id"].filter(positive)
+    query = pc.and_(positive, pc.invert(reference["is_copy"]))
+    queries, names = codes_of(reference["code"].filter(query)), reference["spectrum_id"].filter(query)
     scores: list[np.ndarray] = []
     counts = np.zeros((len(queries), 8 * queries.shape[1] + 1), np.int64)
-    for codes in _usable_codes(files):
+    for codes in _usable_codes(files, queries.shape[1]):
         counts += count_distances(codes, queries, xp=xp)
-        scores.append(rank_codes(codes, queries, others, ranking, xp=xp))
+        scores.append(rank_codes(codes, alike, others, ranking, xp=xp))
     score = np.concatenate(scores) if scores else np.zeros(0, np.float32)
     if not len(score):
         raise HashError(
@@ -199,10 +226,10 @@ def search_pool(
     return pool, candidates.sort_by(order), funnel
 
 
-def _usable_codes(files: Sequence[PathLike]) -> Iterator[np.ndarray]:
-    """Of each bundle the codes of those spectra that have one."""
+def _usable_codes(files: Sequence[PathLike], size: int) -> Iterator[np.ndarray]:
+    """Of each bundle the codes, of `size` bytes, of those spectra that have one."""
     for path in files:
-        yield codes_of(pq.read_table(path, columns=["code"])["code"].drop_null())
+        yield codes_of(pq.read_table(path, columns=["code"])["code"].drop_null(), size)
 
 
 def _searched(
@@ -216,7 +243,8 @@ def _searched(
 ) -> pa.Table:
     """One bundle with its marks and scores (those of its usable spectra), schema `POOL`."""
     table = pq.read_table(path, schema=CODES)
-    marks: Marks = mark_union(codes_of(table["code"].drop_null()), queries, cuts, xp=xp)
+    codes = codes_of(table["code"].drop_null(), queries.shape[1])
+    marks: Marks = mark_union(codes, queries, cuts, xp=xp)
     usable = pc.is_valid(table["code"]).to_numpy()
     place = np.cumsum(usable) - 1  # of each spectrum among the usable ones
     chosen = usable.copy()
