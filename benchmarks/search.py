@@ -2,9 +2,10 @@
 
     OMP_NUM_THREADS=2 python benchmarks/search.py [table ...]
 
-Tables: training, encoding, hamming, faiss; all by default, each in a process of its own. Spectra are random or
-simulated, for speed alone; codes are of 256 bits and related to one another as those of spectra are. FAISS is
-compared where it can be imported (`pip install --target FOLDER --no-deps faiss-cpu`, `PYTHONPATH=FOLDER`).
+Tables: training, encoding, hamming, faiss; all by default, each in a process of its own. Spectra are random
+or simulated, for speed alone; codes have 256 bits and are related to one another, as those of spectra are.
+FAISS is compared where it can be imported: `pip install --target FOLDER --no-deps faiss-cpu`, and
+`PYTHONPATH=FOLDER`.
 """
 
 import argparse
@@ -145,7 +146,8 @@ def hamming() -> None:
     for name, number, taken, limit in rows:
         print(f"| {name} | {number / 1e6:,.0f} | {taken:.1f} | {limit} | {number / taken / 1e6:,.0f} |")
     print(
-        f"\nEach query keeps {kept / pairs:.1%}, ties included; peak memory {peak:,.0f} MB (limit: 1 000 MB).",
+        f"\nEach query keeps {kept / pairs:.1%}, ties included; "
+        f"peak memory {peak:,.0f} MB (limit: 1 000 MB).",
         flush=True,
     )
 
@@ -180,13 +182,13 @@ def faiss() -> None:
     found, expected = index.search(queries[:100], 10)[0], nearest_codes(queries[:100], part, 10)[0]
     assert (found == expected).all()
     row("k = 10, of 100,000", part, queries, 10, lambda: nearest_codes(queries, part, 10))
-    row("10 %, of 100,000 (k = 10,000)", part, queries[:256], 10_000, lambda: union(part, queries[:256]))
+    row("10 %, of 100,000 (k = 10,000)", part, queries[:512], 10_000, lambda: union(part, queries[:512]))
     row(
         f"10 %, of {POOL:,} (k = {POOL // 10:,})",
         everything,
-        queries[:16],
+        queries[:64],
         POOL // 10,
-        lambda: union(everything, queries[:16]),
+        lambda: union(everything, queries[:64]),
     )
     print("\nMillion pairs/s. Of 10 %, starsift gives the union with ranks, FAISS a sorted list a query.")
 

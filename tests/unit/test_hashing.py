@@ -46,9 +46,11 @@ def sample(n: int = 400, p: int = 40, classes: int = 4, noise: float = 0.5, seed
 @every_hasher
 def test_bits_are_balanced_and_packed(hasher: Hasher) -> None:
     X, y = sample()
-    codes = clone(hasher).fit(X, y).transform(X)
+    fitted = clone(hasher).fit(X, y)
+    codes = fitted.transform(X)
     assert codes.dtype == np.uint8
     assert codes.shape == (400, 2)
+    assert fitted.transform(X[:0]).shape == (0, 2)
     share = unpack(codes).mean(axis=0)
     np.testing.assert_allclose(share, 0.5, atol=1.01 / 400)
 

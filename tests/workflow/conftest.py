@@ -1,4 +1,4 @@
-"""A checkout of its own, and a tiny survey run in it, for tests that look at what would run again."""
+"""A checkout of its own, and tiny surveys run in it, for tests that look at what would run again."""
 
 import os
 import re
@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from starsift.simulate.lrs import simulate_lrs
 from starsift.simulate.mrs import simulate_survey
 from starsift.survey.catalog import read_catalog
 
@@ -24,12 +25,19 @@ CHECKOUT = ("Snakefile", "README.md", "config", "profiles", "slurm", "src", "wor
 
 # Small enough for a minute: what the stages find does not matter here.
 SMALL: dict[str, Any] = {
-    "ccf": {"templates": [[5000, 4.0, 0.0]]},
-    "errors": {"n_copies": 10, "components": [2, 3]},
-    "training": {"per_class": 30, "hard_fraction": 0.0},
-    "network": {"epochs": 2, "stride": 10},
-    "cross_validation": {"folds": 2},
-    "injection": {"trials": 2, "delta_rv": [60, 150], "snr": [20, 50], "teff": [4000, 6000, 1000]},
+    "binaries": {
+        "ccf": {"templates": [[5000, 4.0, 0.0]]},
+        "errors": {"n_copies": 10, "components": [2, 3]},
+        "training": {"per_class": 30, "hard_fraction": 0.0},
+        "network": {"epochs": 2, "stride": 10},
+        "cross_validation": {"folds": 2},
+        "injection": {"trials": 2, "delta_rv": [60, 150], "snr": [20, 50], "teff": [4000, 6000, 1000]},
+    },
+    "mstars": {
+        "sample": {"groups": 3, "subclusters": 2, "giant_clusters": 2, "n_components": 5},
+        "hash": {"bits": 64},
+        "evaluation": {"splits": 1, "bits": [32, 64]},
+    },
 }
 
 
@@ -63,10 +71,7 @@ class Checkout:
 
     def planned(self, *arguments: str) -> set[str]:
         """The rules that would run."""
-        done = self.snakemake("--dry-run", *arguments)
-        return set(
-            re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):", done.stdout + done.stderr, re.MULTILINE)
-        )
+        return set(self.executed("--dry-run", *arguments))
 
     def executed(self, *arguments: str) -> list[str]:
         """Run, and tell which rule each job was of."""
@@ -95,7 +100,8 @@ def make_checkout(folder: Path, settings: dict[str, Any]) -> Checkout:
         if source.is_symlink():
             (folder / name).symlink_to(source.readlink())
         elif source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            # What Numba compiled comes along: it takes longer than most jobs.
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("*.pyc*", "*.tmp.*"))
         else:
             shutil.copy2(source, folder / name)
     # The template grid is large and never edited.
@@ -103,51 +109,101 @@ def make_checkout(folder: Path, settings: dict[str, Any]) -> Checkout:
     return Checkout(folder, settings)
 
 
+def list_nights(catalog: Path, kind: str) -> None:
+    """Beside a catalogue of three nights: `all.parquet` with all of them, and `early.parquet` with two."""
+    table = read_catalog(catalog, kind)
+    nights = sorted(set(table["lmjd"].to_pylist()))
+    assert len(nights) == 3
+    pq.write_table(table, catalog.with_name("all.parquet"))
+    early = pa.compute.is_in(table["lmjd"], pa.array(nights[:2], pa.int32()))
+    pq.write_table(table.filter(early), catalog.with_name("early.parquet"))
+
+
 @pytest.fixture(scope="session")
 def sky(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Simulated files of three nights: `catalog.parquet` lists two of them, `all.parquet` all."""
+    """Simulated MRS files of three nights."""
     folder = tmp_path_factory.mktemp("sky")
     simulate_survey(folder, seed=5, n_plans=3, n_spectrographs=1, n_stars=40, exposures=2)
-    catalog = read_catalog(folder / "catalog.fits")
-    nights = sorted(set(catalog["lmjd"].to_pylist()))
-    assert len(nights) == 3
-    pq.write_table(catalog, folder / "all.parquet")
-    early = pa.compute.is_in(catalog["lmjd"], pa.array(nights[:2], pa.int32()))
-    pq.write_table(catalog.filter(early), folder / "catalog.parquet")
+    list_nights(folder / "catalog.fits", "mrs")
     return folder
 
 
 @pytest.fixture(scope="session")
-def settings(sky: Path) -> dict[str, Any]:
-    survey = {
+def lrs_sky(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Simulated LRS files; the catalogues of nights list the pool."""
+    folder = tmp_path_factory.mktemp("lrs_sky")
+    simulate_lrs(folder, seed=5, n_plans=3, n_spectrographs=2, n_released=150, n_unknown=150)
+    list_nights(folder / "unknown.fits", "lrs")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def settings(sky: Path, lrs_sky: Path) -> dict[str, Any]:
+    """Settings of a tiny survey for each path."""
+    partition = {"spectra_per_bundle": 1000, "level": "night"}
+    tiny = {
         "kind": "mrs",
         "root": str(sky / "spectra"),
         "path_template": "{lmjd}/{planid}/med-{lmjd}-{planid}_sp{spid:02d}-{fiberid:03d}.fits.gz",
-        "catalog": str(sky / "catalog.parquet"),
+        "catalog": str(sky / "early.parquet"),
         "selection": [
             {"column": "band", "op": "==", "value": "B"},
             {"column": "coadd", "op": "==", "value": 0},
             {"column": "snr", "op": ">=", "value": 5},
         ],
-        "partition": {"spectra_per_bundle": 1000, "level": "night"},
+        "partition": partition,
     }
-    return {"surveys": {"tiny": survey}, "binaries": {"survey": "tiny", **SMALL}}
+    pool = {
+        "kind": "lrs",
+        "root": str(lrs_sky / "spectra"),
+        "path_template": "{lmjd}/{planid}/spec-{lmjd}-{planid}_sp{spid:02d}-{fiberid:03d}.fits.gz",
+        "catalog": str(lrs_sky / "early.parquet"),
+        "selection": [],
+        "columns": ["mjd", "snrr"],
+        "partition": partition,
+    }
+    labelled = pool | {
+        "catalog": str(lrs_sky / "labelled.fits"),
+        "columns": ["class", "subclass", "rv", "z", "mjd", "snrr"],
+    }
+    binaries = {"paths": ["binaries"], "surveys": {"tiny": tiny}, "binaries": {"survey": "tiny"}}
+    mstars = {
+        "paths": ["mstars"],
+        "surveys": {"pool": pool, "labelled": labelled},
+        "mstars": {
+            "survey": "pool",
+            "labelled": "labelled",
+            "catalog": {"sources": str(lrs_sky / "gaia.parquet")},
+        },
+    }
+    return {
+        "binaries": merged(binaries, {"binaries": SMALL["binaries"]}),
+        "mstars": merged(mstars, {"mstars": SMALL["mstars"]}),
+    }
 
 
 @pytest.fixture(scope="session")
-def checkout(tmp_path_factory: pytest.TempPathFactory, settings: dict[str, Any]) -> Callable[[], Checkout]:
-    """A fresh checkout with the tiny survey's settings, each time it is called."""
+def checkout(tmp_path_factory: pytest.TempPathFactory, settings: dict[str, Any]) -> Callable[..., Checkout]:
+    """A fresh checkout with the settings of a path's tiny survey, each time it is called."""
 
-    def make() -> Checkout:
-        return make_checkout(tmp_path_factory.mktemp("checkout") / "starsift", merged(settings, {}))
+    def make(path: str = "binaries") -> Checkout:
+        return make_checkout(tmp_path_factory.mktemp("checkout") / "starsift", merged(settings[path], {}))
 
     return make
 
 
 @pytest.fixture(scope="session")
-def finished(checkout: Callable[[], Checkout]) -> Checkout:
-    """A checkout in which the tiny survey has been run to the end. Tests leave it as it is."""
-    done = checkout()
+def finished(checkout: Callable[..., Checkout]) -> Checkout:
+    """A checkout in which binaries have been sought to the end. Tests leave it as it is."""
+    done = checkout("binaries")
+    done.snakemake()
+    return done
+
+
+@pytest.fixture(scope="session")
+def finished_mstars(checkout: Callable[..., Checkout]) -> Checkout:
+    """A checkout in which M stars have been sought to the end. Tests leave it as it is."""
+    done = checkout("mstars")
     done.snakemake()
     return done
 

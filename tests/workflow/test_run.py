@@ -2,10 +2,12 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from conftest import SMALL, Checkout, make_checkout, merged
@@ -14,69 +16,144 @@ from starsift.catalog.schema import SCHEMAS, check
 
 pytestmark = pytest.mark.xdist_group("workflow")
 
+BOTH = pytest.mark.parametrize("path", ["binaries", "mstars"])
 
-def test_catalogues_are_as_declared(finished: Checkout) -> None:
-    for name, schema in SCHEMAS.items():
-        table = pq.read_table(finished.folder / f"results/catalogs/{name}.parquet")
-        check(table, schema)
+
+@pytest.fixture
+def run(path: str, request: pytest.FixtureRequest) -> Checkout:
+    """The finished checkout of a path."""
+    return request.getfixturevalue({"binaries": "finished", "mstars": "finished_mstars"}[path])
+
+
+def read_stage(folder: Path) -> pa.Table:
+    """The tables of all bundles."""
+    return pa.concat_tables([pq.read_table(path) for path in sorted(folder.glob("*.parquet"))])
+
+
+@BOTH
+def test_catalogues_are_as_declared(run: Checkout, path: str) -> None:
+    published = {name for name in SCHEMAS if name.startswith(path)}
+    folder = run.folder / "results/catalogs"
+    assert {file.stem for file in folder.glob("*.vot")} == published
+    for name in published:
+        table = pq.read_table(folder / f"{name}.parquet")
+        check(table, SCHEMAS[name])
         for suffix in ("fits", "vot"):
-            assert (finished.folder / f"results/catalogs/{name}.{suffix}").stat().st_size > 0
+            assert (folder / f"{name}.{suffix}").stat().st_size > 0
 
 
 def test_every_stage_keeps_every_spectrum(finished: Checkout) -> None:
     results = finished.folder / "results"
     manifest = pq.read_table(results / "manifest/tiny.parquet")
     for stage in ("components", "errors", "classes", "suspects"):
-        tables = [pq.read_table(path) for path in sorted((results / "binaries" / stage).glob("*.parquet"))]
-        keys = {
-            (row["spectrum_id"], row["band"])
-            for table in tables
-            for row in table.select(["spectrum_id", "band"]).to_pylist()
-        }
-        assert sum(table.num_rows for table in tables) == manifest.num_rows, stage
+        table = read_stage(results / "binaries" / stage).select(["spectrum_id", "band"])
+        keys = {tuple(row.values()) for row in table.to_pylist()}
+        assert table.num_rows == manifest.num_rows, stage
         assert len(keys) == manifest.num_rows, stage
 
 
-def test_the_report_stands_alone(finished: Checkout) -> None:
-    finished.snakemake("--report", "report.html")
-    page = (finished.folder / "report.html").read_text()
-    for figure in (finished.folder / "results/figures").iterdir():
+def test_the_search_keeps_every_spectrum(finished_mstars: Checkout) -> None:
+    results = finished_mstars.folder / "results"
+    listed = pq.read_table(results / "manifest/pool.parquet")["spectrum_id"].to_pylist()
+    codes = read_stage(results / "mstars/codes")
+    assert codes["spectrum_id"].to_pylist() == listed
+    assert codes["code"].is_valid().equals(pc.equal(codes["status"], "ok"))
+    pool = pq.read_table(results / "mstars/pool.parquet")
+    assert pool["spectrum_id"].to_pylist() == listed
+
+
+def test_candidates_are_measured_and_listed(finished_mstars: Checkout) -> None:
+    results = finished_mstars.folder / "results"
+    candidates = pq.read_table(results / "mstars/candidates.parquet")["spectrum_id"].to_pylist()
+    assert candidates
+    measured = read_stage(results / "mstars/measurements")["spectrum_id"].to_pylist()
+    vetting = pq.read_table(results / "catalogs/mstars_vetting.parquet")["spectrum_id"].to_pylist()
+    assert sorted(measured) == sorted(candidates)
+    assert vetting == candidates
+    published = pq.read_table(results / "catalogs/mstars.parquet")["spectrum_id"].to_pylist()
+    assert published
+    assert set(published) <= set(candidates)
+
+
+@BOTH
+def test_the_report_stands_alone(run: Checkout, path: str) -> None:
+    run.snakemake("--report", "report.html")
+    page = (run.folder / "report.html").read_text()
+    for figure in (run.folder / "results/figures").iterdir():
         assert figure.name in page, figure.name
     # Nothing is fetched when the page is opened.
     assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=\"https?://", page)
 
 
-def test_provenance_names_inputs_and_counts(finished: Checkout) -> None:
-    record = json.loads((finished.folder / "results/provenance.json").read_text())
-    assert record["counts"]["status"]["ok"] > 0
-    assert record["settings"]["binaries"]["survey"] == "tiny"
-    assert {"catalog", "template_grid"} <= set(record["inputs"])
+@pytest.mark.parametrize(
+    ("path", "surveys", "inputs"),
+    [
+        ("binaries", ["tiny"], {"catalog_tiny", "template_grid"}),
+        ("mstars", ["labelled", "pool"], {"catalog_labelled", "catalog_pool", "sources"}),
+    ],
+)
+def test_provenance_names_inputs_and_counts(
+    run: Checkout, path: str, surveys: list[str], inputs: set[str]
+) -> None:
+    record = json.loads((run.folder / "results/provenance.json").read_text())
+    assert record["settings"]["paths"] == [path]
+    assert set(record["inputs"]) == inputs
+    status = record["counts"]["status"]
+    assert sorted(status) == surveys
+    for name in surveys:
+        listed = pq.read_metadata(run.folder / f"results/manifest/{name}.parquet").num_rows
+        assert sum(status[name].values()) == listed
+    assert list(record["counts"]["funnel"]) == [path]
+    assert record["counts"]["funnel"][path]
+    written = {name for name in SCHEMAS if name.startswith(path)}
+    assert {Path(name).stem for name in record["outputs"]} == written
 
 
 def test_the_demo_is_scored(tmp_path: Path) -> None:
-    """Simulation and scorecard included, at a size that only shows that the parts fit together."""
-    size = {"seed": 3, "layout": "both", "n_plans": 1, "n_spectrographs": 1, "n_stars": 30, "exposures": 2}
-    run = make_checkout(tmp_path / "starsift", {"simulate": size, "binaries": SMALL})
+    """Both paths, simulation and scorecards included, at a size that only shows that the parts fit together."""
+    sky = {"seed": 3, "layout": "both", "n_plans": 1, "n_spectrographs": 1}
+    simulate = {
+        "mrs": sky | {"n_stars": 30, "exposures": 2},
+        "lrs": sky | {"n_released": 100, "n_unknown": 60},
+    }
+    run = make_checkout(tmp_path / "starsift", {"simulate": simulate, **SMALL})
     run.snakemake("--configfile", "config/demo.yaml", "settings.yaml")
-    card = json.loads((run.folder / "results/scorecard.json").read_text())
-    assert card["spectra"] > 0
+    for path in ("binaries", "mstars"):
+        card = json.loads((run.folder / f"results/scorecards/{path}.json").read_text())
+        assert card["spectra"] > 0, path
     assert run.planned("--configfile", "config/demo.yaml", "settings.yaml") == set()
 
 
 @pytest.mark.parametrize("arguments", [[], ["--configfile", "config/demo.yaml"]], ids=["default", "demo"])
 def test_the_slurm_profile_dry_runs_on_a_fresh_checkout(tmp_path: Path, arguments: list[str]) -> None:
     run = make_checkout(tmp_path / "starsift", {})
-    done = run.snakemake("--profile", "slurm", "--dry-run", *arguments)
-    assert "checkpoint manifest" in done.stdout + done.stderr
+    rules = run.planned("--profile", "slurm", *arguments)
+    assert {"manifest", "catalogs", "mstars_search", "mstars_catalog", "provenance"} <= rules
 
 
-def test_gpus_are_asked_for_under_the_switch(checkout: Callable[[], Checkout]) -> None:
-    run = checkout()
-    without = run.snakemake("--dry-run")
+def asking_for_gpus(run: Checkout) -> set[str]:
+    """Rules that a dry run shows with `gpu=1`."""
+    done = run.snakemake("--dry-run")
+    return set(re.findall(r"rule (\w+):\n(?:    .*\n)*?    resources: .*gpu=1", done.stdout + done.stderr))
+
+
+@pytest.mark.parametrize(
+    ("path", "rules"), [("binaries", {"training_set", "train"}), ("mstars", {"mstars_search"})]
+)
+def test_gpus_are_asked_for_under_the_switch(
+    checkout: Callable[..., Checkout], path: str, rules: set[str]
+) -> None:
+    run = checkout(path)
+    assert asking_for_gpus(run) == set()
     run.settings["gpu"] = True
-    with_gpu = run.snakemake("--dry-run")
-    assert "gpu=1" not in without.stdout + without.stderr
-    assert "gpu=1" in with_gpu.stdout + with_gpu.stderr
+    assert rules <= asking_for_gpus(run)
+
+
+def stops_with(run: Checkout, sentence: str, target: str) -> None:
+    done = run.snakemake("--", target, check=False)
+    assert done.returncode != 0
+    # Snakemake wraps lines of tracebacks, never the message itself.
+    assert sentence in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
@@ -92,22 +169,77 @@ def test_gpus_are_asked_for_under_the_switch(checkout: Callable[[], Checkout]) -
             "no spectrum is left after the cuts",
         ),
         ({"surveys": {"tiny": {"root": "nowhere", "catalog": None}}}, "nowhere: no such folder"),
+        (
+            {"surveys": {"tiny": {"columns": ["redshift"]}}},
+            "columns to carry along are not in the catalogue: redshift; it has: obsid,",
+        ),
     ],
-    ids=["typo", "catalogue", "selection", "folder"],
+    ids=["typo", "catalogue", "selection", "folder", "columns"],
 )
 def test_what_makes_a_run_meaningless_stops_it_with_a_sentence(
-    checkout: Callable[[], Checkout], change: dict[str, Any], sentence: str
+    checkout: Callable[..., Checkout], change: dict[str, Any], sentence: str
 ) -> None:
     run = checkout()
     run.settings = merged(run.settings, change)
-    done = run.snakemake("--", "results/manifest/tiny-status.csv", check=False)
-    assert done.returncode != 0
-    assert sentence in done.stdout + done.stderr
+    stops_with(run, sentence, "results/manifest/tiny-status.csv")
 
 
-def test_lint_has_nothing_but_what_was_decided(checkout: Callable[[], Checkout]) -> None:
+@pytest.mark.parametrize(
+    ("survey", "sentence"),
+    [
+        (
+            {"selection": [{"column": "class", "op": "in", "value": ["GALAXY", "QSO"]}]},
+            "no positive sample: of 0 labelled M stars 0 are usable",
+        ),
+        (
+            {"columns": ["class", "subclass"]},
+            "the labelled survey's manifest lacks rv or z; name the catalogue columns to carry along in the config",
+        ),
+    ],
+    ids=["no-m-stars", "no-velocities"],
+)
+def test_a_sample_that_cannot_be_drawn_stops_the_run_with_a_sentence(
+    checkout: Callable[..., Checkout], survey: dict[str, Any], sentence: str
+) -> None:
+    run = checkout("mstars")
+    run.settings = merged(run.settings, {"surveys": {"labelled": survey}})
+    stops_with(run, sentence, "results/mstars/sample.parquet")
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "sentence"),
+    [
+        (
+            "labels",
+            {"spectrum_id": ["a", "b", "a"], "label": ["M3", "K", "M4"]},
+            "labels.parquet: 1 spectra are labelled more than once, the first is a; keep one label a spectrum",
+        ),
+        (
+            "sources",
+            {"source_id": [1], "phot_g_mean_mag": [15.0]},
+            "the table of sources lacks columns: ra or raj2000",
+        ),
+    ],
+)
+def test_tables_of_others_that_cannot_be_used_stop_the_run_with_a_sentence(
+    finished_mstars: Checkout,
+    tmp_path: Path,
+    name: str,
+    columns: dict[str, Sequence[Any]],
+    sentence: str,
+) -> None:
+    run = finished_mstars.copy(tmp_path / "run")
+    table = tmp_path / f"{name}.parquet"
+    pq.write_table(pa.table(columns), table)
+    run.settings = merged(run.settings, {"mstars": {"catalog": {name: str(table)}}})
+    stops_with(run, sentence, "results/catalogs/mstars.parquet")
+
+
+def test_lint_has_nothing_but_what_was_decided(checkout: Callable[..., Checkout]) -> None:
     """Environments are pip locks, not one of conda a rule; functions live beside the checked settings."""
-    done = checkout().snakemake("--lint", "text", check=False)
+    run = checkout()
+    del run.settings["paths"]
+    done = run.snakemake("--lint", "text", check=False)
     found = set(re.findall(r"^    \* (.+):$", done.stdout + done.stderr, re.MULTILINE))
     assert found <= {
         "Specify a conda environment or container for each rule.",

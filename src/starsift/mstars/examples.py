@@ -53,8 +53,9 @@ def collect_matches(
     late, early = _queries(sample)
     rows: list[dict[str, Any]] = []
     for panel, query in (("top", late), ("ranks", early)):
-        distance = nearest_codes(codes_of(pool["code"]), codes_of(reference["code"][query : query + 1]), 1)
-        order = np.argsort(distance[0][:, 0], kind="stable")
+        code = codes_of(reference["code"][query : query + 1])
+        distance = nearest_codes(codes_of(pool["code"], code.shape[1]), code, 1)[0][:, 0]
+        order = np.argsort(distance, kind="stable")
         ranks = range(1, top + 1) if panel == "top" else RANKS
         wanted = [rank for rank in ranks if rank <= len(order)]
         rows.append(
@@ -63,7 +64,7 @@ def collect_matches(
         for rank in wanted:
             at = int(order[rank - 1])
             spectrum = read_rows(spectra[pool["file"][at].as_py()], [place[at]])
-            apart = int(distance[0][at, 0])
+            apart = int(distance[at])
             name = pool["spectrum_id"][at].as_py()
             good = spectrum.ivar[0] > 0
             rows.append(

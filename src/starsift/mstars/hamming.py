@@ -23,7 +23,7 @@ from starsift.parallel import map_chunks
 
 BLOCK = 4096  # codes a kernel handles at a time: their distances stay in the first-level cache
 FEW = 64  # distances whose least is compared with the worst of the neighbours found
-QUERIES = 256  # of one task of a thread that counts
+QUERIES = 64  # of one task of a thread that counts
 PART = 2048  # pool codes of one task of a thread that marks or looks for neighbours
 TENSOR = 1024  # pool codes a matrix product on a Keras backend
 

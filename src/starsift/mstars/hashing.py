@@ -14,6 +14,7 @@ import scipy.linalg
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
+from threadpoolctl import threadpool_limits
 
 from starsift.parallel import map_chunks
 
@@ -46,8 +47,10 @@ class Hasher(TransformerMixin, BaseEstimator):
         if self.n_bits < 8 or self.n_bits % 8:
             raise HashError(f"n_bits is {self.n_bits}: expected a multiple of 8, such as 256")
         data = validate_data(self, X, dtype=np.float32, ensure_min_samples=2)
-        self._learn(data, y, np.random.default_rng(self.random_state))
-        features = self.features(data)
+        # Threads work on parts of the sample (see `starsift.parallel`), not within decompositions.
+        with threadpool_limits(1, user_api="blas"):
+            self._learn(data, y, np.random.default_rng(self.random_state))
+        features = np.concatenate(map_chunks(lambda part: self.features(data[part]), len(data), CHUNK))
         self.medians_ = np.median(features, axis=0).astype(np.float32)
         # What a bit stands for when features are rebuilt from codes.
         above = features > self.medians_
@@ -63,7 +66,7 @@ class Hasher(TransformerMixin, BaseEstimator):
     def transform(self, X: npt.ArrayLike) -> np.ndarray:
         """Codes (n, n_bits / 8) uint8 of spectra (n, p); bit k is 1 where feature k is above its median."""
         check_is_fitted(self, "medians_")
-        data = validate_data(self, X, dtype=np.float32, reset=False)
+        data = validate_data(self, X, dtype=np.float32, reset=False, ensure_min_samples=0)
         parts = map_chunks(
             lambda part: np.packbits(self.features(data[part]) > self.medians_, axis=1), len(data), CHUNK
         )
@@ -176,7 +179,7 @@ class DiscriminantHasher(LinearHasher):
             )
         centred = self._center(X)
         indicator = np.eye(classes.size, dtype=np.float32)[number]
-        gram = (centred.T @ centred).astype(np.float64)
+        gram = _gram(centred)
         gram[np.diag_indices_from(gram)] += self.ridge * np.trace(gram) / len(gram) + 1e-12
         moment = (centred.T @ (indicator - indicator.mean(axis=0))).astype(np.float64)
         directions = scipy.linalg.solve(gram, moment, assume_a="pos")
@@ -193,12 +196,23 @@ def orthogonal(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
     return np.ascontiguousarray(q if rows >= columns else q.T)
 
 
+def _gram(X: np.ndarray) -> np.ndarray:
+    """X^T X (p, p) float64, its products in single precision."""
+    out = np.empty((X.shape[1], X.shape[1]))
+
+    def work(part: slice) -> None:
+        out[part] = X[:, part].T @ X
+
+    map_chunks(work, X.shape[1], CHUNK)
+    return out
+
+
 def _principal_axes(centred: np.ndarray, n: int) -> np.ndarray:
     """The first n principal axes (p, n) float32, each with its largest weight positive."""
     if len(centred) < centred.shape[1]:
         axes = scipy.linalg.svd(centred, full_matrices=False)[2][:n].T
     else:
-        covariance = (centred.T @ centred).astype(np.float64)
+        covariance = _gram(centred)
         first = len(covariance) - n
         axes = scipy.linalg.eigh(covariance, subset_by_index=(first, len(covariance) - 1))[1][:, ::-1]
     signs = np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(n)])

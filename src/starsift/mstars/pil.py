@@ -12,10 +12,11 @@ import scipy.linalg
 from scipy.special import expit
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from starsift.mstars.hashing import Hasher, HashError, orthogonal, unpack
+from starsift.mstars.hashing import CHUNK, Hasher, HashError, orthogonal, unpack
+from starsift.parallel import map_chunks
 
 ENCODERS = ("random", "beta")
-ROWS = 4096
+COLUMNS = 256  # of the target, in double precision at a time
 
 
 class PILHasher(Hasher):
@@ -62,11 +63,11 @@ class PILHasher(Hasher):
         for nodes in sizes:
             weight = orthogonal(rng, data.shape[1], nodes)
             bias = rng.uniform(-1.0, 1.0, nodes).astype(np.float32)
-            hidden = expit(data @ weight + bias)
+            hidden = _hidden(data, weight, bias)
             decoder = least_squares(hidden, data, self.ridge)
             if self.encoder == "beta":
                 weight, bias = np.ascontiguousarray(decoder.T), np.zeros(nodes, np.float32)
-                hidden = expit(data @ weight)
+                hidden = _hidden(data, weight, bias)
                 decoder = least_squares(hidden, data, self.ridge)
             self.weights_.append(weight)
             self.biases_.append(bias)
@@ -76,7 +77,7 @@ class PILHasher(Hasher):
     def features(self, X: np.ndarray) -> np.ndarray:
         """Outputs (n, n_bits) of the last hidden layer."""
         for weight, bias in zip(self.weights_, self.biases_, strict=True):
-            X = expit(X @ weight + bias)
+            X = _hidden(X, weight, bias)
         return X
 
     def reconstruct(self, X: np.ndarray) -> np.ndarray:
@@ -98,18 +99,24 @@ class PILHasher(Hasher):
         return features
 
 
+def _hidden(X: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    return np.concatenate(map_chunks(lambda part: expit(X[part] @ weight + bias), len(X), CHUNK))
+
+
 def least_squares(hidden: np.ndarray, target: np.ndarray, ridge: float) -> np.ndarray:
     """Weights beta (nodes, p) float32 of hidden (n, nodes) @ beta = target (n, p).
 
     The pseudo-inverse through the normal equations, in double precision; `ridge` in units of the mean square
     of a node. Nodes that say the same (a singular matrix) share the weight.
     """
-    gram = np.zeros((hidden.shape[1], hidden.shape[1]))
-    moment = np.zeros((hidden.shape[1], target.shape[1]))
-    for start in range(0, len(hidden), ROWS):  # a part at a time: no copy of the sample in double precision
-        part = hidden[start : start + ROWS].astype(np.float64)
-        gram += part.T @ part
-        moment += part.T @ target[start : start + ROWS]
+    nodes = hidden.astype(np.float64)
+    gram = nodes.T @ nodes
+    moment = np.empty((nodes.shape[1], target.shape[1]))
+
+    def work(part: slice) -> None:  # no copy of the whole sample in double precision
+        moment[:, part] = nodes.T @ target[:, part].astype(np.float64)
+
+    map_chunks(work, target.shape[1], COLUMNS)
     penalty = ridge * np.trace(gram) / len(gram)
     gram[np.diag_indices_from(gram)] += penalty
     return (scipy.linalg.pinvh(gram) @ moment).astype(np.float32)

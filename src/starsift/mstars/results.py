@@ -1,7 +1,7 @@
 """The catalogue of M stars: candidates, what was measured, what other surveys know, what people say.
 
 Labels are a table (Parquet or CSV) with `spectrum_id`, `label` and, if known, `vetted_by`. A label that
-starts with "M" (M, M3, dM4, gM2) confirms a candidate; any other takes it out of the catalogue.
+starts with type M (M, M3, dM4, gM2, M dwarf) confirms a candidate; any other takes it out of the catalogue.
 """
 
 import os
@@ -21,10 +21,10 @@ from starsift.catalog.naming import designation, obsdate
 from starsift.catalog.schema import MSTARS
 from starsift.mstars.kinematics import derive, dispersions
 from starsift.mstars.luminosity import giant_by_magnitude, separate, separators
-from starsift.survey.catalog import read_any
+from starsift.survey.catalog import MISSING, read_any
 
 PathLike = str | os.PathLike[str]
-_M = re.compile(r"[dg]?M", re.IGNORECASE)
+_M = re.compile(r"[dg]?Me?(?![a-z])", re.IGNORECASE)  # no other word, such as "maybe"
 
 
 class ResultError(ValueError):
@@ -33,6 +33,8 @@ class ResultError(ValueError):
 
 def read_labels(path: PathLike | None) -> pa.Table:
     """Labels that people gave: spectrum_id, label, vetted_by (null where not known).
+
+    Rows without a label are left out: nobody has looked at these yet.
 
     Raises
     ------
@@ -47,16 +49,20 @@ def read_labels(path: PathLike | None) -> pa.Table:
             table = pyarrow.csv.read_csv(path, convert_options=options)
         else:
             table = pq.ParquetFile(path).read()
-    except (OSError, pa.ArrowException) as error:
+        missing = [name for name in ("spectrum_id", "label") if name not in table.column_names]
+        if missing:
+            raise ResultError(
+                f"{path}: labels lack {', '.join(missing)}; expected spectrum_id, label and, if known, "
+                "vetted_by"
+            )
+        if "vetted_by" not in table.column_names:
+            table = table.append_column("vetted_by", pa.nulls(table.num_rows, pa.string()))
+        table = table.select(list(fields)).cast(pa.schema(fields))
+    except (OSError, KeyError, pa.ArrowException) as error:
         raise ResultError(f"{path}: cannot be read as labels, Parquet or CSV ({error})") from error
-    missing = [name for name in ("spectrum_id", "label") if name not in table.column_names]
-    if missing:
-        raise ResultError(
-            f"{path}: labels lack {', '.join(missing)}; expected spectrum_id, label and, if known, vetted_by"
-        )
-    if "vetted_by" not in table.column_names:
-        table = table.append_column("vetted_by", pa.nulls(table.num_rows, pa.string()))
-    table = table.select(list(fields)).cast(pa.schema(fields))
+    for at, name in enumerate(("spectrum_id", "label")):
+        table = table.set_column(at, name, pc.utf8_trim_whitespace(table[name]))
+    table = table.filter(pc.greater(pc.binary_length(table["label"]), 0))
     counts = pc.value_counts(table["spectrum_id"])
     twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values").to_pylist()
     if twice:
@@ -156,7 +162,7 @@ def characterize(
     rows = _named(rows, listed)
     nothing = pa.table({"ra": pa.array([], pa.float64()), "dec": pa.array([], pa.float64())})
     rows = attach(rows, nothing if sources is None else sources, match_radius, years=epoch_years)
-    magnitude = pc.coalesce(rows["phot_g_mean_mag"], listed["gaia_g_mean_mag"].cast(pa.float32()))
+    magnitude = pc.coalesce(rows["phot_g_mean_mag"], _known(listed["gaia_g_mean_mag"]))
     rows = rows.set_column(rows.column_names.index("phot_g_mean_mag"), "phot_g_mean_mag", magnitude)
     for table in (
         separate(rows, separators(giants["separators"]), giant_share=giants["giant_share"]),
@@ -195,6 +201,13 @@ def _places(wanted: pa.ChunkedArray, present: pa.ChunkedArray, what: str) -> pa.
     return places
 
 
+def _known(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """float32, null where there is no number; surveys write -9999 too."""
+    values = column.cast(pa.float32())
+    good = pc.fill_null(pc.greater(values, float(MISSING)), False)
+    return pc.if_else(good, values, pa.scalar(None, pa.float32()))
+
+
 def _named(rows: pa.Table, listed: pa.Table) -> pa.Table:
     """Designation, date and S/N in r as LAMOST writes them."""
     ra, dec = (rows[name].cast(pa.float64()).fill_null(np.nan).to_numpy() for name in ("ra", "dec"))
@@ -203,8 +216,7 @@ def _named(rows: pa.Table, listed: pa.Table) -> pa.Table:
     mjd = pc.coalesce(listed["mjd"].cast(pa.int32()), night) if "mjd" in listed.column_names else night
     snr = rows["snr_r"]
     if "snrr" in listed.column_names:
-        given = listed["snrr"].cast(pa.float32())
-        snr = pc.coalesce(pc.if_else(pc.greater(given, -9999.0), given, pa.scalar(None, pa.float32())), snr)
+        snr = pc.coalesce(_known(listed["snrr"]), snr)
     return (
         rows.append_column("designation", designation(ra, dec))
         .append_column("mjd", mjd)

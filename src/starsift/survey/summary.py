@@ -13,6 +13,10 @@ from starsift.catalog.parquet import write_parquet
 from starsift.spectra.batches import OK, atomic_path
 
 LISTED = 40  # rows that people read; more are for programs, in the files
+STAGES = (
+    *(f"binaries/{stage}" for stage in ("ccf", "components", "errors", "classes", "suspects")),
+    *(f"mstars/{stage}" for stage in ("codes", "measurements", "released")),
+)
 DESCRIPTIVE = ("class", "subclass", "snr", "z", "exptime")
 
 
@@ -69,10 +73,10 @@ def describe_results(results: str | os.PathLike[str]) -> Iterator[str]:
         yield f"survey {name}"
         yield from _indented(_read_csv(path))
         yield f"  bundles packed: {packed} of {len(bundles)}"
-        for stage in ("ccf", "components", "errors", "classes", "suspects"):
-            done = sum(any((folder / "binaries" / stage).glob(f"{b}.*")) for b in bundles)
+        for stage in STAGES:
+            done = sum(any((folder / stage).glob(f"{b}.*")) for b in bundles)
             if done:
-                yield f"  binaries, {stage}: {done} of {len(bundles)} bundles"
+                yield f"  {stage.replace('/', ', ')}: {done} of {len(bundles)} bundles"
         status = folder / "manifest" / f"{name}-status.csv"
         if status.exists():
             yield from _indented(_read_csv(status))

@@ -1,0 +1,181 @@
+"""What is measured on candidates, on simulated stars of known velocity, subtype and activity."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from starsift.mstars.indices import halpha, measure_indices
+from starsift.mstars.measure import INDICES, measure
+from starsift.mstars.velocity import build_velocity_bank
+from starsift.simulate.bands import dwarfs, lrs_bands
+from starsift.simulate.degrade import add_noise, shift
+from starsift.spectra import C_KMS
+from starsift.spectra.batches import (
+    IDENTITY_NAMES,
+    SpectrumBatch,
+    read_rows,
+    write_bundle,
+)
+from starsift.spectra.ccf import TemplateBank
+from starsift.spectra.resample import LAMOST_LRS
+
+WAVE = LAMOST_LRS.wavelength
+SUBTYPE = np.tile(np.arange(8.0), 2)
+EWHA = np.where(np.arange(16) % 3 == 0, 6.0, 0.0)
+RV = np.linspace(-230.0, 240.0, 16)
+SNR = 30.0
+
+
+def make_batch(flux: np.ndarray, ivar: np.ndarray, status: list[str] | None = None) -> SpectrumBatch:
+    n = len(flux)
+    identity = {
+        "spectrum_id": [f"s{i}" for i in range(n)],
+        "obsid": range(n),
+        "planid": ["P"] * n,
+        "spid": [1] * n,
+        "fiberid": range(n),
+        "lmjd": [56_000] * n,
+        "lmjm": pa.nulls(n, pa.int64()),
+        "band": [""] * n,
+        "status": ["ok"] * n if status is None else status,
+    }
+    return SpectrumBatch.from_arrays(identity, WAVE, flux, ivar)
+
+
+@pytest.fixture(scope="module")
+def bank() -> TemplateBank:
+    kinds = np.arange(0.0, 10.0, 2.0)
+    return build_velocity_bank([f"dM{k:.0f}" for k in kinds], dwarfs(lrs_bands(), 40 + kinds))
+
+
+@pytest.fixture(scope="module")
+def stars() -> SpectrumBatch:
+    flux = shift(LAMOST_LRS, dwarfs(lrs_bands(), 40 + SUBTYPE, ewha=EWHA), RV)
+    return make_batch(*add_noise(flux, SNR, np.random.default_rng(0), WAVE, sky=False))
+
+
+@pytest.fixture(scope="module")
+def measured(stars: SpectrumBatch, bank: TemplateBank) -> pa.Table:
+    return measure(stars, bank)
+
+
+@pytest.fixture(scope="module")
+def hard(stars: SpectrumBatch, bank: TemplateBank) -> tuple[SpectrumBatch, pa.Table]:
+    """No pixel; nothing red of 6000 Angstrom; a constant; noise on one; H alpha masked; and a good one."""
+    flux, ivar = stars.flux[:6].copy(), stars.ivar[:6].copy()
+    flux[0] = np.nan
+    ivar[1, WAVE > 6000] = 0.0
+    flux[2] = 1.0
+    flux[3] = 5.0 + np.random.default_rng(1).standard_normal(WAVE.size)
+    ivar[3] = 1.0
+    ivar[4, (WAVE > 6530) & (WAVE < 6600)] = 0.0
+    batch = make_batch(flux, ivar)
+    return batch, measure(batch, bank)
+
+
+def column(table: pa.Table, name: str) -> np.ndarray:
+    return np.asarray(table[name].cast(pa.float64()).to_numpy())
+
+
+def test_velocities_are_those_of_the_stars(measured: pa.Table) -> None:
+    error = column(measured, "rv_err")
+    assert ((error > 3) & (error < 6)).all()
+    pull = (column(measured, "rv") - RV) / error
+    assert np.abs(pull).max() < 3
+    assert (column(measured, "ccf_max") > 0.85).all()
+    # The nearest template but for one: every second subtype has none.
+    subtype = np.array([int(name[2]) for name in measured["template"].to_pylist()])
+    assert np.abs(subtype - SUBTYPE).max() <= 1
+
+
+def test_subtypes_activity_and_signal(measured: pa.Table) -> None:
+    error = column(measured, "subtype_err")
+    assert (np.abs(column(measured, "subtype") - SUBTYPE) < 2 * error).all()
+    assert error.max() < 0.6
+    digit = [f"M{max(0, round(x))}" for x in column(measured, "subtype")]
+    assert measured["subclass"].to_pylist() == digit
+    assert measured["active"].type == pa.int8()
+    assert measured["active"].to_pylist() == (EWHA > 0).astype(int).tolist()
+    np.testing.assert_allclose(column(measured, "snr_r"), SNR, rtol=0.05)
+
+
+def test_indices_are_those_at_rest(stars: SpectrumBatch, measured: pa.Table) -> None:
+    rest = stars.wavelength / (1 + column(measured, "rv") / C_KMS)[:, None]
+    indices = measure_indices(rest, stars.flux, stars.ivar)
+    observed = measure_indices(stars.wavelength, stars.flux, stars.ivar)
+    for name in (*INDICES, "zeta"):
+        for key, values, moved in zip((name, f"{name}_err"), indices[name], observed[name], strict=True):
+            np.testing.assert_allclose(column(measured, key), values, rtol=1e-5)
+            assert not np.allclose(values, moved, rtol=1e-3), key
+    for key, values in zip(("ewha", "ewha_err", "snr_ha"), halpha(rest, stars.flux, stars.ivar), strict=True):
+        np.testing.assert_allclose(column(measured, key), values, rtol=1e-5)
+
+
+def test_identity_and_order_are_kept(stars: SpectrumBatch, measured: pa.Table, bank: TemplateBank) -> None:
+    assert measured.column_names[: len(IDENTITY_NAMES)] == list(IDENTITY_NAMES)
+    for name in IDENTITY_NAMES:
+        assert measured[name].equals(stars.identity[name]), name
+    order = np.random.default_rng(2).permutation(stars.n)
+    turned, expected = measure(stars.take(order), bank), measured.take(order)
+    for name in turned.column_names:
+        if pa.types.is_floating(
+            turned.schema.field(name).type
+        ):  # sums are rounded by their place in a product
+            np.testing.assert_allclose(column(turned, name), column(expected, name), rtol=1e-3, atol=1e-3)
+        else:
+            assert turned[name].equals(expected[name]), name
+
+
+def test_what_cannot_be_measured_is_null(hard: tuple[SpectrumBatch, pa.Table], measured: pa.Table) -> None:
+    _, table = hard
+    assert table.schema.equals(measured.schema)
+    for name in table.column_names:
+        if pa.types.is_floating(table.schema.field(name).type):
+            assert not pc.any(pc.is_nan(table[name])).as_py(), name
+            assert not pc.any(pc.is_inf(table[name])).as_py(), name
+    rows = table.to_pylist()
+    nothing = {name for name in table.column_names if name not in IDENTITY_NAMES}
+    assert {name for name in nothing if rows[0][name] is None} == nothing
+    assert [row["rv"] is None for row in rows[:4]] == [True] * 4
+    for row in rows:
+        assert (row["rv"] is None) == (row["rv_err"] is None) == (row["template"] is None)
+        assert (row["subtype"] is None) == (row["subtype_err"] is None) == (row["subclass"] is None)
+    # The blue arm alone: no band of an M star, but a signal-to-noise ratio of what is left of r.
+    assert [rows[1][name] for name in ("tio5", "cah2", "subclass", "ewha", "active")] == [None] * 5
+    assert rows[1]["snr_r"] > 0
+    assert [rows[4][name] for name in ("ewha", "ewha_err", "active")] == [None] * 3
+    assert rows[4]["tio5"] is not None
+    assert rows[5]["active"] == 0
+
+
+def test_indices_without_a_velocity_are_those_as_observed(hard: tuple[SpectrumBatch, pa.Table]) -> None:
+    batch, table = hard
+    observed = measure_indices(batch.wavelength, batch.flux, batch.ivar)["tio5"][0]
+    assert table["tio5"][3].as_py() == pytest.approx(observed[3], rel=1e-5)
+    assert table["tio5"][5].as_py() != pytest.approx(observed[5], rel=1e-3)
+
+
+def test_settings(stars: SpectrumBatch, measured: pa.Table, bank: TemplateBank) -> None:
+    rough = measure(stars, bank, velocity_floor=20.0, activity_snr=1e3)
+    np.testing.assert_allclose(
+        column(rough, "rv_err"), np.hypot(np.sqrt(column(measured, "rv_err") ** 2 - 9), 20), rtol=1e-4
+    )
+    assert rough["active"].null_count == stars.n
+    assert measure(stars, bank, activity_width=10.0)["active"].to_pylist() == [0] * stars.n
+
+
+def test_a_bundle_without_candidates(
+    tmp_path: Path, stars: SpectrumBatch, measured: pa.Table, bank: TemplateBank
+) -> None:
+    write_bundle(tmp_path / "b.arrow", [stars])
+    empty = measure(read_rows(tmp_path / "b.arrow", []), bank)
+    assert empty.num_rows == 0
+    assert empty.schema.equals(measured.schema, check_metadata=True)
+    # Other spectra of the bundle make no difference.
+    some = measure(read_rows(tmp_path / "b.arrow", [11, 3]), bank)
+    joined = pa.concat_tables([empty, some])
+    assert joined["spectrum_id"].to_pylist() == ["s11", "s3"]
+    np.testing.assert_allclose(column(joined, "rv"), column(measured, "rv")[[11, 3]], atol=0.01)

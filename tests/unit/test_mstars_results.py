@@ -1,0 +1,536 @@
+"""From candidates and measurements to the catalogue: the join, labels, other surveys, what is published."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from astropy.table import Table
+
+from starsift.catalog.publish import publish, read_table
+from starsift.catalog.schema import MSTARS, conform
+from starsift.mstars.kinematics import dispersions
+from starsift.mstars.measure import measure
+from starsift.mstars.results import (
+    ResultError,
+    all_m,
+    assemble,
+    characterize,
+    read_labels,
+    read_sources,
+    velocity_bins,
+)
+from starsift.mstars.search import POOL
+from starsift.mstars.velocity import build_velocity_bank
+from starsift.simulate.bands import dwarfs, giants, lrs_bands
+from starsift.simulate.degrade import add_noise
+from starsift.spectra.batches import SpectrumBatch
+from starsift.spectra.resample import LAMOST_LRS
+
+ROOT = Path(__file__).parents[2]
+WAVE = LAMOST_LRS.wavelength
+N = 8
+IDS = [f"spec-{i}" for i in range(N)]
+# Five M dwarfs, the third and the fifth active, two M giants, a K dwarf.
+SUBTYPE = [1.0, 3.0, 4.0, 5.0, 6.0]
+P_M = [0.95, 0.9, 0.85, 0.8, 0.6, 0.55, 0.3, 0.9]
+GAIA = [11, 12, None, 14, None, 16, None, 18]
+
+
+@pytest.fixture(scope="module")
+def settings() -> dict[str, Any]:
+    """As they ship, but for the separator of the last kind."""
+    mstars = yaml.safe_load((ROOT / "config/config.yaml").read_text())["mstars"]
+    catalog = mstars["catalog"]
+    return {
+        "match_radius": catalog["match_radius"],
+        "epoch_years": catalog["epoch_years"],
+        "giants": mstars["giants"],
+        "kinematics": mstars["kinematics"],
+    }
+
+
+@pytest.fixture(scope="module")
+def batch() -> SpectrumBatch:
+    model = lrs_bands()
+    clean = [
+        dwarfs(model, 40 + np.array(SUBTYPE), ewha=[0, 0, 6, 0, 6]),
+        giants(model, [3.0, 5.0]),
+        dwarfs(model, [32.0]),
+    ]
+    flux, ivar = add_noise(np.concatenate(clean), 40.0, np.random.default_rng(0), WAVE, sky=False)
+    identity = {
+        "spectrum_id": IDS,
+        "obsid": range(N),
+        "planid": ["HD080100N224700B01"] * N,
+        "spid": [1] * N,
+        "fiberid": range(N),
+        "lmjd": [56_300] * N,
+        "lmjm": pa.nulls(N, pa.int64()),
+        "band": [""] * N,
+        "snr": [40.0] * N,
+        "ra": 118.0 + 0.1 * np.arange(N),
+        "dec": 21.5 - 0.1 * np.arange(N),
+    }
+    return SpectrumBatch.from_arrays(identity, WAVE, flux, ivar)
+
+
+@pytest.fixture(scope="module")
+def measurements(batch: SpectrumBatch) -> pa.Table:
+    kinds = np.arange(0.0, 8.0)
+    return measure(batch, build_velocity_bank([f"dM{k:.0f}" for k in kinds], dwarfs(lrs_bands(), 40 + kinds)))
+
+
+@pytest.fixture(scope="module")
+def candidates(batch: SpectrumBatch) -> pa.Table:
+    columns = {name: batch.identity[name] for name in batch.identity.column_names} | {
+        "defective": [False] * N,
+        "n_bad": [2] * N,
+        "bundle": ["b"] * N,
+        "row": range(N),
+        "best_rank": range(1, N + 1),
+        "nearest_query": ["known-1"] * N,
+        "hamming_distance": [30] * N,
+        "n_queries": [5] * N,
+        "score": np.linspace(50, 1, N),
+        "p_m": P_M,
+    }
+    return pa.table([columns[name] for name in POOL.names], names=POOL.names).cast(POOL)
+
+
+@pytest.fixture(scope="module")
+def manifest() -> pa.Table:
+    return pa.table(
+        {
+            "spectrum_id": IDS,
+            "file": [f"56300/{name}.fits.gz" for name in IDS],
+            "gaia_source_id": pa.array(GAIA, pa.int64()),
+            "gaia_g_mean_mag": pa.array([18.0 + i / 10 for i in range(N)], pa.float32()),
+            "ra": 118.0 + 0.1 * np.arange(N),
+            "dec": 21.5 - 0.1 * np.arange(N),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def sources() -> pa.Table:
+    """Of the first four stars, the fourth far away, and one without astrometry near the fifth."""
+    at = np.array([0, 1, 2, 3, 4])
+    return pa.table(
+        {
+            "source_id": [11, 12, 13, 14, 15],
+            "ra": 118.0 + 0.1 * at + np.array([0, 1, 1, 1000, 1]) / 3600,
+            "dec": 21.5 - 0.1 * at,
+            "phot_g_mean_mag": [16.0, 16.5, -9999.0, 17.0, 17.5],
+            "parallax": [8.0, 10.0, 5.0, -1.0, None],
+            "parallax_error": [0.1, 0.1, 4.0, 0.1, None],
+            "pmra": [10.0, -20.0, 5.0, 1.0, None],
+            "pmdec": [-5.0, 15.0, 5.0, 1.0, None],
+            "Jmag": [13.0, 13.1, -9999.0, float("nan"), 13.4],
+            "Hmag": [12.3, 12.4, 12.5, 12.6, 12.7],
+            "Kmag": [12.1, 12.2, 12.3, 12.4, 12.5],
+        }
+    )
+
+
+Assemble = Callable[..., tuple[pa.Table, pa.Table, dict[str, int]]]
+
+
+@pytest.fixture(scope="module")
+def build(
+    candidates: pa.Table, measurements: pa.Table, manifest: pa.Table, settings: dict[str, Any]
+) -> Assemble:
+    """The catalogue, with some of the tables or settings replaced."""
+
+    def made(**other: Any) -> tuple[pa.Table, pa.Table, dict[str, int]]:
+        tables = {
+            "candidates": candidates,
+            "measurements": measurements,
+            "manifest": manifest,
+            "sources": None,
+            "labels": read_labels(None),
+        }
+        return assemble(**(tables | {"probability": 0.5} | settings | other))
+
+    return made
+
+
+def label_table(**labels: str | None) -> pa.Table:
+    """Labels of spectra by their number."""
+    ids = [f"spec-{key[1:]}" for key in labels]
+    fields = {"spectrum_id": ids, "label": list(labels.values()), "vetted_by": ["A. Reader"] * len(ids)}
+    return pa.table({name: pa.array(values, pa.string()) for name, values in fields.items()})
+
+
+def put(table: pa.Table, name: str, values: Any) -> pa.Table:
+    """The table with a column replaced or added."""
+    if name in table.column_names:
+        return table.set_column(table.column_names.index(name), name, values)
+    return table.append_column(name, values)
+
+
+def numbers(table: pa.Table) -> list[int]:
+    """Which of the spectra a table holds."""
+    return [IDS.index(name) for name in table["spectrum_id"].to_pylist()]
+
+
+# The join
+
+
+def test_measurements_are_as_expected(measurements: pa.Table) -> None:
+    """What the other tests rest on."""
+    assert [name[0] for name in measurements["subclass"].to_pylist()] == ["M"] * 7 + ["K"]
+    assert measurements["active"].to_pylist()[:5] == [0, 0, 1, 0, 1]
+
+
+def test_tables_join_in_any_order(
+    build: Assemble, candidates: pa.Table, measurements: pa.Table, manifest: pa.Table
+) -> None:
+    catalogue, vetting, funnel = build()
+    rng = np.random.default_rng(0)
+    turned = build(
+        measurements=measurements.take(rng.permutation(N)), manifest=manifest.take(rng.permutation(N))
+    )
+    assert turned[0].equals(catalogue)
+    assert turned[1].equals(vetting)
+    assert turned[2] == funnel
+    # Each row has its own values of all three tables.
+    assert vetting["spectrum_id"].to_pylist() == IDS
+    for name in ("p_m", "score", "nearest_query", "n_bad", "ra"):
+        assert vetting[name].equals(candidates[name]), name
+    for name in ("rv", "subclass", "ewha", "active", "tio5_err"):
+        assert vetting[name].equals(measurements[name]), name
+    assert vetting["file"].equals(manifest["file"])
+    # Spectra of the manifest that are no candidates make no difference.
+    fewer = build(candidates=candidates.slice(2, 3))
+    assert fewer[1].equals(vetting.slice(2, 3))
+
+
+@pytest.mark.parametrize("table", ["measurements", "manifest"])
+def test_a_candidate_that_is_missing_is_named(
+    build: Assemble, measurements: pa.Table, manifest: pa.Table, table: str
+) -> None:
+    rows = {"measurements": measurements, "manifest": manifest}[table]
+    message = rf"^{table}: candidate spec-5 is not in it; delete results/mstars and run again$"
+    with pytest.raises(ResultError, match=message):
+        build(**{table: rows.take([0, 1, 2, 3, 4, 7, 6])})
+    with pytest.raises(ResultError, match="candidate spec-0 is not in it"):
+        build(**{table: rows.slice(0, 0)})
+
+
+def test_the_catalogue_can_be_published(build: Assemble, sources: pa.Table, tmp_path: Path) -> None:
+    for given in (None, sources):
+        catalogue, vetting, _ = build(sources=given, labels=label_table(s0="M1", s7="M0"))
+        assert catalogue.column_names == vetting.column_names == MSTARS.names
+        assert conform(catalogue, MSTARS).num_rows == catalogue.num_rows == 7
+        publish(catalogue, MSTARS, tmp_path / "mstars", {"seed": 1})
+        again = read_table(tmp_path / "mstars.parquet")
+        assert again["spectrum_id"].tolist() == sorted(catalogue["spectrum_id"].to_pylist())
+        assert again["lmjm"].mask.all()
+        assert again["rv"].unit == "km / s"
+        fits, vot = Table.read(tmp_path / "mstars.fits"), Table.read(tmp_path / "mstars.vot")
+        for name in ("rv", "tio5", "m_g"):
+            np.testing.assert_array_equal(np.ma.filled(fits[name], np.nan), np.ma.filled(again[name], np.nan))
+        assert vot["active"].tolist() == again["active"].tolist()
+    assert again["label"].tolist()[0] == "M1"
+
+
+def test_no_candidates_make_an_empty_catalogue(
+    build: Assemble, candidates: pa.Table, measurements: pa.Table, sources: pa.Table, tmp_path: Path
+) -> None:
+    nothing = {"candidates": candidates.slice(0, 0), "measurements": measurements.slice(0, 0)}
+    for given in (None, sources):
+        catalogue, vetting, funnel = build(sources=given, labels=label_table(s0="M1"), **nothing)
+        assert catalogue.num_rows == vetting.num_rows == 0
+        assert set(funnel.values()) == {0}
+        publish(catalogue, MSTARS, tmp_path / "mstars", {})
+        assert pq.read_table(tmp_path / "mstars.parquet").column_names == MSTARS.names
+        assert velocity_bins(catalogue).num_rows == 0
+
+
+# What is published
+
+
+def test_unlabelled_candidates_are_published_from_a_probability_on(build: Assemble) -> None:
+    catalogue, vetting, funnel = build(probability=0.6)
+    # The sixth and seventh are not likely enough, the eighth is a K star.
+    assert numbers(catalogue) == [0, 1, 2, 3, 4]
+    assert numbers(vetting) == list(range(N))
+    assert not any(catalogue["vetted"].to_pylist())
+    assert catalogue["label"].null_count == catalogue["vetted_by"].null_count == 5
+    active = sum(vetting["active"].to_pylist()[:5])
+    assert funnel == {
+        "vetted": 0,
+        "confirmed or likely": 6,
+        "of type M": 5,
+        "dwarfs": 5,
+        "giants": 0,
+        "active": active,
+    }
+    assert active == 2
+    assert build(probability=0.0)[2]["giants"] == 2
+    assert numbers(build(probability=0.9)[0]) == [0, 1]
+
+
+@pytest.mark.parametrize("label", ["M", "M3", "dM4", "gM2", "m5", "M3?", "M4e", "M0V", "M dwarf", "dMe"])
+def test_labels_that_confirm(build: Assemble, label: str) -> None:
+    catalogue, _, funnel = build(labels=label_table(s6=label, s7=label))
+    # Though improbable, and of type K by its indices.
+    assert numbers(catalogue) == list(range(N))
+    rows = catalogue.to_pylist()
+    assert [row["vetted"] for row in rows] == [False] * 6 + [True] * 2
+    assert (rows[6]["label"], rows[6]["vetted_by"]) == (label, "A. Reader")
+    assert rows[7]["subclass"].startswith("K")
+    assert (funnel["vetted"], funnel["confirmed or likely"], funnel["of type M"]) == (2, 8, 8)
+
+
+@pytest.mark.parametrize("label", ["galaxy", "K7", "?", "maybe", "mess", "no M", "moonlight", "sky"])
+def test_labels_that_remove(build: Assemble, label: str) -> None:
+    catalogue, vetting, funnel = build(labels=label_table(s0=label, s6=label))
+    assert numbers(catalogue) == [1, 2, 3, 4, 5]
+    assert vetting["label"].to_pylist() == [label, *[None] * 5, label, None]
+    assert funnel["vetted"] == 2
+
+
+def test_labels_of_other_spectra_do_not_matter(build: Assemble) -> None:
+    assert build(labels=label_table(s99="galaxy"))[0].equals(build()[0])
+
+
+def test_a_subtype_that_could_not_be_measured(build: Assemble, measurements: pa.Table) -> None:
+    unknown = pa.array([None, None, *measurements["subclass"].to_pylist()[2:]], pa.string())
+    catalogue, _, funnel = build(
+        measurements=put(measurements, "subclass", unknown), labels=label_table(s0="M")
+    )
+    assert numbers(catalogue) == [0, 2, 3, 4, 5]
+    assert funnel["of type M"] == 5
+
+
+# Other surveys
+
+
+def test_nothing_is_known_without_sources(build: Assemble) -> None:
+    _, vetting, _ = build()
+    astrometry = ["parallax", "pmra", "pmdec", "j", "h", "k", "w1", "bp_rp", "match_separation"]
+    for name in [*astrometry, "m_g", "distance", "u", "v", "w", "h_disc", "giant_gaia", "giant_h_jk"]:
+        assert vetting[name].null_count == N, name
+    assert vetting["gaia_source_id"].to_pylist() == GAIA
+    np.testing.assert_allclose(vetting["phot_g_mean_mag"].to_numpy(), 18 + np.arange(N) / 10, rtol=1e-6)
+    # The indices alone tell giants from dwarfs.
+    assert vetting["giant"].to_pylist()[:7] == [0] * 5 + [1] * 2
+    assert set(vetting["giant_evidence"].to_pylist()) <= {"indices", "weak"}
+
+
+def test_sources_by_identifier_and_by_coordinates(build: Assemble, sources: pa.Table) -> None:
+    _, vetting, _ = build(sources=sources)
+    rows = vetting.to_pylist()
+    # The third and the fifth had no identifier; the fourth has its own source, far as it is.
+    assert [row["gaia_source_id"] for row in rows] == [11, 12, 13, 14, 15, 16, None, 18]
+    assert [row["match_separation"] is None for row in rows] == [False] * 5 + [True] * 3
+    assert rows[3]["match_separation"] > 900
+    assert rows[2]["match_separation"] == pytest.approx(np.cos(np.radians(21.3)), rel=1e-3)
+    assert [row["parallax"] for row in rows] == [8.0, 10.0, 5.0, -1.0, None, None, None, None]
+    # -9999 and NaN are missing; of G there is what the survey's own catalogue says.
+    g = [16.0, 16.5, 18.2, 17.0, 17.5, 18.5, 18.6, 18.7]
+    np.testing.assert_allclose(vetting["phot_g_mean_mag"].to_numpy(), g, rtol=1e-6)
+    j = [13.0, 13.1, None, None, 13.4, None, None, None]
+    assert vetting["j"].to_pylist() == [None if x is None else pytest.approx(x) for x in j]
+    # Distances of good parallaxes alone.
+    assert vetting["distance"].to_pylist() == [125.0, 100.0, *[None] * 6]
+    assert rows[1]["m_g"] == pytest.approx(16.5 - 5)
+    assert [row["giant_gaia"] for row in rows] == [0, 0, *[None] * 6]
+    assert [row["u"] is None for row in rows] == [False] * 2 + [True] * 6
+    assert [row["giant_h_jk"] is None for row in rows] == [False, False, True, True, False, *[True] * 3]
+
+
+def test_epoch_and_radius_of_the_match(build: Assemble, sources: pa.Table) -> None:
+    assert build(sources=sources, match_radius=0.5)[1]["gaia_source_id"][2].as_py() is None
+    fast = put(sources, "pmra", pa.array([0.0, 0.0, 900.0, 0.0, 0.0]))
+    moved = build(sources=fast, epoch_years=15.5)[1]["gaia_source_id"].to_pylist()
+    assert [moved[2], moved[4]] == [None, 15]
+
+
+def test_what_surveys_write_for_missing_is_null(
+    build: Assemble, manifest: pa.Table, measurements: pa.Table
+) -> None:
+    mine = measurements["snr_r"].to_pylist()
+    missing = put(manifest, "snrr", pa.array([5.5, -9999.0, None, float("nan"), 2, 3, 4, 5], pa.float64()))
+    missing = put(
+        missing, "gaia_g_mean_mag", pa.array([-9999, None, float("nan"), *[15.0] * 5], pa.float32())
+    )
+    _, vetting, _ = build(manifest=missing)
+    assert vetting["snrr"].to_pylist() == [5.5, *mine[1:4], 2, 3, 4, 5]
+    assert vetting["phot_g_mean_mag"].to_pylist() == [None] * 3 + [15.0] * 5
+    # Without the column, what was measured.
+    assert build()[1]["snrr"].to_pylist() == mine
+    noise = put(measurements, "snr_r", pa.nulls(N, pa.float32()))
+    assert build(measurements=noise)[1]["snrr"].null_count == N
+
+
+def test_dates_and_names(build: Assemble, manifest: pa.Table) -> None:
+    _, vetting, _ = build()
+    # The local day is that on which the night ends.
+    assert set(vetting["mjd"].to_pylist()) == {56_299}
+    assert set(vetting["obsdate"].to_pylist()) == {"2013-01-07"}
+    assert vetting["designation"][0].as_py() == "J075200.00+213000.0"
+    given = put(manifest, "mjd", pa.array([56_300, None] + [56_299] * 6, pa.int32()))
+    _, vetting, _ = build(manifest=given)
+    assert vetting["mjd"].to_pylist()[:3] == [56_300, 56_299, 56_299]
+    assert vetting["obsdate"].to_pylist()[:2] == ["2013-01-08", "2013-01-07"]
+
+
+def test_separators_of_the_settings(build: Assemble, settings: dict[str, Any], sources: pa.Table) -> None:
+    chosen = [one for one in settings["giants"]["separators"] if one["name"] == "h_jk"]
+    catalogue, vetting, _ = build(sources=sources, giants={"giant_share": 0.07, "separators": chosen})
+    assert vetting["giant_caoh_cah1"].null_count == N
+    assert vetting["giant_caoh_cah1"].type == pa.int8()
+    assert vetting["giant"].to_pylist() == vetting["giant_h_jk"].to_pylist()
+    assert vetting["giant_evidence"].to_pylist()[5] == "none"
+    conform(catalogue, MSTARS)
+
+
+# Released M stars
+
+
+def test_all_m_stars(
+    build: Assemble,
+    measurements: pa.Table,
+    manifest: pa.Table,
+    sources: pa.Table,
+    settings: dict[str, Any],
+) -> None:
+    catalogue, vetting, _ = build(sources=sources)
+    rows = characterize(measurements.slice(1, 3), manifest, sources, **settings)
+    # As of candidates.
+    for name in ("ra", "designation", "snrr", "m_g", "u", "giant", "gaia_source_id", "file"):
+        assert rows[name].to_pylist() == vetting[name].to_pylist()[1:4], name
+    both = all_m(catalogue, rows)
+    assert both["released"].to_pylist() == [False] * catalogue.num_rows + [True] * 3
+    assert both["spectrum_id"].to_pylist() == catalogue["spectrum_id"].to_pylist() + IDS[1:4]
+    assert "p_m" not in both.column_names
+    assert both["rv"].to_pylist()[-3:] == measurements["rv"].to_pylist()[1:4]
+    assert all_m(catalogue.slice(0, 0), rows.slice(0, 0)).num_rows == 0
+    with pytest.raises(ResultError, match="manifest: candidate spec-3 is not in it"):
+        characterize(measurements, manifest.slice(0, 3), sources, **settings)
+
+
+def test_bins_are_those_of_dwarfs() -> None:
+    rng = np.random.default_rng(0)
+    n = 60
+    giant = pa.array([None if i % 10 == 0 else int(i % 3 == 0) for i in range(n)], pa.int8())
+    columns = {name: rng.normal(0, 30, n) for name in ("u", "v", "w")} | {"h_disc": rng.uniform(-300, 300, n)}
+    columns["u"][1] = np.nan
+    active = [None if i % 7 == 0 else i % 2 for i in range(n)]
+    table = pa.table(
+        {name: pa.array(values, pa.float32(), from_pandas=True) for name, values in columns.items()}
+        | {"giant": giant, "active": pa.array(active, pa.int8())}
+    )
+    dwarf = np.array([value == 0 for value in giant.to_pylist()])
+    numbers = {name: values.astype(np.float32)[dwarf] for name, values in columns.items()}
+    flag = np.array([np.nan if a is None else a for a in active])[dwarf]
+    expected = dispersions(active=flag, width=150.0, **numbers)
+    assert velocity_bins(table, 150.0).equals(expected)
+    known = dwarf & np.array([a is not None for a in active])
+    assert sum(velocity_bins(table)["n"].to_pylist()) == known.sum() - 1
+
+
+# Labels and sources
+
+
+LABELS = {
+    "spectrum_id": ["a", "b", "c"],
+    "label": ["M3", "galaxy, or sky", "M"],
+    "vetted_by": ["Zoë", None, "me"],
+}
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_labels_are_read(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"labels.{ending}"
+    if ending == "csv":
+        lines = ["note,vetted_by,label,spectrum_id", "1,Zoë,M3,a", '2,,"galaxy, or sky",b', "3,me, M ,c"]
+        path.write_text("\n".join(lines) + "\n")
+    else:
+        pq.write_table(pa.table(LABELS).append_column("note", [[1, 2, 3]]), path)
+    assert read_labels(path).to_pydict() == LABELS
+
+
+def test_labels_without_names_and_no_labels(tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_text("spectrum_id,label\n0012,M3\n")
+    assert read_labels(tmp_path / "l.csv").to_pylist() == [
+        {"spectrum_id": "0012", "label": "M3", "vetted_by": None}
+    ]
+    (tmp_path / "l.csv").write_text("spectrum_id,label\n")
+    assert read_labels(tmp_path / "l.csv").equals(read_labels(None))
+    assert read_labels(None).num_rows == 0
+
+
+def test_rows_without_label_are_not_vetted(tmp_path: Path, build: Assemble) -> None:
+    """As in a list that somebody is still working on."""
+    (tmp_path / "l.csv").write_text(
+        "spectrum_id,label,vetted_by\nspec-0,,me\nspec-1, ,\nspec-2,sky,me\n,,\n,,\n"
+    )
+    labels = read_labels(tmp_path / "l.csv")
+    assert labels["spectrum_id"].to_pylist() == ["spec-2"]
+    catalogue, _, funnel = build(labels=labels)
+    assert numbers(catalogue) == [0, 1, 3, 4, 5]
+    assert funnel["vetted"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "spectrum_id,lable\na,M3\n",
+            "labels lack label; expected spectrum_id, label and, if known, vetted_by",
+        ),
+        ("id;label\na;M\n", "labels lack spectrum_id, label"),
+        (
+            "spectrum_id,label\na,M\nb,M\na,K\nb,K\n",
+            "2 spectra are labelled more than once, the first is a; keep",
+        ),
+        ("spectrum_id,label\na,M,5\n", "cannot be read as labels"),
+        ("spectrum_id,label,label\na,M,K\n", "cannot be read as labels"),
+        ("", "cannot be read as labels"),
+    ],
+)
+def test_labels_that_cannot_be_used(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "l.csv"
+    path.write_text(text)
+    with pytest.raises(ResultError, match=message) as error:
+        read_labels(path)
+    assert str(error.value).startswith(str(path))
+
+
+def test_label_files_that_are_none(tmp_path: Path) -> None:
+    (tmp_path / "l.parquet").write_text("spectrum_id,label\na,M\n")
+    pq.write_table(pa.table({"spectrum_id": ["a"], "label": [["M"]]}), tmp_path / "lists.parquet")
+    for name in ("l.parquet", "lists.parquet", "none.parquet", "none.csv"):
+        with pytest.raises(ResultError, match=rf"{name}: cannot be read as labels, Parquet or CSV"):
+            read_labels(tmp_path / name)
+
+
+def test_sources_are_read(tmp_path: Path, sources: pa.Table, build: Assemble) -> None:
+    assert read_sources(None) is None
+    pq.write_table(sources, tmp_path / "s.parquet")
+    expected = build(sources=sources)[1]
+    assert build(sources=read_sources(tmp_path / "s.parquet"))[1].equals(expected)
+    table = Table({name: sources[name].to_numpy() for name in sources.column_names})
+    table.write(tmp_path / "s.fits")
+    table.write(tmp_path / "s.ecsv")
+    table.write(tmp_path / "s.csv")
+    for name in ("s.fits", "s.ecsv", "s.csv"):
+        assert build(sources=read_sources(tmp_path / name))[1].equals(expected), name
+
+
+@pytest.mark.parametrize("ending", ["fits", "csv", "ecsv", "parquet", "xls"])
+def test_sources_that_cannot_be_read(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"s.{ending}"
+    for content in (None, b"nothing of the kind"):
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(ResultError, match=rf"s\.{ending}: cannot be read as a table of sources"):
+            read_sources(path)
