@@ -11,7 +11,7 @@ from astropy.io import fits
 from astropy.table import Table
 from survey_files import DATA, mrs_name, mrs_tables, real, write_mrs
 
-from starsift.survey.catalog import INDEX_COLUMNS, CatalogError, index_folder, read_catalog
+from starsift.survey.catalog import INDEX_COLUMNS, CatalogError, index_folder, read_any, read_catalog
 
 COLUMNS: dict[str, Any] = {
     "obsid": [700001001, 700001002, 700001003],
@@ -97,6 +97,34 @@ def test_a_value_of_the_wrong_type_names_the_column(tmp_path: Path) -> None:
         read_catalog(write(tmp_path / "c.csv", COLUMNS | {"fiberid": ["1", "seven", "3"]}))
     with pytest.raises(CatalogError, match="column spid should hold int8"):
         read_catalog(write(tmp_path / "c.fits", COLUMNS | {"spid": [1, 2, 999]}))
+
+
+@pytest.mark.parametrize("name", ["t.fits", "t.FITS.gz", "t.csv", "t.ecsv", "t.parquet"])
+def test_any_table_is_read_as_it_is(tmp_path: Path, name: str) -> None:
+    """Not as a catalogue: no names of ours, no column that must be there, -9999 stays."""
+    columns = {"Source": [2**60 + 1, 5, -9999], "Plx": [1.5, -9999.0, 0.25], "Note": ["a", "bc", "d"]}
+    path = write(tmp_path / name.lower(), columns)
+    path = path.rename(tmp_path / name)
+    assert read_any(path).to_pydict() == columns
+    assert read_any(path, {"source", "note", "more"}).column_names == ["Source", "Note"]
+
+
+def test_what_is_missing_in_any_table_is_null(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("source,plx,name\n1,,x\n2,NaN,\n3,0.5,z\n")
+    expected = {"source": [1, 2, 3], "plx": [None, None, 0.5], "name": ["x", None, "z"]}
+    assert read_any(tmp_path / "t.csv").to_pydict() == expected
+    pq.write_table(pa.table(expected), tmp_path / "t.parquet")
+    assert read_any(tmp_path / "t.parquet").to_pydict() == expected
+    table = Table({"source": [1, 2, 3], "plx": [0.5, 1.5, 2.5]}, masked=True)
+    table["source"].mask = [False, True, False]
+    for name in ("t.fits", "t.ecsv"):
+        table.write(tmp_path / name)
+        assert read_any(tmp_path / name)["source"].to_pylist() == [1, None, 3]
+
+
+def test_any_other_ending_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match=r"t\.vot: the name must end in \.fits, \.fits\.gz, \.csv"):
+        read_any(tmp_path / "t.vot")
 
 
 def test_what_is_not_a_catalogue(tmp_path: Path) -> None:

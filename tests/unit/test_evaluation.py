@@ -120,11 +120,49 @@ def test_evaluation_is_a_curve_a_method_a_length_and_a_split() -> None:
         assert [row["recall"] for row in rows] == RECALLS.tolist()
         assert len({row["average_precision"] for row in rows}) == 1
         assert all(0 < row["precision"] <= 1 for row in rows)
+    # The seed of a split is not that of another.
+    first, second = ([row["precision"] for row in curves["PIL, query by query", 8, k]] for k in (0, 1))
+    assert first != second
     again = evaluate(represented, labels, is_m, methods=chosen, bits=(8, 32), splits=3)
     assert again.equals(table)
     assert not evaluate(represented, labels, is_m, methods=chosen, bits=(8, 32), splits=3, seed=1).equals(
         table
     )
+
+
+def test_all_lengths_are_tried_for_some_methods_only() -> None:
+    features, labels, is_m = sample(120)
+    unseen, _, truth = sample(80, seed=1)
+
+    def lengths(**settings) -> set[tuple[str, int]]:
+        chosen = ("discriminant", "PCA signs", "cosine (no code)")
+        both = features, unseen
+        table = evaluate_split(
+            lambda _: both, labels, is_m, truth, methods=chosen, bits=(8, 16, 32), **settings
+        )
+        return {(row["method"], row["bits"]) for row in table.to_pylist()}
+
+    whole = {("discriminant", bits) for bits in (8, 16, 32)}
+    longest = {("PCA signs", 32), ("cosine (no code)", 0)}
+    assert lengths() == whole | longest
+    assert lengths(curves=("PCA signs",)) == {
+        ("discriminant", 32),
+        ("cosine (no code)", 0),
+        *(("PCA signs", bits) for bits in (8, 16, 32)),
+    }
+
+
+def test_the_seed_of_a_split() -> None:
+    features, labels, is_m = sample(120)
+    unseen, _, truth = sample(80, seed=1)
+    sets = (features, unseen), labels, is_m, truth
+
+    def average(**settings) -> float:
+        both, *rest = sets
+        table = evaluate_split(lambda _: both, *rest, methods=("random projections",), bits=(32,), **settings)
+        return table["average_precision"][0].as_py()
+
+    assert average(split=1, seed=4) == average(split=0, seed=5) != average(split=0, seed=4)
 
 
 def test_what_is_easy_is_found_whole() -> None:
@@ -168,6 +206,37 @@ def test_probabilities_of_known_scores(monkeypatch: pytest.MonkeyPatch) -> None:
     expected, observed, number = reliability(expit(found.log_odds(fresh[kept], share)), rare[kept]).T
     assert np.average(np.abs(observed - expected), weights=number) < 0.01
     assert pool_prior(found.log_odds(fresh[kept]), found.prior) == pytest.approx(share, rel=0.1)
+
+
+def test_copies_of_a_spectrum_are_not_on_both_sides_and_only_some_rows_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(1500), 2)
+    is_m = group < 500
+    # The originals' scores say something, those of their copies nothing.
+    original = np.arange(group.size) % 2 == 0
+    score = rng.standard_normal(group.size) + 2.0 * (is_m & original)
+    features = np.stack([group, score], axis=1)
+
+    def simulated(features, labels, is_m, unseen, method, bits, seed):
+        assert np.intersect1d(features[:, 0], unseen[:, 0]).size == 0
+        assert is_m.any()
+        assert not is_m.all()
+        return unseen[:, 1]
+
+    monkeypatch.setattr(evaluation, "score_unseen", simulated)
+    labels = np.full(group.size, "x")
+    found = calibrate(features, labels, is_m, DISCRIMINANT, 64, 0, groups=group, used=original)
+    assert found.slope == pytest.approx(2.0, rel=0.15)
+    assert found.prior == pytest.approx(1 / 3)
+    everything = calibrate(features, labels, is_m, DISCRIMINANT, 64, 0, groups=group)
+    assert everything.slope < 1.5
+    # Rows of one kind alone teach nothing, so all are used.
+    assert calibrate(features, labels, is_m, DISCRIMINANT, 64, 0, groups=group, used=is_m) == everything
+    mixed = np.arange(group.size)  # without groups, a spectrum is its own
+    with pytest.raises(AssertionError):
+        calibrate(features, labels, is_m, DISCRIMINANT, 64, 0, groups=mixed)
 
 
 def reliability(probability: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import Ridge
 from sklearn.metrics import average_precision_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -215,6 +216,19 @@ def test_the_discriminant_tells_noisy_classes_apart_better_than_random_projectio
     assert averages[0] > 0.9
 
 
+def test_the_discriminant_is_ridge_regression_cut_by_random_planes() -> None:
+    X, y = sample()
+    fitted = DiscriminantHasher(32, ridge=0.3, random_state=5).fit(X, y)
+    centred = X.astype(float) - X.mean(axis=0)
+    indicator = (y[:, None] == np.unique(y)).astype(float)
+    penalty = 0.3 * (centred**2).sum() / X.shape[1]
+    regression = Ridge(alpha=penalty, fit_intercept=False).fit(centred, indicator - indicator.mean(axis=0))
+    values = centred @ regression.coef_.T
+    planes = np.random.default_rng(5).standard_normal((4, 32))
+    expected = values / values.std(axis=0) @ planes
+    np.testing.assert_allclose(fitted.features(X), expected, atol=1e-3)
+
+
 def m_and_not(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return labels == "M", labels != "M"
 
@@ -286,6 +300,9 @@ def test_masked_pixels_have_no_influence(junk: float) -> None:
     features = spectral_features(np.where(ivar > 0, flux, np.float32(junk)), ivar)
     np.testing.assert_array_equal(features, spectral_features(flux, ivar))
     assert np.isfinite(features).all()
+    if not np.isfinite(junk):  # masked by itself
+        bad = np.where(ivar > 0, flux, np.float32(junk))
+        np.testing.assert_array_equal(spectral_features(bad, np.maximum(ivar, 1.0)), features)
     # Nothing is said where nothing is known.
     assert not features[3, 3048 // 8 :].any()
 

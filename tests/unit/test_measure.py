@@ -8,15 +8,16 @@ import pyarrow.compute as pc
 import pytest
 
 from starsift.mstars.indices import halpha, measure_indices
-from starsift.mstars.measure import INDICES, measure
+from starsift.mstars.measure import INDICES, measure, measure_rows, velocity_bank
+from starsift.mstars.preprocess import prepare
+from starsift.mstars.samples import Sample
 from starsift.mstars.velocity import build_velocity_bank
-from starsift.simulate.bands import dwarfs, lrs_bands
+from starsift.simulate.bands import dwarfs, giants, lrs_bands
 from starsift.simulate.degrade import add_noise, shift
 from starsift.spectra import C_KMS
 from starsift.spectra.batches import (
     IDENTITY_NAMES,
     SpectrumBatch,
-    read_rows,
     write_bundle,
 )
 from starsift.spectra.ccf import TemplateBank
@@ -167,15 +168,57 @@ def test_settings(stars: SpectrumBatch, measured: pa.Table, bank: TemplateBank) 
     assert measure(stars, bank, activity_width=10.0)["active"].to_pylist() == [0] * stars.n
 
 
+def test_rows_of_a_bundle(
+    tmp_path: Path,
+    stars: SpectrumBatch,
+    measured: pa.Table,
+    bank: TemplateBank,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("starsift.mstars.measure.ROWS", 3)
+    write_bundle(tmp_path / "b.arrow", [stars])
+    rows = np.array([11, 3, 15, 0])
+    table = measure_rows(tmp_path / "b.arrow", rows, bank, velocity_floor=20.0)
+    assert table["spectrum_id"].to_pylist() == ["s0", "s3", "s11", "s15"]
+    np.testing.assert_allclose(column(table, "rv"), column(measured, "rv")[np.sort(rows)], atol=0.01)
+    assert (column(table, "rv_err") > 20).all()
+
+
 def test_a_bundle_without_candidates(
     tmp_path: Path, stars: SpectrumBatch, measured: pa.Table, bank: TemplateBank
 ) -> None:
     write_bundle(tmp_path / "b.arrow", [stars])
-    empty = measure(read_rows(tmp_path / "b.arrow", []), bank)
+    empty = measure_rows(tmp_path / "b.arrow", np.array([], np.int64), bank)
     assert empty.num_rows == 0
     assert empty.schema.equals(measured.schema, check_metadata=True)
-    # Other spectra of the bundle make no difference.
-    some = measure(read_rows(tmp_path / "b.arrow", [11, 3]), bank)
-    joined = pa.concat_tables([empty, some])
-    assert joined["spectrum_id"].to_pylist() == ["s11", "s3"]
-    np.testing.assert_allclose(column(joined, "rv"), column(measured, "rv")[[11, 3]], atol=0.01)
+    # It joins those of other bundles.
+    assert pa.concat_tables([empty, measured]).num_rows == stars.n
+    write_bundle(tmp_path / "none.arrow", [])
+    assert measure_rows(tmp_path / "none.arrow", np.array([], np.int64), bank).equals(empty)
+
+
+def test_templates_are_means_of_the_sample() -> None:
+    """Two dM2, three dM4, one gM3; each scaled to [0, 1], as samples are; the giant joins nobody."""
+    model = lrs_bands()
+    flux = np.concatenate([dwarfs(model, [42.0, 42.0, 44.0, 44.0, 44.0]), giants(model, [3.0])])
+    flux = np.concatenate([flux, dwarfs(model, [30.0])])
+    flux += np.float32(0.3)  # so that zero flux lies in another place
+    ready = prepare(make_batch(flux, np.full(flux.shape, 400.0)))
+    kinds = [("dwarf", "dM2"), ("dwarf", "M2"), *[("dwarf", "dM4")] * 3, ("giant", "gM3"), ("negative", "K0")]
+    table = pa.table(
+        {
+            "spectrum_id": [f"s{i}" for i in range(7)],
+            "role": [role for role, _ in kinds],
+            "subclass": [subclass for _, subclass in kinds],
+            "class": ["STAR"] * 7,
+            "zero": ready.zero,
+        }
+    )
+    sample = Sample(ready.flux, ready.ivar, table, table)
+    assert velocity_bank(sample, minimum_members=2, velocity_max=500.0).names == ("dM2", "dM4")
+    bank = velocity_bank(sample, minimum_members=1, velocity_max=500.0)
+    assert bank.names == ("dM2", "dM4", "gM3")
+    assert bank.velocities[[0, -1]].tolist() == [-500.0, 500.0]
+    # The same as of the spectra as they are: the scale goes, the zero stays in its place.
+    expected = build_velocity_bank(bank.names, flux[[0, 2, 5]], velocity_max=500.0)
+    np.testing.assert_allclose(bank.profiles, expected.profiles, atol=2e-3 * np.ptp(expected.profiles))

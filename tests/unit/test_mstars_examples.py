@@ -163,6 +163,15 @@ def test_ten_of_the_nearest_by_default(tmp_path: Path, sample: Sample, reference
     assert ranks["hamming_distance"].to_pylist() == [0, 8, 17, 107]
 
 
+def test_spectra_equally_far_come_in_the_order_of_the_pool(
+    tmp_path: Path, sample: Sample, reference: pa.Table
+) -> None:
+    pool: dict[str, list[int | None]] = {name: [50, 20] * 20 for name in "ab"}
+    matches = collect_matches(sample, reference, *write_pool(tmp_path, pool), top=30)
+    expected = [f"{name}-{i}" for name in "ab" for i in range(1, 40, 2)]
+    assert matches["spectrum_id"].to_pylist()[1:31] == expected[:30]
+
+
 def test_a_pool_of_no_use_leaves_the_queries(tmp_path: Path, sample: Sample, reference: pa.Table) -> None:
     matches = collect_matches(sample, reference, *write_pool(tmp_path, {"a": [None, None]}))
     assert matches["is_query"].to_pylist() == [True, True]

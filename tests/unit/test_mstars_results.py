@@ -392,6 +392,28 @@ def test_separators_of_the_settings(build: Assemble, settings: dict[str, Any], s
     conform(catalogue, MSTARS)
 
 
+def test_settings_reach_their_functions(build: Assemble, settings: dict[str, Any], sources: pa.Table) -> None:
+    _, vetting, _ = build(sources=sources)
+    other = settings["kinematics"] | {
+        "solar_motion": [110, 5, 7],
+        "sun_height": 120.8,
+        "max_relative_error": 0.9,
+    }
+    _, moved, _ = build(sources=sources, kinematics=other)
+    shifts = {"u": 100, "v": 0, "w": 0, "h_disc": 100}
+    for name, shift in shifts.items():
+        expected = vetting[name].to_numpy()[:2] + shift
+        np.testing.assert_allclose(moved[name].to_numpy()[:2], expected, atol=1e-3)
+    assert moved["distance"][2].as_py() == 200.0  # of a parallax of 5 +- 4 mas
+    # Where nearly all stars are giants, what hardly speaks against one is one.
+    odds = vetting["giant_log_odds"].to_numpy()
+    share = settings["giants"] | {"giant_share": 0.999}
+    sure = np.log(0.001 / 0.999)
+    assert build(sources=sources, giants=share)[1]["giant"].to_pylist() == (odds > sure).astype(int).tolist()
+    assert vetting["giant"].to_pylist() == (odds > np.log(0.93 / 0.07)).astype(int).tolist()
+    assert ((odds > sure) & (odds < np.log(0.93 / 0.07))).any()
+
+
 # Released M stars
 
 

@@ -147,6 +147,35 @@ def test_manifest_does_not_depend_on_the_order_of_rows() -> None:
     assert manifest_of(table).equals(manifest_of(shuffled))
 
 
+def test_further_columns_come_along(tmp_path: Path) -> None:
+    table = catalog({58625: ["A", "B"]})
+    order = np.random.default_rng(2).permutation(table.num_rows)
+    mjd = pa.field("mjd", pa.int32(), metadata={"unit": "d"})
+    table = table.append_column(mjd, pa.array(np.arange(table.num_rows), pa.int32()))
+    table = table.append_column("class", pa.array([None, "STAR"] * (table.num_rows // 2)))
+    plain, manifest = manifest_of(table), manifest_of(table.take(order), columns=["mjd", "class", "snr"])
+    # Bundles and rows are the same; what the manifest has anyway is there once.
+    assert manifest.select(MANIFEST_SCHEMA.names).equals(plain)
+    assert manifest.column_names == [*MANIFEST_SCHEMA.names, "mjd", "class"]
+    assert manifest.schema.field("mjd").equals(mjd, check_metadata=True)
+    # Each spectrum has its own values.
+    key = ["lmjd", "planid", "spid", "fiberid", "lmjm", "band"]
+    given = {tuple(row[k] for k in key): (row["mjd"], row["class"]) for row in table.to_pylist()}
+    for row in manifest.to_pylist():
+        assert (row["mjd"], row["class"]) == given[tuple(row[k] for k in key)]
+    # A manifest with more columns is one.
+    pq.write_table(manifest, tmp_path / "m.parquet")
+    counts = pack_bundle(tmp_path / "m.parquet", tmp_path, "mrs", tmp_path / "b.arrow")
+    assert counts == {"missing_file": 24}
+
+
+def test_columns_that_the_catalogue_lacks_are_named() -> None:
+    with pytest.raises(
+        SelectionError, match="not in the catalogue: seeing, snrr; it has: obsid, planid, spid"
+    ):
+        manifest_of(catalog({58625: ["A"]}), columns=["seeing", "fiberid", "snrr"])
+
+
 def bundles(manifest: pa.Table) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for row in manifest.to_pylist():

@@ -5,12 +5,12 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -105,18 +105,17 @@ def make_checkout(folder: Path, settings: dict[str, Any]) -> Checkout:
         else:
             shutil.copy2(source, folder / name)
     # The template grid is large and never edited.
-    (folder / "resources").symlink_to(ROOT / "resources")
+    shutil.copytree(ROOT / "resources", folder / "resources", ignore=shutil.ignore_patterns("templates"))
+    (folder / "resources/templates").symlink_to(ROOT / "resources/templates")
     return Checkout(folder, settings)
 
 
 def list_nights(catalog: Path, kind: str) -> None:
-    """Beside a catalogue of three nights: `all.parquet` with all of them, and `early.parquet` with two."""
+    """Beside a catalogue: `all.parquet` with all of its nights, and `early.parquet` without the last one."""
     table = read_catalog(catalog, kind)
-    nights = sorted(set(table["lmjd"].to_pylist()))
-    assert len(nights) == 3
+    last = pc.max(table["lmjd"])
     pq.write_table(table, catalog.with_name("all.parquet"))
-    early = pa.compute.is_in(table["lmjd"], pa.array(nights[:2], pa.int32()))
-    pq.write_table(table.filter(early), catalog.with_name("early.parquet"))
+    pq.write_table(table.filter(pc.less(table["lmjd"], last)), catalog.with_name("early.parquet"))
 
 
 @pytest.fixture(scope="session")
@@ -130,9 +129,9 @@ def sky(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def lrs_sky(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Simulated LRS files; the catalogues of nights list the pool."""
+    """Simulated LRS files of two nights; `early.parquet` and `all.parquet` list the pool."""
     folder = tmp_path_factory.mktemp("lrs_sky")
-    simulate_lrs(folder, seed=5, n_plans=3, n_spectrographs=2, n_released=150, n_unknown=150)
+    simulate_lrs(folder, seed=5, n_plans=2, n_spectrographs=2, n_released=150, n_unknown=150)
     list_nights(folder / "unknown.fits", "lrs")
     return folder
 
@@ -208,12 +207,15 @@ def finished_mstars(checkout: Callable[..., Checkout]) -> Checkout:
     return done
 
 
-@pytest.fixture
-def files() -> Callable[[Path, Sequence[str]], dict[str, bytes]]:
-    """Contents of the files below a folder, by relative path."""
-
-    def read(folder: Path, patterns: Sequence[str]) -> dict[str, bytes]:
-        found = sorted({path for pattern in patterns for path in folder.rglob(pattern)})
-        return {str(path.relative_to(folder)): path.read_bytes() for path in found}
-
-    return read
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout in which the demo has been run to the end, both paths, at a tiny size."""
+    sky = {"seed": 3, "layout": "both", "n_plans": 1, "n_spectrographs": 1}
+    simulate = {
+        "mrs": sky | {"n_stars": 30, "exposures": 2},
+        "lrs": sky | {"n_released": 150, "n_unknown": 60},
+    }
+    settings = merged(yaml.safe_load((ROOT / "config/demo.yaml").read_text()), SMALL | {"simulate": simulate})
+    done = make_checkout(tmp_path_factory.mktemp("demo") / "starsift", settings)
+    done.snakemake()
+    return done

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
+from starsift.catalog.schema import MSTARS
 from starsift.config import ConfigError, validate
+from starsift.mstars.luminosity import SEPARATORS, separators
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "config/schema/config.schema.json"
@@ -59,7 +61,7 @@ def test_every_config_that_ships_is_valid(config: dict[str, Any], name: str) -> 
             {"binaries": {"ccf": {"wavelength_range": [5, 4]}}},
             "binaries.ccf.wavelength_range must ascend, not 5 to 4",
         ),
-        ({"binaries": {"survey": "nope"}}, "binaries.survey is 'nope', but surveys has: lamost-mrs"),
+        ({"binaries": {"survey": "nope"}}, "binaries.survey is 'nope', but surveys has: lamost-lrs-labelled"),
         ({"binaries": {"peaks": {"sigma_max": 2}}}, "binaries.peaks.sigma_max (2) is below sigma_start (13)"),
         (
             {"surveys": {"lamost-mrs": {"kind": "mr"}}},
@@ -88,6 +90,117 @@ def test_a_wrong_setting_is_named(config: dict[str, Any], change: dict[str, Any]
         validate(merge(config, change), SCHEMA)
     assert sentence in str(error.value)
     assert "\n" not in str(error.value)
+
+
+UNKNOWN, LABELLED = "lamost-lrs-unknown", "lamost-lrs-labelled"
+POINTS = [[8, 0.8, 0.9], [12, 0.8, 1.0]]
+SEPARATOR = {"name": "h_jk", "evidence": "photometry", "x": "h", "y": "j-k", "points": POINTS, "scatter": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            {"mstars": {"survey": "nope"}},
+            "config: mstars.survey is 'nope', but surveys has: lamost-lrs-labelled, ",
+        ),
+        ({"mstars": {"labelled": "nope"}}, "config: mstars.labelled is 'nope', but surveys has: "),
+        (
+            {"mstars": {"survey": "lamost-mrs"}},
+            "mstars.survey is 'lamost-mrs', whose kind is not lrs or sdss: that is where bands show",
+        ),
+        (
+            {"mstars": {"labelled": "lamost-mrs"}},
+            "mstars.labelled is 'lamost-mrs', whose kind is not lrs or sdss",
+        ),
+        (
+            {"mstars": {"survey": LABELLED}},
+            f"mstars.survey and mstars.labelled are both '{LABELLED}': a search needs two surveys",
+        ),
+        (
+            {"mstars": {"search": {"probability": 0.6}}},
+            "mstars.catalog.probability (0.5) is below mstars.search.probability (0.6): "
+            "those would not be measured",
+        ),
+        ({"mstars": {"search": {"fraction": 0}}}, "mstars.search.fraction must be more than 0, not 0"),
+        (
+            {"mstars": {"search": {"probability": 1.1}}},
+            "mstars.search.probability must be at most 1, not 1.1",
+        ),
+        ({"mstars": {"hash": {"copy_snr": [4, 1]}}}, "mstars.hash.copy_snr must ascend, not 4 to 1"),
+        (
+            {"mstars": {"hash": {"method": "pil"}}},
+            "mstars.hash.method must be one of discriminant, PIL, PIL + contrast",
+        ),
+        ({"mstars": {"hash": {"bits": 100}}}, "mstars.hash.bits must be one of 32, 64, 128, 256, not 100"),
+        (
+            {"mstars": {"catalog": {"lables": "x.csv"}}},
+            "catalog.lables is not a setting; did you mean labels?",
+        ),
+        (
+            {"mstars": {"giants": {"separators": []}}},
+            "mstars.giants.separators must have at least 1 values, not 0 (lines between giants and dwarfs)",
+        ),
+        (
+            {"mstars": {"giants": {"separators": [SEPARATOR | {"name": "mine"}]}}},
+            "separators[0].name must be one of h_jk, caoh_cah1, jk_w1w2, cah23_tio5, not 'mine'",
+        ),
+        (
+            {"mstars": {"giants": {"separators": [SEPARATOR, SEPARATOR | {"evidence": "colour"}]}}},
+            "mstars.giants.separators[1].evidence must be one of photometry, indices, not 'colour'",
+        ),
+        (
+            {"mstars": {"giants": {"separators": [SEPARATOR | {"points": POINTS[:1]}]}}},
+            "separators[0].points must have at least 2 values, not 1",
+        ),
+        (
+            {"mstars": {"giants": {"separators": [SEPARATOR | {"points": [[8, 0.8], [12, 0.8]]}]}}},
+            "separators[0].points[0] must have at least 3 values, not 2",
+        ),
+        ({"paths": []}, "config: paths must have at least 1 values, not 0 (which searches run)"),
+        ({"paths": ["mstar"]}, "config: paths[0] must be one of binaries, mstars, not 'mstar'"),
+        (
+            {"surveys": {"lamost-mrs": {"columns": "snrr"}}},
+            "surveys.lamost-mrs.columns must be a list, not 'snrr'",
+        ),
+    ],
+)
+def test_wrong_settings_of_the_search_for_m_stars(
+    config: dict[str, Any], change: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        validate(merge(config, change), SCHEMA)
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mstars": {"catalog": {"probability": 0.1}, "search": {"probability": 0.1}}},
+        {"mstars": {"hash": {"copies": 0, "copy_snr": [2, 2]}}},
+        {"mstars": {"giants": {"separators": [SEPARATOR]}}},
+        {"surveys": {UNKNOWN: {"kind": "sdss"}, LABELLED: {"kind": "sdss"}}},
+        {"surveys": {"lamost-mrs": {"columns": ["mjd"]}}},
+        {"paths": ["mstars"]},
+    ],
+)
+def test_what_is_allowed(config: dict[str, Any], change: dict[str, Any]) -> None:
+    validate(merge(config, change), SCHEMA)
+
+
+@pytest.mark.parametrize(("path", "other"), [("binaries", "mstars"), ("mstars", "binaries")])
+def test_a_search_that_does_not_run_needs_no_survey(config: dict[str, Any], path: str, other: str) -> None:
+    change = {other: {"survey": "nope"}}
+    validate(merge(config, change | {"paths": [path]}), SCHEMA)
+    with pytest.raises(ConfigError, match=rf"{other}\.survey is 'nope'"):
+        validate(merge(config, change), SCHEMA)
+
+
+def test_separators_that_ship_are_those_of_the_library(config: dict[str, Any]) -> None:
+    assert separators(config["mstars"]["giants"]["separators"]) == SEPARATORS
+    # Each has its column in the catalogue.
+    assert {f"giant_{one.name}" for one in SEPARATORS} <= set(MSTARS.names)
 
 
 def test_a_missing_setting_is_named(config: dict[str, Any]) -> None:

@@ -19,7 +19,8 @@ except ConfigError as error:
 PATHS = config["paths"]
 BINARIES = config["binaries"]
 MSTARS = config["mstars"]
-GRID = config["template_grid"] or os.path.relpath(ROOT / "resources" / "templates" / "grid.parquet")
+RESOURCES = Path(os.path.relpath(ROOT / "resources"))
+GRID = config["template_grid"] or str(RESOURCES / "templates" / "grid.parquet")
 GPU = int(config["gpu"])
 
 

@@ -26,6 +26,8 @@ if "mrs" in SIMULATE:
 if "lrs" in SIMULATE:
 
     rule simulate_lrs:
+        input:
+            [RESOURCES / "simulate" / f"{name}.csv" for name in ("features", "photometry", "sequence")],
         output:
             catalog="results/simulated/lrs/catalog.fits",
             unknown="results/simulated/lrs/unknown.fits",

@@ -1,6 +1,8 @@
 # M stars among unclassified spectra (Guo et al. 2019): sample, codes, search, measurements, catalogue, figures.
 POOL = MSTARS["survey"]
 LABELLED = MSTARS["labelled"]
+# What line indices and subtypes are.
+DEFINITIONS = {name: str(RESOURCES / "mstars" / f"{name}.csv") for name in ("indices", "subtypes")}
 MSTARS_PUBLISHED = {
     "seed": config["seed"],
     "survey": config["surveys"][POOL],
@@ -124,6 +126,7 @@ rule mstars_measure:
         candidates="results/mstars/candidates.parquet",
         sample="results/mstars/sample.arrow",
         sample_table="results/mstars/sample.parquet",
+        **DEFINITIONS,
     output:
         "results/mstars/measurements/{bundle}.parquet",
     log:
@@ -145,6 +148,7 @@ use rule mstars_measure as mstars_released with:
         manifest=ancient(f"results/manifest/{LABELLED}/{{bundle}}.parquet"),
         sample="results/mstars/sample.arrow",
         sample_table="results/mstars/sample.parquet",
+        **DEFINITIONS,
     output:
         "results/mstars/released/{bundle}.parquet",
     log:
@@ -245,7 +249,11 @@ rule mstars_figures:
         runtime=20,
     params:
         settings={
-            "recall_precision": {"default": MSTARS["hash"]["method"], "published": "PIL"},
+            "recall_precision": {
+                "default": MSTARS["hash"]["method"],
+                "published": "PIL",
+                "bits": max(MSTARS["evaluation"]["bits"]),
+            },
             "magnitudes": {"released_magnitude": "gaia_g_mean_mag"},
             "giants_spectra": {"separators": MSTARS["giants"]["separators"]},
             "giants_photometry": {"separators": MSTARS["giants"]["separators"]},

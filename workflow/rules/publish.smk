@@ -17,8 +17,9 @@ def provenance_inputs(wildcards):
     if "binaries" in PATHS:
         files["template_grid"] = GRID
     if "mstars" in PATHS:
-        given = MSTARS["catalog"] | MSTARS["sample"]
-        files |= {name: given[name] for name in ("labels", "sources", "templates") if given[name]}
+        tables = MSTARS["catalog"] | MSTARS["sample"]
+        files |= {name: tables[name] for name in ("labels", "sources", "templates") if tables[name]}
+        files |= DEFINITIONS
     return files
 
 

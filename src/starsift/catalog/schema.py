@@ -272,10 +272,10 @@ MSTARS = TableSchema(
     ("spectrum_id",),
     (
         *(replace(column, nullable=column.nullable or column.name == "lmjm") for column in _IDENTITY),
-        _C("designation", pa.string(), "Name after the coordinates", "meta.id;pos.eq"),
+        _measured("designation", "Name after the coordinates", "meta.id;pos.eq", type=pa.string()),
         _C("obsdate", pa.string(), "Date of mjd, YYYY-MM-DD", "time.epoch;obs"),
         _C("mjd", pa.int32(), "Modified Julian day (UTC)", "time.epoch;obs", "d"),
-        *_STAR[:2],
+        *(replace(column, nullable=True) for column in _STAR[:2]),
         _C("snr", pa.float32(), "S/N a pixel, as the survey gives it", "stat.snr", nullable=True),
         _measured("snrr", "Median S/N a pixel in r", "stat.snr;em.opt.R"),
         _C("n_bad", pa.int32(), "Bad pixels, interpolated for the search", "meta.number"),

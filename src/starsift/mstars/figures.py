@@ -518,7 +518,7 @@ def _draw_shares(axis: Axes, digit: np.ndarray, active: np.ndarray) -> None:
     axis.legend(loc="upper center", ncols=2)
 
 
-def kinematics(bins: pa.Table) -> Figure:
+def kinematics(bins: pa.Table, fewest: int = 3) -> Figure:
     """Mean velocities and dispersions of dwarfs against height, active and inactive (Figure 18).
 
     Parameters
@@ -526,11 +526,13 @@ def kinematics(bins: pa.Table) -> Figure:
     bins : Table of `starsift.mstars.kinematics.dispersions`, a row a bin of height and population:
         `bin_low`, `bin_high` (pc), `population` (active, inactive), `n`, `mean_u`, `sigma_u`, the same of v
         and w, and the error of each, `mean_u_err` (km/s)
+    fewest : stars in a bin that is shown: one far giant taken for a dwarf would set the scale
     """
+    bins = bins.filter(pc.greater_equal(bins["n"], fewest))
     with report_style():
         figure = Figure(figsize=(8, 7.5), layout="constrained")
         if not bins.num_rows:
-            return empty(figure.add_subplot(), "no dwarf has a distance and all velocities")
+            return empty(figure.add_subplot(), "too few dwarfs have a distance and all velocities")
         axes = figure.subplots(3, 2, sharex=True)
         for line, component in zip(axes, "uvw", strict=True):
             for axis, (kind, words) in zip(

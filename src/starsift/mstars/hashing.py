@@ -158,7 +158,7 @@ class DiscriminantHasher(LinearHasher):
     ridge : penalty of the regression, in units of the mean variance of a feature
     """
 
-    def __init__(self, n_bits: int = 256, ridge: float = 1.0, random_state: int = 0) -> None:
+    def __init__(self, n_bits: int = 256, ridge: float = 10.0, random_state: int = 0) -> None:
         super().__init__(n_bits, random_state)
         self.ridge = ridge
 
@@ -220,7 +220,7 @@ def _principal_axes(centred: np.ndarray, n: int) -> np.ndarray:
 
 
 def spectral_features(
-    flux: np.ndarray, ivar: np.ndarray, *, narrow: float = 10.0, wide: float = 150.0, depth: float = 0.1
+    flux: np.ndarray, ivar: np.ndarray, *, narrow: float = 10.0, wide: float = 150.0, depth: float = 0.05
 ) -> np.ndarray:
     """What is left of spectra when noise and flux calibration are taken out: the depths of broad bands.
 

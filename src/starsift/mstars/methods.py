@@ -28,6 +28,7 @@ from starsift.mstars.hashing import (
 )
 from starsift.mstars.pil import PILHasher
 from starsift.spectra.batches import atomic_path
+from starsift.spectra.resample import min_max
 
 HASHERS: dict[str, type[Hasher]] = {
     "discriminant": DiscriminantHasher,
@@ -80,7 +81,7 @@ def represent(flux: np.ndarray, ivar: np.ndarray, zero: np.ndarray, representati
     (n, p) or (n, p // 8) float32
     """
     if representation == "flux":
-        return flux
+        return min_max(flux)  # what has got noise since may have left the range
     if representation == "bands":
         return spectral_features(flux - zero[:, None], ivar)
     raise HashError(f"representation is {representation!r}: expected one of {', '.join(REPRESENTATIONS)}")

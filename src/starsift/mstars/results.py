@@ -4,6 +4,7 @@ Labels are a table (Parquet or CSV) with `spectrum_id`, `label` and, if known, `
 starts with type M (M, M3, dM4, gM2, M dwarf) confirms a candidate; any other takes it out of the catalogue.
 """
 
+import logging
 import os
 import re
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from starsift.mstars.luminosity import giant_by_magnitude, separate, separators
 from starsift.survey.catalog import MISSING, read_any
 
 PathLike = str | os.PathLike[str]
+log = logging.getLogger(__name__)
 _M = re.compile(r"[dg]?Me?(?![a-z])", re.IGNORECASE)  # no other word, such as "maybe"
 
 
@@ -226,6 +228,11 @@ def _named(rows: pa.Table, listed: pa.Table) -> pa.Table:
 
 
 def _labelled(rows: pa.Table, labels: pa.Table) -> pa.Table:
+    other = labels["spectrum_id"].filter(
+        pc.is_null(pc.index_in(labels["spectrum_id"], value_set=rows["spectrum_id"].combine_chunks()))
+    )
+    if len(other):
+        log.warning("%d labels are of spectra that are no candidates, such as %s", len(other), other[0])
     places = pc.index_in(rows["spectrum_id"], value_set=labels["spectrum_id"].combine_chunks())
     return (
         rows.append_column("vetted", pc.is_valid(places))

@@ -79,7 +79,7 @@ def train_reference(
     Returns
     -------
     Model; Table of schema `REFERENCE`, a row a spectrum of the sample in order, then the copies; Calibration,
-    of spectra as noisy as the copies.
+    of the copies and of spectra of class UNKNOWN.
     """
     chosen = METHODS[method]
     labels = class_labels(sample.role, sample.class_, sample.subclass)
@@ -101,8 +101,9 @@ def train_reference(
     codes = _binary(np.asarray(model.hasher.transform(data)))
     table = sample.table.select(["spectrum_id", "role", "subclass"]).take(pa.array(origin))
     table = pa.table([*table.columns, pa.array(is_copy), codes], schema=REFERENCE)
+    noisy = is_copy | (labels[origin] == "UNKNOWN")
     calibration = calibrate(
-        data, labels[origin], sample.is_m[origin], chosen, bits, seed, groups=origin, used=is_copy
+        data, labels[origin], sample.is_m[origin], chosen, bits, seed, groups=origin, used=noisy
     )
     return model, table, calibration
 

@@ -134,9 +134,9 @@ def is_index(table: pa.Table) -> bool:
 
 
 def read_any(path: Path, keep: set[str] | None = None) -> pa.Table:
-    """Read a table as it is, FITS, CSV (with | or ,), ECSV or Parquet by its ending; `keep`: columns to read.
+    """Read a table as it is, FITS, CSV (with | or ,), ECSV or Parquet by its ending.
 
-    Names become lower case.
+    `keep`: names in lower case of the columns to read; the table has them as they are written.
     """
     name = path.name.lower()
     if name.endswith((".fits", ".fits.gz", ".fit")):
