@@ -122,11 +122,11 @@ rule mstars_search:
 
 rule mstars_measure:
     input:
+        **DEFINITIONS,
         spectra=f"results/spectra/{POOL}/{{bundle}}.arrow",
         candidates="results/mstars/candidates.parquet",
         sample="results/mstars/sample.arrow",
         sample_table="results/mstars/sample.parquet",
-        **DEFINITIONS,
     output:
         "results/mstars/measurements/{bundle}.parquet",
     log:
@@ -144,11 +144,11 @@ rule mstars_measure:
 use rule mstars_measure as mstars_released with:
     # The M stars that the survey knew already, for comparison.
     input:
+        **DEFINITIONS,
         spectra=f"results/spectra/{LABELLED}/{{bundle}}.arrow",
         manifest=ancient(f"results/manifest/{LABELLED}/{{bundle}}.parquet"),
         sample="results/mstars/sample.arrow",
         sample_table="results/mstars/sample.parquet",
-        **DEFINITIONS,
     output:
         "results/mstars/released/{bundle}.parquet",
     log:

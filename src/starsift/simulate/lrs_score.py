@@ -61,16 +61,16 @@ def score_mstars(
     snr, defective = pool["snr"].to_numpy(), np.array(pool["defective"].to_pylist(), dtype=bool)
 
     lines: list[Line] = []
-    for what, chosen in (
-        ("in the union", in_union),
-        (f"with p_m >= {likely:g}", called),
-        ("in the catalogue", listed),
+    for what, chosen, least in (
+        ("in the union", in_union, 0.95),
+        (f"with p_m >= {likely:g}", called, None),
+        ("in the catalogue", listed, 0.7),
     ):
         for low, high in pairwise(SNR_EDGES):
             inside = is_m & (snr >= low) & (snr < high)
             text = f"S/N {low:g} to {high:g}" if np.isfinite(high) else f"S/N above {low:g}"
             lines.append(mean_line(f"M stars {what}, {text}", chosen[inside]))
-        lines.append(mean_line(f"M stars {what}, all", chosen[is_m]))
+        lines.append(mean_line(f"M stars {what}, all", chosen[is_m], least))
     late = is_m & (_numbers(pool, "subtype") >= 5)
     lines += [
         mean_line("M stars in the catalogue, M5 and later", listed[late]),
@@ -78,7 +78,7 @@ def score_mstars(
         mean_line("M stars in the catalogue, defective spectra", listed[is_m & defective]),
         mean_line("share of the pool in the union", in_union),
         mean_line(f"precision of p_m >= {likely:g}", is_m[called]),
-        mean_line("precision of the catalogue", is_m[listed]),
+        mean_line("precision of the catalogue", is_m[listed], 0.9),
     ]
     return {
         "spectra": pool.num_rows,
@@ -105,19 +105,19 @@ def _measured(truth: pa.Table, catalog: pa.Table, clear_snr: float) -> list[Line
     active, _ = _flags(truth, "active")
     sigma = _numbers(catalog, "rv_err")
     lines = [
-        mean_line(f"subtype within 1, dwarfs, {text}", np.abs(subtype)[clear & dwarf & known] <= 1),
+        mean_line(f"subtype within 1, dwarfs, {text}", np.abs(subtype)[clear & dwarf & known] <= 1, 0.9),
         mean_line(f"subtype within 1, giants, {text}", np.abs(subtype)[clear & giant & known] <= 1),
         mean_line(f"bias of the subtype, dwarfs, {text}", subtype[clear & dwarf & known]),
         *velocity_lines(
-            f"M dwarfs, {text}", error("rv")[clear & dwarf], sigma[clear & dwarf], None, (None, None)
+            f"M dwarfs, {text}", error("rv")[clear & dwarf], sigma[clear & dwarf], 6.0, (0.7, 1.3)
         ),
         *velocity_lines(
             f"M giants, {text}", error("rv")[clear & giant], sigma[clear & giant], None, (None, None)
         ),
-        mean_line("dwarfs called dwarfs", ~called_giant[dwarf & has_class]),
-        mean_line("giants called giants", called_giant[giant & has_class]),
+        mean_line("dwarfs called dwarfs", ~called_giant[dwarf & has_class], 0.95),
+        mean_line("giants called giants", called_giant[giant & has_class], 0.85),
         mean_line("giants among those called giants", giant[is_m & called_giant & has_class]),
-        mean_line("activity right, dwarfs", (called_active == active)[dwarf & has_activity]),
+        mean_line("activity right, dwarfs", (called_active == active)[dwarf & has_activity], 0.8),
         mean_line("active dwarfs called active", called_active[dwarf & active & has_activity]),
         _spread("scatter of the H-alpha width, dwarfs (Angstrom)", error("ewha")[clear & dwarf]),
     ]
