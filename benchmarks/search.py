@@ -54,7 +54,8 @@ def training() -> None:
     labels = rng.integers(0, CLASSES, TRAINING)
     print("| training | spectra | features | seconds | limit |\n|---|---|---|---|---|")
     for name, hasher, width, limit in (
-        ("PIL on fluxes", PILHasher(BITS), LAMOST_LRS.pixels, "12"),
+        ("PIL on fluxes, as published", PILHasher(BITS, encoder="random"), LAMOST_LRS.pixels, "12"),
+        ("PIL on fluxes, beta as encoder", PILHasher(BITS), LAMOST_LRS.pixels, "-"),
         (f"discriminant on bands, {CLASSES} classes", DiscriminantHasher(BITS), LAMOST_LRS.pixels // 8, "-"),
     ):
         X = rng.random((TRAINING, width), dtype=np.float32)

@@ -25,7 +25,7 @@ def mean_square(difference: np.ndarray) -> float:
 
 @pytest.mark.parametrize("hidden", [None, (40, 24), (100,), ()])
 def test_random_weights_are_orthonormal(hidden: tuple[int, ...] | None) -> None:
-    fitted = PILHasher(16, hidden=hidden).fit(spectra())
+    fitted = PILHasher(16, hidden=hidden, encoder="random").fit(spectra())
     sizes = [60, *((16, 16) if hidden is None else hidden), 16]
     assert [weight.shape for weight in fitted.weights_] == list(pairwise(sizes))
     assert [decoder.shape for decoder in fitted.decoders_] == [pair[::-1] for pair in pairwise(sizes)]
@@ -100,7 +100,7 @@ def test_codes_keep_more_than_the_mean_spectrum(encoder: str) -> None:
 
 def test_bits_are_the_last_layer_at_its_medians() -> None:
     X = spectra()
-    fitted = PILHasher(24, hidden=(30,)).fit(X)
+    fitted = PILHasher(24, hidden=(30,), encoder="random").fit(X)
     features = fitted.features(X)
     np.testing.assert_allclose(fitted.medians_, np.median(features, axis=0), atol=1e-6)
     assert ((features > 0) & (features < 1)).all()

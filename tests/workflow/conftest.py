@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
 import yaml
+from astropy.table import Table
 
 from starsift.simulate.lrs import simulate_lrs
 from starsift.simulate.mrs import simulate_survey
-from starsift.survey.catalog import read_catalog
 
 ROOT = Path(__file__).parents[2]
 JOB = re.compile(r"^(?:local)?(?:rule|checkpoint) (\w+):", re.MULTILINE)
@@ -39,6 +37,22 @@ SMALL: dict[str, Any] = {
         "evaluation": {"splits": 1, "bits": [32, 64]},
     },
 }
+
+
+# The sky of the demo, made small: two nights.
+SKY: dict[str, Any] = {
+    "mrs": {"seed": 5, "layout": "both", "n_plans": 2, "n_spectrographs": 1, "n_stars": 40, "exposures": 2},
+    "lrs": {
+        "seed": 5,
+        "layout": "both",
+        "n_plans": 2,
+        "n_spectrographs": 2,
+        "n_released": 150,
+        "n_unknown": 150,
+    },
+}
+# The catalogue that each path searches.
+CATALOG = {"binaries": "mrs/catalog.fits", "mstars": "lrs/unknown.fits"}
 
 
 @dataclass
@@ -78,6 +92,11 @@ class Checkout:
         done = self.snakemake(*arguments)
         return JOB.findall(done.stdout + done.stderr)
 
+    def list_nights(self, path: str, name: str) -> None:
+        """Let the catalogue that a path searches be `early.fits` or `all.fits`."""
+        catalog = self.folder / "results/simulated" / CATALOG[path]
+        shutil.copyfile(catalog.with_name(name), catalog)
+
     def copy(self, folder: Path) -> "Checkout":
         """The same, results and Snakemake's records included, elsewhere."""
         shutil.copytree(self.folder, folder, symlinks=True)
@@ -110,83 +129,50 @@ def make_checkout(folder: Path, settings: dict[str, Any]) -> Checkout:
     return Checkout(folder, settings)
 
 
-def list_nights(catalog: Path, kind: str) -> None:
-    """Beside a catalogue: `all.parquet` with all of its nights, and `early.parquet` without the last one."""
-    table = read_catalog(catalog, kind)
-    last = pc.max(table["lmjd"])
-    pq.write_table(table, catalog.with_name("all.parquet"))
-    pq.write_table(table.filter(pc.less(table["lmjd"], last)), catalog.with_name("early.parquet"))
+def list_nights(catalog: Path) -> None:
+    """Write beside a catalogue `all.fits`, the same, and `early.fits`, without its last night."""
+    shutil.copyfile(catalog, catalog.with_name("all.fits"))
+    table = Table.read(catalog)
+    table[table["lmjd"] < table["lmjd"].max()].write(catalog.with_name("early.fits"))
 
 
 @pytest.fixture(scope="session")
 def sky(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Simulated MRS files of three nights."""
+    """What the demo simulates at this size, with catalogues of some of its nights."""
     folder = tmp_path_factory.mktemp("sky")
-    simulate_survey(folder, seed=5, n_plans=3, n_spectrographs=1, n_stars=40, exposures=2)
-    list_nights(folder / "catalog.fits", "mrs")
+    simulate_survey(folder / "mrs", **SKY["mrs"])
+    simulate_lrs(folder / "lrs", **SKY["lrs"])
+    for name in CATALOG.values():
+        list_nights(folder / name)
     return folder
 
 
 @pytest.fixture(scope="session")
-def lrs_sky(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Simulated LRS files of two nights; `early.parquet` and `all.parquet` list the pool."""
-    folder = tmp_path_factory.mktemp("lrs_sky")
-    simulate_lrs(folder, seed=5, n_plans=2, n_spectrographs=2, n_released=150, n_unknown=150)
-    list_nights(folder / "unknown.fits", "lrs")
-    return folder
+def settings() -> dict[str, Any]:
+    """Settings of the demo, made small."""
+    return merged(yaml.safe_load((ROOT / "config/demo.yaml").read_text()), SMALL | {"simulate": SKY})
 
 
 @pytest.fixture(scope="session")
-def settings(sky: Path, lrs_sky: Path) -> dict[str, Any]:
-    """Settings of a tiny survey for each path."""
-    partition = {"spectra_per_bundle": 1000, "level": "night"}
-    tiny = {
-        "kind": "mrs",
-        "root": str(sky / "spectra"),
-        "path_template": "{lmjd}/{planid}/med-{lmjd}-{planid}_sp{spid:02d}-{fiberid:03d}.fits.gz",
-        "catalog": str(sky / "early.parquet"),
-        "selection": [
-            {"column": "band", "op": "==", "value": "B"},
-            {"column": "coadd", "op": "==", "value": 0},
-            {"column": "snr", "op": ">=", "value": 5},
-        ],
-        "partition": partition,
-    }
-    pool = {
-        "kind": "lrs",
-        "root": str(lrs_sky / "spectra"),
-        "path_template": "{lmjd}/{planid}/spec-{lmjd}-{planid}_sp{spid:02d}-{fiberid:03d}.fits.gz",
-        "catalog": str(lrs_sky / "early.parquet"),
-        "selection": [],
-        "columns": ["mjd", "snrr"],
-        "partition": partition,
-    }
-    labelled = pool | {
-        "catalog": str(lrs_sky / "labelled.fits"),
-        "columns": ["class", "subclass", "rv", "z", "mjd", "snrr"],
-    }
-    binaries = {"paths": ["binaries"], "surveys": {"tiny": tiny}, "binaries": {"survey": "tiny"}}
-    mstars = {
-        "paths": ["mstars"],
-        "surveys": {"pool": pool, "labelled": labelled},
-        "mstars": {
-            "survey": "pool",
-            "labelled": "labelled",
-            "catalog": {"sources": str(lrs_sky / "gaia.parquet")},
-        },
-    }
-    return {
-        "binaries": merged(binaries, {"binaries": SMALL["binaries"]}),
-        "mstars": merged(mstars, {"mstars": SMALL["mstars"]}),
-    }
+def checkout(
+    tmp_path_factory: pytest.TempPathFactory, settings: dict[str, Any], sky: Path
+) -> Callable[..., Checkout]:
+    """A fresh checkout for one path, each time it is called: to it the files of the demo are a real survey.
 
-
-@pytest.fixture(scope="session")
-def checkout(tmp_path_factory: pytest.TempPathFactory, settings: dict[str, Any]) -> Callable[..., Checkout]:
-    """A fresh checkout with the settings of a path's tiny survey, each time it is called."""
+    The last night is not in the catalogue yet.
+    """
 
     def make(path: str = "binaries") -> Checkout:
-        return make_checkout(tmp_path_factory.mktemp("checkout") / "starsift", merged(settings[path], {}))
+        real = {key: value for key, value in settings.items() if key != "simulate"}
+        done = make_checkout(
+            tmp_path_factory.mktemp("checkout") / "starsift", merged(real, {"paths": [path]})
+        )
+        for kind in ("mrs", "lrs"):
+            files = done.folder / "results/simulated" / kind
+            shutil.copytree(sky / kind, files, ignore=shutil.ignore_patterns("spectra"))
+            (files / "spectra").symlink_to(sky / kind / "spectra")
+        done.list_nights(path, "early.fits")
+        return done
 
     return make
 
@@ -208,14 +194,8 @@ def finished_mstars(checkout: Callable[..., Checkout]) -> Checkout:
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A checkout in which the demo has been run to the end, both paths, at a tiny size."""
-    sky = {"seed": 3, "layout": "both", "n_plans": 1, "n_spectrographs": 1}
-    simulate = {
-        "mrs": sky | {"n_stars": 30, "exposures": 2},
-        "lrs": sky | {"n_released": 150, "n_unknown": 60},
-    }
-    settings = merged(yaml.safe_load((ROOT / "config/demo.yaml").read_text()), SMALL | {"simulate": simulate})
+def demo(tmp_path_factory: pytest.TempPathFactory, settings: dict[str, Any]) -> Checkout:
+    """A checkout in which the demo has been run to the end, both paths. Tests leave it as it is."""
     done = make_checkout(tmp_path_factory.mktemp("demo") / "starsift", settings)
     done.snakemake()
     return done

@@ -175,43 +175,57 @@ def test_a_text_reruns_nothing(finished: Checkout, name: str) -> None:
         assert finished.planned() == set()
 
 
-def test_a_new_night_is_processed_alone(finished: Checkout, sky: Path, tmp_path: Path) -> None:
-    """A catalogue with one night more: only its bundle goes through the stages."""
-    later = finished.copy(tmp_path / "later")
-    later.settings["surveys"]["tiny"]["catalog"] = str(sky / "all.parquet")
-    before = {path: path.stat().st_mtime_ns for path in (later.folder / "results/spectra").rglob("*.arrow")}
-    jobs = later.executed()
-    for rule in ("manifest", "pack", "ccf", "peaks", "errors", "classify", "suspects", "catalogs"):
-        assert jobs.count(rule) == 1, f"{rule}: {jobs.count(rule)} jobs"
-    assert not {"training_set", "train", "cross_validate", "injection"} & set(jobs)
-    assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert len(list((later.folder / "results/spectra").rglob("*.arrow"))) == len(before) + 1
-    assert later.planned() == set()
+@pytest.fixture(scope="module")
+def later(finished: Checkout, tmp_path_factory: pytest.TempPathFactory) -> tuple[Checkout, list[str]]:
+    """The finished checkout a night later, and what was run for it."""
+    return night_added(finished, "binaries", tmp_path_factory.mktemp("later") / "starsift")
 
 
 @pytest.fixture(scope="module")
 def later_mstars(
-    finished_mstars: Checkout, lrs_sky: Path, tmp_path_factory: pytest.TempPathFactory
+    finished_mstars: Checkout, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Checkout, list[str]]:
-    """The finished checkout a night later, and what was run for it."""
-    later = finished_mstars.copy(tmp_path_factory.mktemp("later") / "starsift")
-    later.settings["surveys"]["pool"]["catalog"] = str(lrs_sky / "all.parquet")
+    """The same of M stars."""
+    return night_added(finished_mstars, "mstars", tmp_path_factory.mktemp("later") / "starsift")
+
+
+def night_added(finished: Checkout, path: str, folder: Path) -> tuple[Checkout, list[str]]:
+    later = finished.copy(folder)
+    later.list_nights(path, "all.fits")
     return later, later.executed()
+
+
+def times(folder: Path, pattern: str) -> dict[str, int]:
+    """When each file was written, by its path below a folder."""
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.glob(pattern)}
+
+
+def test_a_new_night_is_processed_alone(later: tuple[Checkout, list[str]], finished: Checkout) -> None:
+    """A catalogue with one night more: only its bundle goes through the stages."""
+    run, jobs = later
+    for rule in ("manifest", "pack", "ccf", "peaks", "errors", "classify", "suspects", "catalogs"):
+        assert jobs.count(rule) == 1, f"{rule}: {jobs.count(rule)} jobs"
+    assert not {"training_set", "train", "cross_validate", "injection"} & set(jobs)
+    for kind in ("spectra/*/*.arrow", "binaries/ccf/*"):
+        before, after = (times(one.folder / "results", kind) for one in (finished, run))
+        assert before
+        assert before.items() < after.items()
+    assert run.planned() == set()
 
 
 def test_a_new_night_is_searched_without_training_again(
     later_mstars: tuple[Checkout, list[str]], finished_mstars: Checkout
 ) -> None:
-    later, jobs = later_mstars
+    """Ranks and probabilities are those of the whole pool: candidates change, codes do not."""
+    run, jobs = later_mstars
     for rule in ("manifest", "pack", "mstars_encode", "mstars_search", "mstars_catalog"):
         assert jobs.count(rule) == 1, f"{rule}: {jobs.count(rule)} jobs"
-    # Ranks and probabilities are those of the whole pool: candidates change everywhere.
-    assert set(jobs) - {"manifest", "pack", "reading", "mstars_encode", "mstars_matches"} == SEARCHED
-    for kind in ("*.arrow", "codes/*.parquet"):
-        before = {path.name: path.stat().st_mtime_ns for path in finished_mstars.folder.rglob(kind)}
-        after = {path.name: path.stat().st_mtime_ns for path in later.folder.rglob(kind)}
+    assert set(jobs) == {"manifest", "pack", "reading", "mstars_encode", "mstars_matches", *SEARCHED}
+    for kind in ("spectra/*/*.arrow", "mstars/codes/*"):
+        before, after = (times(one.folder / "results", kind) for one in (finished_mstars, run))
+        assert before
         assert before.items() < after.items()
-    assert later.planned() == set()
+    assert run.planned() == set()
 
 
 def test_labels_rerun_the_catalogue_alone(finished_mstars: Checkout, tmp_path: Path) -> None:
@@ -236,7 +250,8 @@ def test_a_killed_run_goes_on(checkout: Callable[..., Checkout]) -> None:
     """Killed after its first bundle, a run does the others and leaves that one alone."""
     run = checkout()
     (run.folder / "settings.yaml").write_text(yaml.safe_dump(run.settings))
-    target = ["--", "results/manifest/tiny-status.csv"]
+    run.list_nights("binaries", "all.fits")
+    target = ["--", "results/manifest/demo-status.csv"]
     process = subprocess.Popen(
         [*run.command, "--cores", "1", *target],
         cwd=run.folder,
@@ -245,7 +260,7 @@ def test_a_killed_run_goes_on(checkout: Callable[..., Checkout]) -> None:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    folder = run.folder / "results/spectra/tiny"
+    folder = run.folder / "results/spectra/demo"
     deadline = time.monotonic() + 120
     while not list(folder.glob("[0-9]*.parquet")) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -262,43 +277,26 @@ def test_a_killed_run_goes_on(checkout: Callable[..., Checkout]) -> None:
     assert len(list(folder.glob("[0-9]*.parquet"))) == 2
 
 
-def differing(first: Checkout, second: Checkout) -> list[str]:
-    """Names of results that are not the same in both, byte by byte."""
-    kinds = (
-        "*.parquet",
-        "*.arrow",
-        "*.csv",
-        "*.json",
-        "*.svg",
-        "*.html",
-        "*.keras",
-        "*.npz",
-        "*.fits",
-        "*.vot",
-    )
-    found = [
-        {
-            str(path.relative_to(run.folder)): path.read_bytes()
-            for kind in kinds
-            for path in (run.folder / "results").rglob(kind)
-        }
-        for run in (first, second)
-    ]
-    return sorted(name for name in found[0] | found[1] if found[0].get(name) != found[1].get(name))
+def results_of(run: Checkout) -> dict[str, bytes]:
+    """All results but logs and the simulated survey, by path."""
+    folder = run.folder / "results"
+    files = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
+    return {
+        name.as_posix(): path.read_bytes()
+        for name, path in files.items()
+        if name.parts[0] not in ("logs", "simulated", "scorecards")
+    }
 
 
-def test_two_runs_make_the_same_bytes(finished: Checkout, checkout: Callable[..., Checkout]) -> None:
-    again = checkout()
-    again.snakemake()
-    assert differing(finished, again) == []
-
-
-def test_a_run_in_two_steps_makes_the_bytes_of_one(
-    later_mstars: tuple[Checkout, list[str]], checkout: Callable[..., Checkout], lrs_sky: Path
+def test_two_runs_make_the_same_bytes(
+    later: tuple[Checkout, list[str]], later_mstars: tuple[Checkout, list[str]], demo: Checkout
 ) -> None:
-    """A search to which a night was added, and one that had it from the start."""
-    later, _ = later_mstars
-    again = checkout("mstars")
-    again.settings["surveys"]["pool"]["catalog"] = str(lrs_sky / "all.parquet")
-    again.snakemake()
-    assert differing(later, again) == []
+    """Each path by itself, with a night that came later; and both in the demo, all at once."""
+    apart, together = [results_of(run) for run, _ in (later, later_mstars)], results_of(demo)
+    # It also says which paths were run.
+    for results in (*apart, together):
+        del results["provenance.json"]
+    assert not set(apart[0]) & set(apart[1])
+    both = apart[0] | apart[1]
+    assert sorted(both) == sorted(together)
+    assert [name for name in both if both[name] != together[name]] == []

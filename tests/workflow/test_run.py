@@ -44,7 +44,7 @@ def test_catalogues_are_as_declared(run: Checkout, path: str) -> None:
 
 def test_every_stage_keeps_every_spectrum(finished: Checkout) -> None:
     results = finished.folder / "results"
-    manifest = pq.read_table(results / "manifest/tiny.parquet")
+    manifest = pq.read_table(results / "manifest/demo.parquet")
     for stage in ("components", "errors", "classes", "suspects"):
         table = read_stage(results / "binaries" / stage).select(["spectrum_id", "band"])
         keys = {tuple(row.values()) for row in table.to_pylist()}
@@ -54,7 +54,7 @@ def test_every_stage_keeps_every_spectrum(finished: Checkout) -> None:
 
 def test_the_search_keeps_every_spectrum(finished_mstars: Checkout) -> None:
     results = finished_mstars.folder / "results"
-    listed = pq.read_table(results / "manifest/pool.parquet")["spectrum_id"].to_pylist()
+    listed = pq.read_table(results / "manifest/demo-unknown.parquet")["spectrum_id"].to_pylist()
     codes = read_stage(results / "mstars/codes")
     assert codes["spectrum_id"].to_pylist() == listed
     assert codes["code"].is_valid().equals(pc.equal(codes["status"], "ok"))
@@ -88,11 +88,11 @@ def test_the_report_stands_alone(run: Checkout, path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "surveys", "inputs"),
     [
-        ("binaries", ["tiny"], {"catalog_tiny", "template_grid"}),
+        ("binaries", ["demo"], {"catalog_demo", "template_grid"}),
         (
             "mstars",
-            ["labelled", "pool"],
-            {"catalog_labelled", "catalog_pool", "sources", "indices", "subtypes"},
+            ["demo-labelled", "demo-unknown"],
+            {"catalog_demo-labelled", "catalog_demo-unknown", "sources", "indices", "subtypes"},
         ),
     ],
 )
@@ -153,14 +153,14 @@ def stops_with(run: Checkout, sentence: str, target: str) -> None:
             {"binaries": {"ccf": {"velocity_stpe": 1}}},
             "config: binaries.ccf.velocity_stpe is not a setting; did you mean velocity_step?",
         ),
-        ({"surveys": {"tiny": {"catalog": "nowhere.fits"}}}, "nowhere.fits: no such catalogue"),
+        ({"surveys": {"demo": {"catalog": "nowhere.fits"}}}, "nowhere.fits: no such catalogue"),
         (
-            {"surveys": {"tiny": {"selection": [{"column": "snr", "op": ">", "value": 1e9}]}}},
+            {"surveys": {"demo": {"selection": [{"column": "snr", "op": ">", "value": 1e9}]}}},
             "no spectrum is left after the cuts",
         ),
-        ({"surveys": {"tiny": {"root": "nowhere", "catalog": None}}}, "nowhere: no such folder"),
+        ({"surveys": {"demo": {"root": "nowhere", "catalog": None}}}, "nowhere: no such folder"),
         (
-            {"surveys": {"tiny": {"columns": ["redshift"]}}},
+            {"surveys": {"demo": {"columns": ["redshift"]}}},
             "columns to carry along are not in the catalogue: redshift; it has: obsid,",
         ),
     ],
@@ -171,7 +171,7 @@ def test_what_makes_a_run_meaningless_stops_it_with_a_sentence(
 ) -> None:
     run = checkout()
     run.settings = merged(run.settings, change)
-    stops_with(run, sentence, "results/manifest/tiny-status.csv")
+    stops_with(run, sentence, "results/manifest/demo-status.csv")
 
 
 def test_a_labelled_survey_without_m_stars_stops_the_run_with_a_sentence(
@@ -179,7 +179,7 @@ def test_a_labelled_survey_without_m_stars_stops_the_run_with_a_sentence(
 ) -> None:
     run = checkout("mstars")
     others = [{"column": "class", "op": "in", "value": ["GALAXY", "QSO"]}]
-    run.settings = merged(run.settings, {"surveys": {"labelled": {"selection": others}}})
+    run.settings = merged(run.settings, {"surveys": {"demo-labelled": {"selection": others}}})
     stops_with(run, "no positive sample: of 0 labelled M stars 0 are usable", "results/mstars/sample.parquet")
 
 

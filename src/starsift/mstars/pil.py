@@ -27,7 +27,7 @@ class PILHasher(Hasher):
     n_bits : nodes of the last hidden layer, bits of the code
     hidden : nodes of the hidden layers before it; the paper gives none, so they equal `n_bits`
     encoder : `random`: the next layer and the code see H = g(X W + b), W random orthogonal; `beta`: they see
-        g(X beta^T), the learned output weights turned round
+        g(X beta^T), the learned output weights turned round, which finds more (docs/mstars.md)
     ridge : penalty of the least squares, in units of the mean square of a node; 0 is the pseudo-inverse
     random_state : seed
 
@@ -43,7 +43,7 @@ class PILHasher(Hasher):
         self,
         n_bits: int = 256,
         hidden: Sequence[int] | None = None,
-        encoder: str = "random",
+        encoder: str = "beta",
         ridge: float = 1e-6,
         random_state: int = 0,
     ) -> None:
