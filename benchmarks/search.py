@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from kernels import best_time
 
 from starsift.mstars.hamming import contrast, count_distances, cut_distances, mark_union, nearest_codes
 from starsift.mstars.hashing import DiscriminantHasher
@@ -37,17 +38,6 @@ BUNDLE = 20_000  # codes in memory at a time
 CLASSES = 30
 
 
-def seconds(call: Callable[[], object], repeat: int = 3) -> float:
-    """The quickest of several runs, after one that is not counted: compilation and cold caches."""
-    call()
-    times = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
 def training() -> None:
     """Both hashers on a sample of the paper's size."""
     rng = np.random.default_rng(0)
@@ -59,7 +49,7 @@ def training() -> None:
         (f"discriminant on bands, {CLASSES} classes", DiscriminantHasher(BITS), LAMOST_LRS.pixels // 8, "-"),
     ):
         X = rng.random((TRAINING, width), dtype=np.float32)
-        taken = seconds(lambda: hasher.fit(X, labels), 2)  # noqa: B023
+        taken = best_time(lambda: hasher.fit(X, labels), 2)  # noqa: B023
         print(f"| {name} | {TRAINING:,} | {width:,} | {taken:.2f} | {limit} |", flush=True)
 
 
@@ -80,7 +70,7 @@ def encoding() -> None:
         path = Path(folder) / "bundle.arrow"
         write_bundle(path, (simulated(rng, 1024) for _ in range(4)))
         batches = list(read_bundle(path))
-        read = seconds(lambda: list(read_bundle(path)))
+        read = best_time(lambda: list(read_bundle(path)))
     n = sum(batch.n for batch in batches)
     ready = [prepare(batch) for batch in batches]
     print("| step of encoding | discriminant on bands | PIL on fluxes |\n|---|---|---|")
@@ -91,11 +81,11 @@ def encoding() -> None:
         steps.append(
             {
                 "read the packed bundle": read,
-                "prepare: grid, gaps, scale, defects": seconds(lambda: [prepare(b) for b in batches]),
-                "represent": seconds(
+                "prepare: grid, gaps, scale, defects": best_time(lambda: [prepare(b) for b in batches]),
+                "represent": best_time(
                     lambda: [represent(each.flux, each.ivar, each.zero, kind) for each in ready]  # noqa: B023
                 ),
-                "transform to codes": seconds(lambda: [hasher.transform(each) for each in features]),  # noqa: B023
+                "transform to codes": best_time(lambda: [hasher.transform(each) for each in features]),  # noqa: B023
             }
         )
     for step in steps[0]:
@@ -168,7 +158,7 @@ def faiss() -> None:
         index = library.IndexBinaryFlat(BITS)
         index.add(pool)
         rates = [
-            len(pool) * len(queries) / seconds(call, 2) / 1e6
+            len(pool) * len(queries) / best_time(call, 2) / 1e6
             for call in (ours, lambda: index.search(queries, k))
         ]
         print(f"| {title} | {len(queries):,} | {rates[0]:,.0f} | {rates[1]:,.1f} |", flush=True)
