@@ -212,6 +212,16 @@ def test_tables_of_others_that_cannot_be_used_stop_the_run_with_a_sentence(
     stops_with(run, sentence, "results/catalogs/mstars.parquet")
 
 
+def test_a_table_that_is_missing_stops_a_finished_run_too(finished_mstars: Checkout) -> None:
+    """Snakemake would say that there is nothing to do."""
+    change = {"mstars": {"catalog": {"labels": "nowhere.csv"}}}
+    done = Checkout(finished_mstars.folder, merged(finished_mstars.settings, change)).snakemake(
+        "--dry-run", check=False
+    )
+    assert done.returncode != 0
+    assert "config: mstars.catalog.labels is 'nowhere.csv': no such file" in done.stdout + done.stderr
+
+
 def test_lint_has_nothing_but_what_was_decided(checkout: Callable[..., Checkout]) -> None:
     """Environments are pip locks, not one of conda a rule; functions live beside the checked settings."""
     run = checkout()

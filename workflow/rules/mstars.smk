@@ -11,12 +11,21 @@ MSTARS_PUBLISHED = {
 }
 
 
+def table(group, name):
+    """A table that the settings name, as an input. Were it missing, Snakemake would be content with old results."""
+    path = MSTARS[group][name]
+    made = "simulate" in config and str(path).startswith("results/simulated/")
+    if path and not made and not Path(path).exists():
+        raise WorkflowError(f"config: mstars.{group}.{name} is {path!r}: no such file")
+    return path or []
+
+
 rule mstars_sample:
     # What the search learns from: M spectra drawn from clusters, and spectra of anything else.
     input:
         spectra=each_bundle(f"results/spectra/{LABELLED}/{{bundle}}.arrow", LABELLED),
         manifests=each_bundle(f"results/manifest/{LABELLED}/{{bundle}}.parquet", LABELLED),
-        templates=MSTARS["sample"]["templates"] or [],
+        templates=table("sample", "templates"),
     output:
         spectra="results/mstars/sample.arrow",
         table="results/mstars/sample.parquet",
@@ -165,8 +174,8 @@ rule mstars_catalog:
         released_manifest=f"results/manifest/{LABELLED}.parquet",
         catalog=lambda wildcards: catalog_of(POOL),
         labelled=lambda wildcards: catalog_of(LABELLED),
-        sources=MSTARS["catalog"]["sources"] or [],
-        labels=MSTARS["catalog"]["labels"] or [],
+        sources=table("catalog", "sources"),
+        labels=table("catalog", "labels"),
     output:
         multiext("results/catalogs/mstars", ".parquet", ".fits", ".vot"),
         vetting="results/catalogs/mstars_vetting.parquet",

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import Table
+from threadpoolctl import threadpool_limits
 
 from starsift.catalog.naming import designation, obsdate
 from starsift.parallel import map_chunks
@@ -442,7 +443,9 @@ def simulate_lrs(
     seen = assign_spectra(rng, sources, fields, observe_again(rng, sources, fields, again))
     released = seen.released
     defective = rng.random(len(released)) < np.where(released, *DEFECTIVE.values())
-    spectra = observe(rng, sources, seen.source, seen.snr, defective)
+    # One thread for each matrix product: how threads share one changes the last bit.
+    with threadpool_limits(1, user_api="blas"):
+        spectra = observe(rng, sources, seen.source, seen.snr, defective)
     gaia, listed = gaia_table(rng, sources)
     catalog = _catalog(rng, sources, seen, plans, listed, band_snr(spectra))
     candidates = np.flatnonzero(~released & ~sources.is_m[seen.source])
