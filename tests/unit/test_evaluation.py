@@ -152,6 +152,15 @@ def test_all_lengths_are_tried_for_some_methods_only() -> None:
     }
 
 
+def test_a_method_that_a_small_sample_does_not_allow_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    features, labels, is_m = sample(30)
+    both = features, sample(40, seed=1)[0]
+    chosen = ("PCA signs", "random projections")
+    table = evaluate_split(lambda _: both, labels, is_m, sample(40, seed=1)[2], methods=chosen, bits=(64,))
+    assert set(table["method"].to_pylist()) == {"random projections"}
+    assert "PCA signs is not evaluated: PCAHasher makes at most 30 bits of 30 spectra" in caplog.text
+
+
 def test_the_seed_of_a_split() -> None:
     features, labels, is_m = sample(120)
     unseen, _, truth = sample(80, seed=1)

@@ -1,5 +1,6 @@
 """How well methods find M stars in labelled spectra new to them (Guo et al. 2019, section 3.5)."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,9 +12,10 @@ from sklearn.metrics import average_precision_score, precision_recall_curve
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
 
 from starsift.mstars.hamming import count_distances
-from starsift.mstars.hashing import Hasher
+from starsift.mstars.hashing import Hasher, HashError
 from starsift.mstars.methods import METHODS, Method, rank_codes, train
 
+log = logging.getLogger(__name__)
 Halves = tuple[np.ndarray, np.ndarray]
 # Methods whose curves are made for every code length; the others are compared at the longest.
 CURVES = ("discriminant", "PIL", "PIL, query by query")
@@ -167,15 +169,19 @@ def evaluate_split(
         lengths = bits if name in curves else (max(bits),)
         for length in lengths if method.hasher else (0,):
             sample = known, labels, is_m, unseen
-            if method.ranking == "query":
-                average, precision = query_curves(*sample, truth, method, length, seed + split)
-            else:
-                score = score_unseen(*sample, method, length, seed + split)
-                average, precision = average_precision_score(truth, score), precision_at(truth, score)
+            try:
+                if method.ranking == "query":
+                    average, precision = query_curves(*sample, truth, method, length, seed + split)
+                else:
+                    score = score_unseen(*sample, method, length, seed + split)
+                    average, precision = average_precision_score(truth, score), precision_at(truth, score)
+            except HashError as error:  # a small sample has fewer components than bits
+                log.warning("%s is not evaluated: %s", name, error)
+                continue
             n = len(RECALLS)
             columns = [[name] * n, [length] * n, [split] * n, [average] * n, RECALLS, precision]
             rows.append(pa.table(columns, schema=EVALUATION))
-    return pa.concat_tables(rows)
+    return pa.concat_tables([EVALUATION.empty_table(), *rows])
 
 
 def query_curves(
