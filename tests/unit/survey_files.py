@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from astropy.io import fits
 
@@ -20,6 +21,21 @@ def real(folder: str) -> Path:
     if not (DATA / folder).is_dir():
         pytest.skip(f"no real spectra: {DATA / folder} is absent")
     return DATA / folder
+
+
+def identity_of(names: Sequence[str]) -> dict[str, Any]:
+    """Identity columns of spectra of one partition, without an exposure."""
+    n = len(names)
+    return {
+        "spectrum_id": list(names),
+        "obsid": range(n),
+        "planid": ["P"] * n,
+        "spid": [1] * n,
+        "fiberid": range(n),
+        "lmjd": [56_000] * n,
+        "lmjm": pa.nulls(n, pa.int64()),
+        "band": [""] * n,
+    }
 
 
 def mrs_name(planid: str = "HD1", spid: int = 1, fiberid: int = 1, lmjd: int = 58625) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from survey_files import identity_of
 
 from starsift.mstars.indices import halpha, measure_indices
 from starsift.mstars.measure import INDICES, measure, measure_rows, velocity_bank
@@ -32,17 +33,7 @@ SNR = 30.0
 
 def make_batch(flux: np.ndarray, ivar: np.ndarray, status: list[str] | None = None) -> SpectrumBatch:
     n = len(flux)
-    identity = {
-        "spectrum_id": [f"s{i}" for i in range(n)],
-        "obsid": range(n),
-        "planid": ["P"] * n,
-        "spid": [1] * n,
-        "fiberid": range(n),
-        "lmjd": [56_000] * n,
-        "lmjm": pa.nulls(n, pa.int64()),
-        "band": [""] * n,
-        "status": ["ok"] * n if status is None else status,
-    }
+    identity = identity_of([f"s{i}" for i in range(n)]) | {"status": status or ["ok"] * n}
     return SpectrumBatch.from_arrays(identity, WAVE, flux, ivar)
 
 

@@ -1,12 +1,12 @@
 """The spectra beside a query: the right ranks, distances and pixels."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from survey_files import identity_of
 
 from starsift.mstars.examples import MATCHES, collect_matches
 from starsift.mstars.samples import SAMPLE, Sample
@@ -35,20 +35,6 @@ def code(distance: int) -> np.ndarray:
     return np.packbits(np.arange(BITS) < distance)
 
 
-def identity(names: list[str]) -> dict[str, Any]:
-    n = len(names)
-    return {
-        "spectrum_id": names,
-        "obsid": range(n),
-        "planid": ["P"] * n,
-        "spid": [1] * n,
-        "fiberid": range(n),
-        "lmjd": [56_000] * n,
-        "lmjm": pa.nulls(n, pa.int64()),
-        "band": [""] * n,
-    }
-
-
 @pytest.fixture
 def sample() -> Sample:
     n = len(KNOWN)
@@ -66,7 +52,7 @@ def sample() -> Sample:
         "zero": [0.0] * n,
     }
     flux = np.random.default_rng(0).random((n, LAMOST_LRS.pixels), np.float32)
-    rows = SpectrumBatch.from_arrays(identity(names), WAVE, np.ones((n, 50)), np.ones((n, 50))).identity
+    rows = SpectrumBatch.from_arrays(identity_of(names), WAVE, np.ones((n, 50)), np.ones((n, 50))).identity
     return Sample(flux, np.ones_like(flux), rows, pa.table(columns).cast(SAMPLE))
 
 
@@ -93,7 +79,7 @@ def write_pool(folder: Path, bundles: dict[str, list[int | None]]) -> tuple[list
         flux = 1000.0 * number + np.arange(n)[:, None] + np.linspace(0.1, 0.6, 50)
         ivar = np.ones((n, 50))
         ivar[:, 10:15] = 0.0
-        batch = SpectrumBatch.from_arrays(identity(ids), WAVE, flux, ivar)
+        batch = SpectrumBatch.from_arrays(identity_of(ids), WAVE, flux, ivar)
         codes = pa.array([None if d is None else code(d).tobytes() for d in distances], pa.binary())
         rows = [batch.identity[field] for field in ROW_SCHEMA.names]
         no_gap, none_bad = pa.array([False] * n, pa.bool_()), pa.array([0] * n, pa.int32())

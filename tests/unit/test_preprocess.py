@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from survey_files import real
+from survey_files import identity_of, real
 
 from starsift.mstars.preprocess import MAX_GAP, Prepared, is_defective, prepare
 from starsift.spectra import C_KMS
@@ -21,17 +21,7 @@ def batch_of(
     flux: np.ndarray, ivar: np.ndarray, wavelength: np.ndarray = WAVE, status: Sequence[str] | None = None
 ) -> SpectrumBatch:
     n = len(flux)
-    identity = {
-        "spectrum_id": [f"s{i}" for i in range(n)],
-        "obsid": range(n),
-        "planid": ["P"] * n,
-        "spid": [1] * n,
-        "fiberid": range(n),
-        "lmjd": [1] * n,
-        "lmjm": [1] * n,
-        "band": [""] * n,
-        "status": status or ["ok"] * n,
-    }
+    identity = identity_of([f"s{i}" for i in range(n)]) | {"status": status or ["ok"] * n}
     return SpectrumBatch.from_arrays(identity, wavelength, flux, ivar)
 
 

@@ -7,6 +7,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from starsift.catalog.naming import designation
+
 MATCH_RADIUS = 3.3  # arcsec: the diameter of a LAMOST fibre (Li et al. 2023, section 3)
 _EXPOSURE_COLUMNS = ("spectrum_id", "band", "lmjm", "ra", "dec", "gaia_source_id")
 
@@ -219,10 +221,6 @@ def _best(
 def _names(ra: np.ndarray, dec: np.ndarray, identifier: np.ndarray) -> np.ndarray:
     """gaia-<source>, or J<coordinates> cut to 0.01 s and 0.1 arcsec as IAU names are."""
     names = np.array([f"gaia-{source}" for source in identifier], dtype=object)
-    for i in np.flatnonzero((identifier <= 0) & np.isfinite(ra) & np.isfinite(dec)):
-        # A trifle is added, so that binary fractions do not turn 10.00 into 9.99.
-        time, arc = int(ra[i] % 360 * 24000 + 1e-6), int(abs(dec[i]) * 36000 + 1e-6)
-        hours = f"{time // 360000:02d}{time // 6000 % 60:02d}{time // 100 % 60:02d}.{time % 100:02d}"
-        degrees = f"{arc // 36000:02d}{arc // 600 % 60:02d}{arc // 10 % 60:02d}.{arc % 10}"
-        names[i] = f"J{hours}{'-' if dec[i] < 0 else '+'}{degrees}"
+    unnamed = (identifier <= 0) & np.isfinite(ra) & np.isfinite(dec)
+    names[unnamed] = designation(ra[unnamed], dec[unnamed]).to_pylist()
     return names

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from starsift.mstars.hamming import nearest_codes
 from starsift.mstars.samples import Sample
-from starsift.mstars.search import CODES, codes_of
+from starsift.mstars.search import codes_of
 from starsift.spectra.batches import read_rows
 from starsift.spectra.resample import LAMOST_LRS
 
@@ -43,18 +43,20 @@ def collect_matches(
     -------
     Table of schema `MATCHES`.
     """
-    tables = [pq.read_table(path, schema=CODES) for path in codes]
-    pool = pa.concat_tables(
-        [t.append_column("file", pa.array([i] * len(t), pa.int32())) for i, t in enumerate(tables)]
-    )
-    place = np.concatenate([np.arange(len(t)) for t in tables])
-    usable = pc.is_valid(pool["code"]).to_numpy()
-    pool, place = pool.filter(pa.array(usable)), place[usable]
+    tables = [pq.read_table(path, columns=["spectrum_id", "code"]) for path in codes]
+    pool = pa.concat_tables(tables)
+    sizes = [len(table) for table in tables]
+    # Of each usable spectrum the bundle, and the row in it.
+    usable = np.flatnonzero(pc.is_valid(pool["code"]).to_numpy())
+    bundle = np.repeat(np.arange(len(sizes)), sizes)[usable]
+    place = usable - (np.cumsum(sizes) - sizes)[bundle]
+    pool = pool.take(pa.array(usable))
+    known = codes_of(reference["code"])
+    unclassified = codes_of(pool["code"], known.shape[1])
     late, early = _queries(sample)
     rows: list[dict[str, Any]] = []
     for panel, query in (("top", late), ("ranks", early)):
-        code = codes_of(reference["code"][query : query + 1])
-        distance = nearest_codes(codes_of(pool["code"], code.shape[1]), code, 1)[0][:, 0]
+        distance = nearest_codes(unclassified, known[query : query + 1], 1)[0][:, 0]
         order = np.argsort(distance, kind="stable")
         ranks = range(1, top + 1) if panel == "top" else RANKS
         wanted = [rank for rank in ranks if rank <= len(order)]
@@ -63,7 +65,7 @@ def collect_matches(
         )
         for rank in wanted:
             at = int(order[rank - 1])
-            spectrum = read_rows(spectra[pool["file"][at].as_py()], [place[at]])
+            spectrum = read_rows(spectra[bundle[at]], [place[at]])
             apart = int(distance[at])
             name = pool["spectrum_id"][at].as_py()
             good = spectrum.ivar[0] > 0

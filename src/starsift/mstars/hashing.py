@@ -6,7 +6,7 @@ published network is `starsift.mstars.pil`; here are the default, which learns f
 baselines.
 """
 
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,6 @@ from threadpoolctl import threadpool_limits
 from starsift.parallel import map_chunks
 
 CHUNK = 512
-CODE_LENGTHS = (32, 64, 128, 256)
 BIN = 8  # pixels: the features' sampling; bands are wider, velocities of stars shift them by less
 
 
@@ -280,8 +279,3 @@ def _kernel(bins: int, sigma: float) -> np.ndarray:
 def unpack(codes: np.ndarray, n_bits: int | None = None) -> np.ndarray:
     """Bits (n, n_bits) uint8 of packed codes (n, bytes)."""
     return np.unpackbits(codes, axis=1, count=n_bits)
-
-
-def describe_hasher(hasher: Hasher) -> dict[str, Any]:
-    """Name and parameters of a hasher, for files and logs."""
-    return {"hasher": type(hasher).__name__, **hasher.get_params()}
