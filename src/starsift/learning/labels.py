@@ -1,0 +1,394 @@
+"""Labels that people gave, as the workflow reads them: one label a spectrum.
+
+They come from the label store of the review app (SQLite), from an export of it (Parquet), or from a table
+that somebody wrote (CSV). Store and export hold one row a person and spectrum, the columns of `LABELS`. The
+store keeps its history in the table `events`; the table `current` says what of it is in force, and is all
+that is read here. Reading never changes a label, also while the review app writes.
+"""
+
+import csv
+import os
+import re
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+PathLike = str | os.PathLike[str]
+
+PATHS = ("binaries", "mstars", "emission", "bhb")
+SHIPPED = Path(__file__).resolve().parents[3] / "resources/review/labels.csv"
+VOCABULARY = ("path", "label", "key", "class", "description")  # columns
+
+APPLICATION_ID = 0x73746172  # "star": marks an SQLite file as a label store
+SCHEMA_VERSION = 1
+STORE_ENDINGS = (".sqlite", ".sqlite3", ".db")
+
+_SOURCES = {
+    "path": (pa.string(), "binaries, mstars, emission or bhb"),
+    "spectrum_id": (pa.string(), "file stem, and /lmjm for one exposure"),
+    "label": (pa.string(), "null where the person only flagged or commented"),
+    "vetted_by": (pa.string(), "who looked"),
+    "flag": (pa.bool_(), "set aside to be looked at again"),
+    "comment": (pa.string(), "what the person wrote"),
+    "queue": (pa.string(), "list in which the spectrum was shown"),
+    "time": (pa.timestamp("ms", tz="UTC"), "when label, flag or comment were last changed"),
+    "version": (pa.string(), "of starsift at that time"),
+}
+LABELS = pa.schema(
+    [pa.field(name, kind, metadata={"description": text}) for name, (kind, text) in _SOURCES.items()],
+    metadata={"starsift": "labels 1"},
+)
+CONSENSUS = pa.schema(
+    {
+        "path": pa.string(),
+        "spectrum_id": pa.string(),
+        "label": pa.string(),
+        "vetted_by": pa.string(),
+        "n_labels": pa.int32(),
+        "agree": pa.bool_(),
+    }
+)
+_KEY = ["path", "spectrum_id", "vetted_by"]
+_ROW = "row"  # number of the row in the file, for messages
+
+
+class LabelError(ValueError):
+    """Labels that cannot be used; the message names file, row and column and says what to do."""
+
+
+def vocabulary(path: PathLike | None = None) -> dict[str, list[dict[str, str]]]:
+    """The labels that people can give, by path, in the order of the file.
+
+    Parameters
+    ----------
+    path : path, optional
+        CSV with the columns path, label, key (a digit from 1 to 9), class (what the workflow makes of the
+        label), description; by default the one shipped in resources/review.
+
+    Returns
+    -------
+    dict : path -> list of rows, each a dict with label, key, class and description
+
+    Raises
+    ------
+    LabelError
+        A column is missing, or a row cannot be understood.
+    """
+    file = Path(path) if path is not None else SHIPPED
+    terms: dict[str, list[dict[str, str]]] = {name: [] for name in PATHS}
+    with file.open(newline="", encoding="utf-8") as stream:
+        reader = csv.DictReader(stream)
+        missing = [name for name in VOCABULARY if name not in (reader.fieldnames or [])]
+        if missing:
+            raise LabelError(
+                f"{file}: no column {', '.join(missing)}; a vocabulary has {', '.join(VOCABULARY)}"
+            )
+        for number, row in enumerate(reader, 1):
+            where = f"{file}: row {number}"
+            term = {name: (row[name] or "").strip() for name in VOCABULARY}
+            if empty := [name for name, text in term.items() if not text]:
+                raise LabelError(f"{where}: no {', '.join(empty)}; fill in every column")
+            if term["path"] not in PATHS:
+                raise LabelError(f"{where}: path is {term['path']!r}, it must be one of {', '.join(PATHS)}")
+            if not re.fullmatch("[1-9]", term["key"]):
+                raise LabelError(f"{where}: key is {term['key']!r}, it must be a digit from 1 to 9")
+            known = terms[term.pop("path")]
+            for name in ("label", "key"):
+                if any(other[name] == term[name] for other in known):
+                    raise LabelError(
+                        f"{where}: {name} {term[name]!r} is there twice; every label has its own"
+                    )
+            known.append(term)
+    if empty := [name for name, rows in terms.items() if not rows]:
+        raise LabelError(f"{file}: no labels of {', '.join(empty)}; every path needs some")
+    return terms
+
+
+def connect_store(path: PathLike) -> sqlite3.Connection:
+    """Open a label store so that nothing can be written to it.
+
+    Raises
+    ------
+    LabelError : no such file, no label store, or one of a newer version.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise LabelError(f"{file}: no such label store; `starsift review` makes one")
+    # A reader shares an index of the write-ahead log, a file that it cannot make in a folder that it may not
+    # write to. Where there is no log, nobody writes, and SQLite has to be told so.
+    log = file.with_name(f"{file.name}-wal")
+    still = not os.access(file.parent, os.W_OK) and not log.exists()
+    name = f"{file.absolute().as_uri()}?mode=ro{'&immutable=1' if still else ''}"
+    try:
+        database = sqlite3.connect(name, uri=True, timeout=30, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise LabelError(f"{file}: cannot be opened as a label store ({error})") from error
+    try:
+        check_store(database, file)
+    except LabelError:
+        database.close()
+        raise
+    return database
+
+
+def check_store(database: sqlite3.Connection, file: PathLike) -> None:
+    """Make sure that a database is a label store of a version that is known here.
+
+    Raises
+    ------
+    LabelError : it is not.
+    """
+    try:
+        mark = database.execute("PRAGMA application_id").fetchone()[0]
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        raise LabelError(f"{file}: not a label store ({error}); name the file of the review app") from error
+    if mark != APPLICATION_ID:
+        raise LabelError(f"{file}: not a label store but another database; name the file of the review app")
+    if version > SCHEMA_VERSION:
+        raise LabelError(
+            f"{file}: a label store of version {version}, but this starsift knows {SCHEMA_VERSION}; update it"
+        )
+
+
+def read_current(database: sqlite3.Connection) -> pa.Table:
+    """What is in force in a label store, of the schema `LABELS`, sorted by path, spectrum_id, vetted_by."""
+    rows = database.execute(
+        "SELECT path, spectrum_id, label, who, flag, comment, queue, time, version FROM current "
+        "ORDER BY path, spectrum_id, who"
+    ).fetchall()
+    kinds = [pa.int8() if name == "flag" else pa.string() for name in LABELS.names]
+    columns = [
+        pa.array([row[at] for row in rows], kind).cast(field.type)
+        for at, (kind, field) in enumerate(zip(kinds, LABELS, strict=True))
+    ]
+    return pa.table(columns, schema=LABELS)
+
+
+def load_labels(file: PathLike, *, path: str | None = None, missing_ok: bool = False) -> pa.Table:
+    """All labels of a store, an export or a CSV: one row a person and spectrum.
+
+    Parameters
+    ----------
+    file : .sqlite, .parquet or .csv; the latter two need spectrum_id and label, and may lack all other
+        columns of `LABELS`. Further columns are left out, and rows without label, flag and comment.
+    path : of the labels, where the file has no column path
+    missing_ok : no file means no labels
+
+    Returns
+    -------
+    Table of the schema `LABELS`; vetted_by, queue, time and version are null where not known. In the order of
+    the file.
+
+    Raises
+    ------
+    LabelError : the file cannot be read, a column is missing, a value cannot be understood, or one person
+        labels a spectrum twice.
+    """
+    return _load(file, path, missing_ok).drop_columns([_ROW])
+
+
+def read_labels(file: PathLike, which: str, *, strict: bool = True, missing_ok: bool = False) -> pa.Table:
+    """One label a spectrum of one path, and its class.
+
+    Where people disagree the class of the majority counts, and in it the label of the majority; of equally
+    many the latest.
+
+    Parameters
+    ----------
+    file, missing_ok : as in `load_labels`
+    which : the path: binaries, mstars, emission or bhb
+    strict : a label must be one of the path's vocabulary, or one of its classes; otherwise the class of a
+        label that is not is null
+
+    Returns
+    -------
+    Table sorted by spectrum_id: path, spectrum_id, label, class, vetted_by (names joined with "+", null where
+    not known), n_labels int32, agree bool (all labels are the same)
+
+    Raises
+    ------
+    LabelError : as in `load_labels`, and for labels that are not in the vocabulary.
+    """
+    if which not in PATHS:
+        raise LabelError(f"labels of {which!r} are asked for; there are those of {', '.join(PATHS)}")
+    table = _load(file, which, missing_ok)
+    table = table.filter(pc.and_(pc.equal(table["path"], which), pc.is_valid(table["label"])))
+    terms = vocabulary()[which]
+    classes = {term["class"]: term["class"] for term in terms} | {
+        term["label"]: term["class"] for term in terms
+    }
+    label = table["label"].to_pylist()
+    if strict:
+        for row, text in zip(table[_ROW].to_pylist(), label, strict=True):
+            if text not in classes:
+                raise LabelError(
+                    f"{file}: row {row}: label {text!r} is none of {which}: {', '.join(classes)}; correct "
+                    f"it, or add it to {SHIPPED.name}"
+                )
+    votes = table.append_column("class", pa.array([classes.get(text, text) for text in label], pa.string()))
+    result = consensus(votes)
+    kind = pa.array([classes.get(text) for text in result["label"].to_pylist()], pa.string())
+    return result.add_column(3, "class", kind)
+
+
+def consensus(table: pa.Table) -> pa.Table:
+    """One label a spectrum: the majority's; of equally many the latest, and at one time the first by name.
+
+    Parameters
+    ----------
+    table : path, spectrum_id, label, vetted_by, and if known time, in any order. Where there is a column
+        class, the majority decides about the class first, then about the label in it. Rows without label do
+        not count.
+
+    Returns
+    -------
+    Table of the schema `CONSENSUS`, sorted by path and spectrum_id: path, spectrum_id, label, vetted_by
+        (sorted names joined with "+", null where none is known), n_labels int32, agree bool (all labels are
+        the same)
+    """
+    n = table.num_rows
+    time = table["time"].cast(pa.int64()).to_pylist() if "time" in table.column_names else [None] * n
+    kind = table["class" if "class" in table.column_names else "label"]
+    columns = [table[name].to_pylist() for name in ("path", "spectrum_id", "label", "vetted_by")]
+    votes: dict[tuple[str, str], list[tuple[str, str, str | None, float]]] = {}
+    for path, spectrum_id, label, who, of, when in zip(*columns, kind.to_pylist(), time, strict=True):
+        if label is not None:
+            age = float("-inf") if when is None else when
+            votes.setdefault((path, spectrum_id), []).append((of, label, who, age))
+    rows = []
+    for (path, spectrum_id), given in sorted(votes.items()):
+        winner = _majority((of, when) for of, _, _, when in given)
+        label = _majority((label, when) for of, label, _, when in given if of == winner)
+        names = "+".join(sorted({who for _, _, who, _ in given if who}))
+        agree = len({label for _, label, _, _ in given}) == 1
+        rows.append((path, spectrum_id, label, names or None, len(given), agree))
+    return pa.table([list(column) for column in zip(*rows, strict=True)] or [[]] * 6, schema=CONSENSUS)
+
+
+def _majority(votes: Iterable[tuple[str, float]]) -> str:
+    """What most voted for, the latest of equals; votes are (what, when)."""
+    counts: Counter[str] = Counter()
+    latest: dict[str, float] = {}
+    for what, when in votes:
+        counts[what] += 1
+        latest[what] = max(when, latest.get(what, when))
+    return min(counts, key=lambda what: (-counts[what], -latest[what], what))
+
+
+def _load(file: PathLike, path: str | None, missing_ok: bool) -> pa.Table:
+    """`load_labels`, with the number of each row in the file."""
+    source = Path(file)
+    if not source.exists():
+        if missing_ok:
+            return LABELS.empty_table().append_column(_ROW, pa.array([], pa.int64()))
+        raise LabelError(
+            f"{source}: no such file of labels; correct its name, or make it with `starsift review`"
+        )
+    ending = source.suffix.lower()
+    if ending in STORE_ENDINGS:
+        table = _read_store(source)
+    elif ending in (".parquet", ".parq", ".csv"):
+        table = _read_file(source, ending == ".csv")
+    else:
+        raise LabelError(
+            f"{source}: labels are a store ({STORE_ENDINGS[0]}), an export (.parquet) or a table (.csv), "
+            f"not {ending or 'a file without an ending'}"
+        )
+    return _checked(source, table, path)
+
+
+def _read_store(file: Path) -> pa.Table:
+    database = connect_store(file)
+    try:
+        return read_current(database)
+    except sqlite3.Error as error:
+        raise LabelError(f"{file}: the label store cannot be read ({error})") from error
+    finally:
+        database.close()
+
+
+def _read_file(file: Path, is_csv: bool) -> pa.Table:
+    try:
+        if is_csv:
+            kinds = dict.fromkeys(LABELS.names, pa.string())
+            options = pyarrow.csv.ConvertOptions(
+                column_types=kinds, strings_can_be_null=True, null_values=[""], check_utf8=True
+            )
+            table = pyarrow.csv.read_csv(
+                file,
+                convert_options=options,
+                parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+            )
+        else:
+            table = pq.ParquetFile(file).read()
+        twice = [name for name, count in Counter(table.column_names).items() if count > 1]
+        if twice:
+            raise LabelError(f"{file}: cannot be read as labels: column {', '.join(twice)} is there twice")
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise LabelError(f"{file}: cannot be read as labels, Parquet or CSV ({error})") from error
+    return table
+
+
+def _checked(file: Path, table: pa.Table, path: str | None) -> pa.Table:
+    """The rows with something in them, as `LABELS` and `_ROW`."""
+    missing = [name for name in ("spectrum_id", "label") if name not in table.column_names]
+    if missing:
+        raise LabelError(
+            f"{file}: labels lack {', '.join(missing)}; expected spectrum_id, label and, if known, vetted_by"
+        )
+    table = pa.table({field.name: _column(file, table, field) for field in LABELS})
+    rows = pa.array(range(1, table.num_rows + 1), pa.int64())
+    table = table.append_column(_ROW, rows)
+    said = pc.or_(pc.or_(pc.is_valid(table["label"]), table["flag"]), pc.is_valid(table["comment"]))
+    table = table.filter(said)
+    if table["path"].null_count == table.num_rows and path is not None:
+        table = table.set_column(0, LABELS.field("path"), pa.array([path] * table.num_rows, pa.string()))
+    for name in ("path", "spectrum_id"):
+        empty = table[_ROW].filter(pc.is_null(table[name]))
+        if len(empty):
+            raise LabelError(f"{file}: row {empty[0]}: no {name}; fill it in, or delete the row")
+    unknown = table.filter(pc.invert(pc.is_in(table["path"], value_set=pa.array(PATHS))))
+    if unknown.num_rows:
+        raise LabelError(
+            f"{file}: row {unknown[_ROW][0]}: path is {unknown['path'][0].as_py()!r}, it must be one of "
+            f"{', '.join(PATHS)}"
+        )
+    counts = table.group_by(_KEY, use_threads=False).aggregate([(_ROW, "count"), (_ROW, "max")])
+    twice = counts.filter(pc.greater(counts[f"{_ROW}_count"], 1))
+    if twice.num_rows:
+        first = twice.slice(0, 1).to_pylist()[0]
+        raise LabelError(
+            f"{file}: {twice.num_rows} spectra are labelled more than once, the first is "
+            f"{first['spectrum_id']}; keep one label a spectrum and person (row {first[f'{_ROW}_max']}: "
+            f"vetted_by {first['vetted_by']})"
+        )
+    return table.replace_schema_metadata(LABELS.metadata)
+
+
+def _column(file: Path, table: pa.Table, field: pa.Field) -> pa.ChunkedArray | pa.Array:
+    """One column of `LABELS`: the right type, text without space around it, null where empty."""
+    if field.name not in table.column_names:
+        values = pa.nulls(table.num_rows, field.type)
+    else:
+        values = table[field.name]
+        try:
+            if pa.types.is_string(field.type):
+                values = pc.utf8_trim_whitespace(values.cast(field.type))
+                if field.name == "vetted_by":  # as the store spells names
+                    values = pc.utf8_normalize(values, "NFC")
+                values = pc.if_else(pc.equal(values, ""), pa.scalar(None, field.type), values)
+            else:
+                values = values.cast(field.type)
+        except pa.ArrowException as error:
+            raise LabelError(
+                f"{file}: cannot be read as labels, Parquet or CSV: column {field.name}: expected "
+                f"{_SOURCES[field.name][0]}: {_SOURCES[field.name][1]} ({error})"
+            ) from error
+    return pc.fill_null(values, False) if field.name == "flag" else values
