@@ -30,11 +30,6 @@ What the paper leaves open, and what was chosen:
   so give training a fixed number of threads (OMP_NUM_THREADS) where two machines are to agree.
 """
 
-import io
-import json
-import os
-import re
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +39,15 @@ import numpy as np
 from numba import njit
 from sklearn.model_selection import StratifiedKFold
 
-from starsift.learning.backend import BATCH, load_keras, predict_batches, set_seed
+from starsift.learning.backend import (
+    BATCH,
+    NetworkError,
+    load_keras,
+    load_network,
+    predict_batches,
+    save_network,
+    set_seed,
+)
 from starsift.learning.metrics import METRICS, evaluate_classes
 from starsift.parallel import map_chunks
 
@@ -90,16 +93,7 @@ class Classifier:
 
     def save(self, path: str | Path) -> None:
         """Write the network to a `.keras` file; the same network gives the same bytes."""
-        path = Path(path)
-        if path.suffix != ".keras":
-            raise ClassifierError(f"{path}: a classifier is saved to a file whose name ends in .keras")
-        draft = path.with_name(f".{path.stem}.{os.getpid()}.keras")
-        try:
-            self.model.save(draft)
-            draft.write_bytes(_without_clock(draft.read_bytes()))
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+        save_network(self.model, path)
 
     @classmethod
     def load(cls, path: str | Path) -> "Classifier":
@@ -110,52 +104,18 @@ class Classifier:
         ClassifierError
             The file is missing, damaged or not one of the networks of `CLASSIFIERS`.
         """
-        path = Path(path)
-        advice = "run the training again"
-        if not path.is_file():
-            raise ClassifierError(f"{path}: no such file, expected a trained classifier; {advice}")
-        keras = load_keras()
         try:
-            with zipfile.ZipFile(path) as archive:
-                damaged = archive.testzip()
-            if damaged:
-                raise zipfile.BadZipFile(f"{damaged} in it is damaged")
-            model = keras.saving.load_model(path, compile=False)
-        # Keras raises whatever its parts raise (zip, HDF5, JSON, config), with messages for its developers.
-        except Exception as error:
-            raise ClassifierError(f"{path}: not a Keras model, or a damaged one; {advice}") from error
+            model = load_network(path)
+        except NetworkError as error:
+            raise ClassifierError(str(error)) from error
         name = getattr(model, "name", "")
         outputs = len(CLASSIFIERS.get(name, ()))
         if not outputs or model.output_shape != (None, outputs) or len(model.input_shape) != 2:
             raise ClassifierError(
                 f"{path}: a Keras model named '{name}' of output shape {model.output_shape}, expected one of "
-                f"{', '.join(CLASSIFIERS)} with a probability a class; {advice}"
+                f"{', '.join(CLASSIFIERS)} with a probability a class; run the training again"
             )
         return cls(name, model)
-
-
-def _without_clock(archive: bytes) -> bytes:
-    """The bytes of a `.keras` file less what the clock and the process put in."""
-    out = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(archive)) as source, zipfile.ZipFile(out, "w") as target:
-        for member in sorted(source.namelist()):
-            content = source.read(member)
-            if member == "metadata.json":
-                metadata = json.loads(content)
-                metadata.pop("date_saved", None)
-                content = json.dumps(metadata, sort_keys=True).encode()
-            elif member == "config.json":
-                # Objects that layers share are told apart by their address: number them instead. The slice
-                # is named after how many were built before it in the process: there is one in a network.
-                content = re.sub(rb'"get_item_\d+"', b'"get_item"', content)
-                numbers: dict[bytes, bytes] = {}
-                content = re.sub(
-                    rb'(?<="shared_object_id": )\d+',
-                    lambda m: numbers.setdefault(m[0], b"%d" % len(numbers)),  # noqa: B023
-                    content,
-                )
-            target.writestr(zipfile.ZipInfo(member), content)
-    return out.getvalue()
 
 
 def _build(velocities: int, outputs: int, name: str, stride: int, seeds: Sequence[int]) -> tuple[Any, Any]:

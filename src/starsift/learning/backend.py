@@ -6,8 +6,13 @@ default; JAX and PyTorch pass the same tests.
 """
 
 import importlib
+import io
+import json
 import os
+import re
+import zipfile
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
@@ -15,6 +20,10 @@ import numpy as np
 
 BACKENDS = ("tensorflow", "jax", "torch")
 BATCH = 4096  # rows at a time: the fastest measured; 16 MB of 1 001-point float32 curves
+
+
+class NetworkError(ValueError):
+    """A file that does not hold a network."""
 
 
 @cache
@@ -99,3 +108,70 @@ def predict_batches(model: Any, x: np.ndarray, batch_size: int = BATCH) -> np.nd
             part = np.concatenate([part, np.zeros((missing, *part.shape[1:]), np.float32)])
         parts.append(np.asarray(model.predict_on_batch(part)))
     return np.concatenate(parts)[: len(x)]
+
+
+def save_network(model: Any, path: str | os.PathLike[str]) -> None:
+    """Write a Keras model to a `.keras` file, whole or not at all; the same network gives the same bytes.
+
+    Raises
+    ------
+    NetworkError : the name of the file does not end in .keras.
+    """
+    path = Path(path)
+    if path.suffix != ".keras":
+        raise NetworkError(f"{path}: a network is saved to a file whose name ends in .keras")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.stem}.{os.getpid()}.keras")
+    try:
+        model.save(draft)
+        draft.write_bytes(_without_clock(draft.read_bytes()))
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def load_network(path: str | os.PathLike[str]) -> Any:
+    """The Keras model that `save_network` wrote, to be used, not trained on.
+
+    Raises
+    ------
+    NetworkError : the file is missing or damaged.
+    """
+    path = Path(path)
+    advice = "run the training again"
+    if not path.is_file():
+        raise NetworkError(f"{path}: no such file, expected a trained classifier; {advice}")
+    keras = load_keras()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged:
+            raise zipfile.BadZipFile(f"{damaged} in it is damaged")
+        return keras.saving.load_model(path, compile=False)
+    # Keras raises whatever its parts raise (zip, HDF5, JSON, config), with messages for its developers.
+    except Exception as error:
+        raise NetworkError(f"{path}: not a Keras model, or a damaged one; {advice}") from error
+
+
+def _without_clock(archive: bytes) -> bytes:
+    """The bytes of a `.keras` file less what the clock and the process put in."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(archive)) as source, zipfile.ZipFile(out, "w") as target:
+        for member in sorted(source.namelist()):
+            content = source.read(member)
+            if member == "metadata.json":
+                metadata = json.loads(content)
+                metadata.pop("date_saved", None)
+                content = json.dumps(metadata, sort_keys=True).encode()
+            elif member == "config.json":
+                # Objects that layers share are told apart by their address: number them instead. The slice
+                # is named after how many were built before it in the process: there is one in a network.
+                content = re.sub(rb'"get_item_\d+"', b'"get_item"', content)
+                numbers: dict[bytes, bytes] = {}
+                content = re.sub(
+                    rb'(?<="shared_object_id": )\d+',
+                    lambda m: numbers.setdefault(m[0], b"%d" % len(numbers)),  # noqa: B023
+                    content,
+                )
+            target.writestr(zipfile.ZipInfo(member), content)
+    return out.getvalue()

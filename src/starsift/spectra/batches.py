@@ -122,7 +122,8 @@ class SpectrumBatch:
     wavelength : float64 (n, pixel)
         Vacuum Angstrom, strictly ascending, also in padding.
     flux, ivar : float32 (n, pixel)
-        Both 0 in masked pixels, never NaN.
+        Never NaN. ivar is 0 in masked pixels, and flux is but where the survey only gave no weight
+        (`MASK_IVAR` alone).
     mask : uint8 (n, pixel)
         Bits `MASK_SURVEY`, `MASK_IVAR`, `MASK_FLUX`, `MASK_PAD`; 0 is a good pixel.
     """
@@ -254,11 +255,11 @@ def _sanitized(
         bad_ivar = ~((ivar > 0) & (ivar < np.inf)) & data
     bits |= bad_ivar.view(np.uint8) * np.uint8(MASK_IVAR)
     bits |= (~np.isfinite(flux) & data).view(np.uint8) * np.uint8(MASK_FLUX)
-    bad = bits != 0
-    flux[bad] = 0.0
-    ivar[bad] = 0.0
+    ivar[bits != 0] = 0.0
+    # LAMOST gives strong emission lines no weight, as if they were cosmic rays: such a flux is kept.
+    flux[(bits & ~np.uint8(MASK_IVAR)) != 0] = 0.0
     rows = _identity_rows(identity, len(flux))
-    empty = bad.all(axis=1)
+    empty = (bits != 0).all(axis=1)
     if empty.any():
         status = rows["status"].to_numpy(zero_copy_only=False).astype(object)
         status[empty & (status == OK)] = "all_masked"

@@ -1,0 +1,1 @@
+"""Stars with H-alpha emission (Skoda et al. 2020)."""

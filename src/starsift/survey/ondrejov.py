@@ -1,0 +1,33 @@
+"""Spectra of the Ondrejov 2 m Perek telescope (CCD700): a table of air wavelengths and fluxes, no errors."""
+
+import os
+
+import numpy as np
+
+from starsift.spectra.air import air_to_vacuum
+from starsift.survey.fitsfile import Exposure, SpectrumError, checked, open_fits, pixels
+
+
+def read_ondrejov(path: str | os.PathLike[str], *, fast: bool = True) -> Exposure:
+    """The spectrum of a CCD700 file, its wavelengths converted to vacuum.
+
+    Pixels have no errors: ivar is 1 everywhere, so S/N ratios are not known (NaN).
+
+    Raises
+    ------
+    SpectrumError
+        The file cannot be read or its spectrum cannot be used.
+    """
+    hdus = open_fits(path, fast=fast)
+    names = ("SPECTRAL", "FLUX")
+    if len(hdus) < 2 or not hasattr(hdus[1], "columns"):
+        raise SpectrumError("missing_extension", f"{path}: no table in extension 1; not a CCD700 spectrum")
+    columns = hdus[1].columns(names)
+    missing = [name for name in names if name not in columns]
+    if missing:
+        raise SpectrumError("missing_column", f"{path}[1]: no column {', '.join(missing).lower()}")
+    air, flux = (pixels(f"{path}[1]", name, columns[name]).astype(np.float64) for name in names)
+    arrays = checked(
+        f"{path}[1]", air_to_vacuum(air), flux, np.ones_like(flux), np.zeros(len(flux), dtype=bool)
+    )
+    return Exposure("1", "", None, True, float("nan"), *arrays, header=hdus[0].header)
