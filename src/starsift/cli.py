@@ -1,9 +1,11 @@
-"""The command line: `starsift simulate | index | status | verify`."""
+"""The command line: `starsift simulate | index | status | review | export | import | verify`."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+LABELS = Path("labels/starsift.sqlite")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,6 +63,36 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("results", type=Path, nargs="?", default=Path("results"), help="(%(default)s)")
     status.set_defaults(run=_status)
 
+    review = commands.add_parser("review", help="look at candidates in the browser and label them")
+    review.add_argument(
+        "results", type=Path, nargs="?", default=Path("results"), help="folder of the run (%(default)s)"
+    )
+    review.add_argument("--queue", metavar="ID", help="to open first, such as mstars-vetting")
+    review.add_argument("--user", default="", metavar="NAME", help="who labels; by default the page asks")
+    review.add_argument("--port", type=int, default=0, help="on this machine; by default any free one")
+    review.add_argument("--read-only", action="store_true", help="show labels, take none")
+    review.add_argument("--no-browser", action="store_true", help="print the URL and open nothing")
+    review.set_defaults(run=_review)
+
+    export = commands.add_parser(
+        "export", help="write all labels as Parquet, the same bytes for the same labels"
+    )
+    export.add_argument("file", type=Path, metavar="FILE.parquet")
+    export.set_defaults(run=_export)
+
+    import_labels = commands.add_parser("import", help="add labels from a Parquet export or a CSV file")
+    import_labels.add_argument(
+        "file",
+        type=Path,
+        metavar="FILE",
+        help="columns spectrum_id, label, path and, if known, vetted_by, ...",
+    )
+    import_labels.add_argument("--user", metavar="NAME", help="who gave labels that do not tell")
+    import_labels.set_defaults(run=_import_labels)
+
+    for command in (review, export, import_labels):
+        command.add_argument("--labels", type=Path, default=LABELS, help="the label store (%(default)s)")
+
     verify = commands.add_parser("verify", help="compare inputs and catalogues with recorded checksums")
     verify.add_argument(
         "provenance", type=Path, nargs="?", default=Path("results/provenance.json"), help="(%(default)s)"
@@ -98,6 +130,36 @@ def _status(options: argparse.Namespace) -> None:
     from starsift.survey.summary import describe_results
 
     print(*describe_results(options.results), sep="\n")
+
+
+def _review(options: argparse.Namespace) -> None:
+    from starsift.review.server import serve
+
+    serve(
+        options.results,
+        options.labels,
+        port=options.port,
+        user=options.user,
+        read_only=options.read_only,
+        queue=options.queue,
+        browser=not options.no_browser,
+    )
+
+
+def _export(options: argparse.Namespace) -> None:
+    from starsift.review.labels import LabelStore
+
+    with LabelStore(options.labels, read_only=True) as store:
+        table = store.export(options.file)
+    print(f"{table.num_rows} labels are in {options.file}")
+
+
+def _import_labels(options: argparse.Namespace) -> None:
+    from starsift.review.labels import LabelStore
+
+    with LabelStore(options.labels) as store:
+        added = store.import_labels(options.file, who=options.user)
+    print(f"{added} labels were added to {options.labels}")
 
 
 def _verify(options: argparse.Namespace) -> None:
