@@ -336,4 +336,53 @@ MSTARS = TableSchema(
     ),
 )
 
-SCHEMAS = {schema.name: schema for schema in (BINARIES_SPECTRA, BINARIES_OBJECTS, MSTARS)}
+_PROFILE = "single peak, double peak or uninteresting"
+
+EMISSION = TableSchema(
+    "emission",
+    "Spectra with H alpha in emission (Skoda et al. 2020)",
+    ("spectrum_id",),
+    (
+        *(replace(column, nullable=column.nullable or column.name == "lmjm") for column in _IDENTITY),
+        _measured("designation", "Name after the coordinates", "meta.id;pos.eq", type=pa.string()),
+        _C("obsdate", pa.string(), "Date of mjd, YYYY-MM-DD", "time.epoch;obs"),
+        _C("mjd", pa.int32(), "Modified Julian day (UTC)", "time.epoch;obs", "d"),
+        *(replace(column, nullable=True) for column in _STAR),
+        _C("snr", pa.float32(), "S/N a pixel, as the survey gives it", "stat.snr", nullable=True),
+        _measured("snrr", "S/N a pixel in r, as the survey gives it", "stat.snr;em.opt.R"),
+        _measured("class", "Class by the survey's pipeline", "src.class", type=pa.string()),
+        _measured("subclass", "Spectral type by the survey's pipeline", "src.spType", type=pa.string()),
+        _C("profile", pa.string(), "H alpha: by people, else by the network", "meta.code;spect.line.profile"),
+        _C("predicted", pa.string(), f"By the network: {_PROFILE}", "meta.code;spect.line.profile"),
+        _probability("p_single", "Probability of a single peak, calibrated"),
+        _probability("p_double", "Probability of a double peak, calibrated"),
+        _probability("p_uninteresting", "Probability of no emission, calibrated"),
+        _probability("p_emission", "Probability of either peak, calibrated"),
+        _C("origin", pa.string(), "predicted, or oracle: labelled to teach the network", "meta.code"),
+        _measured("round", "Round in which the oracle labelled it, from 0", "meta.number", type=pa.int16()),
+        _C("vetted", pa.bool_(), "Whether a person has looked at it", "meta.code.status"),
+        _measured("vetted_by", "Who has", "meta.curation", type=pa.string()),
+        _measured("label", "What it is to that person", "meta.code;src.class", type=pa.string()),
+        _C("group_id", pa.int32(), "Star: spectra that lie together have one number", "meta.id.parent"),
+        _measured(
+            "group_name", "Star: designation of its first spectrum", "meta.id.parent", type=pa.string()
+        ),
+        _C("n_exposures", pa.int32(), "Spectra of the star in the catalogue", "meta.number;obs"),
+        *_with_error(
+            "ewha",
+            "Equivalent width of H alpha, emission positive",
+            "spect.line.eqWidth;em.opt.R",
+            "Angstrom",
+        ),
+        _measured("snr_ha", "S/N a pixel of the continuum at H alpha", "stat.snr;em.opt.R"),
+        _measured("peak_wavelength", "Most prominent peak, vacuum", "em.wl;spect.line", "Angstrom"),
+        _velocity("peak_velocity", "Heliocentric velocity of that peak", nullable=True),
+        _velocity(
+            "peak_separation", "Between the peaks of a double one", f"{_VELOCITY};arith.diff", nullable=True
+        ),
+        _measured("link", "Web page of the spectrum", "meta.ref.url", type=pa.string()),
+        _C("file", pa.string(), "File of the spectrum", "meta.id;meta.file"),
+    ),
+)
+
+SCHEMAS = {schema.name: schema for schema in (BINARIES_SPECTRA, BINARIES_OBJECTS, MSTARS, EMISSION)}

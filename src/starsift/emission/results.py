@@ -1,0 +1,457 @@
+"""The catalogue of emission-line spectra: what the network predicts and the oracle found, what people say.
+
+A candidate is a spectrum that the last network predicts to be in emission and that nobody labelled to teach
+it, or one that the oracle labelled as emission on the way (Skoda et al. 2020, section 4). People's labels are
+those of the rounds and those given while looking at candidates; a candidate that they find uninteresting
+leaves the catalogue and is kept apart. No other label counts: a simulated oracle knows them all.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from string import Formatter
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from starsift.catalog.crossmatch import MISSING, crossmatch
+from starsift.catalog.naming import designation, obsdate
+from starsift.catalog.schema import EMISSION
+from starsift.emission.line import LINES, measure_lines
+from starsift.emission.window import CLASSES, TARGETS, WAVELENGTH
+from starsift.learning.calibration import apply_temperature
+from starsift.learning.labels import consensus, vocabulary
+from starsift.spectra.batches import IDENTITY_NAMES, OK, read_rows
+
+PathLike = str | os.PathLike[str]
+
+PROBABILITIES = ("p_single", "p_double", "p_uninteresting")  # in the order of `CLASSES`
+QUEUE = "emission-candidates"  # where people look at candidates
+PREDICTED, ORACLE = "predicted", "oracle"  # where a candidate comes from
+RADIUS = 5.0  # arcsec (Appendix B.2)
+
+_ROWS = (*IDENTITY_NAMES, "snr", "ra", "dec")
+_CHUNK = 1000  # spectra measured at once
+
+
+class ResultError(ValueError):
+    """Tables that no catalogue can be made of; the message names the table and what is wrong."""
+
+
+def profile_of(label: str) -> str:
+    """The class that a label means: an emission class, or uninteresting for all that is none."""
+    return label if label in CLASSES[:TARGETS] else CLASSES[-1]
+
+
+def read_answers(paths: Sequence[PathLike]) -> pa.Table:
+    """What the oracle answered in all rounds.
+
+    Parameters
+    ----------
+    paths : of `round-NN/labels.parquet`
+
+    Returns
+    -------
+    Table sorted by round, purpose ("query" first) and rank, with `round` int16, and `vetted_by`, null where
+        the files do not say who
+
+    Raises
+    ------
+    ResultError : a file is not in a folder of a round, lacks a column, or a label is no class.
+    """
+    tables = [_ANSWERS.empty_table()]
+    for path in paths:
+        number = re.fullmatch(r"round-(\d+)", Path(path).parent.name)
+        if number is None:
+            raise ResultError(f"{path}: labels of a round lie in a folder such as round-00")
+        table = pq.ParquetFile(path).read()
+        missing = [name for name in _ANSWERS.names[2:] if name not in table.column_names]
+        if missing:
+            raise ResultError(f"{path}: labels of a round lack {', '.join(missing)}; delete it and run again")
+        if "vetted_by" not in table.column_names:
+            table = table.append_column("vetted_by", pa.nulls(table.num_rows, pa.string()))
+        table = table.append_column("round", pa.array([int(number[1])] * table.num_rows, pa.int16()))
+        unknown = set(table["label"].to_pylist()) - set(CLASSES)
+        if unknown:
+            raise ResultError(f"{path}: label {min(map(str, unknown))!r} is none of {', '.join(CLASSES)}")
+        tables.append(table.select(_ANSWERS.names).cast(_ANSWERS))
+    order = [("round", "ascending"), ("purpose", "descending"), ("rank", "ascending")]
+    return pa.concat_tables(tables).sort_by(order)
+
+
+_ANSWERS = pa.schema(
+    {
+        "round": pa.int16(),
+        "vetted_by": pa.string(),
+        "purpose": pa.string(),
+        "rank": pa.int32(),
+        "spectrum_id": pa.string(),
+        "bundle": pa.string(),
+        "row": pa.int32(),
+        **dict.fromkeys(PROBABILITIES, pa.float32()),
+        "score": pa.float32(),
+        "predicted": pa.string(),
+        "label": pa.string(),
+    }
+)
+
+
+def held_out(answers: pa.Table) -> pa.Table:
+    """The labels that no network was trained on: those of the precision estimates.
+
+    Parameters
+    ----------
+    answers : of `read_answers`
+
+    Returns
+    -------
+    Table: spectrum_id, bundle, row, label, of each spectrum its last one; sorted by spectrum_id
+    """
+    trained = answers["spectrum_id"].filter(pc.equal(answers["purpose"], "query")).combine_chunks()
+    rows = answers.filter(pc.invert(pc.is_in(answers["spectrum_id"], value_set=trained)))
+    last = {row["spectrum_id"]: row for row in rows.to_pylist()}
+    schema = pa.schema([_ANSWERS.field(name) for name in ("spectrum_id", "bundle", "row", "label")])
+    return pa.Table.from_pylist([last[name] for name in sorted(last)], schema=schema)
+
+
+def candidate_labels(labels: pa.Table) -> pa.Table:
+    """What people said who looked at candidates: one label a spectrum.
+
+    Parameters
+    ----------
+    labels : of `starsift.learning.labels.load_labels`. Only those of the queue of candidates count, and those
+        that name no queue because somebody wrote them into a table.
+
+    Returns
+    -------
+    Table of `starsift.learning.labels.consensus`
+    """
+    queue = pc.fill_null(labels["queue"], QUEUE)
+    chosen = pc.and_(pc.equal(labels["path"], "emission"), pc.equal(queue, QUEUE))
+    rows = labels.filter(pc.and_(chosen, pc.is_valid(labels["label"])))
+    classes = {term["label"]: term["class"] for term in vocabulary()["emission"]}
+    kind = [classes.get(label, profile_of(label)) for label in rows["label"].to_pylist()]
+    return consensus(rows.append_column("class", pa.array(kind, pa.string())))
+
+
+def gather_candidates(
+    windows: Sequence[PathLike], predictions: Sequence[PathLike], answers: pa.Table
+) -> tuple[pa.Table, dict[str, int]]:
+    """Candidates of all bundles, with their windows; one bundle is in memory at a time.
+
+    Parameters
+    ----------
+    windows, predictions : files of the bundles, named after them, in one order
+    answers : of `read_answers`
+
+    Returns
+    -------
+    candidates : identity, snr, ra, dec; `bundle`, `row`, `window`; `predicted` and `PROBABILITIES` as they
+        come from the network; `origin` and, of the oracle's, `round`; sorted by spectrum_id
+    funnel : how many spectra there are after each step
+
+    Raises
+    ------
+    ResultError : files do not belong together, or the oracle labelled a spectrum that is in none.
+    """
+    asked = answers.filter(pc.equal(answers["purpose"], "query"))
+    oracle = {row["spectrum_id"]: (row["label"], row["round"]) for row in asked.to_pylist()}
+    steps = ("spectra in the pool", "with a window", "labelled by the oracle")
+    funnel = dict.fromkeys((*steps, *(f"predicted {name}" for name in CLASSES[:TARGETS])), 0)
+    parts = []
+    for window, prediction in zip(windows, predictions, strict=True):
+        part, counts = _bundle_candidates(Path(window), Path(prediction), oracle)
+        parts.append(part)
+        funnel = {name: number + counts[name] for name, number in funnel.items()}
+    if funnel["labelled by the oracle"] != len(oracle):
+        raise ResultError(
+            f"rounds: {len(oracle)} spectra are labelled, {funnel['labelled by the oracle']} of them are in "
+            "the pool; delete results/emission and run again"
+        )
+    if not parts:
+        raise ResultError("windows: there are no bundles; is the survey empty?")
+    rows = pa.concat_tables(parts, promote_options="permissive").sort_by("spectrum_id")
+    found = int(pc.sum(pc.equal(rows["origin"], ORACLE)).as_py() or 0)
+    return rows, funnel | {"emission found by the oracle": found}
+
+
+def _bundle_candidates(
+    windows: Path, predictions: Path, oracle: dict[str, tuple[str, int]]
+) -> tuple[pa.Table, dict[str, int]]:
+    if windows.stem != predictions.stem:
+        raise ResultError(f"{predictions}: predictions of another bundle than {windows}")
+    rows = pq.read_table(windows, columns=[*_ROWS, "row", "status"])
+    usable = pc.equal(rows["status"], OK)
+    places = pa.array(np.flatnonzero(usable.to_numpy()))
+    ok = rows.take(places)
+    given = pq.read_table(predictions, columns=["spectrum_id", *PROBABILITIES])
+    at = pc.index_in(ok["spectrum_id"], value_set=given["spectrum_id"].combine_chunks())
+    if at.null_count or given.num_rows != ok.num_rows:
+        raise ResultError(
+            f"{predictions}: it has {given.num_rows} spectra, {windows} has {ok.num_rows} with a window, of "
+            f"which {at.null_count} are missing here; delete the predictions and run again"
+        )
+    p = np.stack([given[name].to_numpy() for name in PROBABILITIES], axis=1)[at.to_numpy()]
+    known = [oracle.get(name) for name in ok["spectrum_id"].to_pylist()]
+    labelled = np.array([answer is not None for answer in known], dtype=bool)
+    taught = np.array([answer is not None and answer[0] in CLASSES[:TARGETS] for answer in known], dtype=bool)
+    best = p.argmax(axis=1)
+    chosen = np.flatnonzero(taught | (~labelled & (best < TARGETS)))
+    columns = {name: ok[name].take(pa.array(chosen)) for name in (*_ROWS, "row")}
+    # Windows are most of the file, and few are wanted.
+    window = pq.read_table(windows, columns=["window"])["window"].take(places.take(pa.array(chosen)))
+    columns |= {
+        "bundle": pa.array([windows.stem] * len(chosen), pa.string()),
+        "window": window,
+        "predicted": pa.array([CLASSES[k] for k in best[chosen]], pa.string()),
+        **{name: pa.array(p[chosen, k], pa.float32()) for k, name in enumerate(PROBABILITIES)},
+        "origin": pa.array([ORACLE if taught[k] else PREDICTED for k in chosen], pa.string()),
+        "round": pa.array([known[k][1] if taught[k] else None for k in chosen], pa.int16()),  # type: ignore[index]
+    }
+    counts = {"spectra in the pool": rows.num_rows, "with a window": ok.num_rows}
+    counts["labelled by the oracle"] = int(labelled.sum())
+    counts |= {f"predicted {name}": int((~labelled & (best == k)).sum()) for k, name in enumerate(CLASSES)}
+    return pa.table(columns), counts
+
+
+def add_windows(rows: pa.Table, windows: Sequence[PathLike]) -> pa.Table:
+    """Add the windows of single spectra of the pool, such as those that the oracle was asked.
+
+    Parameters
+    ----------
+    rows : with `bundle` and `spectrum_id`
+    windows : files of the bundles, named after them
+
+    Raises
+    ------
+    ResultError : a spectrum is in none of the files.
+    """
+    found: dict[str, Any] = {}
+    for path in map(Path, windows):
+        wanted = rows["spectrum_id"].filter(pc.equal(rows["bundle"], path.stem)).combine_chunks()
+        if len(wanted):
+            table = pq.read_table(path, columns=["spectrum_id", "window"])
+            table = table.filter(pc.is_in(table["spectrum_id"], value_set=wanted))
+            found |= dict(zip(table["spectrum_id"].to_pylist(), table["window"], strict=True))
+    for name in rows["spectrum_id"].to_pylist():
+        if name not in found:
+            raise ResultError(
+                f"windows: spectrum {name} is not in them; delete results/emission and run again"
+            )
+    kind = pa.list_(pa.float32(), len(WAVELENGTH))
+    values = [found[name].as_py() for name in rows["spectrum_id"].to_pylist()]
+    return rows.append_column("window", pa.array(values, kind))
+
+
+def measure_candidates(candidates: pa.Table, spectra: Sequence[PathLike]) -> pa.Table:
+    """H alpha of candidates, by `starsift.emission.line.measure_lines`.
+
+    Parameters
+    ----------
+    candidates : of `gather_candidates`
+    spectra : packed bundles, named after them
+
+    Returns
+    -------
+    Table of the schema `LINES`, in the order of the candidates
+
+    Raises
+    ------
+    ResultError : a candidate's bundle is not there.
+    """
+    bundle = np.asarray(candidates["bundle"].to_pylist(), dtype=object)
+    positions = candidates["row"].to_numpy()
+    order, tables = [np.empty(0, np.int64)], [LINES.empty_table()]
+    for path in map(Path, spectra):
+        mine = np.flatnonzero(bundle == path.stem)
+        for start in range(0, len(mine), _CHUNK):
+            part = mine[start : start + _CHUNK]
+            order.append(part)
+            tables.append(measure_lines(read_rows(path, positions[part])))
+    place = np.concatenate(order)
+    if len(place) != len(bundle):
+        lost = np.setdiff1d(np.arange(len(bundle)), place)
+        raise ResultError(f"spectra: bundle {bundle[lost[0]]} of a candidate is not there; run again")
+    return pa.concat_tables(tables).take(pa.array(np.argsort(place)))
+
+
+def group_exposures(ra: np.ndarray, dec: np.ndarray, radius: float = RADIUS) -> np.ndarray:
+    """Number the stars that spectra show: friends of friends on the sky (Appendix B.2).
+
+    Designations do not do: one star has several, by what coordinates its fibre was given.
+
+    Parameters
+    ----------
+    ra, dec : (n,) degrees; where not finite, a spectrum is a star of its own
+    radius : arcsec
+
+    Returns
+    -------
+    (n,) int64, from 0 in the order of each star's first spectrum
+    """
+    i, j, _ = crossmatch(ra, dec, ra, dec, radius)
+    graph = coo_array((np.ones(len(i), dtype=bool), (i, j)), shape=(len(ra), len(ra)))
+    label = connected_components(graph, directed=False)[1] if len(ra) else np.empty(0, np.int64)
+    _, first, group = np.unique(label, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[group]
+
+
+def assemble(
+    candidates: pa.Table,
+    lines: pa.Table,
+    manifest: pa.Table,
+    answers: pa.Table,
+    labels: pa.Table,
+    *,
+    temperature: float = 1.0,
+    match_radius: float = RADIUS,
+    link: str | None = None,
+) -> tuple[pa.Table, pa.Table, dict[str, int]]:
+    """All that is known of the candidates, and which of them are published.
+
+    Parameters
+    ----------
+    candidates : of `gather_candidates`; lines : of `measure_candidates`
+    manifest : of the survey: spectrum_id, file, and if it has them mjd, snrr, class, subclass,
+        gaia_source_id, gaia_g_mean_mag
+    answers : of `read_answers`; labels : of `candidate_labels`. Where several speak of one spectrum, those
+        who looked at candidates are right, then the answer that taught the network, then the latest one
+    temperature : of `starsift.learning.calibration`
+    match_radius : arcsec, within which spectra show the same star
+    link : address of a spectrum's page over columns, such as "https://archive.org/view?obsid={obsid}"
+
+    Returns
+    -------
+    catalogue, rejected : columns of `EMISSION`: what is published, and what people found uninteresting
+    funnel : how many spectra there are after each step, and how many stars
+
+    Raises
+    ------
+    ResultError : the tables are not of one run, or the link names a column that there is not.
+    """
+    at = pc.index_in(candidates["spectrum_id"], value_set=manifest["spectrum_id"].combine_chunks())
+    if at.null_count:
+        first = candidates["spectrum_id"].filter(pc.is_null(at))[0]
+        raise ResultError(f"manifest: candidate {first} is not in it; delete results/emission and run again")
+    listed = manifest.take(at)
+    rows = candidates.select([*_ROWS, "predicted", "origin", "round"])
+    ra, dec = (rows[name].cast(pa.float64()).fill_null(np.nan).to_numpy() for name in ("ra", "dec"))
+    # LAMOST's local day is that on which the night ends.
+    mjd = pc.subtract(rows["lmjd"].cast(pa.int32()), pa.scalar(1, pa.int32()))
+    if "mjd" in listed.column_names:
+        mjd = pc.coalesce(listed["mjd"].cast(pa.int32()), mjd)
+    p = np.stack([candidates[name].to_numpy() for name in PROBABILITIES], axis=1)
+    p = apply_temperature(p, temperature) if len(p) else p
+    columns: dict[str, Any] = {
+        "designation": designation(ra, dec),
+        "mjd": mjd,
+        "obsdate": pa.array(obsdate(mjd.to_numpy()).astype(object), pa.string()),
+        **{name: pa.array(p[:, k], pa.float32()) for k, name in enumerate(PROBABILITIES)},
+        "p_emission": pa.array(np.minimum(p[:, :TARGETS].sum(axis=1), 1), pa.float32()),
+        **_listed(listed),
+        **_judged(rows, answers, labels),
+    }
+    double = pc.equal(columns["profile"], CLASSES[1])
+    columns |= {name: lines[name] for name in lines.column_names}
+    columns["peak_separation"] = pc.if_else(double, lines["peak_separation"], pa.scalar(None, pa.float32()))
+    kept = pc.not_equal(columns["profile"], CLASSES[-1])
+    columns |= _stars(rows, columns["designation"], group_exposures(ra, dec, match_radius), np.asarray(kept))
+    for name, values in columns.items():
+        rows = rows.append_column(name, values)
+    rows = rows.append_column("link", _links(rows, link)).select(EMISSION.names)
+    catalogue, rejected = rows.filter(kept), rows.filter(pc.invert(kept))
+    stars = pc.count_distinct(catalogue["group_id"]).as_py()
+    seen = int(pc.sum(rows["vetted"].cast(pa.int64())).as_py() or 0)
+    return (
+        catalogue,
+        rejected,
+        {"looked at by people": seen, "rejected by people": rejected.num_rows}
+        | {"catalogue": catalogue.num_rows, "stars": stars},
+    )
+
+
+def _listed(listed: pa.Table) -> dict[str, Any]:
+    """Columns of the survey's catalogue, null where it has none, says -9999, or Gaia's source is 0."""
+    columns = {}
+    for name in ("snrr", "class", "subclass", "gaia_source_id", "gaia_g_mean_mag", "file"):
+        kind = EMISSION.arrow.field(name).type
+        if name not in listed.column_names:
+            columns[name] = pa.nulls(listed.num_rows, kind)
+        elif pa.types.is_string(kind):
+            columns[name] = listed[name].cast(kind)
+        else:
+            values = listed[name].cast(kind)
+            lowest = 0 if pa.types.is_integer(kind) else MISSING
+            good = pc.fill_null(pc.greater(values, pa.scalar(lowest).cast(kind)), False)
+            columns[name] = pc.if_else(good, values, pa.scalar(None, kind))
+    return columns
+
+
+def _judged(rows: pa.Table, answers: pa.Table, labels: pa.Table) -> dict[str, Any]:
+    """Labels of candidates, who gave them, and what a line is: by people, else by the network."""
+    said: dict[str, tuple[str, str | None]] = {}
+    for table in (
+        *(answers.filter(pc.equal(answers["purpose"], kind)) for kind in ("precision", "query")),
+        labels,
+    ):
+        names = ("spectrum_id", "label", "vetted_by")
+        for spectrum, label, who in zip(*(table[name].to_pylist() for name in names), strict=True):
+            said[spectrum] = label, who
+    found = [said.get(name, (None, None)) for name in rows["spectrum_id"].to_pylist()]
+    profile = [
+        predicted if label is None else profile_of(label)
+        for (label, _), predicted in zip(found, rows["predicted"].to_pylist(), strict=True)
+    ]
+    return {
+        "label": pa.array([label for label, _ in found], pa.string()),
+        "vetted": pa.array([label is not None for label, _ in found], pa.bool_()),
+        "vetted_by": pa.array([who for _, who in found], pa.string()),
+        "profile": pa.array(profile, pa.string()),
+    }
+
+
+def _stars(rows: pa.Table, name: pa.Array, group: np.ndarray, kept: np.ndarray) -> dict[str, Any]:
+    """Number, name and spectra of each candidate's star, named after the first night's."""
+    order = pc.sort_indices(rows, [("lmjd", "ascending"), ("spectrum_id", "ascending")]).to_numpy()
+    first = np.empty(int(group.max(initial=-1)) + 1, np.int64)
+    first[group[order[::-1]]] = order[::-1]
+    number = np.bincount(group, kept, minlength=len(first))
+    return {
+        "group_id": pa.array(group + 1, pa.int32()),
+        "group_name": name.take(pa.array(first[group])),
+        "n_exposures": pa.array(number[group].astype(np.int32)),
+    }
+
+
+def _links(rows: pa.Table, template: str | None) -> pa.Array:
+    """The template filled from each row, null where a value it needs is."""
+    if template is None:
+        return pa.nulls(rows.num_rows, pa.string())
+    names = sorted({str(name) for _, name, _, _ in Formatter().parse(template) if name is not None})
+    unknown = [name for name in names if name not in rows.column_names]
+    if unknown:
+        raise ResultError(
+            f"emission.catalog.link: {template!r} names {', '.join(unknown)}; columns are "
+            f"{', '.join(rows.column_names)}"
+        )
+    links = []
+    for row in rows.select(names).to_pylist() if names else [{}] * rows.num_rows:
+        known = all(value is not None for value in row.values())
+        safe = {name: quote(value) if isinstance(value, str) else value for name, value in row.items()}
+        links.append(template.format(**safe) if known else None)
+    return pa.array(links, pa.string())
+
+
+def plain_text(table: pa.Table) -> pa.Table:
+    """A table for CSV: single-precision numbers with the digits that they have, 0.9 and not 0.8999999761."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_float32(field.type):
+            table = table.set_column(place, field.name, table[field.name].cast(pa.string()))
+    return table

@@ -1,0 +1,453 @@
+"""From predictions and labels to the catalogue: who is a candidate, what people say, groups, links, files."""
+
+import csv
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from astropy.table import Table
+
+from starsift.catalog.parquet import write_csv, write_parquet
+from starsift.catalog.publish import publish, read_table
+from starsift.catalog.schema import EMISSION, conform
+from starsift.emission.line import HALPHA, LINES
+from starsift.emission.results import (
+    ResultError,
+    add_windows,
+    assemble,
+    candidate_labels,
+    gather_candidates,
+    group_exposures,
+    held_out,
+    measure_candidates,
+    plain_text,
+    read_answers,
+)
+from starsift.emission.window import CLASSES, WAVELENGTH
+from starsift.learning.labels import LABELS, load_labels
+from starsift.spectra import C_KMS
+from starsift.spectra.batches import SpectrumBatch, write_bundle
+from starsift.spectra.resample import LAMOST_LRS
+
+SINGLE, DOUBLE, DULL = CLASSES
+BUNDLES = ("56300-A-1", "56301-B-2")
+PER = 8  # spectra of each bundle, the last one of which has no window
+IDS = [f"spec-{5630 * 10 + b}-P_sp01-{k:03d}" for b in (0, 1) for k in range(PER)]
+# Of each usable spectrum: P(single), P(double).
+P = [(0.9, 0.05), (0.2, 0.7), (0.1, 0.1), (0.3, 0.2), (0.5, 0.4), (0.05, 0.0), (0.8, 0.1)]
+
+
+def identity(bundle: int) -> dict[str, Any]:
+    return {
+        "spectrum_id": IDS[PER * bundle : PER * (bundle + 1)],
+        "obsid": np.arange(PER) + 1000 * (bundle + 1),
+        "planid": ["P"] * PER,
+        "spid": [1] * PER,
+        "fiberid": range(PER),
+        "lmjd": [56300 + bundle] * PER,
+        "lmjm": pa.nulls(PER, pa.int64()),
+        "band": [""] * PER,
+        "snr": [20.0 + k for k in range(PER)],
+        # The same stars in both bundles, two arcseconds apart.
+        "ra": 118.0 + 0.1 * np.arange(PER) + bundle * 2 / 3600,
+        "dec": [20.0] * PER,
+    }
+
+
+def profile(velocity: float, wave: np.ndarray) -> np.ndarray:
+    return 1 + 2 * np.exp(-0.5 * ((wave - HALPHA * (1 + velocity / C_KMS)) / 3) ** 2)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> dict[str, Any]:
+    """The files of a small run, by stage."""
+    wave = LAMOST_LRS.wavelength[(LAMOST_LRS.wavelength > 6400) & (LAMOST_LRS.wavelength < 6750)]
+    rng = np.random.default_rng(0)
+    files: dict[str, Any] = {"windows": [], "predictions": [], "spectra": []}
+    for b, bundle in enumerate(BUNDLES):
+        flux = 100 * np.stack([profile(20 * k, wave) for k in range(PER)]) + rng.normal(size=(PER, wave.size))
+        batch = SpectrumBatch.from_arrays(identity(b), wave, flux, np.ones_like(flux))
+        files["spectra"].append(tmp_path / f"spectra/{bundle}.arrow")
+        write_bundle(files["spectra"][-1], [batch])
+        window = [profile(20 * k, WAVELENGTH) - 2 for k in range(PER - 1)] + [None]
+        kind = pa.list_(pa.float32(), WAVELENGTH.size)
+        table = batch.identity.drop_columns(["status"])
+        table = table.append_column("row", pa.array(range(PER), pa.int32()))
+        table = table.append_column("status", pa.array(["ok"] * (PER - 1) + ["gap"]))
+        table = table.append_column("window", pa.array(window, kind))
+        files["windows"].append(tmp_path / f"windows/{bundle}.parquet")
+        write_parquet(table, files["windows"][-1])
+        p = np.array(P if b == 0 else P[::-1], np.float32)
+        rows = pa.table(
+            {
+                "spectrum_id": identity(b)["spectrum_id"][: PER - 1],
+                "bundle": [bundle] * (PER - 1),
+                "row": pa.array(range(PER - 1), pa.int32()),
+                "p_single": p[:, 0],
+                "p_double": p[:, 1],
+                "p_uninteresting": 1 - p.sum(axis=1),
+                "score": p[:, 0],
+            }
+        )
+        files["predictions"].append(tmp_path / f"predictions/{bundle}.parquet")
+        # In another order than the windows: spectra are matched by name.
+        write_parquet(rows.take(rng.permutation(PER - 1)), files["predictions"][-1])
+    files["rounds"] = [
+        write_round(tmp_path, 0, [("query", 2, DOUBLE), ("query", 0, DULL), ("precision", 1, DULL)]),
+        write_round(tmp_path, 1, [("query", 9, SINGLE), ("precision", 1, DOUBLE), ("precision", 3, DULL)]),
+    ]
+    return files
+
+
+def write_round(
+    folder: Path, number: int, answers: list[tuple[str, int, str]], who: str | None = None
+) -> Path:
+    """Answers: purpose, number of the spectrum, label."""
+    n = len(answers)
+    columns = {
+        "purpose": [purpose for purpose, _, _ in answers],
+        "rank": pa.array(range(n), pa.int32()),
+        "spectrum_id": [IDS[k] for _, k, _ in answers],
+        "bundle": [BUNDLES[k // PER] for _, k, _ in answers],
+        "row": pa.array([k % PER for _, k, _ in answers], pa.int32()),
+        **{
+            name: pa.array([0.3] * n, pa.float32())
+            for name in ("p_single", "p_double", "p_uninteresting", "score")
+        },
+        "predicted": [SINGLE] * n,
+        "label": [label for _, _, label in answers],
+    }
+    if who:
+        columns["vetted_by"] = [who] * n
+    path = folder / f"round-{number:02d}/labels.parquet"
+    write_parquet(pa.table(columns), path)
+    return path
+
+
+def label_table(*rows: tuple[int, str, str | None], who: str = "A. Reader") -> pa.Table:
+    """Labels: number of the spectrum, label, queue."""
+    moment = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    made = [
+        {
+            "path": "emission",
+            "spectrum_id": IDS[k],
+            "label": label,
+            "vetted_by": who,
+            "flag": False,
+            "queue": queue,
+            "time": moment,
+        }
+        for k, label, queue in rows
+    ]
+    return pa.Table.from_pylist(made, schema=LABELS)
+
+
+def manifest(**more: Any) -> pa.Table:
+    columns = {name: identity(0)[name] + identity(1)[name] for name in ("spectrum_id",)}
+    return pa.table(columns | {"file": [f"{name}.fits.gz" for name in IDS]} | more)
+
+
+def catalog(run: dict[str, Any], labels: pa.Table | None = None, **settings: Any) -> tuple[Any, ...]:
+    """Catalogue, rejected and the whole funnel."""
+    answers = read_answers(run["rounds"])
+    candidates, funnel = gather_candidates(run["windows"], run["predictions"], answers)
+    lines = measure_candidates(candidates, run["spectra"])
+    people = candidate_labels(LABELS.empty_table() if labels is None else labels)
+    settings = {"manifest": manifest()} | settings
+    good, bad, more = assemble(candidates, lines, answers=answers, labels=people, **settings)
+    return good, bad, funnel | more
+
+
+def numbers(table: pa.Table) -> list[int]:
+    return [IDS.index(name) for name in table["spectrum_id"].to_pylist()]
+
+
+# Who is a candidate
+
+
+def test_candidates_are_predicted_or_found_by_the_oracle(run: dict[str, Any]) -> None:
+    candidates, funnel = gather_candidates(run["windows"], run["predictions"], read_answers(run["rounds"]))
+    # 0 the oracle found dull; 2 and 9 are its own; the second bundle has all probabilities reversed.
+    assert numbers(candidates) == [1, 2, 4, 6, 8, 9, 10, 13, 14]
+    rows = candidates.to_pylist()
+    assert [row["predicted"] for row in rows] == [
+        DOUBLE,
+        DULL,
+        SINGLE,
+        SINGLE,
+        SINGLE,
+        DULL,
+        SINGLE,
+        DOUBLE,
+        SINGLE,
+    ]
+    assert [(row["origin"], row["round"]) for row in rows if row["origin"] == "oracle"] == [
+        ("oracle", 0),
+        ("oracle", 1),
+    ]
+    assert [row["round"] for row in rows].count(None) == 7
+    assert funnel == {
+        "spectra in the pool": 16,
+        "with a window": 14,
+        "labelled by the oracle": 3,
+        "predicted single peak": 5,
+        "predicted double peak": 2,
+        "emission found by the oracle": 2,
+    }
+    # Each has its own window and probabilities, though predictions come in another order.
+    assert np.argmax(rows[0]["window"]) == np.argmax(profile(20, WAVELENGTH))
+    assert (rows[0]["p_single"], rows[3]["p_single"]) == pytest.approx((0.2, 0.8))
+
+
+def test_without_rounds_there_is_no_oracle(run: dict[str, Any]) -> None:
+    good, bad, funnel = catalog(run | {"rounds": []})
+    assert numbers(good) == [0, 1, 4, 6, 8, 10, 13, 14]
+    assert bad.num_rows == funnel["labelled by the oracle"] == funnel["emission found by the oracle"] == 0
+
+
+def test_files_that_do_not_belong_together(run: dict[str, Any], tmp_path: Path) -> None:
+    answers = read_answers(run["rounds"])
+    with pytest.raises(ResultError, match="predictions of another bundle than"):
+        gather_candidates(run["windows"], run["predictions"][::-1], answers)
+    short = tmp_path / "short" / run["predictions"][0].name
+    write_parquet(pq.read_table(run["predictions"][0]).slice(2), short)
+    with pytest.raises(
+        ResultError, match=r"short/.* it has 5 spectra, .* has 7 with a window, of which 2 are"
+    ):
+        gather_candidates(run["windows"], [short, run["predictions"][1]], answers)
+    with pytest.raises(ResultError, match="3 spectra are labelled, 1 of them are in the pool"):
+        gather_candidates(run["windows"][1:], run["predictions"][1:], answers)
+    with pytest.raises(ResultError, match="no bundles"):
+        gather_candidates([], [], answers.slice(0, 0))
+    candidates, _ = gather_candidates(run["windows"], run["predictions"], answers)
+    with pytest.raises(ResultError, match="bundle 56301-B-2 of a candidate is not there"):
+        measure_candidates(candidates, run["spectra"][:1])
+    with pytest.raises(ResultError, match=f"manifest: candidate {IDS[1]} is not in it"):
+        catalog(run, manifest=manifest().slice(2))
+
+
+def test_answers_say_what_is_wrong_with_them(run: dict[str, Any], tmp_path: Path) -> None:
+    answers = read_answers(run["rounds"])
+    assert answers["round"].to_pylist() == [0, 0, 0, 1, 1, 1]
+    assert answers["purpose"].to_pylist() == [
+        "query",
+        "query",
+        "precision",
+        "query",
+        "precision",
+        "precision",
+    ]
+    assert answers["vetted_by"].null_count == 6
+    with pytest.raises(ResultError, match="label 'star' is none of single peak, double peak, uninteresting"):
+        read_answers([write_round(tmp_path, 2, [("query", 0, "star")])])
+    write_parquet(pa.table({"spectrum_id": ["a"]}), tmp_path / "round-03/labels.parquet")
+    with pytest.raises(
+        ResultError, match=r"round-03/labels.parquet: labels of a round lack purpose, rank, bundle"
+    ):
+        read_answers([tmp_path / "round-03/labels.parquet"])
+    with pytest.raises(ResultError, match="lie in a folder such as round-00"):
+        read_answers([tmp_path / "labels.parquet"])
+
+
+def test_held_out_labels_taught_nobody(run: dict[str, Any], tmp_path: Path) -> None:
+    more = write_round(tmp_path, 2, [("query", 3, DULL)])
+    rows = held_out(read_answers([*run["rounds"], more])).to_pylist()
+    assert [(row["spectrum_id"], row["label"], row["row"]) for row in rows] == [(IDS[1], DOUBLE, 1)]
+    assert held_out(read_answers([])).num_rows == 0
+
+
+# What people say
+
+
+def test_only_labels_of_candidates_vet_them(run: dict[str, Any]) -> None:
+    """The truth of every spectrum is in the table, as the simulated oracle has it; it must not be used."""
+    truth = label_table(*((k, "bad", "simulated") for k in range(2 * PER)), who="truth")
+    rounds = label_table((6, "bad", "emission-round-00"))
+    people = label_table((4, "absorption", "emission-candidates"), (8, DOUBLE, None))
+    other = people.set_column(0, "path", pa.array(["mstars"] * 2))
+    labels = pa.concat_tables([truth, rounds, people, other])
+    good, bad, funnel = catalog(run, labels)
+    assert numbers(bad) == [4]
+    assert numbers(good) == [1, 2, 6, 8, 9, 10, 13, 14]
+    rows = {IDS.index(row["spectrum_id"]): row for row in (*good.to_pylist(), *bad.to_pylist())}
+    assert [rows[4][name] for name in ("label", "vetted", "vetted_by", "profile", "predicted")] == [
+        "absorption",
+        True,
+        "A. Reader",
+        DULL,
+        SINGLE,
+    ]
+    assert (rows[8]["label"], rows[8]["profile"], rows[8]["predicted"]) == (DOUBLE, DOUBLE, SINGLE)
+    assert (rows[6]["label"], rows[6]["vetted"], rows[6]["profile"]) == (None, False, SINGLE)
+    assert funnel["looked at by people"] == 5  # these two, the oracle's two, one of a precision estimate
+    assert (funnel["rejected by people"], funnel["catalogue"]) == (1, 8)
+
+
+def test_labels_of_the_rounds_count(run: dict[str, Any], tmp_path: Path) -> None:
+    """Of a precision estimate the latest; who looked at candidates knows better, than the oracle too."""
+    good, bad, _ = catalog(run)
+    rows = {IDS.index(row["spectrum_id"]): row for row in good.to_pylist()}
+    assert bad.num_rows == 0
+    assert (rows[1]["label"], rows[1]["vetted"]) == (DOUBLE, True)  # dull in round 0, double in round 1
+    assert (rows[2]["profile"], rows[2]["predicted"], rows[2]["vetted"]) == (DOUBLE, DULL, True)
+    said = label_table((1, "bad", "emission-candidates"), (2, "cool star", "emission-candidates"))
+    good, bad, funnel = catalog(run, said)
+    assert numbers(bad) == [1, 2]
+    assert bad["origin"].to_pylist() == ["predicted", "oracle"]
+    assert funnel["emission found by the oracle"] == 2
+    named = write_round(tmp_path, 1, [("query", 9, SINGLE), ("precision", 6, SINGLE)], "B. Watcher")
+    good, _, _ = catalog(run | {"rounds": [run["rounds"][0], named]})
+    who = {IDS.index(row["spectrum_id"]): row["vetted_by"] for row in good.to_pylist()}
+    assert (who[9], who[6], who[2]) == ("B. Watcher", "B. Watcher", None)
+
+
+def test_the_majority_decides_between_emission_and_none() -> None:
+    votes = [
+        label_table((1, label, "emission-candidates"), who=who)
+        for label, who in (("absorption", "a"), ("bad", "b"), (SINGLE, "c"), (SINGLE, "d"), ("no line", "e"))
+    ]
+    result = candidate_labels(pa.concat_tables(votes)).to_pylist()
+    assert len(result) == 1
+    assert result[0]["label"] in ("absorption", "bad", "no line")
+    assert result[0]["vetted_by"] == "a+b+c+d+e"
+
+
+def test_a_table_that_somebody_wrote(tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_text(f"path,spectrum_id,label\nemission,{IDS[4]},bad\n")
+    assert candidate_labels(load_labels(tmp_path / "l.csv"))["label"].to_pylist() == ["bad"]
+
+
+# What is known of a candidate
+
+
+def test_columns_of_the_catalogue(run: dict[str, Any]) -> None:
+    listed = manifest(
+        mjd=pa.array([56299] * 15 + [None], pa.int32()),
+        snrr=pa.array([11.0, -9999.0] * 8, pa.float32()),
+        subclass=["B6"] * 16,
+        gaia_source_id=pa.array([0, 12] * 8, pa.int64()),
+    )
+    good, _, _ = catalog(run, manifest=listed)
+    first, second = good.to_pylist()[:2]
+    assert good.column_names == EMISSION.names
+    assert (first["designation"], first["obsdate"], first["mjd"]) == (
+        "J075224.00+200000.0",
+        "2013-01-07",
+        56299,
+    )
+    assert (first["snrr"], second["snrr"], first["snr"]) == (None, 11.0, 21.0)
+    assert (first["gaia_source_id"], second["gaia_source_id"]) == (12, None)
+    assert (first["subclass"], first["class"], first["file"]) == ("B6", None, f"{IDS[1]}.fits.gz")
+    # The lines were put at 20 km/s times their row; only double ones have a separation.
+    rows = good["spectrum_id"].to_pylist()
+    for name, velocity, separation in zip(
+        rows, good["peak_velocity"].to_pylist(), good["peak_separation"].to_pylist(), strict=True
+    ):
+        assert velocity == pytest.approx(20 * (IDS.index(name) % PER), abs=5)
+        assert separation is None
+    assert good["ewha"].to_pylist() == pytest.approx([15.0] * len(rows), rel=0.03)
+    # The local day is that after the night where the manifest does not say.
+    assert catalog(run)[0]["mjd"].to_pylist()[0] == 56299
+
+
+def test_probabilities_are_calibrated(run: dict[str, Any]) -> None:
+    cold, warm = (catalog(run, temperature=t)[0].to_pylist()[-1] for t in (1.0, 2.0))
+    p = np.sqrt([0.9, 0.05, 0.05])
+    names = ("p_single", "p_double", "p_uninteresting")
+    assert [cold[name] for name in names] == pytest.approx([0.9, 0.05, 0.05])
+    assert [warm[name] for name in names] == pytest.approx(list(p / p.sum()))
+    assert warm["p_emission"] == pytest.approx(warm["p_single"] + warm["p_double"])
+
+
+def test_stars_are_groups_of_exposures(run: dict[str, Any]) -> None:
+    good, _, funnel = catalog(run, label_table((6, "bad", None)))
+    star = {IDS.index(row["spectrum_id"]): row for row in good.to_pylist()}
+    assert [star[k]["group_id"] == star[k + 8]["group_id"] for k in (1, 2)] == [True, True]
+    assert [star[k]["n_exposures"] for k in (1, 9, 2, 10, 4, 8)] == [2, 2, 2, 2, 1, 1]
+    # Named after the first night; the other exposure has another designation.
+    assert star[9]["group_name"] == star[1]["designation"] != star[9]["designation"]
+    assert star[14]["n_exposures"] == 1  # the exposure before was rejected
+    assert star[14]["group_name"] != star[14]["designation"]
+    assert funnel["stars"] == 6
+    apart = catalog(run, match_radius=1.0)[0]
+    assert set(apart["n_exposures"].to_pylist()) == {1}
+
+
+def test_friends_of_friends_and_lost_ones() -> None:
+    arcsec = np.array([0, 100, 4, 8, 104, 12.5, np.nan, np.nan]) / 3600
+    group = group_exposures(np.full(8, 359.9995), arcsec)
+    assert group.tolist() == [0, 1, 0, 0, 1, 0, 2, 3]
+    around = group_exposures(np.array([359.9999, 0.0001]), np.zeros(2))
+    assert around.tolist() == [0, 0]
+    assert group_exposures(np.empty(0), np.empty(0)).tolist() == []
+
+
+def test_links_are_filled_from_columns(run: dict[str, Any]) -> None:
+    link = "https://archive.example/view?obsid={obsid}&at={designation}&ra={ra:.3f}"
+    rows = catalog(run, link=link)[0].to_pylist()
+    assert rows[0]["link"] == "https://archive.example/view?obsid=1001&at=J075224.00%2B200000.0&ra=118.100"
+    assert catalog(run, link="https://a.example/{gaia_source_id}")[0]["link"].null_count == len(rows)
+    assert set(catalog(run, link="https://a.example/")[0]["link"].to_pylist()) == {"https://a.example/"}
+    assert catalog(run)[0]["link"].null_count == len(rows)
+    with pytest.raises(
+        ResultError, match=r"emission.catalog.link: .* names nonsense; columns are spectrum_id"
+    ):
+        catalog(run, link="https://a.example/{nonsense}/{obsid}")
+
+
+def test_windows_of_queries(run: dict[str, Any]) -> None:
+    answers = read_answers(run["rounds"])
+    rows = add_windows(answers, run["windows"])
+    peaks = [int(np.argmax(window)) for window in rows["window"].to_pylist()]
+    expected = [IDS.index(name) % PER for name in answers["spectrum_id"].to_pylist()]
+    assert peaks == [int(np.argmax(profile(20 * k, WAVELENGTH))) for k in expected]
+    assert add_windows(answers.slice(0, 0), run["windows"]).num_rows == 0
+    with pytest.raises(ResultError, match=f"spectrum {IDS[9]} is not in them"):
+        add_windows(answers, run["windows"][:1])
+
+
+# Files
+
+
+def test_the_catalogue_is_published(run: dict[str, Any], tmp_path: Path) -> None:
+    good, bad, _ = catalog(run, label_table((4, "bad", None)), link="https://a.example/{obsid}")
+    files = {}
+    for name in ("one", "two"):
+        stem = tmp_path / name / "emission"
+        paths = publish(good, EMISSION, stem, {"seed": 1})
+        write_csv(plain_text(conform(good, EMISSION)), f"{stem}.csv")
+        write_parquet(conform(bad, EMISSION), f"{stem}_rejected.parquet")
+        files[name] = [path.read_bytes() for path in (*paths, stem.with_suffix(".csv"))]
+    assert files["one"] == files["two"]
+    again = read_table(tmp_path / "one/emission.parquet")
+    assert again["peak_velocity"].unit == "km / s"
+    assert again["ewha"].meta["ucd"] == "spect.line.eqWidth;em.opt.R"
+    for kind in ("fits", "vot"):
+        other = Table.read(tmp_path / f"one/emission.{kind}")
+        assert [str(name) for name in other["spectrum_id"]] == again["spectrum_id"].tolist()
+    with (tmp_path / "one/emission.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == EMISSION.names
+    assert (rows[0]["p_double"], rows[0]["round"], rows[1]["round"]) == ("0.7", "", "0")
+    assert rows[0]["link"] == "https://a.example/1001"
+    assert pq.read_table(tmp_path / "one/emission_rejected.parquet")["label"].to_pylist() == ["bad"]
+
+
+def test_no_candidates_make_an_empty_catalogue(run: dict[str, Any], tmp_path: Path) -> None:
+    for path in run["predictions"]:
+        table = pq.read_table(path)
+        for name, value in {"p_single": 0.0, "p_double": 0.0, "p_uninteresting": 1.0}.items():
+            place = table.column_names.index(name)
+            table = table.set_column(place, name, pa.array([value] * table.num_rows, pa.float32()))
+        write_parquet(table, path)
+    good, bad, funnel = catalog(run | {"rounds": []}, link="https://a.example/{obsid}", temperature=2.0)
+    assert good.num_rows == bad.num_rows == funnel["catalogue"] == funnel["stars"] == 0
+    publish(good, EMISSION, tmp_path / "emission", {})
+    write_csv(plain_text(conform(good, EMISSION)), tmp_path / "emission.csv")
+    assert json.dumps(funnel)
+    assert LINES.names[0] in good.column_names
