@@ -116,7 +116,7 @@ def test_gaps_and_continua_that_are_none() -> None:
     flux, ivar = spectra.flux.copy(), spectra.ivar.copy()
     offset = WAVE - HALPHA
     ivar[1, np.abs(offset + 8) < 1] = 0
-    ivar[2, np.abs(offset) < 10] = 0
+    flux[2, np.abs(offset) < 10] = np.nan
     ivar[3, offset > 40] = 0
     flux[4] -= 400
     table = measure_lines(SpectrumBatch.from_arrays(spectra.identity, spectra.wavelength, flux, ivar))
@@ -125,6 +125,20 @@ def test_gaps_and_continua_that_are_none() -> None:
     assert table["peak_velocity"].is_valid().to_pylist() == known
     width, error = numbers(table, "ewha"), numbers(table, "ewha_err")
     assert width[1] == pytest.approx(width[0], abs=2 * error[0])
+
+
+def test_peaks_that_the_survey_took_for_cosmic_rays() -> None:
+    """Fluxes without weight count in the line, and are taken to be as sure as others."""
+    spectra = batch("single", n=5)
+    ivar = spectra.ivar.copy()
+    ivar[:, spectra.flux[0] > 400] = 0
+    assert (ivar[0] == 0).sum() >= 4
+    table = measure_lines(SpectrumBatch.from_arrays(spectra.identity, WAVE, spectra.flux, ivar))
+    whole = measure_lines(spectra)
+    for name in LINES.names:
+        np.testing.assert_allclose(numbers(table, name), numbers(whole, name), rtol=1e-3, err_msg=name)
+    none = SpectrumBatch.from_arrays(spectra.identity, WAVE, spectra.flux, np.zeros_like(ivar))
+    assert measure_lines(none)["ewha"].null_count == 5
 
 
 def test_spectra_that_end_before_the_line() -> None:

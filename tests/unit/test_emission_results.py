@@ -18,7 +18,6 @@ from starsift.catalog.schema import EMISSION, conform
 from starsift.emission.line import HALPHA, LINES
 from starsift.emission.results import (
     ResultError,
-    add_windows,
     assemble,
     candidate_labels,
     gather_candidates,
@@ -28,7 +27,7 @@ from starsift.emission.results import (
     plain_text,
     read_answers,
 )
-from starsift.emission.window import CLASSES, WAVELENGTH
+from starsift.emission.window import CLASSES, PIXELS, WAVELENGTH
 from starsift.learning.labels import LABELS, load_labels
 from starsift.spectra import C_KMS
 from starsift.spectra.batches import SpectrumBatch, write_bundle
@@ -121,6 +120,7 @@ def write_round(
         },
         "predicted": [SINGLE] * n,
         "label": [label for _, _, label in answers],
+        "window": pa.array([np.eye(PIXELS)[k % PER] for _, k, _ in answers], pa.list_(pa.float32(), PIXELS)),
     }
     if who:
         columns["vetted_by"] = [who] * n
@@ -400,15 +400,9 @@ def test_links_are_filled_from_columns(run: dict[str, Any]) -> None:
         catalog(run, link="https://a.example/{nonsense}/{obsid}")
 
 
-def test_windows_of_queries(run: dict[str, Any]) -> None:
+def test_answers_keep_their_windows(run: dict[str, Any]) -> None:
     answers = read_answers(run["rounds"])
-    rows = add_windows(answers, run["windows"])
-    peaks = [int(np.argmax(window)) for window in rows["window"].to_pylist()]
-    expected = [IDS.index(name) % PER for name in answers["spectrum_id"].to_pylist()]
-    assert peaks == [int(np.argmax(profile(20 * k, WAVELENGTH))) for k in expected]
-    assert add_windows(answers.slice(0, 0), run["windows"]).num_rows == 0
-    with pytest.raises(ResultError, match=f"spectrum {IDS[9]} is not in them"):
-        add_windows(answers, run["windows"][:1])
+    assert [int(np.argmax(w)) for w in answers["window"].to_pylist()] == answers["row"].to_pylist()
 
 
 # Files

@@ -9,7 +9,7 @@ import pyarrow as pa
 from scipy.ndimage import gaussian_filter1d
 
 from starsift.spectra import C_KMS
-from starsift.spectra.batches import SpectrumBatch
+from starsift.spectra.batches import MASK_IVAR, SpectrumBatch
 from starsift.spectra.resample import LAMOST_LRS, LogGrid, interpolate_gaps, resample
 
 HALPHA = 6564.61  # vacuum Angstrom
@@ -19,6 +19,7 @@ CONTINUUM = (30.0, 65.0)  # Angstrom from H alpha, on either side
 MIN_COVERAGE = 0.8  # share of pixels that must be good, in the line and on each side
 # Of the noise, by which a peak rises above both valleys beside it: noise alone does so in 5 % of spectra.
 PEAK_SIGMAS = 5.0
+MIN_RISE = 0.02  # of the continuum: what other lines and the flux calibration do to bright stars
 SMOOTHING = 0.5  # pixels: a little, the two peaks of a line may be three pixels apart
 
 LINES = pa.schema(
@@ -51,10 +52,10 @@ def measure_lines(batch: SpectrumBatch) -> pa.Table:
         of M stars; absorption beside the emission counts against it
     snr_ha : of the continuum, a pixel
     peak_wavelength, peak_velocity : Angstrom, km/s, of the peak that rises most above the valleys beside it;
-        null where none does by `PEAK_SIGMAS`
+        null where none does by `PEAK_SIGMAS` and `MIN_RISE`
     peak_separation : km/s, between this and the next one; null without a second
     """
-    flux, ivar = resample(batch.wavelength, batch.flux, batch.ivar, GRID)
+    flux, ivar = resample(batch.wavelength, batch.flux, _weights(batch), GRID)
     offset = GRID.wavelength - HALPHA
     good = ivar > 0
     line = np.abs(offset) <= HALF_WIDTH
@@ -98,6 +99,19 @@ def measure_lines(batch: SpectrumBatch) -> pa.Table:
     return pa.table(columns, schema=LINES)
 
 
+def _weights(batch: SpectrumBatch) -> np.ndarray:
+    """Inverse variances (n, pixel): that of a usual pixel for fluxes in the line that the survey gave none.
+
+    LAMOST takes the peaks of strong lines for cosmic rays.
+    """
+    apart = np.abs(batch.wavelength - HALPHA)
+    usual = np.where((batch.ivar > 0) & (apart <= CONTINUUM[1]), batch.ivar, np.nan)
+    known = np.isfinite(usual).any(axis=1)
+    usual[~known] = 0.0
+    doubted = (batch.mask == MASK_IVAR) & (batch.flux != 0) & (apart <= HALF_WIDTH)
+    return np.where(doubted, np.nanmedian(usual, axis=1)[:, None], batch.ivar)
+
+
 def _peaks(ratio: np.ndarray, noise: np.ndarray, line: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The two most prominent peaks inside the line.
 
@@ -119,7 +133,7 @@ def _peaks(ratio: np.ndarray, noise: np.ndarray, line: np.ndarray) -> tuple[np.n
     top = (smooth > before) & (smooth >= after) & line
     prominence = np.where(top, smooth - np.maximum(_valley(smooth), _valley(smooth[:, ::-1])[:, ::-1]), 0.0)
     # Higher peaks are noisier, by the light of the peak itself or because they stand in a bad pixel.
-    prominence[prominence < PEAK_SIGMAS * sigma] = 0.0
+    prominence[prominence < np.maximum(PEAK_SIGMAS * sigma, MIN_RISE)] = 0.0
     best = np.argsort(-prominence, axis=1, kind="stable")[:, :2]
     rises = np.take_along_axis(prominence, best, axis=1) > 0
     left, mid, right = (

@@ -24,15 +24,15 @@ from scipy.sparse.csgraph import connected_components
 from starsift.catalog.crossmatch import MISSING, crossmatch
 from starsift.catalog.naming import designation, obsdate
 from starsift.catalog.schema import EMISSION
+from starsift.emission.active import PROBABILITIES, predicted_class, probabilities
 from starsift.emission.line import LINES, measure_lines
-from starsift.emission.window import CLASSES, TARGETS, WAVELENGTH
+from starsift.emission.window import CLASSES, PIXELS, TARGETS
 from starsift.learning.calibration import apply_temperature
 from starsift.learning.labels import consensus, vocabulary
 from starsift.spectra.batches import IDENTITY_NAMES, OK, read_rows
 
 PathLike = str | os.PathLike[str]
 
-PROBABILITIES = ("p_single", "p_double", "p_uninteresting")  # in the order of `CLASSES`
 QUEUE = "emission-candidates"  # where people look at candidates
 PREDICTED, ORACLE = "predicted", "oracle"  # where a candidate comes from
 RADIUS = 5.0  # arcsec (Appendix B.2)
@@ -59,8 +59,8 @@ def read_answers(paths: Sequence[PathLike]) -> pa.Table:
 
     Returns
     -------
-    Table sorted by round, purpose ("query" first) and rank, with `round` int16, and `vetted_by`, null where
-        the files do not say who
+    Table sorted by round, purpose ("query" first) and rank: `round` int16; the files' columns, `window` among
+        them, and `vetted_by`, null where they do not say who
 
     Raises
     ------
@@ -99,6 +99,7 @@ _ANSWERS = pa.schema(
         "score": pa.float32(),
         "predicted": pa.string(),
         "label": pa.string(),
+        "window": pa.list_(pa.float32(), PIXELS),
     }
 )
 
@@ -198,11 +199,11 @@ def _bundle_candidates(
             f"{predictions}: it has {given.num_rows} spectra, {windows} has {ok.num_rows} with a window, of "
             f"which {at.null_count} are missing here; delete the predictions and run again"
         )
-    p = np.stack([given[name].to_numpy() for name in PROBABILITIES], axis=1)[at.to_numpy()]
+    p = probabilities(given)[at.to_numpy()]
     known = [oracle.get(name) for name in ok["spectrum_id"].to_pylist()]
     labelled = np.array([answer is not None for answer in known], dtype=bool)
     taught = np.array([answer is not None and answer[0] in CLASSES[:TARGETS] for answer in known], dtype=bool)
-    best = p.argmax(axis=1)
+    best = predicted_class(p)
     chosen = np.flatnonzero(taught | (~labelled & (best < TARGETS)))
     columns = {name: ok[name].take(pa.array(chosen)) for name in (*_ROWS, "row")}
     # Windows are most of the file, and few are wanted.
@@ -219,35 +220,6 @@ def _bundle_candidates(
     counts["labelled by the oracle"] = int(labelled.sum())
     counts |= {f"predicted {name}": int((~labelled & (best == k)).sum()) for k, name in enumerate(CLASSES)}
     return pa.table(columns), counts
-
-
-def add_windows(rows: pa.Table, windows: Sequence[PathLike]) -> pa.Table:
-    """Add the windows of single spectra of the pool, such as those that the oracle was asked.
-
-    Parameters
-    ----------
-    rows : with `bundle` and `spectrum_id`
-    windows : files of the bundles, named after them
-
-    Raises
-    ------
-    ResultError : a spectrum is in none of the files.
-    """
-    found: dict[str, Any] = {}
-    for path in map(Path, windows):
-        wanted = rows["spectrum_id"].filter(pc.equal(rows["bundle"], path.stem)).combine_chunks()
-        if len(wanted):
-            table = pq.read_table(path, columns=["spectrum_id", "window"])
-            table = table.filter(pc.is_in(table["spectrum_id"], value_set=wanted))
-            found |= dict(zip(table["spectrum_id"].to_pylist(), table["window"], strict=True))
-    for name in rows["spectrum_id"].to_pylist():
-        if name not in found:
-            raise ResultError(
-                f"windows: spectrum {name} is not in them; delete results/emission and run again"
-            )
-    kind = pa.list_(pa.float32(), len(WAVELENGTH))
-    values = [found[name].as_py() for name in rows["spectrum_id"].to_pylist()]
-    return rows.append_column("window", pa.array(values, kind))
 
 
 def measure_candidates(candidates: pa.Table, spectra: Sequence[PathLike]) -> pa.Table:
@@ -347,8 +319,7 @@ def assemble(
     mjd = pc.subtract(rows["lmjd"].cast(pa.int32()), pa.scalar(1, pa.int32()))
     if "mjd" in listed.column_names:
         mjd = pc.coalesce(listed["mjd"].cast(pa.int32()), mjd)
-    p = np.stack([candidates[name].to_numpy() for name in PROBABILITIES], axis=1)
-    p = apply_temperature(p, temperature) if len(p) else p
+    p = apply_temperature(probabilities(candidates), temperature)
     columns: dict[str, Any] = {
         "designation": designation(ra, dec),
         "mjd": mjd,
