@@ -32,12 +32,14 @@ from starsift.binaries.peaks import CosineBasis, cosine_basis, smoothed_derivati
 from starsift.catalog.schema import BINARIES_SPECTRA, MSTARS
 from starsift.emission.window import CLASSES, WAVELENGTH
 from starsift.spectra.air import air_to_vacuum
-from starsift.spectra.batches import OK
+from starsift.spectra.batches import MASK_IVAR, OK
 
 MATCH = 5.0  # arcsec within which exposures are of one star
 NEAREST = 5  # M stars shown beside a candidate
 ITEMS = 32  # kept in memory: what a few people prefetch and go back to
 FILES = 8  # open bundles
+BATCHES = 2  # decoded record batches, 72 MB each at most: catalogues are sorted, the next one is often there
+SPECTRUM = ("status", "log10_lambda0", "dlog10_lambda", "wavelength", "flux", "ivar", "mask")
 
 # Wavelengths in air, Angstrom, as spectroscopists name the lines: NIST Atomic Spectra Database; band heads of
 # molecules: Kirkpatrick et al. 1991 (ApJS 77, 417), CaOH Reid et al. 1995 (AJ 110, 1838).
@@ -161,7 +163,7 @@ class Queue:
         """The columns that say where a spectrum is and what is shown of it, a row a candidate."""
         schema = pq.read_schema(self.file)
         shown = _SHOWN[self.path]
-        names = schema.names if shown is None else [n for s in shown for n in (s, f"{s}_err", f"{s}_error")]
+        names = schema.names if shown is None else [n for s in shown for n in (s, *_error_names(s))]
         names = [
             name
             for name in dict.fromkeys([*_PLACE, *names])
@@ -205,7 +207,9 @@ class Results:
         self.item: Callable[[str, int], dict[str, Any]] = lru_cache(ITEMS)(self._item)
         self._index = lru_cache(FILES)(self._read_index)
         self._open = lru_cache(FILES)(self._open_file)
+        self._batch = lru_cache(BATCHES)(self._read_batch)
         self._codes = lru_cache(FILES)(self._read_codes)
+        self._known_star = lru_cache(16 * NEAREST)(self._read_known_star)  # neighbours come again and again
 
     def queues(self) -> dict[str, Queue]:
         """All queues by name; files that have come since the last call are added."""
@@ -286,15 +290,14 @@ class Results:
             return {"spectrum_id": name, **self._spectrum(name, place)}
 
     def spectrum(self, id: str, position: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Vacuum wavelength (Angstrom), flux and its error of the good pixels of a candidate."""
+        """Vacuum wavelength (Angstrom), flux, and error (NaN where unknown) of the pixels that are shown."""
         queue = self.queue(id)
         with self._lock:
             place = self.place(queue, position)
             if place is None:
                 raise ReviewError(_unpacked(queue.ids[position]))
-            wavelength, flux, ivar, mask, _ = self._pixels(place)
-        good = mask == 0
-        return wavelength[good], flux[good], 1.0 / np.sqrt(ivar[good])
+            wavelength, flux, error, good, _ = self._pixels(place)
+        return wavelength[good], flux[good], np.where(error[good] > 0, error[good], np.nan)
 
     def place(self, queue: Queue, position: int) -> Place | None:
         """Where the spectrum of a candidate is packed; None where it is in no bundle."""
@@ -387,13 +390,20 @@ class Results:
         source = pa.memory_map(str(file))
         schema = pa.ipc.open_file(source).schema
         fields = [schema.get_field_index(name) for name in ("spectrum_id", *columns)]
-        options = pa.ipc.IpcReadOptions(included_fields=sorted(fields))
+        # One thread: two are no faster, and slower where both cores are busy.
+        options = pa.ipc.IpcReadOptions(included_fields=sorted(fields), use_threads=False)
         return pa.ipc.open_file(source, options=options)
 
-    def _record(self, file: Path, place: Place, columns: tuple[str, ...]) -> pa.RecordBatch:
-        """One row of an Arrow file that has the record batches of the bundle."""
+    def _read_batch(self, file: Path, columns: tuple[str, ...], number: int) -> pa.RecordBatch:
+        return self._open(file, columns).get_batch(number)
+
+    def _record(
+        self, file: Path, place: Place, columns: tuple[str, ...], *, keep: bool = False
+    ) -> pa.RecordBatch:
+        """One row of an Arrow file with the bundle's record batches; `keep`: its neighbours come next."""
         try:
-            record = self._open(file, columns).get_batch(place.batch).slice(place.row, 1)
+            read = self._batch if keep else self._read_batch
+            record = read(file, columns, place.batch).slice(place.row, 1)
             found = record["spectrum_id"][0].as_py() if record.num_rows else None
         except (OSError, KeyError, pa.ArrowException) as error:
             raise ReviewError(f"{file}: cannot be read; make it again ({error})") from error
@@ -405,37 +415,31 @@ class Results:
         return record
 
     def _pixels(self, place: Place) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Wavelength (float64), flux, ivar, mask of a packed spectrum, and how to write its wavelength."""
-        columns = ("status", "log10_lambda0", "dlog10_lambda", "wavelength", "flux", "ivar", "mask")
         file = self.folder / "spectra" / place.survey / f"{place.bundle}.arrow"
-        return _decode(self._record(file, place, columns))
+        return _decode(self._record(file, place, SPECTRUM, keep=True))
 
     def _spectrum(self, name: str, place: Place | None) -> dict[str, Any]:
         if place is None:
             raise ReviewError(_unpacked(name))
-        _, flux, ivar, mask, grid = self._pixels(place)
-        good = mask == 0
-        error = np.zeros_like(flux)
-        error[good] = 1.0 / np.sqrt(ivar[good])
+        _, flux, error, good, grid = self._pixels(place)
         return {
             "spectrum": grid,
             "flux": floats(flux),
-            "error": floats(error) if good.any() else None,
+            "error": floats(error) if error.any() else None,
             "good": _base64(good.astype(np.uint8)),
         }
 
     def _metadata(self, queue: Queue, position: int) -> list[dict[str, str]]:
         table = queue.table
         chosen = _SHOWN[queue.path] or [n for n in table.column_names if n not in ("bundle", "row")]
+        errors = {error for name in table.column_names for error in _error_names(name)}
         shown = []
         for name in chosen:
-            if name.endswith(("_err", "_error")) and name.rpartition("_")[0] in table.column_names:
-                continue
-            value = queue.value(name, position)
+            value = None if name in errors else queue.value(name, position)
             if value is None:
                 continue
             text = _text(name, value)
-            error = queue.value(f"{name}_err", position) or queue.value(f"{name}_error", position)
+            error = next((e for n in _error_names(name) if (e := queue.value(n, position)) is not None), None)
             if error is not None:
                 text += f" ± {error:.3g}"
             unit = (table.schema.field(name).metadata or {}).get(b"unit", b"").decode() or _UNITS.get(
@@ -522,17 +526,19 @@ class Results:
         distance = np.bitwise_count(codes ^ np.frombuffer(code, np.uint8)).sum(axis=1)
         nearest = []
         for at in np.argsort(distance, kind="stable")[:NEAREST].tolist():
-            row, name = known["row"][at].as_py(), known["spectrum_id"][at].as_py()
-            batch = int(np.searchsorted(self._sample_ends, row, side="right"))
-            start = int(self._sample_ends[batch - 1]) if batch else 0
-            there = Place(name, "", "", row, batch, row - start)
-            columns = ("status", "log10_lambda0", "dlog10_lambda", "wavelength", "flux", "ivar", "mask")
-            record = self._record(self.folder / "mstars/sample.arrow", there, columns)
-            _, flux, _, _, grid = _decode(record)
-            subclass = known["subclass"][at].as_py()
-            about = {"spectrum_id": name, "distance": int(distance[at]), "subclass": subclass}
-            nearest.append(about | grid | {"flux": floats(flux)})
+            about = {"distance": int(distance[at]), "subclass": known["subclass"][at].as_py()}
+            star = self._known_star(known["row"][at].as_py(), known["spectrum_id"][at].as_py())
+            nearest.append(about | star)
         return {"nearest": nearest}
+
+    def _read_known_star(self, row: int, name: str) -> dict[str, Any]:
+        """The spectrum of a row of the M-star sample."""
+        batch = int(np.searchsorted(self._sample_ends, row, side="right"))
+        start = int(self._sample_ends[batch - 1]) if batch else 0
+        place = Place(name, "", "", row, batch, row - start)
+        columns = ("log10_lambda0", "dlog10_lambda", "wavelength", "flux")
+        record = self._record(self.folder / "mstars/sample.arrow", place, columns)
+        return {"spectrum_id": name, **_grid(record)[1], "flux": floats(record["flux"].flatten().to_numpy())}
 
     @cached_property
     def _sample_ends(self) -> np.ndarray:
@@ -659,17 +665,31 @@ def _base64(values: np.ndarray) -> str:
 
 
 def _decode(record: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-    """Wavelength, flux, ivar, mask of the one spectrum of a record, and its grid as the page wants it."""
+    """Wavelength, flux, error, and which pixels to show, of the one spectrum of a record; its `_grid`.
+
+    Shown are also fluxes that the survey gave no weight, such as LAMOST's strong emission lines; their error
+    is 0.
+    """
     status = record["status"][0].as_py()
     if status != OK:
         raise ReviewError(f"{record['spectrum_id'][0].as_py()} could not be used: {status}")
     flux, ivar, mask = (record[name].flatten().to_numpy() for name in ("flux", "ivar", "mask"))
+    weighed = ivar > 0
+    error = np.zeros_like(flux)
+    error[weighed] = 1.0 / np.sqrt(ivar[weighed])
+    good = ((mask & ~np.uint8(MASK_IVAR)) == 0) & (weighed | (flux != 0))
+    wavelength, grid = _grid(record)
+    return wavelength, flux, error, good, grid
+
+
+def _grid(record: pa.RecordBatch) -> tuple[np.ndarray, dict[str, Any]]:
+    """Vacuum wavelengths (n,) of the one spectrum of a record, and how the page gets them."""
+    n = len(record["flux"].flatten())
     start, step = record["log10_lambda0"][0].as_py(), record["dlog10_lambda"][0].as_py()
     if start is None:
         wavelength = record["wavelength"].flatten().to_numpy()
-        return wavelength, flux, ivar, mask, {"n": len(flux), "wavelength": floats(wavelength)}
-    wavelength = 10.0 ** (start + step * np.arange(len(flux)))
-    return wavelength, flux, ivar, mask, {"n": len(flux), "log10_lambda0": start, "dlog10_lambda": step}
+        return wavelength, {"n": n, "wavelength": floats(wavelength)}
+    return 10.0 ** (start + step * np.arange(n)), {"n": n, "log10_lambda0": start, "dlog10_lambda": step}
 
 
 def _batches(file: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -708,6 +728,12 @@ def _level(curve: np.ndarray, fraction: float) -> float:
     """The height at a fraction of a curve's range."""
     low, high = float(curve.min()), float(curve.max())
     return low + fraction * (high - low)
+
+
+def _error_names(name: str) -> tuple[str, str, str]:
+    """How the error of a column may be called; that of rv_1 is rv_err_1."""
+    stem, _, number = name.rpartition("_")
+    return f"{name}_err", f"{name}_error", f"{stem}_err_{number}"
 
 
 def _text(name: str, value: Any) -> str:
