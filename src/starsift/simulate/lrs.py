@@ -121,12 +121,12 @@ def observe(
     for start in range(0, n, CHUNK):
         part = slice(start, start + CHUNK)
         ideal = noiseless(rng, sources, row[part])
-        exposed = _expose(rng, ideal, snr[part], defective[part])
+        exposed = expose(rng, ideal, snr[part], defective[part])
         flux[part], ivar[part], and_mask[part], or_mask[part] = exposed
     return Spectra(flux, ivar, and_mask, or_mask, defective)
 
 
-def _expose(
+def expose(
     rng: np.random.Generator, flux: np.ndarray, snr: np.ndarray, defective: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Flux, ivar and both masks (n, p) of a chunk of noiseless spectra."""
@@ -220,7 +220,7 @@ def _cards(row: dict[str, Any], plan: Plan, layout: str, pixels: int) -> list[Ca
     ]
 
 
-def _write_files(root: Path, rows: list[dict[str, Any]], plans: list[Plan], spectra: Spectra) -> None:
+def write_files(root: Path, rows: list[dict[str, Any]], plans: list[Plan], spectra: Spectra) -> None:
     """One file a spectrum: an image until DR7, a one-row table from DR8 on."""
     wavelength = LAMOST_LRS.wavelength.astype(np.float32)
     for folder in {Path(row["path"]).parent for row in rows}:
@@ -251,7 +251,7 @@ def _write_files(root: Path, rows: list[dict[str, Any]], plans: list[Plan], spec
     map_chunks(work, len(rows), 128)
 
 
-def _catalog(
+def catalog_columns(
     rng: np.random.Generator,
     sources: Sources,
     seen: Observed,
@@ -373,14 +373,30 @@ def _truth(
         "m_g": (sources.m_g[row], stellar),
         "a_v": (sources.extinction[row], stellar),
     }
+    return described_table(TRUTH, values)
+
+
+def described_table(
+    columns: dict[str, tuple[pa.DataType, str, str]], values: dict[str, tuple[np.ndarray, np.ndarray]]
+) -> pa.Table:
+    """A table of `columns` (type, description, unit) from `values` (n,) and where they are known (n,)."""
     arrays, fields = [], []
-    for name, (kind, text, unit) in TRUTH.items():
+    for name, (kind, text, unit) in columns.items():
         column, known = values[name]
         if pa.types.is_floating(kind) or pa.types.is_integer(kind):
             column = np.where(known, column, 0).astype(kind.to_pandas_dtype())
         arrays.append(pa.array(column, kind, mask=~known))
         fields.append(pa.field(name, kind, metadata={"description": text} | ({"unit": unit} if unit else {})))
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def as_rows(columns: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    """Columns (n,) as n rows of plain Python values."""
+    names = list(columns)
+    return [
+        dict(zip(names, values, strict=True))
+        for values in zip(*(column.tolist() for column in columns.values()), strict=True)
+    ]
 
 
 def simulate_lrs(
@@ -447,7 +463,7 @@ def simulate_lrs(
     with threadpool_limits(1, user_api="blas"):
         spectra = observe(rng, sources, seen.source, seen.snr, defective)
     gaia, listed = gaia_table(rng, sources)
-    catalog = _catalog(rng, sources, seen, plans, listed, band_snr(spectra))
+    catalog = catalog_columns(rng, sources, seen, plans, listed, band_snr(spectra))
     candidates = np.flatnonzero(~released & ~sources.is_m[seen.source])
     confirmed = rng.choice(candidates, min(len(candidates), round(CONFIRMED * n_unknown)), replace=False)
     role = np.where(released, "released", "pool").astype("U9")
@@ -456,18 +472,14 @@ def simulate_lrs(
         [("image", "table")[k % 2] if layout == "both" else layout for k in range(n_plans)]
     )
     columns = catalog | {"plan": seen.plan, "layout": plan_layout[seen.plan]}
-    names = list(columns)
-    rows = [
-        dict(zip(names, values, strict=True))
-        for values in zip(*(column.tolist() for column in columns.values()), strict=True)
-    ]
-    _write_files(out / "spectra", rows, plans, spectra)
+    rows = as_rows(columns)
+    write_files(out / "spectra", rows, plans, spectra)
     for name, chosen in (
         ("catalog", np.ones(len(role), dtype=bool)),
         ("labelled", role != "pool"),
         ("unknown", role == "pool"),
     ):
-        _write_catalog(out / f"{name}.fits", {key: column[chosen] for key, column in catalog.items()})
+        write_catalog(out / f"{name}.fits", {key: column[chosen] for key, column in catalog.items()})
     truth = _truth(sources, seen, catalog, role, spectra, plan_layout[seen.plan])
     for name, table in (("gaia", gaia), ("truth", truth.sort_by("spectrum_id"))):
         temporary = out / f".{name}.parquet.part"
@@ -483,7 +495,7 @@ def simulate_lrs(
     }
 
 
-def _write_catalog(path: Path, columns: dict[str, np.ndarray]) -> None:
+def write_catalog(path: Path, columns: dict[str, np.ndarray]) -> None:
     """A catalogue as a FITS table, complete or not at all."""
     table = Table(columns)
     for name, unit in UNITS.items():

@@ -1,0 +1,847 @@
+"""A labelled set like that of Ondrejov's CCD700, and a LAMOST pool in which emission-line stars are rare.
+
+The labelled spectra are well exposed stars of types B to K at R = 13 000. The pool is what a survey delivers:
+stars of all types and brightness, cool stars whose bands look like emission, broken spectra, noise.
+"""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+from threadpoolctl import threadpool_limits
+
+from starsift.catalog.naming import designation
+from starsift.catalog.parquet import write_csv, write_parquet
+from starsift.emission.window import CLASSES
+from starsift.learning.labels import LABELS
+from starsift.simulate import fitswriter
+from starsift.simulate.bands import HALPHA, M0, SHIPPED, SIGMA_KMS, black_body, lrs_bands, unit_r
+from starsift.simulate.degrade import shift, smooth_curves
+from starsift.simulate.emission_lines import (
+    BALMER,
+    CORE,
+    HALPHA_VACUUM,
+    OVERSAMPLE,
+    PATCH,
+    STEP_DEX,
+    Emitters,
+    draw_emitters,
+    emission_profiles,
+    hot_balmer,
+    judge,
+    seen_profiles,
+    shells,
+)
+from starsift.simulate.lrs import (
+    CHUNK,
+    Spectra,
+    as_rows,
+    band_snr,
+    catalog_columns,
+    described_table,
+    expose,
+    noiseless,
+    write_catalog,
+    write_files,
+)
+from starsift.simulate.lrs_sky import FIBERS, STELLAR, Observed, Sources
+from starsift.simulate.sky import PATCH as FIELD_PATCH
+from starsift.simulate.sky import Plan, SkyError
+from starsift.spectra import C_KMS
+from starsift.spectra.air import air_to_vacuum
+from starsift.spectra.resample import LAMOST_LRS, LogGrid
+
+# Skoda et al. 2020, section 3.3: classes of the Ondrejov dataset, and their codes in its file of labels.
+ONDREJOV_SHARES = {"single peak": 0.4098, "double peak": 0.1185, "absorption": 0.4717}
+ONDREJOV_CODES = {"single peak": 0, "absorption": 1, "double peak": 3}
+UNUSED_CODE, UNUSED = 2, 0.03
+ONDREJOV_ID = "ivo://asu.cas.cz/stel/ccd700/"
+# Pixels, step (air Angstrom) of the two detectors that real files come from.
+DETECTORS = ((1757, 0.25667), (1953, 0.23091))
+FIRST_PIXEL = (6282.02, 6282.26)  # air Angstrom
+ONDREJOV_SIGMA = 10.0  # km/s, R = 13 000
+ONDREJOV_SEEN = 80.0  # km/s: people saw these spectra blurred, as the network does
+ONDREJOV_SNR = (50.0, 300.0)
+_FINE_START = np.log10(HALPHA_VACUUM) - STEP_DEX * 5080  # 6281 Angstrom in vacuum
+FINE = LogGrid(_FINE_START, STEP_DEX, 5080 + 2260)  # H alpha is pixel 5080
+
+# Sources of the pool that are no emission-line stars. The rest are stars of types B to K.
+POOL = {
+    "dwarf": 0.11,
+    "giant": 0.05,
+    "carbon": 0.01,
+    "white_dwarf": 0.01,
+    "galaxy": 0.03,
+    "junk": 0.06,
+    "empty": 0.02,
+}
+DEFECTS = ("gap", "spike", "sawtooth", "step", "wave")
+BROKEN = 0.08  # share of spectra of stars with such a defect at H alpha
+DEFECTIVE = 0.02  # and of those with any other: see `degrade.damage`
+AGAIN, EMITTERS_AGAIN = 0.04, 0.2  # shares of spectra that are of a source seen before
+DOUBLE = 0.35  # share of double peaks among emission spectra
+WEAK = 0.3  # stars whose emission is too weak to be seen, for each whose is not
+FAST = {"emitter": 0.1, "other": 0.015}  # shares of stars with high velocities
+FAST_KMS = (250.0, 700.0)
+EMITTER_KINDS = {"disc": 0.7, "young": 0.22, "wind": 0.08}
+CLEAR = 1.3  # an emission spectrum passes `judge` by this factor, where stars are chosen
+FIELD = (83.0, 27.0)  # ICRS degrees: towards Taurus and Auriga
+FIRST_NIGHT = 56_600
+POSITION_ERROR = 0.5  # arcsec, from visit to visit
+OBSID_OFFSET = 100_000_000  # other simulated surveys have smaller identifiers
+VETTER = "truth"
+
+TRUTH = {
+    "spectrum_id": (pa.string(), "file stem", ""),
+    "obsid": (pa.int64(), "identifier of the observation", ""),
+    "source": (pa.int32(), "row of the source: the same in all its spectra", ""),
+    "visits": (pa.int8(), "spectra of this source", ""),
+    "role": (pa.string(), "target (emission), weak (an emission-line star that looks like none) or pool", ""),
+    "kind": (
+        pa.string(),
+        "disc, young, wind (in emission), star, dwarf, giant, carbon, white_dwarf, galaxy, junk, empty",
+        "",
+    ),
+    "defect": (pa.string(), "gap, spike, sawtooth, step or wave at H alpha, other elsewhere; or none", ""),
+    "label": (pa.string(), "class: single peak, double peak or uninteresting", ""),
+    "oracle": (pa.string(), "what a careful person says: a label of the emission path", ""),
+    "emission": (pa.bool_(), "single or double peak", ""),
+    "type_number": (pa.float32(), "B0 = -10, A0 = 0, F0 = 10, G0 = 20, K0 = 30, M0 = 40", ""),
+    "ewha": (pa.float32(), "equivalent width of the H-alpha emission", "Angstrom"),
+    "rise": (pa.float32(), "of the highest peak over its surroundings, over the continuum, R = 1800", ""),
+    "rise_sigma": (pa.float32(), "the same over the noise of one pixel", ""),
+    "bump_snr": (pa.float32(), "signal-to-noise ratio of the whole peak", ""),
+    "dip": (pa.float32(), "between the two highest peaks, over the continuum, R = 1800", ""),
+    "dip_sigma": (pa.float32(), "the same over the noise of one pixel", ""),
+    "separation": (pa.float32(), "of the two highest peaks, R = 1800", "km/s"),
+    "rv": (pa.float32(), "heliocentric velocity of stars", "km/s"),
+    "z": (pa.float32(), "redshift of galaxies", ""),
+    "snr": (pa.float32(), "median S/N a pixel, 5600-6950 Angstrom, that the noise was made for", ""),
+    "defective": (pa.bool_(), "any defect", ""),
+    "layout": (pa.string(), "image or table", ""),
+}
+
+
+def simulate_emission(
+    folder: str | Path,
+    *,
+    seed: int,
+    n_labelled: int = 1500,
+    n_pool: int = 8000,
+    emitters: float = 0.005,
+    n_plans: int = 4,
+    n_spectrographs: int = 14,
+    layout: Literal["image", "table", "both"] = "both",
+) -> dict[str, int]:
+    """Write a labelled set of Ondrejov and a pool of LAMOST low-resolution spectra.
+
+    `folder` receives ``ondrejov/*.fits`` and ``labels.csv``, the labelled set; ``spectra/{lmjd}/{planid}/
+    spec-*.fits.gz`` and ``pool.fits``, the pool and its catalogue; ``truth.parquet``; and ``oracle.parquet``,
+    the truth as an export of labels.
+
+    What counts as emission is decided by `emission_lines.judge` from the noiseless profile at the resolution
+    of the survey and the noise of each spectrum: a peak that a careful person would see. An emission-line
+    star whose peak drowns in noise, or lies on lost pixels, is uninteresting, as everything else is.
+
+    Parameters
+    ----------
+    folder : path
+    seed : int
+        Of everything; equal seeds and settings give equal bytes.
+    n_labelled, n_pool : int
+        Spectra with one of the three labels (3 % more have the unused one), and in the pool.
+    emitters : float
+        Share of the pool's spectra with visible emission, about.
+    n_plans, n_spectrographs : int
+        Size; all plans look at one field. Without a second one no source is observed twice.
+    layout : {"image", "table", "both"}
+        As in `simulate_lrs`.
+
+    Returns
+    -------
+    dict
+        Counts: labelled, unused, pool, single, double, weak (spectra of emission-line stars that show none).
+
+    Raises
+    ------
+    SkyError
+        If the survey cannot have this size.
+    """
+    if layout not in ("image", "table", "both"):
+        raise SkyError(f"layout is {layout!r}, expected 'image', 'table' or 'both'")
+    if min(n_plans, n_labelled, n_pool) < 1 or not 1 <= n_spectrographs <= 16:
+        raise SkyError(
+            "a survey needs at least 1 plan, 1 labelled spectrum and 1 of the pool, and 1 to 16 spectrographs"
+        )
+    if not 0 <= emitters <= 0.3:
+        raise SkyError(f"the share of emission spectra is {emitters:g}, expected 0 to 0.3")
+    out = Path(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    first, second = np.random.default_rng(seed).spawn(2)
+    # One thread for each matrix product: how threads share one changes the last bit.
+    with threadpool_limits(1, user_api="blas"):
+        codes = _write_labelled(out, first, n_labelled)
+        truth = _write_pool(out, second, n_pool, emitters, n_plans, n_spectrographs, layout)
+    label = np.array(truth["label"].to_pylist())
+    role = np.array(truth["role"].to_pylist())
+    return {
+        "labelled": int((codes != UNUSED_CODE).sum()),
+        "unused": int((codes == UNUSED_CODE).sum()),
+        "pool": truth.num_rows,
+        "single": int((label == CLASSES[0]).sum()),
+        "double": int((label == CLASSES[1]).sum()),
+        "weak": int((role == "weak").sum()),
+    }
+
+
+# The labelled set.
+
+
+@cache
+def _line_table() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Air wavelengths and depths of each species in the range of CCD700."""
+    with (SHIPPED / "emission_lines.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    return {
+        name: tuple(  # type: ignore[misc]
+            np.array([float(row[column]) for row in rows if row["species"] == name])
+            for column in ("wavelength_air", "depth")
+        )
+        for name in dict.fromkeys(row["species"] for row in rows)
+    }
+
+
+LINE_SIGMA = 12.0  # km/s, of lines of a star without rotation
+ROTATION = 0.45  # standard deviation of a rotation profile over vsini
+VSINI_CLASSES = np.array([8.0, 33.0, 75.0, 140.0, 230.0, 330.0])  # km/s
+
+
+def _line_depths(species: str, vsini: float) -> np.ndarray:
+    """Optical depth (p,) of a species' lines on the fine grid."""
+    wavelength, depth = _line_table()[species]
+    centre = air_to_vacuum(wavelength)[:, None]
+    sigma = np.hypot(LINE_SIGMA, ROTATION * vsini)
+    apart = (FINE.wavelength / centre - 1) * C_KMS / sigma
+    return (depth[:, None] * LINE_SIGMA / sigma * np.exp(-0.5 * apart**2)).sum(axis=0)
+
+
+def _helium(number: np.ndarray) -> np.ndarray:
+    """Strength (n,) of He I lines by type: B0 to B3 most, none from A1 on."""
+    return np.clip((1 - number) / 5, 0, 1.2)
+
+
+def _sharp_photospheres(rng: np.random.Generator, number: np.ndarray, vsini: np.ndarray) -> np.ndarray:
+    """Stars (n, p) on the fine grid at rest, 1 in the continuum; types and rotation (n,)."""
+    model = lrs_bands()
+    strength, _ = model.strengths(number)
+    strength = strength * rng.lognormal(0, 0.08, (len(number), 1))
+    core, wing, far = (
+        strength[:, model.species.index(name), None] * hot_balmer(number)[:, None] for name in BALMER
+    )
+    offset = FINE.wavelength - HALPHA_VACUUM
+    # The core is as strong as at R = 1800, and narrower in cool stars; wings after the spectrum of Vega.
+    still = np.interp(number, [0, 20], [45.0, 28.0])[:, None]
+    sigma = np.hypot(still, ROTATION * vsini[:, None])
+    apart = offset / HALPHA_VACUUM * C_KMS / sigma
+    depth = 0.53 * 75 / sigma * core * np.exp(-0.5 * apart**2)
+    depth += 0.35 * wing / (1 + (offset / 9) ** 2) + 0.12 * far / (1 + (offset / 25) ** 2)
+    metals = strength[:, model.species.index("metals")] * np.where(number < 0, 0.3, 1)
+    metals *= rng.lognormal(0, 0.3, len(number))
+    lines = {
+        "metals": metals,
+        "ions": np.exp(-0.5 * ((number - 2) / 6) ** 2) * rng.lognormal(0, 0.4, len(number)),
+        "helium": _helium(number),
+        "carbon_ions": np.exp(-0.5 * ((number + 7) / 2.5) ** 2),
+    }
+    nearest = np.abs(vsini[:, None] - VSINI_CLASSES).argmin(axis=1)
+    for k, speed in enumerate(VSINI_CLASSES):
+        rows = np.flatnonzero(nearest == k)
+        bank = np.stack([_line_depths(name, speed) for name in lines])
+        depth[rows] += np.stack([x[rows] for x in lines.values()], axis=1) @ bank
+    return np.exp(-depth)
+
+
+def _draw_labelled(rng: np.random.Generator, n: int) -> tuple[Emitters, np.ndarray, np.ndarray]:
+    """Stars (n + unused), their codes and signal-to-noise ratios; `ew` is 0 of those in absorption."""
+    counts = {name: round(share * n) for name, share in ONDREJOV_SHARES.items()}
+    counts["absorption"] = n - counts["single peak"] - counts["double peak"]
+    draws = 6 * n + 300
+    stars = draw_emitters(rng, draws, {"disc": 0.88, "young": 0.04, "wind": 0.08}, typical_ew=10.0)
+    snr = np.exp(rng.uniform(np.log(ONDREJOV_SNR[0]), np.log(ONDREJOV_SNR[1]), draws))
+    # The blur averages over some ten pixels.
+    sight = judge(seen_profiles(stars, ONDREJOV_SEEN), 1 / (3 * snr))
+    clear = sight.margin >= CLEAR
+    chosen = {
+        "single peak": clear & (sight.double_margin < 1 / CLEAR),
+        "double peak": clear & (sight.double_margin >= CLEAR),
+    }
+    rows = [np.flatnonzero(chosen[name])[: counts[name]] for name in chosen]
+    doubtful = np.flatnonzero((sight.margin > 0.4) & ~chosen["single peak"] & ~chosen["double peak"])
+    rows.append(doubtful[: round(UNUSED * n)])
+    used = np.concatenate(rows)
+    plain = np.setdiff1d(np.arange(draws), used)[: counts["absorption"]]
+    code = np.repeat(
+        [*(ONDREJOV_CODES[name] for name in chosen), UNUSED_CODE, ONDREJOV_CODES["absorption"]],
+        [*map(len, rows), len(plain)],
+    )
+    everyone = np.concatenate([used, plain])
+    order = rng.permutation(len(everyone))
+    everyone, code = everyone[order], code[order]
+    stars, snr = stars.take(everyone), snr[everyone]
+    quiet = np.flatnonzero(code == ONDREJOV_CODES["absorption"])
+    part = rng.choice(3, quiet.size, p=[0.5, 0.3, 0.2])
+    number, vsini = stars.number.copy(), stars.vsini.copy()
+    # B, A, and F to K stars.
+    number[quiet] = rng.uniform(np.array([-10, 0, 10])[part], np.array([0, 10, 36])[part])
+    vsini[quiet] = rng.uniform(np.array([10, 10, 3])[part], np.array([330, 220, 60])[part])
+    ew, shell = stars.ew.copy(), stars.shell.copy()
+    ew[quiet] = shell[quiet] = 0.0
+    return replace(stars, number=number, vsini=vsini, ew=ew, shell=shell), code, snr
+
+
+def _add(flux: np.ndarray, patch: np.ndarray, centre: int) -> None:
+    """Add a patch (n, q) to spectra (n, p), its middle pixel at `centre`; what lies outside is lost."""
+    half = patch.shape[1] // 2
+    low, high = max(0, centre - half), min(flux.shape[1], centre - half + patch.shape[1])
+    flux[:, low:high] += patch[:, low - centre + half : high - centre + half]
+
+
+def _labelled_flux(rng: np.random.Generator, stars: Emitters) -> np.ndarray:
+    """Noiseless spectra (n, p) float32 on the fine grid, with telluric lines, at the stars' velocities."""
+    flux = _sharp_photospheres(rng, np.clip(stars.number, None, 40), stars.vsini)
+    bright = np.flatnonzero(stars.ew > 0)
+    some = stars.take(bright)
+    profile = emission_profiles(some, ONDREJOV_SIGMA)
+    for air, share in ((HALPHA, 1.0), (6678.15, 0.03)):
+        line = float(air_to_vacuum(air))
+        centre = round((np.log10(line) - FINE.log10_lambda0) / FINE.dlog10_lambda)
+        # Helium shines in the discs of hot stars only.
+        strength = some.ew * (share if share == 1 else share * (some.number < -2))
+        light = np.zeros((len(bright), FINE.pixels))
+        _add(light, strength[:, None] * profile * C_KMS / line, centre)
+        flux[bright] += light
+    middle = slice(5080 - PATCH // 2, 5080 + PATCH // 2)
+    flux[bright, middle] *= shells(some, ONDREJOV_SIGMA)
+    n = len(flux)
+    flux = shift(FINE, flux, rng.normal(0, 20, n))
+    water = rng.lognormal(np.log(0.06), 0.8, (n, 1)) * _line_depths("water", 0.0)
+    return flux * shift(FINE, np.exp(-water), rng.uniform(-28, 28, n))
+
+
+def _write_labelled(out: Path, rng: np.random.Generator, n: int) -> np.ndarray:
+    """Files and labels of the labelled set; returns the codes (n,)."""
+    stars, code, snr = _draw_labelled(rng, n)
+    n = len(code)
+    new = rng.random(n) < 0.4
+    start = rng.uniform(*FIRST_PIXEL, n)
+    night = rng.integers(0, 12 * 7 * 28, n)
+    year, month, day = night // 336, night // 28 % 12, night % 28 + 1
+    stems = [
+        f"a{2010 + y}{m + 1:02d}{d:02d}{i:04d}" if a else f"{'qrstuvw'[y]}{'abcdefghijkl'[m]}{d:02d}{i:04d}"
+        for i, (a, y, m, d) in enumerate(zip(new, year, month, day, strict=True))
+    ]
+    ra, dec = rng.uniform(0, 360, n).round(6), rng.uniform(-20, 70, n).round(6)
+    (out / "ondrejov").mkdir(exist_ok=True)
+    for part in (slice(a, a + CHUNK) for a in range(0, n, CHUNK)):
+        fine = _labelled_flux(rng, stars.take(np.arange(n)[part]))
+        for detector in (0, 1):
+            rows = np.flatnonzero(new[part] == bool(detector))
+            pixels, step = DETECTORS[detector]
+            spectral = start[part][rows, None] + step * np.arange(pixels)
+            place = (np.log10(air_to_vacuum(spectral)) - FINE.log10_lambda0) / FINE.dlog10_lambda
+            whole = place.astype(np.int64)
+            left, right = (np.take_along_axis(fine[rows], whole + k, axis=1) for k in (0, 1))
+            flux = left + (place - whole) * (right - left)
+            flux *= np.exp(0.006 * smooth_curves(rng, len(rows), pixels, 5))
+            noise = rng.standard_normal(flux.shape, dtype=np.float32) / snr[part][rows, None]
+            flux += noise * np.sqrt(np.maximum(flux, 0.05))
+            for i, wave, values in zip(rows + part.start, spectral, flux, strict=True):
+                date = f"{2010 + year[i]}-{month[i] + 1:02d}-{day[i]:02d}"
+                _write_ondrejov(out / "ondrejov", stems[i], date, wave, values, ra[i], dec[i])
+    order = np.argsort(stems)
+    table = {"id": [ONDREJOV_ID + stems[i] for i in order], "label": pa.array(code[order], pa.int8())}
+    write_csv(pa.table(table), out / "labels.csv")
+    return code
+
+
+def _write_ondrejov(
+    folder: Path, stem: str, date: str, wavelength: np.ndarray, flux: np.ndarray, ra: float, dec: float
+) -> None:
+    """One file in the layout of the CCD700 archive: a table of `spectral` (air Angstrom) and `flux`."""
+    cards: list[fitswriter.Card] = [
+        ("TUNIT1", "Angstrom", "of the wavelengths, air"),
+        ("TITLE", f"simulated/{stem}.fit", ""),
+        ("DS_IDPUB", ONDREJOV_ID + stem, "made up"),
+        ("ORIGIN", "SIMULATED", "not an observation"),
+        ("DATE", date, ""),
+        ("SPECBAND", "Optical", ""),
+        ("OBJECT", f"SIM {stem}", "made up"),
+        ("SRCCLASS", "star", ""),
+        ("RA", float(ra), "[deg]"),
+        ("DEC", float(dec), "[deg]"),
+        ("SPEC_VAL", float(wavelength.mean()) * 1e-10, "[m]"),
+        ("TDMIN1", float(wavelength[0]) * 1e-10, "[m]"),
+        ("TDMAX1", float(wavelength[-1]) * 1e-10, "[m]"),
+        ("RADECSYS", "ICRS", ""),
+        ("SPECSDIM", "Angstrom", ""),
+        ("FLUX_CAL", "UNCALIBRATED", ""),
+    ]
+    columns = {"spectral": wavelength, "flux": flux.astype(np.float64)}
+    table = fitswriter.table("SPECTRUM", columns, cards, tall=True)
+    temporary = folder / f".{stem}.part"
+    temporary.write_bytes(fitswriter.primary([]) + table)
+    temporary.replace(folder / f"{stem}.fits")
+
+
+# The pool.
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """Sources, and n spectra of them in the order of plan, spectrograph and fibre.
+
+    Attributes
+    ----------
+    sources : Sources
+        `kind` is what lies beneath: a star or dwarf below each emission-line star.
+    kind : (sources,) str
+        What the source is, see `TRUTH`.
+    stars, star : Emitters and (sources,) int
+        Emission-line stars, and their row, -1 for all others.
+    seen : Observed
+    role, defect : (n,) str
+    defective : (n,) bool
+        A defect that is none of `DEFECTS`.
+    """
+
+    sources: Sources
+    kind: np.ndarray
+    stars: Emitters
+    star: np.ndarray
+    seen: Observed
+    role: np.ndarray
+    defect: np.ndarray
+    defective: np.ndarray
+
+
+def _draw_snr(rng: np.random.Generator, kind: np.ndarray) -> np.ndarray:
+    """Signal-to-noise ratios (n,), median a pixel in r: some 28 of most stars, many cool ones are faint."""
+    n = len(kind)
+    faint = rng.random(n) < np.where(np.isin(kind, ("dwarf", "carbon", "white_dwarf", "galaxy")), 0.4, 0.13)
+    snr = np.where(faint, rng.lognormal(np.log(6), 0.6, n), rng.lognormal(np.log(28), 0.6, n))
+    snr = np.where(kind == "junk", rng.lognormal(np.log(4), 0.8, n), snr)
+    return np.clip(snr, 1.0, 180.0)
+
+
+def _choose_emitters(rng: np.random.Generator, n: int, n_weak: int) -> tuple[Emitters, np.ndarray]:
+    """Emission-line stars and their S/N: n with clear emission, then `n_weak` whose emission drowns."""
+    draws = 40 * (n + n_weak) + 200
+    stars = draw_emitters(rng, draws, EMITTER_KINDS)
+    # Weak emission is as common as strong, and most of it is lost in the absorption line.
+    pale = (stars.kind == "disc") & (rng.random(draws) < 0.35)
+    stars = replace(stars, ew=np.where(pale, 0.25 * stars.ew, stars.ew))
+    snr = _draw_snr(rng, np.full(draws, "star"))
+    sight = judge(seen_profiles(stars), 1 / snr)
+    clear = sight.margin >= CLEAR
+    double = np.flatnonzero(clear & (sight.double_margin >= CLEAR))
+    single = np.flatnonzero(clear & (sight.double_margin < 1 / CLEAR))
+    weak = np.flatnonzero((sight.margin > 0.05) & (sight.margin < 1 / CLEAR))
+    n_double = round(DOUBLE * n)
+    rows = np.concatenate([rng.permutation(np.r_[single[: n - n_double], double[:n_double]]), weak[:n_weak]])
+    return stars.take(rows), snr[rows]
+
+
+def _positions(
+    rng: np.random.Generator, n: int, spectrographs: list[int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Spectrograph, right ascension and declination (n,) of sources, never closer than fibres can be."""
+    spid = np.asarray(spectrographs)[rng.permutation(n) % len(spectrographs)]
+    side = int(np.ceil(np.sqrt(-(-n // len(spectrographs)))))
+    cell = np.empty(n, dtype=np.int64)
+    for one in spectrographs:
+        rows = np.flatnonzero(spid == one)
+        cell[rows] = rng.permutation(side * side)[: len(rows)]
+    x, y = ((k + 0.5 + rng.uniform(-0.35, 0.35, n)) / side - 0.5 for k in (cell % side, cell // side))
+    patch = spid - 1
+    east = (patch % 4 - 1.5 + 0.96 * x) * FIELD_PATCH
+    dec = FIELD[1] + (patch // 4 - 1.5 + 0.96 * y) * FIELD_PATCH
+    return spid, (FIELD[0] + east / np.cos(np.radians(dec))) % 360, dec
+
+
+def _type_numbers(rng: np.random.Generator, kind: np.ndarray) -> np.ndarray:
+    """Spectral types (n,) of sources that are no emission-line stars, NaN of what has none."""
+    n = len(kind)
+    star = rng.choice([-10, 0, 10, 20, 30], n, p=[0.07, 0.2, 0.29, 0.26, 0.18]) + rng.uniform(0, 10, n)
+    number = np.where(kind == "star", np.minimum(star, 37.4), np.nan)
+    dwarf = M0 + np.clip(rng.gamma(1.6, 1.7, n), 0, 8.5)
+    giant = M0 + np.clip(rng.gamma(1.5, 1.6, n), 0, 8.5)
+    return np.select([kind == "dwarf", kind == "giant"], [dwarf, giant], number)
+
+
+def _draw_pool(
+    rng: np.random.Generator, n_pool: int, emitters: float, n_plans: int, spectrographs: list[int]
+) -> _Pool:
+    """Sources and which of their spectra there are."""
+    n_bright = round(emitters * n_pool)
+    more_bright = round(EMITTERS_AGAIN * n_bright) if n_plans > 1 else 0
+    n_weak = min(round(WEAK * n_bright), n_pool - n_bright)
+    again = round(AGAIN * n_pool) if n_plans > 1 else 0
+    stars, star_snr = _choose_emitters(rng, n_bright - more_bright, n_weak)
+    n_plain = max(0, n_pool - stars.n - more_bright - again)
+    again = n_pool - stars.n - more_bright - n_plain
+    counts = {name: round(share * n_plain) for name, share in POOL.items()}
+    plain = np.repeat([*counts, "star"], [*counts.values(), max(0, n_plain - sum(counts.values()))])[:n_plain]
+    kind = np.concatenate([stars.kind, plain]).astype("U11")
+    n = len(kind)
+    order = rng.permutation(n)
+    kind, star = kind[order], np.where(np.arange(n) < stars.n, np.arange(n), -1)[order]
+    emitter = star >= 0
+    number = _type_numbers(rng, kind)
+    number[emitter] = stars.number[star[emitter]]
+    base = np.where(emitter, np.where(number >= M0 - 1, "dwarf", "star"), kind)
+    snr = _draw_snr(rng, kind)
+    snr[emitter] = star_snr[star[emitter]]
+    stellar = np.isin(base, STELLAR)
+    fast = rng.random(n) < np.where(emitter, *FAST.values())
+    rv = np.where(fast, rng.choice([-1, 1], n) * rng.uniform(*FAST_KMS, n), rng.normal(0, 40, n))
+    parameter = np.full(n, np.nan)
+    # No strong line of a galaxy at these redshifts is redshifted to H alpha.
+    for name, low, high in (("white_dwarf", 7e3, 28e3), ("carbon", 2.9e3, 4.2e3), ("galaxy", 0.04, 0.29)):
+        parameter[kind == name] = rng.uniform(low, high, (kind == name).sum())
+    spid, ra, dec = _positions(rng, n, spectrographs)
+    magnitude = np.full((n, 6), np.nan)
+    magnitude[:, 0] = 16.8 - 2.5 / 0.75 * np.log10(snr / 10) + rng.normal(0, 0.3, n)
+    none = np.zeros(n)
+    sources = Sources(
+        group=np.full(n, "released"),
+        kind=base,
+        snr=snr,
+        number=number,
+        parameter=parameter,
+        feh=np.clip(rng.normal(-0.2, 0.25, n), -1.5, 0.4),
+        ewha=none,
+        population=np.full(n, ""),
+        field=np.zeros(n, dtype=int),
+        spid=spid,
+        ra=ra,
+        dec=dec,
+        distance=none,
+        extinction=np.where(stellar, rng.gamma(1.5, 0.5, n), 0.0),
+        velocity=np.zeros((n, 3)),
+        rv=np.where(stellar, rv, 0.0),
+        parallax=none,
+        pmra=none,
+        pmdec=none,
+        magnitude=magnitude,
+        m_g=none,
+        gaia=4_000_000_000_000_000_000 + np.arange(n) * 1_000_000_000 + rng.integers(0, 1_000_000_000, n),
+    )
+
+    # The first clear emitter is seen three times if there are as many plans, some others twice.
+    bright = rng.permutation(np.flatnonzero(emitter & (star < n_bright - more_bright)))
+    extra = np.resize(bright[: max(1, more_bright - 1)], more_bright) if n_plans > 2 else bright[:more_bright]
+    others = np.flatnonzero(~emitter & stellar)
+    twice = rng.choice(others, min(again, others.size), replace=False)
+    source = np.concatenate([np.arange(n), extra, twice])
+    visit = np.zeros(len(source), dtype=np.int64)
+    for i in range(n, len(source)):
+        visit[i] = (source[:i] == source[i]).sum()
+    plan = ((rng.permutation(n) % n_plans)[source] + visit) % n_plans
+    ratio = snr[source] * np.where(visit > 0, rng.lognormal(0, 0.3, len(source)), 1.0)
+    place, fiberid = _assign_fibers(rng, plan, spid[source])
+    source, plan, ratio = source[place], plan[place], ratio[place]
+    role = np.where(emitter, np.where(star < n_bright - more_bright, "target", "weak"), "pool")[source]
+    eligible = (role == "pool") & stellar[source]
+    damaged = eligible & (rng.random(len(source)) < BROKEN)
+    defect = np.where(damaged, rng.choice(DEFECTS, len(source)), "none")
+    defective = (role == "pool") & ~damaged & (rng.random(len(source)) < DEFECTIVE)
+    seen = Observed(source, np.ones(len(source), dtype=bool), ratio, plan, spid[source], fiberid)
+    return _Pool(sources, kind, stars, star, seen, role, np.where(defective, "other", defect), defective)
+
+
+def _assign_fibers(
+    rng: np.random.Generator, plan: np.ndarray, spid: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Order (n,) of spectra by plan, spectrograph and fibre, and the fibres in this order.
+
+    Raises
+    ------
+    SkyError
+        If a spectrograph has not enough fibres.
+    """
+    order = np.lexsort([rng.random(len(plan)), spid, plan])
+    _, start, count = np.unique((plan * 100 + spid)[order], return_index=True, return_counts=True)
+    if count.max(initial=0) > FIBERS:
+        raise SkyError(
+            f"{count.max()} sources fall on one spectrograph of {FIBERS} fibres: ask for fewer spectra, or "
+            "for more plans or spectrographs"
+        )
+    fiberid = np.empty(len(plan), dtype=np.int64)
+    for i, m in zip(start, count, strict=True):
+        fiberid[i : i + m] = np.sort(rng.permutation(FIBERS)[:m] + 1)
+    return order, fiberid
+
+
+def _make_plans(rng: np.random.Generator, n_plans: int) -> list[Plan]:
+    plans, lmjd = [], FIRST_NIGHT
+    for i in range(n_plans):
+        name = f"GAC{FIELD[0]:03.0f}N{FIELD[1]:02.0f}{'BMFV'[i % 4]}{i + 1}"
+        plans.append(Plan(name, lmjd, (lmjd * 1440 - 60 * int(rng.integers(1, 4)),), 1.0))
+        lmjd += int(rng.integers(11, 60))
+    return plans
+
+
+HELIUM_LINES = ((4026.2, 0.8), (4471.5, 1.0), (5875.6, 1.0), (6678.15, 1.0), (7065.2, 0.6))  # air Angstrom
+HELIUM_DEPTH = 0.2  # at R = 1800, where the strength is 1
+LINE_PATCH = 64  # pixels on either side of a line
+HELIUM_SHARE = 0.03  # of H-alpha emission, in He I 6678 of hot discs
+BALMER_LINES = ((HALPHA, 1.0), (4861.33, 1.0), (4340.47, 0.5))  # air Angstrom, share of the decrement
+REJECTED, REJECTED_RISE = 0.5, 1.0  # share of strong peaks that the survey takes for cosmic rays
+
+
+def _make_hot(flux: np.ndarray, number: np.ndarray, rv: np.ndarray) -> np.ndarray:
+    """Spectra (n, p) of A0 stars as those of B stars of types (n,), at velocities (n,) km/s."""
+    model = lrs_bands()
+    wavelength = LAMOST_LRS.wavelength
+    strength, temperature = model.strengths(np.zeros(1))
+    rows = [model.species.index(name) for name in BALMER]
+    balmer = strength[0, rows] @ model.depth[rows]
+    lines = np.zeros_like(balmer)
+    for air, share in HELIUM_LINES:
+        apart = (wavelength / float(air_to_vacuum(air)) - 1) * C_KMS / 90.0
+        lines += share * HELIUM_DEPTH * np.exp(-0.5 * apart**2)
+    change = (1 - hot_balmer(number))[:, None] * balmer - _helium(number)[:, None] * lines
+    colour = black_body(wavelength, np.interp(number, [-10, 0], [28_000.0, temperature[0]]))
+    colour = colour / black_body(wavelength, temperature)
+    return unit_r(flux * colour * shift(LAMOST_LRS, np.exp(change), rv), wavelength)
+
+
+def _shine(flux: np.ndarray, stars: Emitters, rv: np.ndarray) -> None:
+    """Add the lines of emission-line stars at velocities (n,) km/s to their spectra (n, p), in place."""
+    helium = HELIUM_SHARE * (stars.number < -2)
+    lines = [(air, share * (1.0 if air == HALPHA else stars.decrement)) for air, share in BALMER_LINES]
+    for air, share in [*lines, (6678.15, helium)]:
+        line = float(air_to_vacuum(air))
+        centre = round((np.log10(line) - LAMOST_LRS.log10_lambda0) / LAMOST_LRS.dlog10_lambda)
+        near = slice(centre - LINE_PATCH, centre + LINE_PATCH)
+        offset = C_KMS * np.log(LAMOST_LRS.wavelength[centre] / line) - rv
+        patch = flux[:, near]
+        beside = np.r_[0 : LINE_PATCH // 2, 3 * LINE_PATCH // 2 : 2 * LINE_PATCH]
+        level = np.median(patch[:, beside], axis=1)[:, None]
+        profile = emission_profiles(stars, SIGMA_KMS, offset)[:, ::OVERSAMPLE] * C_KMS / line
+        patch += level * (stars.ew * share)[:, None] * profile
+        if air == HALPHA:
+            patch *= shells(stars, SIGMA_KMS, offset)[:, ::OVERSAMPLE]
+
+
+def _break(
+    rng: np.random.Generator,
+    flux: np.ndarray,
+    ivar: np.ndarray,
+    mask: np.ndarray,
+    defect: np.ndarray,
+    rv: np.ndarray,
+) -> None:
+    """Give spectra (n, p) the defects (n,) near H alpha, in place: see `DEFECTS`.
+
+    Gaps have no data, or fluxes of 0 that claim to be good; spikes are one or two pixels wide, narrower than
+    any line; sawteeth alternate from pixel to pixel; steps scale all that is redder; waves are fringes.
+    """
+    wavelength = LAMOST_LRS.wavelength
+    line = np.searchsorted(wavelength, HALPHA_VACUUM * (1 + rv / C_KMS))
+    pixel = np.arange(wavelength.size)
+    middle = np.searchsorted(wavelength, HALPHA_VACUUM)
+    level = np.median(flux[:, middle - 60 : middle + 60], axis=1)
+
+    def rows_of(name: str) -> np.ndarray:
+        return np.flatnonzero(defect == name)
+
+    for i in rows_of("gap"):
+        first = line[i] - int(rng.integers(5, 60))
+        lost = slice(first, first + int(rng.integers(15, 90)))
+        flux[i, lost] = 0.0
+        if rng.random() < 0.5:
+            ivar[i, lost] = 0.0
+            mask[i, lost] = True
+    for i in rows_of("spike"):
+        for _ in range(int(rng.integers(1, 4))):
+            at = line[i] + int(np.clip(rng.normal(0, 15), -28, 100))
+            height = level[i] * rng.lognormal(np.log(0.6), 0.8)
+            flux[i, at] += height
+            flux[i, at + 1] += height * rng.choice([0, 0, 0.5])
+    for i in rows_of("sawtooth"):
+        period = int(rng.integers(2, 5))
+        first, last = line[i] - int(rng.integers(10, 120)), line[i] + int(rng.integers(10, 200))
+        tooth = (pixel[first:last] % period) / (period - 1) - 0.5
+        jitter = rng.lognormal(0, 0.5, last - first)
+        flux[i, first:last] += level[i] * rng.uniform(0.15, 0.9) * tooth * jitter
+    for i in rows_of("step"):
+        at = line[i] + int(rng.integers(-25, 80))
+        flux[i, at:] *= np.exp(rng.choice([-1, 1]) * rng.uniform(0.15, 1.0))
+    for i in rows_of("wave"):
+        phase = 2 * np.pi * (wavelength / rng.uniform(25, 110) + rng.random())
+        flux[i] += level[i] * rng.uniform(0.06, 0.35) * np.sin(phase)
+
+
+def _observe_pool(rng: np.random.Generator, pool: _Pool) -> tuple[Spectra, np.ndarray]:
+    """Spectra of the pool, and the noise (n,) of a pixel at H alpha over the continuum, inf where lost."""
+    sources, seen = pool.sources, pool.seen
+    n, p = len(seen.source), LAMOST_LRS.pixels
+    flux, ivar = np.empty((2, n, p), dtype=np.float32)
+    and_mask, or_mask = np.empty((2, n, p), dtype=bool)
+    noise = np.full(n, np.inf)
+    for start in range(0, n, CHUNK):
+        part = slice(start, start + CHUNK)
+        row = seen.source[part]
+        rv = sources.rv[row]
+        ideal = noiseless(rng, sources, row)
+        hot = np.flatnonzero(sources.number[row] < 0)
+        ideal[hot] = _make_hot(ideal[hot], sources.number[row[hot]], rv[hot])
+        bright = np.flatnonzero(pool.star[row] >= 0)
+        stars = pool.stars.take(pool.star[row[bright]])
+        shining = ideal[bright]
+        _shine(shining, stars, rv[bright])
+        ideal[bright] = shining
+        f, w, a, o = expose(rng, ideal, seen.snr[part], pool.defective[part])
+        noise[part][bright] = _line_noise(f[bright], w[bright], rv[bright])
+        _reject_peaks(rng, w, bright, stars, rv)
+        _break(rng, f, w, a, pool.defect[part], rv)
+        flux[part], ivar[part], and_mask[part], or_mask[part] = f, w, a, o | a
+    return Spectra(flux, ivar, and_mask, or_mask, pool.defect != "none"), noise
+
+
+def _line_noise(flux: np.ndarray, ivar: np.ndarray, rv: np.ndarray) -> np.ndarray:
+    """Noise (n,) of a pixel at H alpha over the continuum; inf where half of the pixels are lost."""
+    speed = C_KMS * np.log(LAMOST_LRS.wavelength / HALPHA_VACUUM) - rv[:, None]
+    core = (np.abs(speed) < CORE) & (ivar > 0)
+    beside = (np.abs(speed) > 2000) & (np.abs(speed) < 5000)
+    level = np.array([np.median(row[at]) for row, at in zip(flux, beside, strict=True)])
+    number = core.sum(axis=1)
+    variance = np.where(core, 1 / np.where(core, ivar, 1), 0).sum(axis=1) / np.maximum(number, 1)
+    enough = (number > 0.5 * 2 * CORE / (C_KMS * np.log(10) * LAMOST_LRS.dlog10_lambda)) & (level > 0)
+    return np.where(enough, np.sqrt(variance) / np.where(enough, level, 1), np.inf)
+
+
+def _reject_peaks(
+    rng: np.random.Generator, ivar: np.ndarray, rows: np.ndarray, stars: Emitters, rv: np.ndarray
+) -> None:
+    """Take their weight from the tops of some strong peaks, as LAMOST does (section 3.1), in place."""
+    profile = seen_profiles(stars)
+    top = profile.max(axis=1, initial=0)
+    for k in np.flatnonzero((top - 1 > REJECTED_RISE) & (rng.random(len(rows)) < REJECTED)):
+        i = rows[k]
+        at = np.searchsorted(LAMOST_LRS.wavelength, HALPHA_VACUUM * (1 + rv[i] / C_KMS))
+        width = int(rng.integers(1, 4))
+        ivar[i, at - width : at + width] = 0.0
+
+
+def _write_pool(
+    out: Path,
+    rng: np.random.Generator,
+    n_pool: int,
+    emitters: float,
+    n_plans: int,
+    n_spectrographs: int,
+    layout: str,
+) -> pa.Table:
+    """Files, catalogue, truth and oracle of the pool; returns the truth."""
+    plans = _make_plans(rng, n_plans)
+    spectrographs = np.unique(np.linspace(1, 16, n_spectrographs).round().astype(int)).tolist()
+    pool = _draw_pool(rng, n_pool, emitters, n_plans, spectrographs)
+    spectra, noise = _observe_pool(rng, pool)
+    n = len(noise)
+    catalog = catalog_columns(
+        rng, pool.sources, pool.seen, plans, np.zeros(pool.sources.n, dtype=bool), band_snr(spectra)
+    )
+    # A pipeline classifies what looks like a star.
+    known = np.isin(pool.sources.kind[pool.seen.source], STELLAR) & (pool.seen.snr > 3)
+    for name, value in (("class", "UNKNOWN"), ("subclass", "Non"), ("z", -9999), ("rv", -9999)):
+        catalog[name] = np.where(known, catalog[name], value).astype(catalog[name].dtype)
+    catalog["obsid"] = catalog["obsid"] + OBSID_OFFSET
+    moved = np.clip(rng.normal(0, POSITION_ERROR, (2, n)), -2, 2) / 3600
+    catalog["dec"] = (catalog["dec"] + moved[0]).round(7)
+    catalog["ra"] = (catalog["ra"] + moved[1] / np.cos(np.radians(catalog["dec"]))).round(7)
+    names = designation(catalog["ra"], catalog["dec"])
+    catalog["designation"] = names.to_numpy(zero_copy_only=False).astype(str)
+    layouts = np.array([("image", "table")[k % 2] if layout == "both" else layout for k in range(n_plans)])
+    columns = catalog | {"plan": pool.seen.plan, "layout": layouts[pool.seen.plan]}
+    write_files(out / "spectra", as_rows(columns), plans, spectra)
+    write_catalog(out / "pool.fits", catalog)
+    truth = _truth(pool, catalog, noise, layouts[pool.seen.plan])
+    write_parquet(truth, out / "truth.parquet", sort_by=["spectrum_id"])
+    write_parquet(oracle_labels(truth), out / "oracle.parquet", sort_by=["path", "spectrum_id", "vetted_by"])
+    return truth
+
+
+def _truth(pool: _Pool, catalog: Mapping[str, np.ndarray], noise: np.ndarray, layout: np.ndarray) -> pa.Table:
+    sources, seen = pool.sources, pool.seen
+    row = seen.source
+    star = pool.star[row]
+    bright = star >= 0
+    own = pool.stars.take(star[bright])
+    sight = judge(seen_profiles(own), noise[bright])
+    n = len(row)
+    kind, stellar = pool.kind[row], np.isin(sources.kind[row], STELLAR)
+
+    def spread(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        whole = np.zeros(n)
+        whole[bright] = values
+        return whole, bright
+
+    emission, double = np.zeros((2, n), dtype=bool)
+    emission[bright], double[bright] = sight.visible, sight.double
+    useless = np.isin(kind, ("junk", "empty")) | (pool.defect != "none") | (seen.snr < 4)
+    oracle = np.select(
+        [double, emission, useless, np.isin(kind, ("dwarf", "giant", "carbon")), kind == "galaxy"],
+        [CLASSES[1], CLASSES[0], "bad", "cool star", "no line"],
+        "absorption",
+    )
+    always = np.ones(n, dtype=bool)
+    values: dict[str, tuple[np.ndarray, np.ndarray]] = {
+        "spectrum_id": (np.array([Path(p).name.removesuffix(".fits.gz") for p in catalog["path"]]), always),
+        "obsid": (catalog["obsid"], always),
+        "source": (row, always),
+        "visits": (np.bincount(row)[row], always),
+        "role": (np.where(emission, "target", np.where(bright, "weak", "pool")), always),
+        "kind": (kind, always),
+        "defect": (pool.defect, always),
+        "label": (np.select([double, emission], [CLASSES[1], CLASSES[0]], CLASSES[2]), always),
+        "oracle": (oracle, always),
+        "emission": (emission, always),
+        "type_number": (sources.number[row], np.isfinite(sources.number[row])),
+        "ewha": spread(own.ew),
+        "rise": spread(sight.rise),
+        "rise_sigma": spread(sight.rise_sigma),
+        "bump_snr": spread(sight.bump_snr),
+        "dip": spread(sight.dip),
+        "dip_sigma": spread(sight.dip_sigma),
+        "separation": spread(sight.separation),
+        "rv": (sources.rv[row], stellar),
+        "z": (sources.parameter[row], kind == "galaxy"),
+        "snr": (seen.snr, always),
+        "defective": (pool.defect != "none", always),
+        "layout": (layout, always),
+    }
+    return described_table(TRUTH, values)
+
+
+def oracle_labels(truth: pa.Table) -> pa.Table:
+    """The truth as labels that somebody gave, in the columns of an export of the label store."""
+    n = truth.num_rows
+    columns = {
+        "path": pa.array(["emission"] * n),
+        "spectrum_id": truth["spectrum_id"],
+        "label": truth["oracle"],
+        "vetted_by": pa.array([VETTER] * n),
+        "flag": pa.array([False] * n),
+        "comment": pa.nulls(n, pa.string()),
+        "queue": pa.array(["simulated"] * n),
+        "time": pa.array([0] * n, pa.timestamp("ms", tz="UTC")),
+        "version": pa.array([VETTER] * n),
+    }
+    return pa.table(columns).cast(LABELS)
