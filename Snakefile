@@ -26,6 +26,11 @@ if "mstars" in PATHS:
     include: "workflow/rules/mstars.smk"
 
 
+if "emission" in PATHS:
+
+    include: "workflow/rules/emission.smk"
+
+
 include: "workflow/rules/publish.smk"
 
 

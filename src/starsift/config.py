@@ -125,6 +125,7 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
         ("binaries", "survey", ("mrs",), "that is where binaries show"),
         ("mstars", "survey", *bands),
         ("mstars", "labelled", *bands),
+        ("emission", "survey", ("lrs", "sdss"), "that is where H alpha shows as the network knows it"),
     ]
     for path, key, kinds, why in wanted:
         if path in config["paths"]:

@@ -19,6 +19,9 @@ except ConfigError as error:
 PATHS = config["paths"]
 BINARIES = config["binaries"]
 MSTARS = config["mstars"]
+EMISSION = config["emission"]
+# What people say.
+LABELS = config["labels"]
 RESOURCES = Path(os.path.relpath(ROOT / "resources"))
 GRID = config["template_grid"] or str(RESOURCES / "templates" / "grid.parquet")
 GPU = int(config["gpu"])
@@ -44,23 +47,21 @@ def survey(key, default=None):
     return lambda wildcards: config["surveys"][wildcards.survey].get(key, default)
 
 
-def simulated(name):
-    """Is this the survey that the workflow itself simulates?"""
-    return config["surveys"][name]["kind"] in config.get("simulate", {})
+def made_here(path):
+    """Does the workflow itself simulate this file or folder?"""
+    return "simulate" in config and Path(path).parts[:2] == ("results", "simulated")
 
 
 def simulated_files(wildcards):
     """Simulated spectra are remade with their survey; the files of real surveys are nobody's output."""
-    if not simulated(wildcards.survey):
-        return []
-    kind = config["surveys"][wildcards.survey]["kind"]
-    return getattr(rules, f"simulate_{kind}").output.spectra
+    root = survey("root")(wildcards)
+    return getattr(rules, f"simulate_{Path(root).parts[2]}").output.spectra if made_here(root) else []
 
 
 def given(path, product):
     """A file from outside. Where neither it nor what is made of it is there, as on a fresh checkout, a dry run
     still shows the plan, and the job that reads the file says that it is missing."""
-    return path if Path(path).exists() or Path(product).exists() else []
+    return path if made_here(path) or Path(path).exists() or Path(product).exists() else []
 
 
 def catalog_of(name):
@@ -68,7 +69,7 @@ def catalog_of(name):
     path = config["surveys"][name]["catalog"]
     if path is None:
         return f"results/manifest/{name}-index.parquet"
-    return path if simulated(name) else given(path, f"results/manifest/{name}.parquet")
+    return given(path, f"results/manifest/{name}.parquet")
 
 
 def bundles(name):
@@ -82,7 +83,7 @@ def each_bundle(pattern, name=None):
 
     def files(wildcards):
         chosen = name or wildcards.survey
-        return expand(pattern, survey=chosen, bundle=bundles(chosen))
+        return expand(pattern, **{**dict(wildcards), "survey": chosen, "bundle": bundles(chosen)})
 
     return files
 

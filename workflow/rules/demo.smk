@@ -48,6 +48,34 @@ if "lrs" in SIMULATE:
             "../scripts/simulate_lrs.py"
 
 
+if "emission" in SIMULATE:
+
+    rule simulate_emission:
+        input:
+            [
+                RESOURCES / "simulate" / f"{name}.csv"
+                for name in ("emission_lines", "features", "photometry", "sequence")
+            ],
+        output:
+            labelled=directory("results/simulated/emission/ondrejov"),
+            labels="results/simulated/emission/labels.csv",
+            pool="results/simulated/emission/pool.fits",
+            truth="results/simulated/emission/truth.parquet",
+            oracle="results/simulated/emission/oracle.parquet",
+            spectra=directory("results/simulated/emission/spectra"),
+        log:
+            "results/logs/simulate_emission.log",
+        threads: 2
+        resources:
+            mem_mb=4000,
+            runtime=60,
+        params:
+            simulate=SIMULATE["emission"],
+            code=code("simulate_emission"),
+        script:
+            "../scripts/simulate_emission.py"
+
+
 def scorecard(path):
     """A scorecard as an item of the report."""
     return report(

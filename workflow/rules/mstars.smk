@@ -14,8 +14,7 @@ MSTARS_PUBLISHED = {
 def table(group, name):
     """A table that the settings name, as an input. Were it missing, Snakemake would be content with old results."""
     path = MSTARS[group][name]
-    made = "simulate" in config and str(path).startswith("results/simulated/")
-    if path and not made and not Path(path).exists():
+    if path and not made_here(path) and not Path(path).exists():
         raise WorkflowError(f"config: mstars.{group}.{name} is {path!r}: no such file")
     return path or []
 

@@ -4,6 +4,7 @@ A strategy scores every spectrum of the pool by how much its label would tell, a
 highest. `entropy` is the published one.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from starsift.emission.window import CLASSES, TARGETS
 
@@ -190,6 +190,13 @@ def answer(query: pa.Table, labels: pa.Table, *, advice: str) -> pa.Table:
     return out.append_column("label", pa.array([known[name] for name in ids], pa.string()))
 
 
+def label_digest(labels: pa.Table, query: pa.Table) -> str:
+    """SHA-256 of what people say of the spectra of a query: it changes with their labels, and no others."""
+    asked = pc.is_in(labels["spectrum_id"], value_set=query["spectrum_id"].combine_chunks())
+    said = labels.filter(asked).sort_by("spectrum_id").select(["spectrum_id", "class"]).to_pylist()
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+
 def judge_round(
     answered: pa.Table,
     before: Sequence[Mapping[str, Any]],
@@ -230,28 +237,12 @@ def judge_round(
     }
 
 
+def count_classes(pool: pa.Table) -> dict[str, dict[str, int]]:
+    """How many spectra are predicted to be of each class: {"predicted": {class: n}}."""
+    counts = np.bincount(predicted_class(probabilities(pool)), minlength=len(CLASSES))
+    return {"predicted": dict(zip(CLASSES, counts.tolist(), strict=True))}
+
+
 def read_round(path: str | os.PathLike[str]) -> dict[str, Any]:
     """A round.json."""
     return dict(json.loads(Path(path).read_text()))
-
-
-def training_set(
-    initial: str | os.PathLike[str], rounds: Sequence[str | os.PathLike[str]]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Windows (n, 140) float32 and class numbers (n,): the first set, and the queries of these rounds."""
-    tables = [pq.read_table(initial, columns=["label", "window"])]
-    for path in rounds:
-        tables.append(
-            pq.read_table(path, columns=["label", "window"], filters=[("purpose", "==", "query")]).cast(
-                tables[0].schema
-            )
-        )
-    table = pa.concat_tables(tables)
-    numbers = {name: i for i, name in enumerate(CLASSES)}
-    return read_windows(table["window"]), np.array([numbers[name] for name in table["label"].to_pylist()])
-
-
-def read_windows(column: pa.ChunkedArray) -> np.ndarray:
-    """A column of windows, without nulls, as float32 (n, 140)."""
-    parts = [chunk.flatten().to_numpy().reshape(len(chunk), -1) for chunk in column.chunks if len(chunk)]
-    return np.concatenate(parts) if parts else np.zeros((0, 140), np.float32)

@@ -60,14 +60,14 @@ def build(*, seed: int = 0, precision: str = "float32") -> Any:
         return keras.initializers.GlorotUniform(seed=next(seeds))
 
     x = inputs = keras.Input((PIXELS,), name="window")
-    x = layers.Reshape((PIXELS, 1))(x)
+    x = layers.Reshape((PIXELS, 1), name="channel")(x)
     for i, filters in enumerate(FILTERS, 1):
         for j in (1, 2):
             x = layers.Conv1D(
                 filters, 3, activation="relu", kernel_initializer=weights(), name=f"conv{i}_{j}", **options
             )(x)
         x = layers.MaxPooling1D(2, name=f"pool{i}", **options)(x)
-    x = layers.Flatten()(x)
+    x = layers.Flatten(name="flatten")(x)
     for i in (1, 2):
         x = layers.Dense(UNITS, activation="relu", kernel_initializer=weights(), name=f"fc{i}", **options)(x)
         x = layers.Dropout(DROPOUT, seed=next(seeds), name=f"dropout{i}", **options)(x)
@@ -141,7 +141,9 @@ def train(
     model = build(seed=seed)
     if start is not None:
         model.set_weights(load_network(start).get_weights())
-    model.compile(keras.optimizers.Adam(learning_rate), keras.losses.SparseCategoricalCrossentropy())
+    # The same layers under another name, so that no optimiser is saved with the network.
+    learner = keras.Model(model.inputs, model.outputs)
+    learner.compile(keras.optimizers.Adam(learning_rate), keras.losses.SparseCategoricalCrossentropy())
     rng = np.random.default_rng(seed)
     batch_size = min(batch_size, len(x))
     best, best_epoch, epoch = np.inf, 0, 0
@@ -149,10 +151,10 @@ def train(
     while epoch < max_epochs and epoch - best_epoch < patience:
         epoch += 1
         order = rng.permutation(len(x))[: len(x) // batch_size * batch_size]
-        model.reset_metrics()
+        learner.reset_metrics()
         for rows in order.reshape(-1, batch_size):
             # Quicker than `fit`, which hands small batches through tf.data, slow when deterministic.
-            loss = float(model.train_on_batch(x[rows], y[rows]))
+            loss = float(learner.train_on_batch(x[rows], y[rows]))
         if loss < best - min_delta:
             best, best_epoch, weights = loss, epoch, model.get_weights()
         print(f"epoch {epoch}: loss {loss:.5f}", flush=True)

@@ -1,0 +1,245 @@
+"""The examples that the network starts from, and the windows of the pool."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from starsift.emission.active import PASSES, PROBABILITIES, STRATEGIES, bald, choose
+from starsift.emission.cnn import dropout_passes, in_precision, penultimate, predict
+from starsift.emission.window import BLUR, CLASSES, MIN_GOOD, PIXELS, transfer, window
+from starsift.learning.backend import load_network
+from starsift.parallel import map_chunks
+from starsift.spectra.batches import IDENTITY_NAMES, OK, ROW_SCHEMA, SpectrumBatch, read_bundle
+from starsift.survey.fitsfile import SpectrumError
+from starsift.survey.ondrejov import read_ondrejov
+
+PathLike = str | os.PathLike[str]
+SHIPPED = Path(__file__).resolve().parents[3] / "resources/emission/labels.csv"
+WINDOW = pa.list_(pa.float32(), PIXELS)
+FEATURES_KEPT = 1000  # of each bundle, for strategies that want them
+
+
+class DatasetError(ValueError):
+    """A table of labelled spectra that cannot be used."""
+
+
+def _window_column(flux: np.ndarray, ok: np.ndarray) -> pa.Array:
+    values = pa.array(np.ascontiguousarray(flux, np.float32).ravel())
+    return pa.FixedSizeListArray.from_arrays(values, type=WINDOW, mask=pa.array(~ok))
+
+
+def read_label_codes(path: PathLike) -> dict[str, str | None]:
+    """Class of each labelled spectrum by the stem of its file, None where it is of no use.
+
+    Parameters
+    ----------
+    path : CSV with the columns id and label. Of an id such as ``ivo://asu.cas.cz/stel/ccd700/uc050029`` the
+        last part is the stem. A label is a code of resources/emission/labels.csv, or a class.
+
+    Raises
+    ------
+    DatasetError : the table lacks a column, or has an unknown label or a spectrum twice.
+    """
+    as_text = pyarrow.csv.ConvertOptions(column_types={name: pa.string() for name in ("id", "label", "code")})
+    try:
+        table = pyarrow.csv.read_csv(path, convert_options=as_text)
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(f"{path}: cannot be read as a CSV of labels ({error})") from error
+    missing = [name for name in ("id", "label") if name not in table.column_names]
+    if missing:
+        raise DatasetError(f"{path}: no column {', '.join(missing)}; expected id and label")
+    codes = pyarrow.csv.read_csv(SHIPPED, convert_options=as_text)
+    meaning = dict(zip(codes["code"].to_pylist(), codes["class"].to_pylist(), strict=True))
+    meaning |= {name: name for name in CLASSES}
+    found: dict[str, str | None] = {}
+    for row, (name, label) in enumerate(
+        zip(*(table[c].to_pylist() for c in ("id", "label")), strict=True), 2
+    ):
+        stem = (name or "").rsplit("/", 1)[-1].removesuffix(".fits")
+        if label not in meaning:
+            raise DatasetError(f"{path}: line {row}: label {label!r} is none of {', '.join(meaning)}")
+        if not stem or stem in found:
+            raise DatasetError(f"{path}: line {row}: {stem or 'no id'}: expected one line a spectrum")
+        found[stem] = meaning[label] or None
+    return found
+
+
+def initial_set(root: PathLike, labels: PathLike, *, blur: float = BLUR) -> tuple[pa.Table, dict[str, int]]:
+    """The labelled Ondrejov spectra as if LAMOST had observed them.
+
+    Parameters
+    ----------
+    root : folder of ``{stem}.fits`` files
+    labels : see `read_label_codes`
+    blur : pixels
+
+    Returns
+    -------
+    Table sorted by spectrum_id: spectrum_id, label, window; and how many spectra had which status: ``ok``,
+    ``unlabelled`` or what was wrong with the file or its window.
+
+    Raises
+    ------
+    DatasetError : no spectrum can be used.
+
+    Source: Skoda et al. 2020, section 3.2.
+    """
+    classes = read_label_codes(labels)
+    stems = sorted(stem for stem, label in classes.items() if label)
+    counts = {OK: 0, "unlabelled": len(classes) - len(stems)}
+    parts = []
+    for at in range(0, len(stems), 500):
+        names = stems[at : at + 500]
+        spectra, status = _read_all(Path(root), names, blur)
+        identity = {name: [None] * len(names) for name in IDENTITY_NAMES}
+        ready = window(
+            SpectrumBatch.from_ragged(identity | {"spectrum_id": names, "status": status}, spectra)
+        )
+        for name in ready.status:
+            counts[name] = counts.get(name, 0) + 1
+        kept = np.flatnonzero(ready.ok)
+        columns = {
+            "spectrum_id": pa.array([names[i] for i in kept], pa.string()),
+            "label": pa.array([classes[names[i]] for i in kept], pa.string()),
+            "window": _window_column(ready.flux[kept], np.ones(len(kept), bool)),
+        }
+        parts.append(pa.table(columns))
+    if not counts[OK]:
+        raise DatasetError(
+            f"{root}: none of the {len(stems)} labelled spectra of {labels} can be used "
+            f"({', '.join(f'{name} {n}' for name, n in counts.items() if n)}); expected files such as "
+            f"{stems[0] if stems else 'uc050029'}.fits there"
+        )
+    return pa.concat_tables(parts), counts
+
+
+def _read_all(root: Path, names: Sequence[str], blur: float) -> tuple[list[Any], list[str]]:
+    def work(part: slice) -> list[tuple[Any, str]]:
+        read: list[tuple[Any, str]] = []
+        for name in names[part]:
+            try:
+                exposure = read_ondrejov(root / f"{name}.fits")
+            except SpectrumError as error:
+                read.append((None, error.status))
+                continue
+            flux = transfer(exposure.flux, sigma=blur)
+            read.append(((exposure.wavelength, flux, exposure.ivar, exposure.mask), OK))
+        return read
+
+    both = [one for part in map_chunks(work, len(names), 64) for one in part]
+    return [spectrum for spectrum, _ in both], [status for _, status in both]
+
+
+def window_bundle(path: PathLike, *, min_good: float = MIN_GOOD) -> pa.Table:
+    """Windows of a packed bundle: identity, snr, ra, dec, row, status, and window, null unless that is ok."""
+    parts, row = [], 0
+    for batch in read_bundle(path):
+        ready = window(batch, min_good=min_good)
+        table = batch.identity.drop_columns("status")
+        table = table.append_column("row", pa.array(np.arange(row, row + batch.n), pa.int64()))
+        table = table.append_column("status", pa.array(ready.status.tolist(), pa.string()))
+        parts.append(table.append_column("window", _window_column(ready.flux, ready.ok)))
+        row += batch.n
+    schema = pa.schema([field for field in ROW_SCHEMA if field.name != "status"])
+    for name, kind in (("row", pa.int64()), ("status", pa.string()), ("window", WINDOW)):
+        schema = schema.append(pa.field(name, kind))
+    return pa.concat_tables(parts).cast(schema) if parts else schema.empty_table()
+
+
+def read_windows(column: pa.ChunkedArray) -> np.ndarray:
+    """A column of windows without nulls, as float32 (n, 140)."""
+    parts = [chunk.flatten().to_numpy().reshape(-1, PIXELS) for chunk in column.chunks]
+    return np.concatenate(parts) if parts else np.zeros((0, PIXELS), np.float32)
+
+
+def read_usable(path: PathLike) -> tuple[pa.Table, np.ndarray]:
+    """The spectra of a file of `window_bundle` that have a window: spectrum_id and row; windows (n, 140)."""
+    table = pq.read_table(path, columns=["spectrum_id", "row", "status", "window"])
+    table = table.filter(pc.equal(table["status"], OK))
+    return table.select(["spectrum_id", "row"]), read_windows(table["window"])
+
+
+def add_windows(rows: pa.Table, paths: Sequence[PathLike]) -> pa.Table:
+    """Append the column window to rows with bundle and spectrum_id, from files named after the bundles.
+
+    Raises
+    ------
+    DatasetError : a spectrum is not there.
+    """
+    ids, bundles = rows["spectrum_id"].combine_chunks(), rows["bundle"]
+    found = []
+    for path in paths:
+        wanted = ids.filter(pc.equal(bundles, Path(path).stem).combine_chunks())
+        if len(wanted):
+            table = pq.read_table(path, columns=["spectrum_id", "window"])
+            found.append(table.filter(pc.is_in(table["spectrum_id"], value_set=wanted)))
+    table = pa.concat_tables(found) if found else pa.table({"spectrum_id": ids[:0], "window": _no_window()})
+    at = pc.index_in(ids, value_set=table["spectrum_id"].combine_chunks())
+    if at.null_count:
+        name = ids[pc.index(pc.is_null(at), True).as_py()]
+        raise DatasetError(f"no window of spectrum {name}; delete results/emission/windows and run again")
+    return rows.append_column("window", table["window"].combine_chunks().take(at))
+
+
+def _no_window() -> pa.Array:
+    return pa.array([], WINDOW)
+
+
+def training_set(initial: PathLike, rounds: Sequence[PathLike]) -> tuple[np.ndarray, np.ndarray]:
+    """Windows (n, 140) and class numbers (n,) of the first set and of rounds' queries (labels.parquet)."""
+    tables = [pq.read_table(initial, columns=["label", "window"])]
+    for path in rounds:
+        table = pq.read_table(path, columns=["label", "window"], filters=[("purpose", "==", "query")])
+        tables.append(table.cast(tables[0].schema))
+    table = pa.concat_tables(tables)
+    number = {name: i for i, name in enumerate(CLASSES)}
+    return read_windows(table["window"]), np.array([number[name] for name in table["label"].to_pylist()])
+
+
+def predict_windows(path: PathLike, model: PathLike, *, strategy: str, precision: str, seed: int) -> pa.Table:
+    """Predictions for the spectra of a file of `window_bundle` that have a window.
+
+    Parameters
+    ----------
+    model : the network's file
+    strategy : one of `starsift.emission.active.STRATEGIES`; by it spectra are scored
+    precision : float32 or bfloat16
+    seed : of dropout
+
+    Returns
+    -------
+    Table: spectrum_id, bundle, row, the probabilities, score, and for a diverse strategy features (null but
+    for the highest scores).
+    """
+    table, x = read_usable(path)
+    network = load_network(model)
+    probability = predict(in_precision(network, precision), x)
+    chosen = STRATEGIES[strategy]
+    if chosen.dropout:
+        score = np.concatenate(
+            [
+                bald(dropout_passes(network, x[at : at + 20_000], PASSES, seed=seed))
+                for at in range(0, len(x), 20_000)
+            ]
+            or [np.zeros(0)]
+        )
+    else:
+        score = chosen.score(probability)
+    table = table.add_column(1, "bundle", pa.array([Path(path).stem] * len(x), pa.string()))
+    for name, values in zip(PROBABILITIES, probability.T, strict=True):
+        table = table.append_column(name, pa.array(values, pa.float32()))
+    table = table.append_column("score", pa.array(score, pa.float32()))
+    if chosen.diverse:
+        rows = choose(score, FEATURES_KEPT)
+        features: list[np.ndarray | None] = [None] * len(x)
+        for row, values in zip(rows, penultimate(network, x[rows]), strict=True):
+            features[row] = values
+        table = table.append_column("features", pa.array(features, pa.list_(pa.float32())))
+    return table

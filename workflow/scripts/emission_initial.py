@@ -1,0 +1,13 @@
+"""Make the labelled Ondrejov spectra look like LAMOST's."""
+
+import pyarrow as pa
+
+from starsift.catalog.parquet import write_csv, write_parquet
+from starsift.emission.dataset import initial_set
+from starsift.logs import log_to
+
+log_to(snakemake.log[0])
+table, counts = initial_set(snakemake.params.root, snakemake.input.labels, blur=snakemake.params.blur)
+write_parquet(table, snakemake.output.table)
+counted = pa.table({"status": list(counts), "spectra": list(counts.values())})
+write_csv(counted, snakemake.output.counts)

@@ -1,0 +1,21 @@
+"""Estimate the precision of a round, and decide whether another one follows."""
+
+import json
+
+import pyarrow.parquet as pq
+
+from starsift.emission.active import judge_round
+from starsift.logs import log_to
+from starsift.spectra.batches import atomic_path
+
+log_to(snakemake.log[0])
+source = snakemake.input
+state, before = {}, []
+for path in source.labels:
+    state = judge_round(pq.read_table(path), before, **snakemake.params.stop)
+    before.append(state)
+for path in (source.told, source.counts):
+    with open(path) as file:
+        state |= json.load(file)
+with atomic_path(snakemake.output[0]) as draft:
+    draft.write_text(json.dumps(state, sort_keys=True) + "\n")

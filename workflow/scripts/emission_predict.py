@@ -1,0 +1,18 @@
+"""Classify the windows of one bundle."""
+
+from starsift.catalog.parquet import write_parquet
+from starsift.catalog.provenance import bundle_seed
+from starsift.emission.dataset import predict_windows
+from starsift.logs import log_to
+
+log_to(snakemake.log[0])
+settings = snakemake.params
+seed = bundle_seed(settings.seed, f"{snakemake.wildcards.stage} {snakemake.wildcards.bundle}")
+predictions = predict_windows(
+    snakemake.input.windows,
+    snakemake.input.model,
+    strategy=settings.strategy,
+    precision=settings.precision,
+    seed=seed,
+)
+write_parquet(predictions, snakemake.output[0])
