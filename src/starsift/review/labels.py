@@ -48,6 +48,7 @@ NAME_LENGTH = 64  # of labels, people and queues
 ID_LENGTH = 200
 COMMENT_LENGTH = 2000
 _CHUNK = 500  # ids in one query; older SQLite takes 999 parameters
+_TALLIES = 16  # lists whose counts are kept
 _WAIT = 30.0  # seconds that a write waits for that of another process
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -63,10 +64,11 @@ _SCHEMA = (
     comment TEXT,
     time TEXT NOT NULL,
     version TEXT NOT NULL,
-    undoes INTEGER UNIQUE REFERENCES events (id)
+    undoes INTEGER REFERENCES events (id)
 )""",
     "CREATE INDEX events_of_spectrum ON events (path, spectrum_id, who)",
     "CREATE INDEX events_of_queue ON events (queue, who)",
+    "CREATE UNIQUE INDEX events_undone ON events (undoes) WHERE undoes IS NOT NULL",
     """CREATE TRIGGER events_stay BEFORE UPDATE ON events
     BEGIN SELECT RAISE(ABORT, 'the history of labels is never changed'); END""",
     """CREATE TRIGGER events_are_kept BEFORE DELETE ON events
@@ -135,11 +137,11 @@ class Event:
     who: str
     queue: str
     label: str | None
-    flag: bool | None
     comment: str | None
     time: str
     version: str
     undoes: int | None
+    flag: bool | None
     undone: bool
 
 
@@ -152,6 +154,62 @@ class Progress:
     by_person: dict[str, int]
     disagreements: int
     flagged: int
+
+
+class _Tally:
+    """Counts of one list of spectra, to be brought up to date by the events since the last time."""
+
+    def __init__(self, path: str, ids: tuple[str, ...]) -> None:
+        self._path = path
+        self._ids = ids  # held, so that no other tuple gets its identity
+        self._wanted = frozenset(ids)
+        self._seen = 0  # the last event counted
+        self._said: dict[str, dict[str, tuple[str | None, int]]] = {}  # by spectrum, by person: label, flag
+        self._by_person: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
+
+    def update(self, database: sqlite3.Connection) -> None:
+        """Count again the spectra of which something was said since."""
+        select = "SELECT spectrum_id, who, label, flag FROM current WHERE path = ?"
+        last = database.execute("SELECT max(id) FROM events").fetchone()[0] or 0
+        now: dict[str, dict[str, tuple[str | None, int]]] = {}
+        if self._seen == 0:
+            rows = database.execute(select, (self._path,)).fetchall()
+        else:
+            changed = database.execute(
+                "SELECT spectrum_id FROM events WHERE id > ? AND +path = ?", (self._seen, self._path)
+            )
+            now = {each: {} for (each,) in changed if each in self._wanted}
+            rows = []
+            for chunk in _chunks(now):
+                which = f"{select} AND spectrum_id IN ({_marks(chunk)})"
+                rows += database.execute(which, (self._path, *chunk)).fetchall()
+        for spectrum_id, who, label, flag in rows:
+            if spectrum_id in self._wanted:
+                now.setdefault(spectrum_id, {})[who] = label, flag
+        for spectrum_id, said in now.items():
+            self._count(self._said.pop(spectrum_id, {}), -1)
+            self._count(said, 1)
+            self._said[spectrum_id] = said
+        self._seen = last
+
+    def _count(self, said: dict[str, tuple[str | None, int]], sign: int) -> None:
+        labels = {who: label for who, (label, _) in said.items() if label is not None}
+        for who in labels:
+            self._by_person[who] += sign
+        different = len(set(labels.values()))
+        self._counts["labelled"] += sign * (different > 0)
+        self._counts["disagreements"] += sign * (different > 1)
+        self._counts["flagged"] += sign * any(flag for _, flag in said.values())
+
+    def progress(self) -> Progress:
+        return Progress(
+            len(self._wanted),
+            self._counts["labelled"],
+            {who: count for who, count in sorted(self._by_person.items()) if count},
+            self._counts["disagreements"],
+            self._counts["flagged"],
+        )
 
 
 class LabelStore:
@@ -172,6 +230,7 @@ class LabelStore:
         self.path = Path(path)
         self.read_only = read_only
         self._lock = threading.RLock()
+        self._tallies: dict[tuple[str, int], _Tally] = {}  # the last used last
         self._database = connect_store(self.path) if read_only else _open(self.path)
 
     def __enter__(self) -> Self:
@@ -351,21 +410,24 @@ class LabelStore:
                 )
 
     def progress(self, path: str, spectrum_ids: Collection[str]) -> Progress:
-        """How many of some spectra are labelled, by whom, flagged, or labelled differently by two people."""
-        wanted = set(spectrum_ids)
-        by_person: Counter[str] = Counter()
-        labels: dict[str, set[str]] = {}
-        flagged = set()
-        rows = self._read("SELECT spectrum_id, who, label, flag FROM current WHERE path = ?", (path,))
-        for spectrum_id, who, label, flag in rows:
-            if spectrum_id in wanted:
-                if label is not None:
-                    by_person[who] += 1
-                    labels.setdefault(spectrum_id, set()).add(label)
-                if flag:
-                    flagged.add(spectrum_id)
-        differ = sum(len(given) > 1 for given in labels.values())
-        return Progress(len(wanted), len(labels), dict(sorted(by_person.items())), differ, len(flagged))
+        """How many of some spectra are labelled, by whom, flagged, or labelled differently by two people.
+
+        Of a tuple the counts are kept: when the same one comes again, only what was said since is looked at.
+        """
+        _path(path)
+        ids = tuple(spectrum_ids)  # a tuple stays itself
+        with self._lock:
+            tally = self._tallies.pop((path, id(ids)), None) or _Tally(path, ids)
+            self._database.execute("BEGIN")  # all that the tally reads is of one moment
+            try:
+                tally.update(self._database)
+            finally:
+                self._database.execute("COMMIT")
+            if ids is spectrum_ids:
+                self._tallies[path, id(ids)] = tally
+                if len(self._tallies) > _TALLIES:
+                    del self._tallies[next(iter(self._tallies))]
+            return tally.progress()
 
     def export(self, parquet_path: PathLike) -> pa.Table:
         """Write what is in force as Parquet: the same labels make the same bytes.
@@ -412,7 +474,7 @@ class LabelStore:
         with self._transaction() as database:
             for key, queue, said, when, version in checked:
                 if when is None:
-                    last = _events(database, f"{_OF_KEY} AND queue = ?", (*key, queue), "DESC LIMIT 1")
+                    last = _events(database, f"{_OF_KEY} AND +queue = ?", (*key, queue), "DESC LIMIT 1")
                     known = bool(last) and (last[0].label, last[0].flag, last[0].comment) == said
                 else:
                     known = when <= _last_time(database, key)
@@ -484,14 +546,15 @@ def _start_log(database: sqlite3.Connection) -> None:
 
 
 def _events(database: sqlite3.Connection, where: str, values: tuple[str, ...], tail: str = "") -> list[Event]:
-    columns = "id, path, spectrum_id, who, queue, label, flag, comment, time, version, undoes"
+    columns = "id, path, spectrum_id, who, queue, label, comment, time, version, undoes, flag"
     sql = f"SELECT {columns}, {_UNDONE} FROM events e WHERE {where} ORDER BY id {tail}"
-    names = [*columns.split(", "), "undone"]
-    events = [Event(**dict(zip(names, row, strict=True))) for row in database.execute(sql, values)]
-    return [
-        replace(each, flag=None if each.flag is None else bool(each.flag), undone=bool(each.undone))
-        for each in events
-    ]
+    events = []
+    for row in database.execute(sql, values):
+        fields = list(row)
+        fields[-2] = None if row[-2] is None else bool(row[-2])
+        fields[-1] = bool(row[-1])
+        events.append(Event(*fields))
+    return events
 
 
 def _insert(
