@@ -8,12 +8,13 @@ import json
 import os
 import re
 import secrets
+import signal
 import socket
 import tempfile
 import threading
 import webbrowser
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -51,6 +52,7 @@ STATIC = {
     "api.js": (_PAGE / "api.js", _JAVASCRIPT),
     "panels.js": (_PAGE / "panels.js", _JAVASCRIPT),
     "plot.js": (_PAGE / "plot.js", _JAVASCRIPT),
+    "spectrum.js": (_PAGE / "spectrum.js", _JAVASCRIPT),
     "style.css": (_PAGE / "style.css", "text/css"),
     "icon.svg": (_PAGE / "icon.svg", "image/svg+xml"),
     "bokeh.min.js": (_BOKEH / "bokeh.min.js", _JAVASCRIPT),
@@ -479,7 +481,10 @@ def serve(
         with tempfile.TemporaryDirectory(prefix="starsift-") as folder:
             if browser:
                 _open_browser(url, Path(folder))
-            uvicorn.Server(config).run(sockets=[listener])
+            # uvicorn ends what is under way, then raises the signal again.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            with suppress(KeyboardInterrupt):
+                uvicorn.Server(config).run(sockets=[listener])
 
 
 def _token() -> str:
