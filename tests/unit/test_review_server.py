@@ -554,7 +554,7 @@ def test_the_program(truth: Truth, tmp_path: Path) -> None:
         body = {"user": "ann", "label": "double peak"}
         assert httpx.post(f"{api}/items/0/label", json=body).json()["progress"]["mine"] == 1
         # It listens on one loopback address: one socket on all addresses would answer here, too.
-        with pytest.raises(OSError, match="refused|timed out|assign|reach"):
+        with pytest.raises(OSError, match=r"refused|timed out|assign|reach"):
             socket.create_connection(("127.0.0.2", program.port), timeout=5)
         raw = http.client.HTTPConnection("127.0.0.1", program.port, timeout=5)
         raw.request("GET", f"/{program.token}/static/../../server.py", headers={"Host": "evil.example"})

@@ -152,7 +152,10 @@ class SampLink:
         folder = Path(self._folder.name)
         # A new name each time: the application may not have read the last one yet.
         file = folder / f"{stem}-{len(list(folder.iterdir()))}.vot"
-        table.write(file, format="votable", tabledata_format="binary2")
+        with warnings.catch_warnings():
+            # astropy would rather see Angstrom as 0.1 nm; people would not.
+            warnings.simplefilter("ignore", u.UnitsWarning)
+            table.write(file, format="votable", tabledata_format="binary2")
         return file.as_uri()
 
     def _connected(self) -> SAMPIntegratedClient:
