@@ -20,12 +20,16 @@ from starsift.emission.results import (
     ResultError,
     assemble,
     candidate_labels,
+    fit_calibration,
     gather_candidates,
     group_exposures,
     held_out,
     measure_candidates,
     plain_text,
     read_answers,
+    read_temperature,
+    sample_predicted,
+    with_windows,
 )
 from starsift.emission.window import CLASSES, PIXELS, WAVELENGTH
 from starsift.learning.labels import LABELS, load_labels
@@ -255,10 +259,43 @@ def test_answers_say_what_is_wrong_with_them(run: dict[str, Any], tmp_path: Path
 
 
 def test_held_out_labels_taught_nobody(run: dict[str, Any], tmp_path: Path) -> None:
-    more = write_round(tmp_path, 2, [("query", 3, DULL)])
-    rows = held_out(read_answers([*run["rounds"], more])).to_pylist()
-    assert [(row["spectrum_id"], row["label"], row["row"]) for row in rows] == [(IDS[1], DOUBLE, 1)]
-    assert held_out(read_answers([])).num_rows == 0
+    more = write_round(tmp_path, 2, [("query", 3, DULL), ("precision", 12, SINGLE)])
+    answers = read_answers([*run["rounds"], more])
+    rows = held_out(answers, run["predictions"]).to_pylist()
+    assert [(row["spectrum_id"], row["label"]) for row in rows] == [(IDS[1], DOUBLE), (IDS[12], SINGLE)]
+    assert [row["p_double"] for row in rows] == pytest.approx([0.7, 0.1])
+    with pytest.raises(ResultError, match="2 labelled spectra should be in them, 1 are"):
+        held_out(answers, run["predictions"][:1])
+    nothing = held_out(read_answers([]), run["predictions"])
+    told = {"temperature": 1.0, "n_labels": 0, "error_before": None, "error_after": None}
+    assert fit_calibration(nothing) == told
+
+
+def test_a_calibration_of_many_labels(tmp_path: Path) -> None:
+    """Of spectra predicted with 0.99 to be single, one in five is not: the network is too sure."""
+    p = np.tile([0.99, 0.005, 0.005], (100, 1))
+    table = pa.table(dict(zip(("p_single", "p_double", "p_uninteresting"), p.T, strict=True)))
+    told = fit_calibration(table.append_column("label", pa.array([SINGLE] * 80 + [DULL] * 20)))
+    assert told["temperature"] > 2
+    assert told["error_before"] == pytest.approx(0.195)
+    assert told["error_after"] < 0.11
+    assert told["n_labels"] == 100
+    (tmp_path / "calibration.json").write_text(json.dumps(told))
+    assert read_temperature(tmp_path / "calibration.json") == told["temperature"]
+
+
+def test_a_sample_without_active_learning(run: dict[str, Any]) -> None:
+    labels = pa.table({"spectrum_id": [IDS[4], IDS[1]], "class": [DULL, DOUBLE]})
+    sample, counts = sample_predicted(run["predictions"], labels, 3, seed=1)
+    assert counts == {SINGLE: 6, DOUBLE: 2, DULL: 6}
+    assert sample["predicted"].to_pylist() == [SINGLE] * 3 + [DOUBLE] * 2
+    assert sample["spectrum_id"].to_pylist()[3:] == [IDS[1], IDS[13]]
+    known = dict(zip(sample["spectrum_id"].to_pylist(), sample["label"].to_pylist(), strict=True))
+    assert (known[IDS[1]], known[IDS[13]]) == (DOUBLE, None)
+    again, _ = sample_predicted(run["predictions"][::-1], labels, 3, seed=1)
+    assert again.equals(sample)
+    assert sample_predicted(run["predictions"], labels, 100, seed=1)[0].num_rows == 8
+    assert sample_predicted([], labels, 100, seed=1)[0].num_rows == 0
 
 
 # What people say
@@ -314,7 +351,16 @@ def test_the_majority_decides_between_emission_and_none() -> None:
     result = candidate_labels(pa.concat_tables(votes)).to_pylist()
     assert len(result) == 1
     assert result[0]["label"] in ("absorption", "bad", "no line")
+    assert result[0]["class"] == DULL
     assert result[0]["vetted_by"] == "a+b+c+d+e"
+
+
+def test_a_label_that_is_none() -> None:
+    with pytest.raises(
+        ResultError, match=f"labels: {IDS[3]} is 'singel peak', which is none of single peak, "
+    ):
+        candidate_labels(label_table((3, "singel peak", None)))
+    assert candidate_labels(label_table((3, "singel peak", "emission-round-00"))).num_rows == 0
 
 
 def test_a_table_that_somebody_wrote(tmp_path: Path) -> None:
@@ -406,6 +452,15 @@ def test_answers_keep_their_windows(run: dict[str, Any]) -> None:
 
 
 # Files
+
+
+def test_all_candidates_with_their_windows(run: dict[str, Any]) -> None:
+    found, _ = gather_candidates(run["windows"], run["predictions"], read_answers(run["rounds"]))
+    good, bad, _ = catalog(run, label_table((4, "bad", None)))
+    rows = with_windows(pa.concat_tables([good, bad]), found)
+    assert numbers(rows) == numbers(found)
+    for name in ("bundle", "row", "window"):
+        assert rows[name].to_pylist() == found[name].to_pylist()
 
 
 def test_the_catalogue_is_published(run: dict[str, Any], tmp_path: Path) -> None:

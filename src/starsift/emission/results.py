@@ -6,6 +6,7 @@ those of the rounds and those given while looking at candidates; a candidate tha
 leaves the catalogue and is kept apart. No other label counts: a simulated oracle knows them all.
 """
 
+import json
 import os
 import re
 from collections.abc import Sequence
@@ -27,8 +28,8 @@ from starsift.catalog.schema import EMISSION
 from starsift.emission.active import PROBABILITIES, predicted_class, probabilities
 from starsift.emission.line import LINES, measure_lines
 from starsift.emission.window import CLASSES, PIXELS, TARGETS
-from starsift.learning.calibration import apply_temperature
-from starsift.learning.labels import consensus, vocabulary
+from starsift.learning.calibration import apply_temperature, expected_calibration_error, fit_temperature
+from starsift.learning.labels import SHIPPED, consensus, vocabulary
 from starsift.spectra.batches import IDENTITY_NAMES, OK, read_rows
 
 PathLike = str | os.PathLike[str]
@@ -43,11 +44,6 @@ _CHUNK = 1000  # spectra measured at once
 
 class ResultError(ValueError):
     """Tables that no catalogue can be made of; the message names the table and what is wrong."""
-
-
-def profile_of(label: str) -> str:
-    """The class that a label means: an emission class, or uninteresting for all that is none."""
-    return label if label in CLASSES[:TARGETS] else CLASSES[-1]
 
 
 def read_answers(paths: Sequence[PathLike]) -> pa.Table:
@@ -104,22 +100,110 @@ _ANSWERS = pa.schema(
 )
 
 
-def held_out(answers: pa.Table) -> pa.Table:
-    """The labels that no network was trained on: those of the precision estimates.
+def held_out(answers: pa.Table, predictions: Sequence[PathLike]) -> pa.Table:
+    """The labels that the last network was not trained on, those of the precision estimates.
 
     Parameters
     ----------
     answers : of `read_answers`
+    predictions : files of the bundles, by the last network
 
     Returns
     -------
-    Table: spectrum_id, bundle, row, label, of each spectrum its last one; sorted by spectrum_id
+    Table sorted by spectrum_id: spectrum_id, the network's `PROBABILITIES` as they come, label (the latest)
+
+    Raises
+    ------
+    ResultError : a spectrum has no prediction.
     """
     trained = answers["spectrum_id"].filter(pc.equal(answers["purpose"], "query")).combine_chunks()
     rows = answers.filter(pc.invert(pc.is_in(answers["spectrum_id"], value_set=trained)))
-    last = {row["spectrum_id"]: row for row in rows.to_pylist()}
-    schema = pa.schema([_ANSWERS.field(name) for name in ("spectrum_id", "bundle", "row", "label")])
-    return pa.Table.from_pylist([last[name] for name in sorted(last)], schema=schema)
+    last = dict(zip(rows["spectrum_id"].to_pylist(), rows["label"].to_pylist(), strict=True))
+    names = pa.array(sorted(last), pa.string())
+    columns = ["spectrum_id", *PROBABILITIES]
+    found = [_ANSWERS.empty_table().select(columns)]
+    for path in predictions:
+        table = pq.read_table(path, columns=columns)
+        found.append(table.filter(pc.is_in(table["spectrum_id"], value_set=names)))
+    table = pa.concat_tables(found, promote_options="permissive").sort_by("spectrum_id")
+    if table["spectrum_id"].to_pylist() != names.to_pylist():
+        raise ResultError(
+            f"predictions: {len(names)} labelled spectra should be in them, {table.num_rows} are; "
+            "delete results/emission and run again"
+        )
+    return table.append_column("label", pa.array([last[name] for name in names.to_pylist()], pa.string()))
+
+
+def fit_calibration(held_out: pa.Table) -> dict[str, Any]:
+    """The temperature of the last network's probabilities, and what it mends.
+
+    Parameters
+    ----------
+    held_out : of the function of that name
+
+    Returns
+    -------
+    dict for JSON: `temperature`, `n_labels`; `error_before` and `error_after` (expected calibration errors of
+    the probability of emission), null without labels
+    """
+    p = probabilities(held_out)
+    classes = np.array([CLASSES.index(label) for label in held_out["label"].to_pylist()], dtype=np.int64)
+    temperature = fit_temperature(p, classes)
+    errors: list[float | None] = [None, None]
+    if len(classes):
+        errors = [
+            expected_calibration_error(q[:, :TARGETS].sum(axis=1), classes < TARGETS)
+            for q in (p, apply_temperature(p, temperature))
+        ]
+    told = {"temperature": temperature, "n_labels": len(classes)}
+    return told | dict(zip(("error_before", "error_after"), errors, strict=True))
+
+
+def read_temperature(path: PathLike) -> float:
+    """The temperature that `fit_calibration` found."""
+    return float(json.loads(Path(path).read_text())["temperature"])
+
+
+def sample_predicted(
+    predictions: Sequence[PathLike], labels: pa.Table, number: int, seed: int
+) -> tuple[pa.Table, dict[str, int]]:
+    """Random spectra that a network predicts to be in emission, with labels where there are any (Appendix A).
+
+    Parameters
+    ----------
+    predictions : files of the bundles
+    labels : of `starsift.learning.labels.read_labels`
+    number : of each emission class, as far as there are so many
+    seed : the sample does not depend on the order of bundles
+
+    Returns
+    -------
+    sample : spectrum_id, predicted, label (a class, null where there is none); sorted by predicted class and
+        spectrum_id
+    counts : spectra predicted of each class
+    """
+    counts = dict.fromkeys(CLASSES, 0)
+    found: dict[str, list[str]] = {name: [] for name in CLASSES[:TARGETS]}
+    for path in predictions:
+        table = pq.read_table(path, columns=["spectrum_id", *PROBABILITIES])
+        best = predicted_class(probabilities(table))
+        for k, name in enumerate(CLASSES):
+            counts[name] += int((best == k).sum())
+            if k < TARGETS:
+                found[name] += table["spectrum_id"].filter(pa.array(best == k)).to_pylist()
+    rng = np.random.default_rng(seed)
+    drawn = [
+        (name, predicted)
+        for predicted, names in found.items()
+        for name in sorted(rng.permutation(sorted(names))[:number].tolist())
+    ]
+    known = dict(zip(labels["spectrum_id"].to_pylist(), labels["class"].to_pylist(), strict=True))
+    columns = {
+        "spectrum_id": [name for name, _ in drawn],
+        "predicted": [predicted for _, predicted in drawn],
+        "label": [known.get(name) for name, _ in drawn],
+    }
+    return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()}), counts
 
 
 def candidate_labels(labels: pa.Table) -> pa.Table:
@@ -132,14 +216,26 @@ def candidate_labels(labels: pa.Table) -> pa.Table:
 
     Returns
     -------
-    Table of `starsift.learning.labels.consensus`
+    Table of `starsift.learning.labels.consensus`, and `class`
+
+    Raises
+    ------
+    ResultError : a label is not in the vocabulary.
     """
     queue = pc.fill_null(labels["queue"], QUEUE)
     chosen = pc.and_(pc.equal(labels["path"], "emission"), pc.equal(queue, QUEUE))
     rows = labels.filter(pc.and_(chosen, pc.is_valid(labels["label"])))
     classes = {term["label"]: term["class"] for term in vocabulary()["emission"]}
-    kind = [classes.get(label, profile_of(label)) for label in rows["label"].to_pylist()]
-    return consensus(rows.append_column("class", pa.array(kind, pa.string())))
+    for name, label in zip(rows["spectrum_id"].to_pylist(), rows["label"].to_pylist(), strict=True):
+        if label not in classes:
+            raise ResultError(
+                f"labels: {name} is {label!r}, which is none of {', '.join(classes)}; correct it, "
+                f"or add it to resources/review/{SHIPPED.name}"
+            )
+    kind = pa.array([classes[label] for label in rows["label"].to_pylist()], pa.string())
+    people = consensus(rows.append_column("class", kind))
+    kind = pa.array([classes[label] for label in people["label"].to_pylist()], pa.string())
+    return people.append_column("class", kind)
 
 
 def gather_candidates(
@@ -367,24 +463,22 @@ def _listed(listed: pa.Table) -> dict[str, Any]:
 
 def _judged(rows: pa.Table, answers: pa.Table, labels: pa.Table) -> dict[str, Any]:
     """Labels of candidates, who gave them, and what a line is: by people, else by the network."""
-    said: dict[str, tuple[str, str | None]] = {}
-    for table in (
-        *(answers.filter(pc.equal(answers["purpose"], kind)) for kind in ("precision", "query")),
-        labels,
-    ):
-        names = ("spectrum_id", "label", "vetted_by")
-        for spectrum, label, who in zip(*(table[name].to_pylist() for name in names), strict=True):
-            said[spectrum] = label, who
-    found = [said.get(name, (None, None)) for name in rows["spectrum_id"].to_pylist()]
-    profile = [
-        predicted if label is None else profile_of(label)
-        for (label, _), predicted in zip(found, rows["predicted"].to_pylist(), strict=True)
-    ]
+    said: dict[str, tuple[str, str, str | None]] = {}
+    for kind in ("precision", "query"):
+        chosen = answers.filter(pc.equal(answers["purpose"], kind))
+        for row in chosen.select(["spectrum_id", "label", "vetted_by"]).to_pylist():
+            said[row["spectrum_id"]] = row["label"], row["label"], row["vetted_by"]
+    for row in labels.to_pylist():
+        said[row["spectrum_id"]] = row["label"], row["class"], row["vetted_by"]
+    found = [said.get(name) for name in rows["spectrum_id"].to_pylist()]
+    predicted = rows["predicted"].to_pylist()
     return {
-        "label": pa.array([label for label, _ in found], pa.string()),
-        "vetted": pa.array([label is not None for label, _ in found], pa.bool_()),
-        "vetted_by": pa.array([who for _, who in found], pa.string()),
-        "profile": pa.array(profile, pa.string()),
+        "label": pa.array([one and one[0] for one in found], pa.string()),
+        "vetted": pa.array([one is not None for one in found], pa.bool_()),
+        "vetted_by": pa.array([one and one[2] for one in found], pa.string()),
+        "profile": pa.array(
+            [one[1] if one else p for one, p in zip(found, predicted, strict=True)], pa.string()
+        ),
     }
 
 
@@ -418,6 +512,20 @@ def _links(rows: pa.Table, template: str | None) -> pa.Array:
         safe = {name: quote(value) if isinstance(value, str) else value for name, value in row.items()}
         links.append(template.format(**safe) if known else None)
     return pa.array(links, pa.string())
+
+
+def with_windows(rows: pa.Table, candidates: pa.Table) -> pa.Table:
+    """Rows of `assemble`'s tables with their `bundle`, `row` and `window`, sorted by spectrum_id.
+
+    Parameters
+    ----------
+    candidates : of `gather_candidates`
+    """
+    rows = rows.sort_by("spectrum_id")
+    at = pc.index_in(rows["spectrum_id"], value_set=candidates["spectrum_id"].combine_chunks())
+    for name in ("bundle", "row", "window"):
+        rows = rows.append_column(name, candidates[name].combine_chunks().take(at))
+    return rows
 
 
 def plain_text(table: pa.Table) -> pa.Table:

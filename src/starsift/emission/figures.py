@@ -1,0 +1,414 @@
+"""The figures of the emission report: tables in, matplotlib figures out. Figure numbers: Skoda et al. 2020.
+
+Windows are lists of 140 fluxes at `starsift.emission.window.WAVELENGTH`, scaled from -1 to 1. `candidates`
+has the columns of the catalogue and `window`, and also the rows that people found uninteresting.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from matplotlib.figure import Figure
+
+from starsift.catalog.plots import (
+    BLACK,
+    BLUE,
+    GREEN,
+    ORANGE,
+    RED,
+    empty,
+    plain_logarithm,
+    report_style,
+    values,
+)
+from starsift.emission.active import entropy, probabilities
+from starsift.emission.line import HALPHA
+from starsift.emission.results import PREDICTED
+from starsift.emission.window import CLASSES, TARGETS, WAVELENGTH
+from starsift.learning.calibration import (
+    apply_temperature,
+    expected_calibration_error,
+    reliability,
+    wilson,
+)
+
+SINGLE, DOUBLE, UNINTERESTING = CLASSES
+COLOURS = dict(zip(CLASSES, (BLUE, RED, "0.45"), strict=True))
+HATCHES = dict(zip(CLASSES, ("", "///", "..."), strict=True))
+NEAR = 45.0  # Angstrom from H alpha that exposures of a star show
+MOST = float(np.log(len(CLASSES)))  # the greatest entropy
+COLUMNS = 4  # of a page of windows
+
+Rounds = Sequence[Mapping[str, Any]]
+Style = dict[str, Any]
+
+
+def precision(rounds: Rounds, threshold: float = 0.8, passes: int = 3) -> Figure:
+    """Estimated precision by round (Figure 5).
+
+    Parameters
+    ----------
+    rounds : contents of `round.json`: `round`, `n_precision`, `true_positives`
+    threshold, passes : learning ends when the precision passes the threshold for the `passes`-th time
+    """
+    known = sorted((one for one in rounds if one["n_precision"]), key=lambda one: one["round"])
+    with report_style():
+        figure = Figure(figsize=(6.5, 4), layout="constrained")
+        axis = figure.add_subplot()
+        if not known:
+            return empty(axis, "no round has an estimate of precision")
+        number, found, size = (
+            np.array([one[name] for one in known]) for name in ("round", "true_positives", "n_precision")
+        )
+        share = found / size
+        low, high = wilson(found, size)
+        passed = share > threshold
+        axis.plot(number, share, color=BLUE, linewidth=1)
+        for which, face in ((passed, BLUE), (~passed, "white")):
+            error = [(share - low)[which], (high - share)[which]]
+            style: Style = {
+                "fmt": "o",
+                "color": BLUE,
+                "markerfacecolor": face,
+                "capsize": 2,
+                "elinewidth": 0.8,
+            }
+            axis.errorbar(number[which], share[which], error, **style)
+        axis.axhline(threshold, color=BLACK, linestyle="--", linewidth=0.8)
+        # On the left, where the first rounds are below.
+        place: Style = {"transform": axis.get_yaxis_transform(), "va": "bottom", "fontsize": 8}
+        axis.text(0.015, threshold, f"threshold, passed {passed.sum()} of {passes} times", **place)
+        every = max(1, int(np.ceil((number.max() + 1) / 20)))
+        axis.set(
+            xlabel="round of active learning",
+            xticks=np.arange(0, number.max() + 1, every),
+            xlim=(-0.5, number.max() + 0.5),
+            ylabel=f"estimated precision ({_range(size)} spectra a round)",
+            ylim=(-0.03, 1.03),
+        )
+        axis.tick_params(axis="x", top=False)
+        return figure
+
+
+def answers(queries: pa.Table) -> Figure:
+    """What the oracle said in each round, and how uncertain the network was of what it asked.
+
+    Parameters
+    ----------
+    queries : Table of `starsift.emission.results.read_answers`
+    """
+    rows = queries.filter(pc.equal(queries["purpose"], "query"))
+    with report_style():
+        figure = Figure(figsize=(6.5, 5.5), layout="constrained")
+        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+        if not rows.num_rows:
+            bottom.set_axis_off()
+            return empty(top, "nobody was asked")
+        number, labels = values(rows, "round").astype(int), np.array(rows["label"].to_pylist())
+        rounds, base = np.unique(number), np.zeros(1)
+        for name in CLASSES:
+            count = np.array([np.sum((number == k) & (labels == name)) for k in rounds])
+            label = f"{name} ({count.sum():,})"
+            bars = top.bar(rounds, count, 0.8, bottom=base, color=COLOURS[name], label=label)
+            if len(rounds) <= 20:
+                text: Style = {"label_type": "center", "fontsize": 7, "color": "white"}
+                top.bar_label(bars, [f"{n}" if n else "" for n in count], **text)
+            base = base + count
+        top.set(ylabel="spectra labelled by the oracle", ylim=(0, 1.22 * np.max(base)))
+        top.tick_params(axis="x", length=0)
+        top.legend(loc="upper center", ncols=len(CLASSES))
+        uncertain = entropy(probabilities(rows))
+        low, middle, high = (
+            np.array([np.percentile(uncertain[number == k], q) for k in rounds]) for q in (0, 50, 100)
+        )
+        error = [middle - low, high - middle]
+        bottom.errorbar(rounds, middle, error, fmt="o", color=BLACK, markersize=4, capsize=2, elinewidth=0.8)
+        bottom.axhline(MOST, color="0.5", linestyle=":", linewidth=0.8)
+        place: Style = {
+            "transform": bottom.get_yaxis_transform(),
+            "va": "bottom",
+            "ha": "right",
+            "fontsize": 8,
+        }
+        bottom.text(0.99, MOST, "all classes equally likely", color="0.35", **place)
+        bottom.set(
+            ylabel="entropy of what was asked", ylim=(0, 1.22 * MOST), xlabel="round of active learning"
+        )
+        bottom.set_xticks(rounds if len(rounds) <= 20 else rounds[:: len(rounds) // 10])
+        bottom.tick_params(axis="x", top=False)
+        return figure
+
+
+def queries(queries: pa.Table, number: int = 12) -> Figure:
+    """The most uncertain spectra of the last round, as people saw them, and what they said.
+
+    Parameters
+    ----------
+    queries : as `answers` takes it
+    number : how many
+    """
+    rows = queries.filter(pc.equal(queries["purpose"], "query"))
+    last = pc.max(rows["round"]).as_py()
+    rows = rows.filter(pc.equal(rows["round"], pa.scalar(last, pa.int16()))).sort_by("rank").slice(0, number)
+    notes = [
+        f"{label}; P = {single:.2f}, {double:.2f}, {none:.2f}"
+        for label, single, double, none in zip(
+            rows["label"].to_pylist(), *(probabilities(rows).T.tolist()), strict=True
+        )
+    ]
+    title = f"round {last}: what the oracle said; P(single), P(double), P(uninteresting)"
+    return _page(rows, rows["label"].to_pylist(), notes, title, "nobody was asked")
+
+
+def initial(initial: pa.Table, number: int = 4, seed: int = 0) -> Figure:
+    """Examples of each class in the first training set (Figure 3).
+
+    Parameters
+    ----------
+    initial : Table with `spectrum_id`, `label`, `window`
+    number : of each class, drawn at random
+    """
+    initial = initial.sort_by("spectrum_id")
+    rng = np.random.default_rng(seed)
+    with report_style():
+        figure = Figure(figsize=(2.6 * len(CLASSES), 0.9 + 1.5 * number), layout="constrained")
+        if not initial.num_rows:
+            return empty(figure.add_subplot(), "the first training set is empty")
+        axes = figure.subplots(number, len(CLASSES), sharex=True, sharey=True, squeeze=False)
+        for column, name in zip(axes.T, CLASSES, strict=True):
+            mine = initial.filter(pc.equal(initial["label"], name))
+            drawn = np.sort(rng.permutation(mine.num_rows)[:number])
+            _draw_windows(column, mine.take(pa.array(drawn)), [name] * len(drawn), [""] * len(drawn))
+            head: Style = {"xytext": (0, 17), "textcoords": "offset points", "ha": "center"}
+            column[0].annotate(f"{name} ({mine.num_rows:,})", (0.5, 1), xycoords="axes fraction", **head)
+        _label_page(figure)
+        return figure
+
+
+def single_peaks(candidates: pa.Table, number: int = 12, seed: int = 0) -> Figure:
+    """Spectra of single peaks: the likeliest, and others at random (Figure 6).
+
+    Parameters
+    ----------
+    candidates : Table with `spectrum_id`, `profile`, `p_single`, `p_double`, `origin`, `window`
+    number : how many, half of each kind
+    """
+    return _examples(candidates, SINGLE, "p_single", number, seed)
+
+
+def double_peaks(candidates: pa.Table, number: int = 12, seed: int = 0) -> Figure:
+    """Spectra of double peaks: the likeliest, and others at random (Figure 7); as `single_peaks`."""
+    return _examples(candidates, DOUBLE, "p_double", number, seed)
+
+
+def _examples(candidates: pa.Table, name: str, probability: str, number: int, seed: int) -> Figure:
+    rows = candidates.filter(pc.equal(candidates["profile"], name))
+    rows = rows.sort_by([(probability, "descending"), ("spectrum_id", "ascending")])
+    likeliest = min(number // 2, rows.num_rows)
+    rest = np.random.default_rng(seed).permutation(np.arange(likeliest, rows.num_rows))[: number - likeliest]
+    rows = rows.take(pa.array(np.r_[:likeliest, np.sort(rest)].astype(np.int64)))
+    notes = [
+        f"P = {p:.3f}" + ("" if origin == PREDICTED else f", {origin}")
+        for p, origin in zip(rows[probability].to_pylist(), rows["origin"].to_pylist(), strict=True)
+    ]
+    many = pc.sum(pc.equal(candidates["profile"], name)).as_py() or 0
+    title = f"{name}: the {likeliest} likeliest of {many:,}" + (
+        f", {len(rest)} others at random" if len(rest) else ""
+    )
+    return _page(rows, [name] * rows.num_rows, notes, title, f"no {name} in the catalogue")
+
+
+def calibration(held_out: pa.Table, fitted: Mapping[str, Any], bins: int = 10) -> Figure:
+    """How often spectra are in emission that are so with a given probability, before and after calibration.
+
+    Parameters
+    ----------
+    held_out : Table with the probabilities as they come from the network, and `label`; none was trained on
+    fitted : contents of `calibration.json`: `temperature`
+    """
+    temperature = fitted["temperature"]
+    with report_style():
+        figure = Figure(figsize=(5, 6), layout="constrained")
+        main, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+        if not held_out.num_rows:
+            below.set_axis_off()
+            return empty(main, "there are no labels that the network has not seen")
+        true = np.isin(held_out["label"].to_pylist(), CLASSES[:TARGETS])
+        p = probabilities(held_out)
+        main.plot((0, 1), (0, 1), color="0.6", linestyle=":", linewidth=0.8)
+        edges = np.linspace(0, 1, bins + 1)
+        for name, q, colour, marker in (
+            ("as they come", p, ORANGE, "s"),
+            (f"calibrated, T = {temperature:.2f}", apply_temperature(p, temperature), GREEN, "o"),
+        ):
+            emission = np.clip(q[:, :TARGETS].sum(axis=1), 0, 1)
+            table = reliability(emission, true, bins).filter(pc.field("n") > 0)
+            x, y, low, high = (
+                values(table, k) for k in ("mean_probability", "share", "share_low", "share_high")
+            )
+            label = f"{name}: off by {expected_calibration_error(emission, true, bins):.3f}"
+            style: Style = {"color": colour, "capsize": 2, "linewidth": 1, "elinewidth": 0.8, "markersize": 5}
+            main.errorbar(x, y, [y - low, high - y], marker=marker, label=label, **style)
+            below.hist(emission, edges.tolist(), histtype="step", color=colour, linewidth=1.2)
+        main.set(ylabel=f"share in emission ({true.size:,} labels)", ylim=(-0.03, 1.03))
+        main.legend(loc="upper left")
+        below.set(
+            xlabel="predicted probability of emission", ylabel="spectra", yscale="log", xlim=(-0.03, 1.03)
+        )
+        plain_logarithm(below.yaxis)
+        below.set_ylim(0.7, None)
+        return figure
+
+
+def snr_magnitude(candidates: pa.Table) -> Figure:
+    """Signal-to-noise ratios and magnitudes of the catalogue.
+
+    Parameters
+    ----------
+    candidates : Table with `profile`, `snr`, `gaia_g_mean_mag`
+    """
+    with report_style():
+        figure = Figure(figsize=(8, 3.6), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        profile = np.array(candidates["profile"].to_pylist(), dtype=object)
+        for axis, name, words in (
+            (left, "snr", "S/N per pixel"),
+            (right, "gaia_g_mean_mag", "Gaia G (mag)"),
+        ):
+            numbers = values(candidates, name)
+            ratio = name == "snr"
+            shown = np.isin(profile, CLASSES[:TARGETS]) & np.isfinite(numbers)
+            if ratio:
+                shown &= numbers > 0
+            if not shown.any():
+                empty(axis, f"{words}: not known of any spectrum")
+                continue
+            least, most = numbers[shown].min(), numbers[shown].max()
+            edges = (
+                np.geomspace(least / 1.02, most * 1.02, 31)
+                if ratio
+                else np.linspace(least - 0.1, most + 0.1, 31)
+            )
+            for kind in CLASSES[:TARGETS]:
+                mine = numbers[shown & (profile == kind)]
+                label = f"{kind} ({mine.size:,})"
+                style: Style = {"histtype": "stepfilled", "alpha": 0.45, "edgecolor": COLOURS[kind]}
+                axis.hist(
+                    mine, edges.tolist(), color=COLOURS[kind], hatch=HATCHES[kind], label=label, **style
+                )
+            axis.set(xlabel=words, ylabel="spectra")
+            axis.margins(y=0.2)
+            if ratio:
+                axis.set_xscale("log")
+                plain_logarithm(axis.xaxis)
+            axis.legend(loc="upper right")
+        return figure
+
+
+def exposures(candidates: pa.Table, number: int = 6, most: int = 6) -> Figure:
+    """Stars with several spectra in the catalogue (Appendix B.2).
+
+    Parameters
+    ----------
+    candidates : Table with `spectrum_id`, `profile`, `group_id`, `group_name`, `obsdate`, `snr`, `window`
+    number : stars, those of most exposures, and among them of the highest S/N
+    most : exposures drawn of one star, evenly spread in time
+    """
+    rows = candidates.filter(pc.not_equal(candidates["profile"], UNINTERESTING))
+    rows = rows.sort_by([("obsdate", "ascending"), ("spectrum_id", "ascending")])
+    group, snr = values(rows, "group_id"), np.nan_to_num(values(rows, "snr"))
+    stars, star, count = np.unique(group, return_inverse=True, return_counts=True)
+    worst = np.full(stars.size, np.inf)
+    np.minimum.at(worst, star, snr)
+    order = np.lexsort((stars, -worst, -count))
+    chosen = [int(k) for k in order if count[k] > 1][:number]
+    with report_style():
+        lines = max(1, -(-len(chosen) // 3))
+        figure = Figure(figsize=(9, 0.6 + 2.9 * lines), layout="constrained")
+        if not chosen:
+            return empty(figure.add_subplot(), "no star has two spectra in the catalogue")
+        axes = figure.subplots(lines, 3, sharex=True, sharey=True, squeeze=False).ravel()
+        for axis, k in zip(axes, chosen, strict=False):
+            mine = np.flatnonzero(star == k)
+            drawn = mine[np.unique(np.linspace(0, len(mine) - 1, min(most, len(mine))).round().astype(int))]
+            colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(drawn)))
+            for colour, row in zip(colours, rows.take(pa.array(drawn)).to_pylist(), strict=True):
+                label = row["obsdate"] + ("" if row["snr"] is None else f", S/N {row['snr']:.0f}")
+                axis.plot(WAVELENGTH, row["window"], color=colour, linewidth=0.9, label=label)
+            name = rows["group_name"][int(mine[0])].as_py() or rows["spectrum_id"][int(mine[0])].as_py()
+            axis.set_title(f"{name}: {count[k]} spectra", fontsize=8)
+            axis.axvline(HALPHA, color="0.7", linestyle=":", linewidth=0.8)
+            axis.set(ylim=(-1.08, 1.2 + 0.09 * most), yticks=[], xlim=(HALPHA - NEAR, HALPHA + NEAR))
+            axis.legend(loc="upper center", fontsize=6.5, handlelength=1, ncols=2, columnspacing=1)
+        for axis in axes[len(chosen) :]:
+            axis.set_axis_off()
+        _label_page(figure)
+        return figure
+
+
+def _page(rows: pa.Table, kinds: Sequence[str], notes: Sequence[str], title: str, reason: str) -> Figure:
+    """Windows in a grid, each with its note, coloured by its kind; `reason` where there is none."""
+    with report_style():
+        lines = max(1, -(-rows.num_rows // COLUMNS))
+        figure = Figure(figsize=(2.4 * COLUMNS, 0.8 + 1.75 * lines), layout="constrained")
+        if not rows.num_rows:
+            return empty(figure.add_subplot(), reason)
+        axes = figure.subplots(lines, COLUMNS, sharex=True, sharey=True, squeeze=False).ravel()
+        _draw_windows(axes, rows, kinds, notes)
+        figure.suptitle(title, fontsize=9)
+        _label_page(figure)
+        return figure
+
+
+def _draw_windows(axes: np.ndarray, rows: pa.Table, kinds: Sequence[str], notes: Sequence[str]) -> None:
+    """One window an axis, named above and with its note inside; axes that are left over are switched off."""
+    columns = (rows["spectrum_id"].to_pylist(), rows["window"].to_pylist(), kinds, notes)
+    for axis, (name, window, kind, note) in zip(axes, zip(*columns, strict=True), strict=False):
+        axis.axvline(HALPHA, color="0.7", linestyle=":", linewidth=0.8)
+        axis.plot(WAVELENGTH, window, color=COLOURS[kind], linewidth=0.8)
+        axis.set_title(name, fontsize=6, pad=3)
+        axis.set(xlim=(WAVELENGTH[0], WAVELENGTH[-1]), ylim=(-1.08, 1.5), yticks=[])
+        text: Style = {"transform": axis.transAxes, "ha": "right", "va": "top", "fontsize": 6.5}
+        axis.text(0.98, 0.97, note, color=COLOURS[kind], **text)
+    for axis in axes[rows.num_rows :]:
+        axis.set_axis_off()
+
+
+def _label_page(figure: Figure) -> None:
+    figure.supxlabel("vacuum wavelength (Å); dotted: Hα at rest", fontsize=9)
+    figure.supylabel("flux, scaled", fontsize=9)
+
+
+def _range(size: np.ndarray) -> str:
+    return f"{size[0]}" if (size == size[0]).all() else f"{size.min()} to {size.max()}"
+
+
+FIGURES: dict[str, Callable[..., Figure]] = {
+    function.__name__: function
+    for function in (
+        precision,
+        answers,
+        queries,
+        initial,
+        single_peaks,
+        double_peaks,
+        calibration,
+        snr_magnitude,
+        exposures,
+    )
+}
+# The table that each argument of a figure is, by the names that the workflow gives them.
+INPUTS: dict[str, dict[str, str]] = {
+    "precision": {"rounds": "rounds"},
+    "answers": {"queries": "queries"},
+    "queries": {"queries": "queries"},
+    "initial": {"initial": "initial"},
+    "single_peaks": {"candidates": "candidates"},
+    "double_peaks": {"candidates": "candidates"},
+    "calibration": {"held_out": "held_out", "fitted": "calibration"},
+    "snr_magnitude": {"candidates": "candidates"},
+    "exposures": {"candidates": "candidates"},
+}

@@ -1,0 +1,203 @@
+"""The tables of the emission report, as HTML pages. Table numbers are from Skoda et al. 2020."""
+
+import html
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from starsift.catalog.pages import Row, page
+from starsift.emission.results import PREDICTED
+from starsift.emission.window import CLASSES, TARGETS
+from starsift.learning.calibration import wilson
+
+EMISSION_CLASSES = CLASSES[:TARGETS]
+
+
+class ConfusionRow(NamedTuple):
+    """Of one predicted class: spectra by what they are to people, in the order of `CLASSES`, and not seen."""
+
+    predicted: str
+    actual: tuple[int, ...]
+    unseen: int
+
+    @property
+    def seen(self) -> int:
+        """Spectra that somebody has looked at."""
+        return sum(self.actual)
+
+
+class Run(NamedTuple):
+    """A run without active learning: spectra predicted of each class, and the sample that was labelled."""
+
+    predicted: Mapping[str, int]
+    sample: pa.Table
+
+
+def partial_confusion(candidates: pa.Table) -> list[ConfusionRow]:
+    """Predicted against actual class of the candidates, but for those that the oracle found (Table 1).
+
+    Parameters
+    ----------
+    candidates : Table with `origin`, `predicted`, `vetted`, `profile`
+    """
+    rows = candidates.filter(pc.equal(candidates["origin"], PREDICTED))
+    actual = pc.if_else(rows["vetted"], rows["profile"], pa.scalar(None, pa.string()))
+    return _confusion(rows["predicted"], actual)
+
+
+def _confusion(predicted: pa.ChunkedArray, actual: pa.ChunkedArray) -> list[ConfusionRow]:
+    """Of each emission class; `actual` is null where nobody has looked."""
+    rows = []
+    for name in EMISSION_CLASSES:
+        found = actual.filter(pc.equal(predicted, name)).to_pylist()
+        rows.append(ConfusionRow(name, tuple(found.count(kind) for kind in CLASSES), found.count(None)))
+    return rows
+
+
+def confusion_page(candidates: pa.Table) -> str:
+    """Partial confusion matrix of the candidates (Table 1), and how many nobody has looked at."""
+    found = partial_confusion(candidates)
+    rows: list[Row] = [("predicted", *CLASSES, "looked at", "not looked at")]
+    for row in found:
+        cells = [f"{_percent(number, row.seen)} ({number:,})" if row.seen else "" for number in row.actual]
+        rows.append((row.predicted, *cells, row.seen, row.unseen))
+    seen, unseen = (sum(getattr(row, name) for row in found) for name in ("seen", "unseen"))
+    caption = f"Actual class of predicted candidates: people have looked at {seen:,} of {seen + unseen:,}"
+    return page("Partial confusion matrix", [(caption, rows)])
+
+
+def rounds_page(rounds: Sequence[Mapping[str, Any]], threshold: float) -> str:
+    """What each round of active learning cost and brought.
+
+    Parameters
+    ----------
+    rounds : contents of `round.json`
+    threshold : the precision that ends the rounds when it is passed often enough
+    """
+    header = ("round", "training set", "labelled so far", "epochs", "loss")
+    predicted = [f"predicted {name}" for name in EMISSION_CLASSES]
+    rows: list[Row] = [(*header, *predicted, "sample", "emission", "precision", "95 %", "passed so far")]
+    for one in sorted(rounds, key=lambda one: one["round"]):
+        low, high = wilson(one["true_positives"], one["n_precision"])
+        known = one["precision"] is not None
+        rows.append(
+            (
+                one["round"],
+                one["n_training"],
+                one["n_labelled"],
+                one["epochs"],
+                f"{one['loss']:.4f}",
+                *(one["predicted"][name] for name in EMISSION_CLASSES),
+                one["n_precision"],
+                one["true_positives"],
+                f"{100 * one['precision']:.1f} %" if known else "",
+                f"{100 * low:.0f} to {100 * high:.0f} %" if known else "",
+                one["passed"],
+            )
+        )
+    caption = f"Active learning: {len(rounds)} rounds, threshold {100 * threshold:g} %"
+    return page("Rounds", [(caption, rows)])
+
+
+def baseline_page(runs: Sequence[Run], candidates: pa.Table) -> str:
+    """Precision without active learning (Table A.1), and with it from the candidates that people looked at.
+
+    Parameters
+    ----------
+    runs : each with `sample`, a Table with `predicted` and `label`, null where nobody has looked
+    candidates : as `partial_confusion` takes them
+    """
+    names = ("", *(f"{name}: " for name in EMISSION_CLASSES), "either: ")
+    quantities = ("precision", "of labelled", "predicted")
+    rows: list[Row] = [("run", *(name + text for name in names[1:] for text in quantities))]
+    for number, run in enumerate(runs, start=1):
+        found = _confusion(run.sample["predicted"], run.sample["label"])
+        counts = [run.predicted[name] for name in EMISSION_CLASSES]
+        rows.append((f"No. {number}", *_precisions(found, counts)))
+    found = partial_confusion(candidates)
+    rows.append(("active learning", *_precisions(found, [row.seen + row.unseen for row in found])))
+    return page("Without active learning", [("Precision with and without active learning", rows)])
+
+
+def _precisions(found: Sequence[ConfusionRow], predicted: Sequence[int]) -> list[Any]:
+    """Share of right ones, labels and predictions, of each class and of emission of either kind."""
+    cells: list[Any] = []
+    for place, (row, number) in enumerate(zip(found, predicted, strict=True)):
+        cells += [_percent(row.actual[place], row.seen), row.seen, number]
+    # The classes are sampled alike but are not equally many: each counts as its predictions.
+    shares = [
+        (sum(row.actual[:TARGETS]) / row.seen, number)
+        for row, number in zip(found, predicted, strict=True)
+        if row.seen
+    ]
+    weight = sum(number for _, number in shares)
+    either = f"{100 * sum(share * number for share, number in shares) / weight:.1f} %" if weight else ""
+    return [*cells, either, sum(row.seen for row in found), sum(predicted)]
+
+
+def candidates_page(candidates: pa.Table, number: int = 1000) -> str:
+    """The catalogue and what people took out of it, with links to the spectra (section 4.1).
+
+    Parameters
+    ----------
+    candidates : columns of `starsift.catalog.schema.EMISSION`
+    number : how many of each, the likeliest first
+    """
+    kept = pc.not_equal(candidates["profile"], CLASSES[-1])
+    names = {
+        "In the catalogue": candidates.filter(kept),
+        "Found uninteresting": candidates.filter(pc.invert(kept)),
+    }
+    header = ("spectrum", "star", "exposures", "S/N", "profile", "predicted", "P(emission)")
+    order = [("p_emission", "descending"), ("spectrum_id", "ascending")]
+    tables = []
+    for name, table in names.items():
+        rows: list[Row] = [
+            (*header, "width (Å)", "peak (km/s)", "separation (km/s)", "origin", "label", "by")
+        ]
+        for row in table.take(pc.sort_indices(table, order)[:number]).to_pylist():
+            rows.append(
+                (
+                    row["spectrum_id"],
+                    row["group_name"] or "",
+                    row["n_exposures"],
+                    _rounded(row["snr"], 1),
+                    row["profile"],
+                    row["predicted"],
+                    _rounded(row["p_emission"], 3),
+                    _rounded(row["ewha"], 1),
+                    _rounded(row["peak_velocity"], 0),
+                    _rounded(row["peak_separation"], 0),
+                    row["origin"] if row["round"] is None else f"{row['origin']}, round {row['round']}",
+                    row["label"] or "",
+                    row["vetted_by"] or "",
+                )
+            )
+        many = (
+            f"the {number:,} likeliest of {table.num_rows:,}" if table.num_rows > number else table.num_rows
+        )
+        tables.append((f"{name}: {many} spectra", rows))
+    links = zip(candidates["spectrum_id"].to_pylist(), candidates["link"].to_pylist(), strict=True)
+    return _linked(page("Candidates", tables), {name: link for name, link in links if link is not None})
+
+
+def _linked(text: str, links: Mapping[str, str]) -> str:
+    """The page with each cell that is a spectrum's name made a link."""
+
+    def anchor(cell: re.Match[str]) -> str:
+        link = links.get(html.unescape(cell[1]))
+        inner = cell[1] if link is None else f'<a href="{html.escape(link)}">{cell[1]}</a>'
+        return f"<td class=text>{inner}</td>"
+
+    return re.sub("<td class=text>([^<]*)</td>", anchor, text)
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else ""
+
+
+def _rounded(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
