@@ -33,7 +33,7 @@ from starsift.simulate.emission_lines import (
     draw_emitters,
     emission_profiles,
     hot_balmer,
-    judge,
+    look,
     seen_profiles,
     shells,
 )
@@ -274,7 +274,7 @@ def _draw_labelled(rng: np.random.Generator, n: int) -> tuple[Emitters, np.ndarr
     stars = draw_emitters(rng, draws, {"disc": 0.88, "young": 0.04, "wind": 0.08}, typical_ew=10.0)
     snr = np.exp(rng.uniform(np.log(ONDREJOV_SNR[0]), np.log(ONDREJOV_SNR[1]), draws))
     # The blur averages over some ten pixels.
-    sight = judge(seen_profiles(stars, ONDREJOV_SEEN), 1 / (3 * snr))
+    sight = look(stars, 1 / (3 * snr), ONDREJOV_SEEN)
     clear = sight.margin >= CLEAR
     chosen = {
         "single peak": clear & (sight.double_margin < 1 / CLEAR),
@@ -440,13 +440,13 @@ def _draw_snr(rng: np.random.Generator, kind: np.ndarray) -> np.ndarray:
 
 def _choose_emitters(rng: np.random.Generator, n: int, n_weak: int) -> tuple[Emitters, np.ndarray]:
     """Emission-line stars and their S/N: n with clear emission, then `n_weak` whose emission drowns."""
-    draws = 40 * (n + n_weak) + 200
+    draws = 16 * (n + n_weak) + 300
     stars = draw_emitters(rng, draws, EMITTER_KINDS)
     # Weak emission is as common as strong, and most of it is lost in the absorption line.
     pale = (stars.kind == "disc") & (rng.random(draws) < 0.35)
     stars = replace(stars, ew=np.where(pale, 0.25 * stars.ew, stars.ew))
     snr = _draw_snr(rng, np.full(draws, "star"))
-    sight = judge(seen_profiles(stars), 1 / snr)
+    sight = look(stars, 1 / snr)
     clear = sight.margin >= CLEAR
     double = np.flatnonzero(clear & (sight.double_margin >= CLEAR))
     single = np.flatnonzero(clear & (sight.double_margin < 1 / CLEAR))
@@ -784,7 +784,7 @@ def _truth(pool: _Pool, catalog: Mapping[str, np.ndarray], noise: np.ndarray, la
     star = pool.star[row]
     bright = star >= 0
     own = pool.stars.take(star[bright])
-    sight = judge(seen_profiles(own), noise[bright])
+    sight = look(own, noise[bright])
     n = len(row)
     kind, stellar = pool.kind[row], np.isin(sources.kind[row], STELLAR)
 

@@ -22,6 +22,7 @@ STEP = C_KMS * np.log(10) * STEP_DEX  # km/s
 PATCH = 1024  # steps, about 8 800 km/s
 VELOCITY = STEP * (np.arange(PATCH) - PATCH // 2)  # km/s
 RINGS = 10
+CHUNK = 512  # stars looked at together
 NEGLIGIBLE = 1e-6  # Fourier amplitudes below this are left out
 HALPHA_VACUUM = float(air_to_vacuum(HALPHA))
 BALMER = ("balmer_core", "balmer_wing", "balmer_far_wing")
@@ -159,8 +160,7 @@ def emission_profiles(stars: Emitters, sigma: float, offset: float | np.ndarray 
         km/s; minus the velocity of a star moves its line there.
     """
     frequency = 2 * np.pi * np.fft.rfftfreq(PATCH, STEP)
-    least = np.hypot(sigma, stars.turbulence.min(initial=np.inf)) if stars.n else np.inf
-    some = np.exp(-0.5 * (frequency * least) ** 2) > NEGLIGIBLE
+    some = np.exp(-0.5 * (frequency * sigma) ** 2) > NEGLIGIBLE
     k = frequency[some]
     place = np.linspace(0, 1, RINGS)
     inner, outer = np.maximum(stars.inner, 1e-3), np.maximum(stars.outer, 1e-3)
@@ -321,3 +321,10 @@ def judge(profiles: np.ndarray, noise: np.ndarray) -> Sight:
     energy = np.sqrt((bump**2).sum(axis=1) / OVERSAMPLE)
     noise = np.asarray(noise, dtype=float)
     return Sight(rise, dip, separation, rise / noise, dip / noise, np.where(some, energy / noise, 0.0))
+
+
+def look(stars: Emitters, noise: np.ndarray, sigma: float = SIGMA_KMS) -> Sight:
+    """`judge` stars (n,) by what a spectrograph of line spread `sigma` sees; `noise` (n,) as there."""
+    rows = [np.arange(start, min(start + CHUNK, stars.n)) for start in range(0, max(stars.n, 1), CHUNK)]
+    parts = [judge(seen_profiles(stars.take(some), sigma), noise[some]) for some in rows]
+    return Sight(*(np.concatenate([getattr(p, field.name) for p in parts]) for field in fields(Sight)))

@@ -1,0 +1,387 @@
+"""The simulated labelled set and pool of the emission path: files as surveys write them, an honest truth."""
+
+import csv
+import hashlib
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from astropy.io import fits
+from scipy.ndimage import gaussian_filter1d
+
+from starsift.emission.window import CLASSES, TARGETS
+from starsift.learning.labels import read_labels, vocabulary
+from starsift.simulate import emission_lines
+from starsift.simulate.emission import ONDREJOV_ID, UNUSED_CODE, oracle_labels, simulate_emission
+from starsift.simulate.emission_lines import (
+    BUMP_SNR,
+    HALPHA_VACUUM,
+    PATCH,
+    STEP,
+    VELOCITY,
+    Emitters,
+    draw_emitters,
+    emission_profiles,
+    hot_balmer,
+    judge,
+    look,
+    photospheres,
+    seen_profiles,
+    shells,
+)
+from starsift.simulate.sky import SkyError
+from starsift.spectra import C_KMS
+from starsift.spectra.air import air_to_vacuum
+from starsift.survey.catalog import read_catalog
+from starsift.survey.lamost import read_lrs
+
+SIZE: dict[str, Any] = {"n_labelled": 90, "n_pool": 420, "emitters": 0.12, "n_plans": 3, "n_spectrographs": 2}
+REAL = Path(__file__).resolve().parents[3] / "shared/data/ondrejov-lamost/ondrejov/a201402030013.fits"
+
+
+@pytest.fixture(scope="module")
+def survey(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("emission")
+    counts = simulate_emission(folder, seed=5, **SIZE)
+    assert counts["labelled"] == SIZE["n_labelled"]
+    assert counts["pool"] == SIZE["n_pool"]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def truth(survey: Path) -> dict[str, np.ndarray]:
+    table = pq.read_table(survey / "truth.parquet")
+    return {name: np.array(table[name].to_pylist()) for name in table.column_names}
+
+
+def numbers(values: np.ndarray) -> np.ndarray:
+    return np.array([np.nan if v is None else v for v in values], dtype=float)
+
+
+def codes(survey: Path) -> dict[str, int]:
+    with (survey / "labels.csv").open(newline="") as stream:
+        return {row["id"]: int(row["label"]) for row in csv.DictReader(stream)}
+
+
+def file_of(survey: Path, stem: str) -> Path:
+    night, plan = stem.removeprefix("spec-").split("_sp")[0].split("-", 1)
+    return survey / "spectra" / night / plan / f"{stem}.fits.gz"
+
+
+def star(**change: Any) -> Emitters:
+    """One star with a narrow, symmetric line of 10 Angstrom, over no absorption to speak of (type M)."""
+    values: dict[str, Any] = dict.fromkeys(inspect.signature(Emitters).parameters, 0.0)
+    values |= {"kind": "disc", "number": 45.0, "ew": 10.0, "turbulence": 30.0, "fall": 0.0}
+    values |= {"wing_sigma": 300.0, "shell_sigma": 30.0} | change
+    return Emitters(**{name: np.array([value]) for name, value in values.items()})
+
+
+DISC = {"number": -8.0, "outer": 200.0, "inner": 420.0}
+
+
+def test_files_of_the_labelled_set_are_like_the_archives(survey: Path) -> None:
+    labels = codes(survey)
+    files = sorted((survey / "ondrejov").iterdir())
+    assert sorted(ONDREJOV_ID + path.stem for path in files) == sorted(labels)
+    lengths = set()
+    for path in files[::9]:
+        with fits.open(path) as hdus:
+            table = hdus[1]
+            assert table.columns.names == ["spectral", "flux"]
+            assert table.columns.formats == ["D", "D"]
+            assert table.header["DS_IDPUB"] == ONDREJOV_ID + path.stem
+            assert table.header["TUNIT1"] == "Angstrom"
+            wavelength, flux = table.data["spectral"], table.data["flux"]
+        lengths.add(len(wavelength))
+        assert 6282 < wavelength[0] < 6282.3
+        assert 6732.3 < wavelength[-1] < 6733.1
+        np.testing.assert_allclose(np.diff(wavelength), wavelength[1] - wavelength[0], rtol=1e-6)
+        assert np.median(flux) == pytest.approx(1, abs=0.1)
+    assert lengths == {1757, 1953}
+
+
+def test_classes_of_the_labelled_set_are_those_of_the_paper(survey: Path) -> None:
+    code = np.array(list(codes(survey).values()))
+    assert [(code == k).sum() for k in (0, 1, UNUSED_CODE, 3)] == [37, 42, 3, 11]
+
+
+def test_labels_are_in_the_labelled_spectra(survey: Path) -> None:
+    height: dict[int, list[float]] = {0: [], 1: [], 3: []}
+    peaks: dict[int, list[int]] = {0: [], 1: [], 3: []}
+    for name, code in codes(survey).items():
+        if code == UNUSED_CODE:
+            continue
+        table = fits.getdata(survey / "ondrejov" / f"{name.rsplit('/', 1)[1]}.fits", 1)
+        flux = gaussian_filter1d(table["flux"], 7.0)
+        core = np.abs(air_to_vacuum(table["spectral"]) - HALPHA_VACUUM) < 14
+        values = flux[core]
+        height[code].append(values.max() - values.min())
+        up = (values[1:-1] > values[:-2]) & (values[1:-1] > values[2:]) & (values[1:-1] > values.min() + 0.01)
+        peaks[code].append(int(up.sum()))
+        if code == 1:
+            assert values.min() < 0.97
+            assert values.max() < 1.05
+    assert np.median(height[0]) > 0.5
+    assert np.mean(np.array(peaks[3]) >= 2) > 0.9
+    assert np.mean(np.array(peaks[0]) == 1) > 0.75
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="real spectra of Ondrejov are not here")
+def test_layout_is_that_of_a_real_file(survey: Path) -> None:
+    path = next(iter(sorted((survey / "ondrejov").glob("a*.fits"))))
+    with fits.open(path) as ours, fits.open(REAL) as real:
+        assert ours[1].columns.names == real[1].columns.names
+        assert ours[1].columns.formats == real[1].columns.formats
+        assert len(ours[1].data) == len(real[1].data)
+        for name in ("DS_IDPUB", "OBJECT", "RA", "DEC", "SPECSDIM", "TITLE"):
+            assert isinstance(ours[1].header[name], type(real[1].header[name]))
+        step = [np.diff(hdus[1].data["spectral"]).mean() for hdus in (ours, real)]
+        assert step[0] == pytest.approx(step[1], abs=1e-4)
+
+
+def test_files_of_the_pool_are_read_and_agree_with_the_catalogue(
+    survey: Path, truth: dict[str, np.ndarray]
+) -> None:
+    catalog = read_catalog(survey / "pool.fits", "lrs", ("designation", "snrr", "class", "subclass", "mjd"))
+    rows = {Path(row["path"]).name.removesuffix(".fits.gz"): row for row in catalog.to_pylist()}
+    assert sorted(rows) == sorted(truth["spectrum_id"])
+    assert len(list((survey / "spectra").rglob("*.fits.gz"))) == SIZE["n_pool"]
+    kinds = set()
+    for stem in list(rows)[::29]:
+        row = rows[stem]
+        seen = read_lrs(survey / "spectra" / row["path"])
+        kinds.add(seen.extname)
+        assert seen.header["OBSID"] == row["obsid"]
+        assert seen.header["DESIG"] == f"LAMOST {row['designation']}"
+        assert abs(seen.header["RA"] - row["ra"]) < 1e-6
+    assert kinds == {"PRIMARY", "COADD"}
+    assert len(set(catalog["obsid"].to_pylist())) == SIZE["n_pool"]
+
+
+def test_the_truth_is_whole_and_consistent(truth: dict[str, np.ndarray]) -> None:
+    emission = truth["emission"].astype(bool)
+    assert emission.sum() == pytest.approx(0.12 * SIZE["n_pool"], abs=6)
+    share = (truth["label"] == CLASSES[1]).sum() / emission.sum()
+    assert 0.2 < share < 0.5
+    np.testing.assert_array_equal(emission, np.isin(truth["label"], CLASSES[:TARGETS]))
+    np.testing.assert_array_equal(emission, truth["role"] == "target")
+    assert set(truth["kind"][emission]) == {"disc", "young", "wind"}
+    assert numbers(truth["bump_snr"])[emission].min() >= BUMP_SNR
+    weak = truth["role"] == "weak"
+    assert weak.sum() > 5
+    assert (truth["label"][weak] == CLASSES[2]).all()
+    assert (numbers(truth["ewha"])[weak] > 0).all()
+    assert np.isnan(numbers(truth["ewha"])[truth["role"] == "pool"]).all()
+    assert set(truth["kind"]) >= {"star", "dwarf", "giant", "galaxy", "junk", "empty"}
+    assert set(truth["defect"]) >= {"gap", "spike", "sawtooth", "step", "wave", "none"}
+    assert (truth["defect"][emission] == "none").all()
+    fast = np.abs(numbers(truth["rv"])) > 250
+    assert fast[emission].any()
+    assert fast[~emission].any()
+    assert np.nanmax(np.abs(numbers(truth["rv"]))) <= 700
+    assert 10 < np.median(truth["snr"]) < 30
+    assert 0.03 < (truth["snr"] < 5).mean() < 0.25
+
+
+def contrast(survey: Path, truth: dict[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """H alpha (mean of seven pixels at the star's velocity) over the sides, in units of the noise."""
+    values = []
+    for row in rows:
+        seen = read_lrs(file_of(survey, truth["spectrum_id"][row]))
+        place = HALPHA_VACUUM * (1 + float(truth["rv"][row]) / C_KMS)
+        speed = np.abs(C_KMS * np.log(seen.wavelength / place))
+        sides = (speed > 1500) & (speed < 4000)
+        level, spread = np.median(seen.flux[sides]), np.std(seen.flux[sides])
+        values.append((seen.flux[speed < 240].mean() - level) / (spread / np.sqrt(7)))
+    return np.array(values)
+
+
+def test_emission_is_in_the_spectra_and_absent_elsewhere(survey: Path, truth: dict[str, np.ndarray]) -> None:
+    single = (truth["label"] == CLASSES[0]) & (numbers(truth["bump_snr"]) > 20)
+    assert np.mean(contrast(survey, truth, np.flatnonzero(single)) > 3) > 0.9
+    plain = (truth["kind"] == "star") & (truth["defect"] == "none") & (numbers(truth["type_number"]) < 25)
+    rows = np.flatnonzero(plain & (truth["snr"] > 15))[:40]
+    assert np.mean(contrast(survey, truth, rows) < 0) > 0.95
+
+
+def test_some_sources_are_observed_again_nearby_under_other_names(
+    survey: Path, truth: dict[str, np.ndarray]
+) -> None:
+    rows = read_catalog(survey / "pool.fits", "lrs", ("designation",)).to_pylist()
+    by_stem = {Path(row["path"]).name.removesuffix(".fits.gz"): row for row in rows}
+    source, count = np.unique(truth["source"], return_counts=True)
+    assert count.max() == 3
+    again = source[count > 1]
+    assert truth["visits"][np.isin(truth["source"], again)].min() == 2
+    assert np.isin(truth["source"][truth["emission"].astype(bool)], again).any()
+    names = 0
+    for one in again:
+        seen = [by_stem[stem] for stem in truth["spectrum_id"][truth["source"] == one]]
+        assert len({row["planid"] for row in seen}) == len(seen)
+        first = seen[0]
+        for row in seen[1:]:
+            dec = row["dec"] - first["dec"]
+            ra = (row["ra"] - first["ra"]) * np.cos(np.radians(first["dec"]))
+            assert np.hypot(ra, dec) * 3600 < 5
+        names += len({row["designation"] for row in seen}) > 1
+    assert names > 0.5 * len(again)
+    # Different stars are farther apart than fibres can be.
+    first = {one: truth["spectrum_id"][truth["source"] == one][0] for one in source}
+    place = np.array([(by_stem[stem]["ra"], by_stem[stem]["dec"]) for stem in first.values()])
+    x = np.stack([place[:, 0] * np.cos(np.radians(place[:, 1])), place[:, 1]], axis=1) * 3600
+    apart = np.hypot(*(x[:, None] - x[None]).transpose(2, 0, 1))
+    assert apart[~np.eye(len(x), dtype=bool)].min() > 20
+
+
+def test_the_oracle_speaks_as_people_do(survey: Path, truth: dict[str, np.ndarray]) -> None:
+    labels = read_labels(survey / "oracle.parquet", "emission")
+    said = dict(zip(labels["spectrum_id"].to_pylist(), labels["label"].to_pylist(), strict=True))
+    terms = {term["label"]: term["class"] for term in vocabulary()["emission"]}
+    assert len(said) == SIZE["n_pool"]
+    for stem, label in zip(truth["spectrum_id"], truth["label"], strict=True):
+        assert terms[said[stem]] == label
+    assert set(said.values()) == set(terms)
+    table = pq.read_table(survey / "oracle.parquet")
+    assert table.equals(oracle_labels(pq.read_table(survey / "truth.parquet")))
+    assert set(table["vetted_by"].to_pylist()) == {"truth"}
+
+
+def digest(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_equal_seeds_give_equal_bytes_on_any_number_of_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size: dict[str, Any] = {
+        "n_labelled": 8,
+        "n_pool": 40,
+        "emitters": 0.2,
+        "n_plans": 2,
+        "n_spectrographs": 1,
+    }
+    for name, seed, threads in (("a", 1, "1"), ("b", 1, "2"), ("c", 2, "1")):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        simulate_emission(tmp_path / name, seed=seed, **size)
+    assert digest(tmp_path / "a") == digest(tmp_path / "b")
+    assert digest(tmp_path / "a") != digest(tmp_path / "c")
+    assert not list(tmp_path.rglob("*.part"))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"layout": "wide"}, "layout is 'wide', expected 'image', 'table' or 'both'"),
+        ({"n_pool": 0}, "at least 1 plan, 1 labelled spectrum and 1 of the pool"),
+        ({"emitters": 0.9}, "share of emission spectra is 0.9, expected 0 to 0.3"),
+        ({"n_pool": 300}, "fall on one spectrograph of 250 fibres: ask for fewer spectra"),
+    ],
+)
+def test_impossible_surveys(tmp_path: Path, change: dict[str, Any], sentence: str) -> None:
+    size = {"n_labelled": 4, "n_pool": 5, "n_plans": 1, "n_spectrographs": 1} | change
+    with pytest.raises(SkyError, match=sentence):
+        simulate_emission(tmp_path, seed=1, **size)
+
+
+def test_a_pool_without_emission(tmp_path: Path) -> None:
+    counts = simulate_emission(
+        tmp_path, seed=1, n_labelled=4, n_pool=20, emitters=0.0, n_plans=1, n_spectrographs=1
+    )
+    assert (counts["single"], counts["double"], counts["weak"]) == (0, 0, 0)
+
+
+def test_profiles_hold_the_light_of_the_line_where_it_belongs() -> None:
+    rng = np.random.default_rng(0)
+    stars = draw_emitters(rng, 50, {"disc": 0.6, "young": 0.2, "wind": 0.2})
+    profile = emission_profiles(stars, 71.0)
+    np.testing.assert_allclose(profile.sum(axis=1) * STEP, 1, rtol=1e-6)
+    assert profile.min() > -1e-4 * profile.max()
+    width = np.sqrt((profile[0] * VELOCITY**2).sum() * STEP)
+    assert width > 71
+    moved = emission_profiles(stars, 71.0, np.full(50, -300.0))
+    centre = (moved * VELOCITY).sum(axis=1) - (profile * VELOCITY).sum(axis=1)
+    np.testing.assert_allclose(centre * STEP, 300, atol=1)
+
+
+def test_a_ring_has_its_peaks_at_its_speed() -> None:
+    ring = star(outer=300.0, inner=300.0, turbulence=10.0)
+    profile = emission_profiles(ring, 10.0)[0]
+    left, right = (VELOCITY[side][profile[side].argmax()] for side in (VELOCITY < 0, VELOCITY > 0))
+    assert right == pytest.approx(300, abs=25)
+    assert left == pytest.approx(-300, abs=25)
+    lopsided = emission_profiles(star(outer=300.0, inner=300.0, lopsided=0.5), 10.0)[0]
+    assert lopsided[VELOCITY > 0].max() > 1.5 * lopsided[VELOCITY < 0].max()
+
+
+def test_hot_stars_have_weak_balmer_lines() -> None:
+    depth = 1 - photospheres(np.array([-10.0, -5.0, 0.0, 10.0, 30.0])).min(axis=1)
+    assert (np.diff(depth[:3]) > 0).all()
+    assert (np.diff(depth[2:]) < 0).all()
+    np.testing.assert_array_equal(hot_balmer(np.array([0.0, 20.0])), 1)
+
+
+@pytest.mark.parametrize(
+    ("make", "noise", "visible", "double"),
+    [
+        (lambda: star(), 0.02, True, False),
+        (lambda: star(**DISC), 0.02, True, True),
+        # Rotation that the spectrograph does not resolve makes one peak.
+        (lambda: star(number=-8.0, outer=60.0, inner=120.0), 0.02, True, False),
+        # Noise hides first the dip, then the line.
+        (lambda: star(**DISC), 0.2, True, False),
+        (lambda: star(**DISC), 1.0, False, False),
+        (lambda: star(**DISC), np.inf, False, False),
+        # Emission that fills the absorption of an A star without making a peak is not seen.
+        (lambda: star(number=2.0, ew=1.0, turbulence=150.0), 0.005, False, False),
+        (lambda: star(ew=0.0), 0.005, False, False),
+        # The edge of a P Cygni absorption is no second peak.
+        (
+            lambda: star(number=-8.0, turbulence=80.0, shell=0.7, shell_velocity=-250.0, shell_sigma=80.0),
+            0.005,
+            True,
+            False,
+        ),
+        # A shell splits what is single without it.
+        (lambda: star(number=-8.0, turbulence=150.0, shell=0.9, shell_sigma=60.0), 0.01, True, True),
+    ],
+)
+def test_what_a_careful_person_sees(
+    make: Callable[[], Emitters], noise: float, visible: bool, double: bool
+) -> None:
+    sight = judge(seen_profiles(make()), np.array([noise]))
+    assert bool(sight.visible[0]) is visible
+    assert bool(sight.double[0]) is double
+    assert bool(sight.margin[0] >= 1) is visible
+
+
+def test_measures_of_a_known_profile() -> None:
+    sigma, height = 100.0, 0.5
+    profile = 1 + height * np.exp(-0.5 * (VELOCITY / sigma) ** 2)[None]
+    sight = judge(profile, np.array([0.05]))
+    assert sight.rise[0] == pytest.approx(height, rel=1e-4)
+    assert sight.rise_sigma[0] == pytest.approx(10, rel=1e-3)
+    energy = height**2 * sigma * np.sqrt(np.pi) / (8 * STEP)  # of a Gaussian, in pixels
+    assert sight.bump_snr[0] == pytest.approx(np.sqrt(energy) / 0.05, rel=0.02)
+    pair = 1 + sum(np.exp(-0.5 * ((VELOCITY - v) / 60) ** 2) for v in (-200.0, 200.0))[None]
+    sight = judge(pair, np.array([0.01]))
+    assert sight.separation[0] == pytest.approx(400, abs=2 * STEP)
+    assert sight.dip[0] == pytest.approx(1, abs=0.02)
+
+
+def test_judging_does_not_depend_on_company(monkeypatch: pytest.MonkeyPatch) -> None:
+    stars = draw_emitters(np.random.default_rng(2), 30, {"disc": 1.0})
+    profiles = seen_profiles(stars)
+    together = judge(profiles, np.full(30, 0.03))
+    monkeypatch.setattr(emission_lines, "CHUNK", 7)
+    np.testing.assert_allclose(look(stars, np.full(30, 0.03)).bump_snr, together.bump_snr, rtol=1e-9)
+    alone = judge(profiles[7:8], np.array([0.03]))
+    assert together.rise[7] == pytest.approx(alone.rise[0], rel=1e-12)
+    assert shells(stars, 71.0).shape == (30, PATCH)
