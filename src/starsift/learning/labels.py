@@ -343,9 +343,8 @@ def _checked(file: Path, table: pa.Table, path: str | None) -> pa.Table:
         raise LabelError(
             f"{file}: labels lack {', '.join(missing)}; expected spectrum_id, label and, if known, vetted_by"
         )
-    table = pa.table({field.name: _column(file, table, field) for field in LABELS})
-    rows = pa.array(range(1, table.num_rows + 1), pa.int64())
-    table = table.append_column(_ROW, rows)
+    table = pa.table([_column(file, table, field) for field in LABELS], schema=LABELS)
+    table = table.append_column(_ROW, pa.array(range(1, table.num_rows + 1), pa.int64()))
     said = pc.or_(pc.or_(pc.is_valid(table["label"]), table["flag"]), pc.is_valid(table["comment"]))
     table = table.filter(said)
     if table["path"].null_count == table.num_rows and path is not None:
@@ -369,7 +368,7 @@ def _checked(file: Path, table: pa.Table, path: str | None) -> pa.Table:
             f"{first['spectrum_id']}; keep one label a spectrum and person (row {first[f'{_ROW}_max']}: "
             f"vetted_by {first['vetted_by']})"
         )
-    return table.replace_schema_metadata(LABELS.metadata)
+    return table
 
 
 def _column(file: Path, table: pa.Table, field: pa.Field) -> pa.ChunkedArray | pa.Array:

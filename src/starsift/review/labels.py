@@ -106,6 +106,7 @@ _IN_FORCE = f"undoes IS NULL AND NOT {_UNDONE}"
 
 Key = tuple[str, str, str]  # path, spectrum_id, who
 Said = tuple[str | None, bool | None, str | None]  # label, flag, comment; None: unchanged
+_Vote = tuple[str, str | None, int]  # who, label, flag
 
 
 class ReadOnlyError(PermissionError):
@@ -164,51 +165,52 @@ class _Tally:
         self._ids = ids  # held, so that no other tuple gets its identity
         self._wanted = frozenset(ids)
         self._seen = 0  # the last event counted
-        self._said: dict[str, dict[str, tuple[str | None, int]]] = {}  # by spectrum, by person: label, flag
+        self._said: dict[str, list[_Vote]] = {}
         self._by_person: Counter[str] = Counter()
-        self._counts: Counter[str] = Counter()
+        self._labelled = self._disagreements = self._flagged = 0
 
     def update(self, database: sqlite3.Connection) -> None:
         """Count again the spectra of which something was said since."""
         select = "SELECT spectrum_id, who, label, flag FROM current WHERE path = ?"
         last = database.execute("SELECT max(id) FROM events").fetchone()[0] or 0
-        now: dict[str, dict[str, tuple[str | None, int]]] = {}
+        now: dict[str, list[_Vote]] = {}
         if self._seen == 0:
             rows = database.execute(select, (self._path,)).fetchall()
         else:
             changed = database.execute(
                 "SELECT spectrum_id FROM events WHERE id > ? AND +path = ?", (self._seen, self._path)
             )
-            now = {each: {} for (each,) in changed if each in self._wanted}
+            now = {each: [] for (each,) in changed if each in self._wanted}
             rows = []
             for chunk in _chunks(now):
                 which = f"{select} AND spectrum_id IN ({_marks(chunk)})"
                 rows += database.execute(which, (self._path, *chunk)).fetchall()
-        for spectrum_id, who, label, flag in rows:
+        for spectrum_id, *vote in rows:
             if spectrum_id in self._wanted:
-                now.setdefault(spectrum_id, {})[who] = label, flag
-        for spectrum_id, said in now.items():
-            self._count(self._said.pop(spectrum_id, {}), -1)
-            self._count(said, 1)
-            self._said[spectrum_id] = said
+                now.setdefault(spectrum_id, []).append(tuple(vote))
+        for spectrum_id, votes in now.items():
+            self._count(self._said.get(spectrum_id, []), -1)
+            self._count(votes, 1)
+            self._said[spectrum_id] = votes
         self._seen = last
 
-    def _count(self, said: dict[str, tuple[str | None, int]], sign: int) -> None:
-        labels = {who: label for who, (label, _) in said.items() if label is not None}
-        for who in labels:
-            self._by_person[who] += sign
-        different = len(set(labels.values()))
-        self._counts["labelled"] += sign * (different > 0)
-        self._counts["disagreements"] += sign * (different > 1)
-        self._counts["flagged"] += sign * any(flag for _, flag in said.values())
+    def _count(self, votes: list[_Vote], sign: int) -> None:
+        labels = set()
+        for who, label, _ in votes:
+            if label is not None:
+                labels.add(label)
+                self._by_person[who] += sign
+        self._labelled += sign * (len(labels) > 0)
+        self._disagreements += sign * (len(labels) > 1)
+        self._flagged += sign * any(flag for _, _, flag in votes)
 
     def progress(self) -> Progress:
         return Progress(
             len(self._wanted),
-            self._counts["labelled"],
+            self._labelled,
             {who: count for who, count in sorted(self._by_person.items()) if count},
-            self._counts["disagreements"],
-            self._counts["flagged"],
+            self._disagreements,
+            self._flagged,
         )
 
 
@@ -474,7 +476,12 @@ class LabelStore:
         with self._transaction() as database:
             for key, queue, said, when, version in checked:
                 if when is None:
-                    last = _events(database, f"{_OF_KEY} AND +queue = ?", (*key, queue), "DESC LIMIT 1")
+                    last = _events(
+                        database,
+                        f"{_OF_KEY} AND +queue = ? AND undoes IS NULL",
+                        (*key, queue),
+                        "DESC LIMIT 1",
+                    )
                     known = bool(last) and (last[0].label, last[0].flag, last[0].comment) == said
                 else:
                     known = when <= _last_time(database, key)

@@ -1,0 +1,267 @@
+"""Labels as the workflow reads them: vocabulary, files of labels, and one label a spectrum."""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from starsift.emission.window import CLASSES
+from starsift.learning import labels as module
+from starsift.learning.labels import (
+    LABELS,
+    PATHS,
+    LabelError,
+    consensus,
+    load_labels,
+    read_labels,
+    vocabulary,
+)
+
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def write(text: str, name: str = "labels.csv") -> Path:
+        path = tmp_path / name
+        path.write_text(text)
+        return path
+
+    return write
+
+
+# Vocabulary
+
+
+def test_shipped_vocabulary() -> None:
+    terms = vocabulary()
+    assert tuple(terms) == PATHS
+    assert [term["class"] for term in terms["emission"]][:3] == list(CLASSES)
+    assert {term["class"] for term in terms["emission"]} == set(CLASSES)
+    keys = {term["label"]: term["key"] for term in terms["emission"]}
+    assert [keys[name] for name in ("single peak", "double peak", "absorption", "bad")] == [
+        "1",
+        "2",
+        "3",
+        "4",
+    ]
+    assert {"SB1", "SB2", "SB3", "not binary"} == {term["class"] for term in terms["binaries"]}
+    assert {"BHB", "not BHB"} == {term["class"] for term in terms["bhb"]}
+    for term in terms["mstars"]:  # the rule by which the catalogue of M stars goes
+        assert (term["class"] == "M") == term["label"].startswith("M ")
+    assert all(4 <= len(rows) <= 7 for rows in terms.values())
+
+
+ROWS = "".join(f"{path},yes,1,good,seen\n" for path in PATHS)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,label,class\n" + ROWS, "no column key, description; a vocabulary has path, label, key"),
+        ("{}stars,no,2,bad,seen\n", "row 5: path is 'stars', it must be one of binaries, mstars"),
+        ("{}bhb,no,1,bad,seen\n", "row 5: key '1' is there twice; every label has its own"),
+        ("{}bhb,yes,2,bad,seen\n", "row 5: label 'yes' is there twice"),
+        ("{}bhb,no,n,bad,seen\n", "row 5: key is 'n', it must be a digit from 1 to 9"),
+        ("{}bhb,no,12,bad,seen\n", "row 5: key is '12'"),
+        ("{}bhb,no,2, ,seen\n", "row 5: no class; fill in every column"),
+        ("{}bhb,no\n", "row 5: no key, class, description"),
+        (
+            "path,label,key,class,description\nbhb,yes,1,good,seen\n",
+            "no labels of binaries, mstars, emission",
+        ),
+    ],
+)
+def test_vocabulary_that_cannot_be_used(write: Write, text: str, message: str) -> None:
+    path = write(text.format("path,label,key,class,description\n" + ROWS))
+    with pytest.raises(LabelError, match=message) as error:
+        vocabulary(path)
+    assert str(error.value).startswith(str(path))
+
+
+# One label a spectrum
+
+
+def votes(*rows: tuple[str, str | None, str | None, int | None], **columns: list) -> pa.Table:
+    """Of (spectrum_id, label, vetted_by, time in ms)."""
+    ids, label, who, time = (list(column) for column in zip(*rows, strict=True))
+    table = {"path": ["emission"] * len(ids), "spectrum_id": ids, "label": label, "vetted_by": who}
+    return pa.table(table | {"time": pa.array(time, pa.timestamp("ms", "UTC"))} | columns)
+
+
+def test_majority_then_the_latest() -> None:
+    table = votes(
+        ("b", "bad", "Ann", 9),
+        ("b", "absorption", "Cy", 1),
+        ("b", "absorption", "Bob", 2),
+        ("a", "bad", "Ann", 5),
+        ("a", "absorption", "Bob", 6),
+        ("c", "bad", None, None),
+        ("d", None, "Ann", 1),
+    )
+    assert consensus(table).to_pylist() == [
+        {
+            "path": "emission",
+            "spectrum_id": spectrum_id,
+            "label": label,
+            "vetted_by": who,
+            "n_labels": count,
+            "agree": agree,
+        }
+        for spectrum_id, label, who, count, agree in [
+            ("a", "absorption", "Ann+Bob", 2, False),
+            ("b", "absorption", "Ann+Bob+Cy", 3, False),
+            ("c", "bad", None, 1, True),
+        ]
+    ]
+    assert consensus(table.drop_columns(["time"]))["label"].to_pylist() == ["absorption", "absorption", "bad"]
+    assert consensus(table.slice(0, 0)).num_rows == 0
+
+
+def test_majority_of_the_class_first() -> None:
+    rows = [("a", "single peak", "Ann", 9), ("a", "bad", "Bob", 1), ("a", "absorption", "Cy", 2)]
+    of = ["single peak", "uninteresting", "uninteresting"]
+    assert consensus(votes(*rows))["label"].to_pylist() == ["single peak"]
+    assert consensus(votes(*rows, **{"class": of}))["label"].to_pylist() == ["absorption"]
+
+
+@given(st.data())
+def test_order_does_not_matter(data: st.DataObject) -> None:
+    vote = st.tuples(
+        st.sampled_from("xyz"),
+        st.sampled_from(["bad", "absorption", "single peak", None]),
+        st.sampled_from(["Ann", "Bob", None]),
+        st.sampled_from([1, 2, None]),
+    )
+    rows = data.draw(st.lists(vote, min_size=1, max_size=12))
+    expected = consensus(votes(*rows))
+    assert consensus(votes(*data.draw(st.permutations(rows)))).equals(expected)
+    for row in expected.to_pylist():
+        given = [label for name, label, _, _ in rows if name == row["spectrum_id"] and label]
+        assert row["n_labels"] == len(given)
+        assert row["agree"] == (len(set(given)) == 1)
+        assert given.count(row["label"]) == max(map(given.count, given))
+
+
+# Files
+
+
+def test_minimal_table_is_of_the_path_asked_for(write: Write) -> None:
+    path = write("note,vetted_by,label,spectrum_id\n1,Zoë, bad ,0012\n2,,absorption,x\n,,,\n3,me,,y\n")
+    table = read_labels(path, "emission")
+    assert table.to_pylist() == [
+        {
+            "path": "emission",
+            "spectrum_id": name,
+            "label": label,
+            "class": "uninteresting",
+            "vetted_by": who,
+            "n_labels": 1,
+            "agree": True,
+        }
+        for name, label, who in [("0012", "bad", "Zoë"), ("x", "absorption", None)]
+    ]
+    assert load_labels(path, path="emission").schema.equals(LABELS, check_metadata=True)
+
+
+def test_classes_are_labels_too(write: Write) -> None:
+    table = read_labels(write("spectrum_id,label\na,uninteresting\n"), "emission")
+    assert table["class"].to_pylist() == ["uninteresting"]
+
+
+def test_only_labels_of_one_path_count(write: Write) -> None:
+    path = write("path,spectrum_id,label\nemission,a,bad\nmstars,a,M dwarf\nbhb,b,whatever\n")
+    assert read_labels(path, "mstars")["class"].to_pylist() == ["M"]
+    assert read_labels(path, "emission")["label"].to_pylist() == ["bad"]
+    assert read_labels(path, "binaries").num_rows == 0
+    with pytest.raises(LabelError, match="row 3: label 'whatever' is none of bhb: BHB, not BHB, blue"):
+        read_labels(path, "bhb")
+
+
+def test_other_labels_where_they_are_allowed(write: Write) -> None:
+    path = write(
+        "spectrum_id,label,vetted_by\na,gM3,me\nb,M giant,me\nc,galaxy,me\na,M giant,you\na,dM1,him\n"
+    )
+    table = read_labels(path, "mstars", strict=False)
+    assert table["label"].to_pylist() == ["M giant", "M giant", "galaxy"]
+    assert table["class"].to_pylist() == ["M", "M", None]
+    assert table["agree"].to_pylist() == [False, True, True]
+
+
+def test_names_have_one_spelling(write: Write) -> None:
+    path = write("spectrum_id,label,vetted_by\na,bad,Zoe\u0308\n")
+    assert read_labels(path, "emission")["vetted_by"].to_pylist() == ["Zo\u00eb"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("spectrum_id,lable\na,bad\n", "labels lack label; expected spectrum_id, label and, if known"),
+        ("id;label\na;bad\n", "labels lack spectrum_id, label"),
+        (
+            "spectrum_id,label\na,bad\n,\nb,bad\na,absorption\nb,bad\n",
+            "2 spectra are labelled more than once, the first is a; keep one label .* .row 4: vetted_by None",
+        ),
+        (
+            "spectrum_id,label,vetted_by\na,bad,me\na,bad, me\n",
+            "1 spectra .* the first is a; .* vetted_by me",
+        ),
+        ("spectrum_id,label\na,bad\n,bad\n", "row 2: no spectrum_id; fill it in, or delete the row"),
+        (
+            "spectrum_id,label\na,bad\nb,sbad\n",
+            "row 2: label 'sbad' is none of emission: single peak, .*correct",
+        ),
+        ("spectrum_id,label,path\na,bad,emission\nb,bad,\n", "row 2: no path; fill it in"),
+        ("spectrum_id,label,path\na,bad,emision\n", "row 1: path is 'emision', it must be one of binaries"),
+        ("spectrum_id,label\na,bad,5\n", "cannot be read as labels"),
+        ("spectrum_id,label,label\na,bad,bad\n", "cannot be read as labels: column label is there twice"),
+        ("spectrum_id,label,flag\na,bad,perhaps\n", "cannot be read as labels.*: column flag: expected bool"),
+        ("spectrum_id,label,time\na,bad,yesterday\n", "column time: expected timestamp.ms, tz=UTC.: when"),
+        ("", "cannot be read as labels"),
+    ],
+)
+def test_tables_that_cannot_be_used(write: Write, text: str, message: str) -> None:
+    path = write(text)
+    with pytest.raises(LabelError, match=message) as error:
+        read_labels(path, "emission")
+    assert str(error.value).startswith(str(path))
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    (tmp_path / "text.parquet").write_text("spectrum_id,label\na,bad\n")
+    (tmp_path / "bytes.csv").write_bytes(b"spectrum_id,label\na,\xff\xfe\n")
+    (tmp_path / "text.sqlite").write_text("spectrum_id,label\n" * 100)
+    (tmp_path / "labels.txt").write_text("spectrum_id,label\na,bad\n")
+    pq.write_table(pa.table({"spectrum_id": ["a"], "label": [["bad"]]}), tmp_path / "lists.parquet")
+    sqlite3.connect(tmp_path / "other.sqlite").execute("CREATE TABLE x (y)").connection.close()
+    for name, message in {
+        "text.parquet": "cannot be read as labels",
+        "bytes.csv": "cannot be read as labels",
+        "lists.parquet": "cannot be read as labels, Parquet or CSV: column label: expected string",
+        "text.sqlite": "not a label store .file is not a database",
+        "other.sqlite": "not a label store but another database",
+        "labels.txt": r"labels are a store \(.sqlite\), an export \(.parquet\) or a table \(.csv\), not .txt",
+        "none.sqlite": "no such file of labels; correct its name",
+        "none.csv": "no such file of labels",
+    }.items():
+        with pytest.raises(LabelError, match=message) as error:
+            read_labels(tmp_path / name, "emission")
+        assert str(error.value).startswith(str(tmp_path / name))
+
+
+def test_no_file_is_no_labels_if_that_is_allowed(tmp_path: Path) -> None:
+    table = read_labels(tmp_path / "labels.sqlite", "emission", missing_ok=True)
+    assert table.num_rows == 0
+    assert table.column_names == ["path", "spectrum_id", "label", "class", "vetted_by", "n_labels", "agree"]
+    assert not any(tmp_path.iterdir())
+    with pytest.raises(LabelError, match="labels of 'qso' are asked for; there are those of binaries"):
+        read_labels(tmp_path / "labels.sqlite", "qso", missing_ok=True)
+
+
+def test_paths_do_not_get_to_the_review_app_from_here() -> None:
+    assert "starsift.review" not in Path(module.__file__).read_text()
