@@ -657,7 +657,7 @@ def test_import_of_a_table_without_times(store: LabelStore, say: Callable[..., i
     say("a", "bad", comment="mine")
     path = tmp_path / "l.csv"
     path.write_text("spectrum_id,label,vetted_by\na,absorption,Ann\nb,bad,\nc,,Ann\n")
-    with pytest.raises(LabelError, match="row 1: no path"):
+    with pytest.raises(LabelError, match="labels lack path; add a column that says binaries"):
         store.import_labels(path)
     assert store.import_labels(path, who="Bob", path="emission") == 2
     current = store.current("emission")

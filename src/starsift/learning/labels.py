@@ -343,11 +343,13 @@ def _checked(file: Path, table: pa.Table, path: str | None) -> pa.Table:
         raise LabelError(
             f"{file}: labels lack {', '.join(missing)}; expected spectrum_id, label and, if known, vetted_by"
         )
+    if path is None and "path" not in table.column_names:
+        raise LabelError(f"{file}: labels lack path; add a column that says {', '.join(PATHS)}")
     table = pa.table([_column(file, table, field) for field in LABELS], schema=LABELS)
     table = table.append_column(_ROW, pa.array(range(1, table.num_rows + 1), pa.int64()))
     said = pc.or_(pc.or_(pc.is_valid(table["label"]), table["flag"]), pc.is_valid(table["comment"]))
     table = table.filter(said)
-    if table["path"].null_count == table.num_rows and path is not None:
+    if path is not None and table["path"].null_count == table.num_rows:
         table = table.set_column(0, LABELS.field("path"), pa.array([path] * table.num_rows, pa.string()))
     for name in ("path", "spectrum_id"):
         empty = table[_ROW].filter(pc.is_null(table[name]))
