@@ -3,8 +3,8 @@
     python benchmarks/labels.py [--spectra 100000] [--folder FOLDER]
 
 Prints Markdown tables. A label counts as saved when it is on disk (synchronous=FULL), so the disk sets the
-pace: the yardstick is SQLite alone, one row a transaction. FOLDER should be where labels will be; by default a
-temporary one is made.
+pace: the yardstick is SQLite alone, one row a transaction. FOLDER should be where labels will be; by default
+a temporary one is made.
 """
 
 import argparse
