@@ -39,6 +39,7 @@ NEAREST = 5  # M stars shown beside a candidate
 ITEMS = 32  # kept in memory: what a few people prefetch and go back to
 FILES = 8  # open bundles
 BATCHES = 2  # decoded record batches, 72 MB each at most: catalogues are sorted, the next one is often there
+STARS = 500  # known M stars, 21 kB each: the same ones come again and again
 SPECTRUM = ("status", "log10_lambda0", "dlog10_lambda", "wavelength", "flux", "ivar", "mask")
 
 # Wavelengths in air, Angstrom, as spectroscopists name the lines: NIST Atomic Spectra Database; band heads of
@@ -138,7 +139,7 @@ class Queue:
     file: Path
     ids: list[str]
     rows: np.ndarray | None  # (n,) of the file's rows, where it holds a spectrum twice; None: all
-    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _last: tuple[int, dict[str, Any]] = field(default=(-1, {}), repr=False)  # the row asked for last
 
     @classmethod
     def open(cls, id: str, path: str, title: str, group: str, file: Path) -> Queue:
@@ -178,9 +179,11 @@ class Queue:
 
     def value(self, name: str, position: int) -> Any:
         """One value of the table; None where it is null, NaN, or there is no such column."""
-        if name not in self.table.column_names:
-            return None
-        value = self.table[name][position].as_py()
+        at, row = self._last
+        if at != position:
+            row = self.table.slice(position, 1).to_pylist()[0]
+            self._last = position, row
+        value = row.get(name)
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -209,7 +212,7 @@ class Results:
         self._open = lru_cache(FILES)(self._open_file)
         self._batch = lru_cache(BATCHES)(self._read_batch)
         self._codes = lru_cache(FILES)(self._read_codes)
-        self._known_star = lru_cache(16 * NEAREST)(self._read_known_star)  # neighbours come again and again
+        self._known_star = lru_cache(STARS)(self._read_known_star)
 
     def queues(self) -> dict[str, Queue]:
         """All queues by name; files that have come since the last call are added."""
