@@ -88,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         help="columns spectrum_id, label, path and, if known, vetted_by, ...",
     )
     import_labels.add_argument("--user", metavar="NAME", help="who gave labels that do not tell")
+    import_labels.add_argument("--path", help="of the workflow, where the file has no such column")
     import_labels.set_defaults(run=_import_labels)
 
     for command in (review, export, import_labels):
@@ -158,7 +159,7 @@ def _import_labels(options: argparse.Namespace) -> None:
     from starsift.review.labels import LabelStore
 
     with LabelStore(options.labels) as store:
-        added = store.import_labels(options.file, who=options.user)
+        added = store.import_labels(options.file, who=options.user, path=options.path)
     print(f"{added} labels were added to {options.labels}")
 
 

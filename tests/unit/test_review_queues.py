@@ -67,7 +67,7 @@ def test_queues_of_every_path(results: Results) -> None:
 
 def test_a_spectrum_asked_for_two_reasons_comes_once_and_first(results: Results) -> None:
     queue = results.queue("emission-round-00")
-    assert queue.ids == [LRS[5], LRS[1], LRS[0]]
+    assert queue.ids == (LRS[5], LRS[1], LRS[0])
     assert [queue.value("purpose", at) for at in range(3)] == ["query", "query", "precision"]
     assert results.item("emission-round-00", 2)["spectrum_id"] == LRS[0]
 
@@ -77,7 +77,7 @@ def test_a_round_that_comes_later_is_found(truth: Truth) -> None:
     before = results.queues()
     add_round(truth, 1, [3, 4])
     assert set(results.queues()) - set(before) == {"emission-round-01"}
-    assert results.queue("emission-round-01").ids == [LRS[3], LRS[4]]
+    assert results.queue("emission-round-01").ids == (LRS[3], LRS[4])
     assert results.item("emission-round-01", 1)["spectrum_id"] == LRS[4]
 
 

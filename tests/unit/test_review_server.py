@@ -502,6 +502,18 @@ def test_headers_on_every_answer(
     assert SECRET not in answers[500].text
 
 
+def test_a_label_that_cannot_be_saved_is_not_hidden(
+    client: TestClient, store: LabelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError("labels.sqlite: cannot be written (database or disk is full)")
+
+    monkeypatch.setattr(store, "add", full)
+    answer = label(client, 0, label="bad")
+    assert answer.status_code == 500
+    assert "disk is full" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize("path", ["docs", "redoc", "openapi.json", "docs/oauth2-redirect"])
 def test_no_documentation_is_served(client: TestClient, path: str) -> None:
     assert client.get(f"{BASE}/{path}").status_code == 404
@@ -641,5 +653,12 @@ def test_export_and_import_commands(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert again.read_bytes() == file.read_bytes()
     assert main(["import", str(file), "--labels", str(second)]) == 0
     assert "0 labels were added" in capsys.readouterr().out.splitlines()[-1]
+    table = tmp_path / "mine.csv"
+    table.write_text(f"spectrum_id,label\n{LRS[2]},bad\n")
+    named = ["--labels", str(second), "--path", "bhb", "--user", "bea"]
+    assert main(["import", str(table), *named]) == 0
+    with LabelStore(second) as store:
+        assert store.current("bhb")[LRS[2]]["bea"].label == "bad"
+    capsys.readouterr()
     assert main(["export", str(again), "--labels", str(tmp_path / "none.sqlite")]) == 1
     assert "none.sqlite" in capsys.readouterr().err

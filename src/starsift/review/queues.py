@@ -29,7 +29,7 @@ from scipy.spatial import cKDTree
 
 from starsift.binaries.curves import VELOCITY_KEYS
 from starsift.binaries.peaks import CosineBasis, cosine_basis, smoothed_derivatives
-from starsift.catalog.schema import BINARIES_SPECTRA, MSTARS
+from starsift.catalog.schema import BINARIES_SPECTRA, SCHEMAS
 from starsift.emission.window import CLASSES, WAVELENGTH
 from starsift.spectra.air import air_to_vacuum
 from starsift.spectra.batches import MASK_IVAR, OK
@@ -88,7 +88,7 @@ _SHOWN: dict[str, tuple[str, ...] | None] = {
     "bhb": None,
 }
 _PLACE = ("spectrum_id", "band", "bundle", "row", "ra", "dec")
-_UNITS = {column.name: column.unit for schema in (MSTARS, BINARIES_SPECTRA) for column in schema.columns} | {
+_UNITS = {column.name: column.unit for schema in SCHEMAS.values() for column in schema.columns} | {
     "ra": "deg",
     "dec": "deg",
 }
@@ -137,7 +137,7 @@ class Queue:
     title: str
     group: str  # candidates or round
     file: Path
-    ids: list[str]
+    ids: tuple[str, ...]
     rows: np.ndarray | None  # (n,) of the file's rows, where it holds a spectrum twice; None: all
     _last: tuple[int, dict[str, Any]] = field(default=(-1, {}), repr=False)  # the row asked for last
 
@@ -152,7 +152,8 @@ class Queue:
         codes = ids.dictionary_encode().indices.to_numpy()
         first = np.unique(codes, return_index=True)[1]
         rows = None if len(first) == len(codes) else np.sort(first)
-        return cls(id, path, title, group, file, (ids if rows is None else ids.take(rows)).to_pylist(), rows)
+        ids = ids if rows is None else ids.take(rows)
+        return cls(id, path, title, group, file, tuple(ids.to_pylist()), rows)
 
     @cached_property
     def positions(self) -> dict[str, int]:
@@ -173,7 +174,7 @@ class Queue:
         table = pq.read_table(self.file, columns=names)
         if self.rows is not None and len(self.rows) <= table.num_rows:
             table = table.take(self.rows)
-        if table["spectrum_id"].to_pylist() != self.ids:
+        if tuple(table["spectrum_id"].to_pylist()) != self.ids:
             raise ReviewError(f"{self.file}: it was written again; restart the review app to see it")
         return table.combine_chunks()
 
@@ -434,7 +435,7 @@ class Results:
 
     def _metadata(self, queue: Queue, position: int) -> list[dict[str, str]]:
         table = queue.table
-        chosen = _SHOWN[queue.path] or [n for n in table.column_names if n not in ("bundle", "row")]
+        chosen = _SHOWN[queue.path] or [name for name in table.column_names if name not in _PLACE]
         errors = {error for name in table.column_names for error in _error_names(name)}
         shown = []
         for name in chosen:

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 from importlib import metadata
+from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -322,7 +323,7 @@ def create_app(
     @app.post("/api/queues/{queue}/claim", dependencies=writes)
     def claim(queue: OneQueue, body: _Claim) -> Response:
         first = body.after + 1
-        order = [*queue.ids[first:], *queue.ids[:first]]
+        order = chain(islice(queue.ids, first, None), islice(queue.ids, first))
         second = body.second_opinion
         names = store.claim(queue.path, queue.id, body.user, order, body.count, second_opinion=second)
         return JSONResponse({"positions": [queue.positions[name] for name in names]})
@@ -397,10 +398,11 @@ def _add_errors(app: FastAPI) -> None:
         (ReviewError, 409),
         (SampError, 503),
         (ValueError, 422),
+        (OSError, 500),  # a full disk: people must know that a label is not saved
     ]
 
     def handler(status: int) -> Callable[[Request, Exception], JSONResponse]:
-        return lambda request, error: _error(status, str(error.args[0] if error.args else error))
+        return lambda request, error: _error(status, _sentence(error))
 
     for kind, status in statuses:
         app.add_exception_handler(kind, handler(status))
@@ -418,6 +420,11 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     def unexpected(request: Request, error: Exception) -> JSONResponse:
         return _error(500, f"the review app failed ({type(error).__name__}); its terminal tells more")
+
+
+def _sentence(error: Exception) -> str:
+    """What an error says; a KeyError would put it in quotes."""
+    return str(error.args[0]) if isinstance(error, KeyError) else str(error)
 
 
 def _json(content: Any) -> Response:
