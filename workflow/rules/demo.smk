@@ -129,3 +129,36 @@ if "mstars" in PATHS:
             code=code("score_mstars"),
         script:
             "../scripts/score_mstars.py"
+
+
+if "emission" in PATHS:
+
+    def emission_predictions(wildcards):
+        """Of every round, of the final network and of those without active learning."""
+        stages = [Path(path).parent.name for path in all_rounds(wildcards)] + ["final"]
+        stages += [f"baseline/run-{run}" for run in range(EMISSION["baseline"]["runs"])]
+        return expand(
+            "results/emission/{stage}/predictions/{bundle}.parquet",
+            stage=stages,
+            bundle=bundles(EMISSION_POOL),
+        )
+
+    rule score_emission:
+        input:
+            truth="results/simulated/emission/truth.parquet",
+            predictions=emission_predictions,
+            rounds=ROUND_FILES,
+            calibration="results/emission/final/calibration.json",
+            catalog="results/catalogs/emission.parquet",
+        output:
+            card="results/scorecards/emission.json",
+            text=scorecard("emission"),
+        log:
+            "results/logs/score_emission.log",
+        resources:
+            mem_mb=2000,
+            runtime=10,
+        params:
+            code=code("score_emission"),
+        script:
+            "../scripts/score_emission.py"

@@ -1,8 +1,11 @@
 # H-alpha emission-line stars by active learning (Skoda et al. 2020): windows, rounds, the final network, catalogue.
+import errno
+
 import pyarrow.parquet as pq
 
 from starsift.emission.active import label_digest, read_round
-from starsift.learning.labels import read_labels
+from starsift.emission.results import candidate_labels
+from starsift.learning.labels import load_labels, read_labels
 
 EMISSION_POOL = EMISSION["survey"]
 ROUNDS = EMISSION["rounds"]
@@ -11,6 +14,7 @@ ROUNDS = EMISSION["rounds"]
 wildcard_constraints:
     stage=r"round-\d\d|final|baseline/run-\d+",
     round=r"\d\d",
+    run=r"\d+",
 
 
 def oracle(wildcards):
@@ -45,10 +49,17 @@ def begun_from(wildcards):
 
 def round_labels(wildcards, input):
     """A digest of what people say of a round's spectra: a new label elsewhere reruns nothing."""
-    if not Path(input.query).exists() or (made_here(LABELS) and not Path(LABELS).exists()):
-        raise FileNotFoundError(input.query)
-    asked = pq.read_table(input.query, columns=["spectrum_id"])
+    for path in input:
+        if not Path(path).exists():
+            # So named, it tells Snakemake to ask again when the file is there.
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    asked = pq.read_table(input.query, columns=["spectrum_id"])["spectrum_id"]
     return label_digest(read_labels(LABELS, "emission", missing_ok=True), asked)
+
+
+def candidate_digest(wildcards, input):
+    """A digest of what people say of candidates."""
+    return label_digest(candidate_labels(load_labels(LABELS, path="emission", missing_ok=True)))
 
 
 rule emission_initial:
@@ -140,9 +151,7 @@ rule emission_predict:
 rule emission_query:
     # Which spectra people are asked about.
     input:
-        predictions=each_bundle(
-            "results/emission/round-{round}/predictions/{bundle}.parquet", EMISSION_POOL
-        ),
+        predictions=each_bundle("results/emission/round-{round}/predictions/{bundle}.parquet", EMISSION_POOL),
         windows=each_bundle("results/emission/windows/{bundle}.parquet", EMISSION_POOL),
         labels=lambda wildcards: rounds_until(int(wildcards.round)),
     output:
@@ -199,3 +208,172 @@ checkpoint emission_judge:
         code=code("emission_judge"),
     script:
         "../scripts/emission_judge.py"
+
+
+rule emission_calibrate:
+    # What probabilities are worth, by the labels that the final network has not learned from.
+    input:
+        rounds=all_rounds,
+        predictions=each_bundle("results/emission/final/predictions/{bundle}.parquet", EMISSION_POOL),
+    output:
+        held_out="results/emission/final/held_out.parquet",
+        calibration="results/emission/final/calibration.json",
+    log:
+        "results/logs/emission_calibrate.log",
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        code=code("emission_calibrate"),
+    script:
+        "../scripts/emission_calibrate.py"
+
+
+rule emission_baseline:
+    # How good a network is that nobody taught, as far as labels tell (Appendix A).
+    input:
+        predictions=each_bundle(
+            "results/emission/baseline/run-{run}/predictions/{bundle}.parquet", EMISSION_POOL
+        ),
+        oracle=ancient(oracle),
+    output:
+        sample="results/emission/baseline/run-{run}/sample.parquet",
+        counts="results/emission/baseline/run-{run}/predicted.json",
+    log:
+        "results/logs/emission_baseline/{run}.log",
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        store=LABELS,
+        sample=EMISSION["baseline"]["sample"],
+        seed=config["seed"],
+        code=code("emission_baseline"),
+    script:
+        "../scripts/emission_baseline.py"
+
+
+def every_round(pattern):
+    """An input function: `pattern` for every round."""
+    return lambda wildcards: expand(
+        pattern, round=[Path(path).parent.name[-2:] for path in all_rounds(wildcards)]
+    )
+
+
+ROUND_FILES = every_round("results/emission/round-{round}/round.json")
+
+
+rule emission_catalog:
+    input:
+        windows=each_bundle("results/emission/windows/{bundle}.parquet", EMISSION_POOL),
+        predictions=each_bundle("results/emission/final/predictions/{bundle}.parquet", EMISSION_POOL),
+        spectra=each_bundle(f"results/spectra/{EMISSION_POOL}/{{bundle}}.arrow", EMISSION_POOL),
+        rounds=all_rounds,
+        calibration="results/emission/final/calibration.json",
+        manifest=f"results/manifest/{EMISSION_POOL}.parquet",
+        catalog=lambda wildcards: catalog_of(EMISSION_POOL),
+        oracle=ancient(oracle),
+    output:
+        multiext("results/catalogs/emission", ".parquet", ".fits", ".vot"),
+        csv="results/catalogs/emission.csv",
+        rejected="results/catalogs/emission_rejected.parquet",
+        candidates="results/emission/candidates.parquet",
+        queries="results/emission/queries.parquet",
+        funnel="results/catalogs/emission_funnel.csv",
+    log:
+        "results/logs/emission_catalog.log",
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        store=LABELS,
+        people=candidate_digest,
+        catalog=EMISSION["catalog"],
+        settings={"seed": config["seed"], "survey": config["surveys"][EMISSION_POOL], "emission": EMISSION},
+        code=code("emission_catalog"),
+    script:
+        "../scripts/emission_catalog.py"
+
+
+def emission_figure(name, category, title, suffix="svg"):
+    """A figure or table as an item of the report."""
+    return report(
+        f"results/figures/emission_{name}.{suffix}",
+        caption=f"../report/emission_{name}.rst",
+        category=category,
+        labels={"figure": title},
+    )
+
+
+rule emission_figures:
+    # All in one job: each takes less than starting a job does.
+    input:
+        rounds=ROUND_FILES,
+        queries="results/emission/queries.parquet",
+        initial="results/emission/initial.parquet",
+        candidates="results/emission/candidates.parquet",
+        held_out="results/emission/final/held_out.parquet",
+        calibration="results/emission/final/calibration.json",
+    output:
+        precision=emission_figure("precision", "10 Emission: active learning", "Precision by round"),
+        answers=emission_figure("answers", "10 Emission: active learning", "Answers of the oracle"),
+        queries=emission_figure("queries", "10 Emission: active learning", "What the oracle was asked"),
+        initial=emission_figure("initial", "10 Emission: active learning", "Examples to start from"),
+        single_peaks=emission_figure("single_peaks", "11 Emission: the catalogue", "Single peaks"),
+        double_peaks=emission_figure("double_peaks", "11 Emission: the catalogue", "Double peaks"),
+        calibration=emission_figure("calibration", "11 Emission: the catalogue", "Reliability"),
+        snr_magnitude=emission_figure("snr_magnitude", "11 Emission: the catalogue", "S/N and magnitudes"),
+        exposures=emission_figure("exposures", "11 Emission: the catalogue", "Exposures of one star"),
+    log:
+        "results/logs/emission_figures.log",
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        settings={"precision": {key: ROUNDS[key] for key in ("threshold", "passes")}},
+        code=code("emission_figures"),
+    script:
+        "../scripts/emission_figures.py"
+
+
+rule emission_pages:
+    # Rounds, confusion matrix, comparison, candidates and funnel as HTML tables.
+    input:
+        candidates="results/emission/candidates.parquet",
+        rounds=ROUND_FILES,
+        samples=expand(
+            "results/emission/baseline/run-{run}/sample.parquet", run=range(EMISSION["baseline"]["runs"])
+        ),
+        counts=expand(
+            "results/emission/baseline/run-{run}/predicted.json", run=range(EMISSION["baseline"]["runs"])
+        ),
+        funnel="results/catalogs/emission_funnel.csv",
+    output:
+        rounds=emission_figure("rounds", "10 Emission: active learning", "Rounds", "html"),
+        baseline=emission_figure(
+            "baseline", "10 Emission: active learning", "Without active learning", "html"
+        ),
+        confusion=emission_figure("confusion", "11 Emission: the catalogue", "Confusion matrix", "html"),
+        candidates=emission_figure("candidates", "11 Emission: the catalogue", "Candidates", "html"),
+        funnel=emission_figure(
+            "funnel", "11 Emission: the catalogue", "Funnel: from spectra to emission-line stars", "html"
+        ),
+    log:
+        "results/logs/emission_pages.log",
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        threshold=ROUNDS["threshold"],
+        code=code("emission_pages"),
+    script:
+        "../scripts/emission_pages.py"
+
+
+rule emission:
+    # All that the report shows of this path, and the catalogue.
+    input:
+        rules.emission_catalog.output,
+        rules.emission_figures.output,
+        rules.emission_pages.output,
+        f"results/manifest/{EMISSION_POOL}-status.csv",

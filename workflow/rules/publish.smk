@@ -3,10 +3,12 @@
 CATALOGS = {
     "binaries": ["binaries_spectra", "binaries_objects"],
     "mstars": ["mstars"],
+    "emission": ["emission"],
 }
 SURVEYS = {
     "binaries": [BINARIES["survey"]],
     "mstars": [MSTARS["survey"], MSTARS["labelled"]],
+    "emission": [EMISSION["survey"]],
 }
 USED = sorted({name for path in PATHS for name in SURVEYS[path]})
 

@@ -2,7 +2,7 @@
 
 from starsift.catalog.parquet import write_parquet
 from starsift.catalog.provenance import bundle_seed
-from starsift.emission.dataset import predict_windows
+from starsift.emission.predict import predict_windows
 from starsift.logs import log_to
 
 log_to(snakemake.log[0])

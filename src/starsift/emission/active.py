@@ -169,31 +169,34 @@ def predicted_class(probability: np.ndarray) -> np.ndarray:
 
 
 def answer(query: pa.Table, labels: pa.Table, *, advice: str) -> pa.Table:
-    """The query with what people say: columns predicted and label are added.
+    """The query with what people say: columns predicted, label (a class) and vetted_by are added.
 
     Parameters
     ----------
-    labels : spectrum_id, class (one row a spectrum)
+    labels : spectrum_id, class, vetted_by (one row a spectrum)
     advice : what to do where labels are missing
 
     Raises
     ------
     MissingLabelsError : names how many are missing.
     """
-    known = dict(zip(labels["spectrum_id"].to_pylist(), labels["class"].to_pylist(), strict=True))
-    ids = query["spectrum_id"].to_pylist()
-    missing = {name for name in ids if known.get(name) not in CLASSES}
-    if missing:
-        raise MissingLabelsError(f"{len(missing)} of {len(set(ids))} spectra have no label yet: {advice}")
+    at = pc.index_in(query["spectrum_id"].combine_chunks(), value_set=labels["spectrum_id"].combine_chunks())
+    if at.null_count:
+        asked = query["spectrum_id"].unique()
+        missing = query["spectrum_id"].filter(pc.is_null(at)).unique()
+        raise MissingLabelsError(f"{len(missing)} of {len(asked)} spectra have no label yet: {advice}")
     called = predicted_class(probabilities(query))
     out = query.append_column("predicted", pa.array([CLASSES[i] for i in called], pa.string()))
-    return out.append_column("label", pa.array([known[name] for name in ids], pa.string()))
+    return out.append_column("label", labels["class"].take(at)).append_column(
+        "vetted_by", labels["vetted_by"].take(at)
+    )
 
 
-def label_digest(labels: pa.Table, query: pa.Table) -> str:
-    """SHA-256 of what people say of the spectra of a query: it changes with their labels, and no others."""
-    asked = pc.is_in(labels["spectrum_id"], value_set=query["spectrum_id"].combine_chunks())
-    said = labels.filter(asked).sort_by("spectrum_id").select(["spectrum_id", "class"]).to_pylist()
+def label_digest(labels: pa.Table, spectra: pa.ChunkedArray | None = None) -> str:
+    """SHA-256 of what people say of some spectra, or of all: it changes with their labels, and no others."""
+    if spectra is not None:
+        labels = labels.filter(pc.is_in(labels["spectrum_id"], value_set=spectra.combine_chunks()))
+    said = labels.sort_by("spectrum_id").select(["spectrum_id", "label", "vetted_by"]).to_pylist()
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 

@@ -11,10 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from starsift.emission.active import PASSES, PROBABILITIES, STRATEGIES, bald, choose
-from starsift.emission.cnn import dropout_passes, in_precision, penultimate, predict
 from starsift.emission.window import BLUR, CLASSES, MIN_GOOD, PIXELS, transfer, window
-from starsift.learning.backend import load_network
 from starsift.parallel import map_chunks
 from starsift.spectra.batches import IDENTITY_NAMES, OK, ROW_SCHEMA, SpectrumBatch, read_bundle
 from starsift.survey.fitsfile import SpectrumError
@@ -23,7 +20,6 @@ from starsift.survey.ondrejov import read_ondrejov
 PathLike = str | os.PathLike[str]
 SHIPPED = Path(__file__).resolve().parents[3] / "resources/emission/labels.csv"
 WINDOW = pa.list_(pa.float32(), PIXELS)
-FEATURES_KEPT = 1000  # of each bundle, for strategies that want them
 
 
 class DatasetError(ValueError):
@@ -201,45 +197,3 @@ def training_set(initial: PathLike, rounds: Sequence[PathLike]) -> tuple[np.ndar
     table = pa.concat_tables(tables)
     number = {name: i for i, name in enumerate(CLASSES)}
     return read_windows(table["window"]), np.array([number[name] for name in table["label"].to_pylist()])
-
-
-def predict_windows(path: PathLike, model: PathLike, *, strategy: str, precision: str, seed: int) -> pa.Table:
-    """Predictions for the spectra of a file of `window_bundle` that have a window.
-
-    Parameters
-    ----------
-    model : the network's file
-    strategy : one of `starsift.emission.active.STRATEGIES`; by it spectra are scored
-    precision : float32 or bfloat16
-    seed : of dropout
-
-    Returns
-    -------
-    Table: spectrum_id, bundle, row, the probabilities, score, and for a diverse strategy features (null but
-    for the highest scores).
-    """
-    table, x = read_usable(path)
-    network = load_network(model)
-    probability = predict(in_precision(network, precision), x)
-    chosen = STRATEGIES[strategy]
-    if chosen.dropout:
-        score = np.concatenate(
-            [
-                bald(dropout_passes(network, x[at : at + 20_000], PASSES, seed=seed))
-                for at in range(0, len(x), 20_000)
-            ]
-            or [np.zeros(0)]
-        )
-    else:
-        score = chosen.score(probability)
-    table = table.add_column(1, "bundle", pa.array([Path(path).stem] * len(x), pa.string()))
-    for name, values in zip(PROBABILITIES, probability.T, strict=True):
-        table = table.append_column(name, pa.array(values, pa.float32()))
-    table = table.append_column("score", pa.array(score, pa.float32()))
-    if chosen.diverse:
-        rows = choose(score, FEATURES_KEPT)
-        features: list[np.ndarray | None] = [None] * len(x)
-        for row, values in zip(rows, penultimate(network, x[rows]), strict=True):
-            features[row] = values
-        table = table.append_column("features", pa.array(features, pa.list_(pa.float32())))
-    return table
