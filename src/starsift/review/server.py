@@ -470,7 +470,9 @@ def serve(
         raise ReviewError(f"{results}: there are no candidates yet; run the workflow as far as a catalogue")
     if queue is not None and queue not in queues:
         raise ReviewError(f"there is no queue {queue!r} in {results}; queues: {', '.join(queues)}")
-    with LabelStore(labels, read_only=read_only) as store, socket.socket() as listener:
+    # With the protocol named, asyncio sends small answers at once; else each waits 40 ms (Nagle's algorithm).
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    with LabelStore(labels, read_only=read_only) as store, listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((HOST, port))
