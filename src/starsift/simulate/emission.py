@@ -80,16 +80,16 @@ POOL = {
     "junk": 0.06,
     "empty": 0.02,
 }
-DEFECTS = ("gap", "spike", "sawtooth", "step", "wave")
-BROKEN = 0.08  # share of spectra of stars with such a defect at H alpha
+DEFECTS = {"gap": 0.25, "spike": 0.12, "sawtooth": 0.25, "step": 0.2, "wave": 0.18}  # near H alpha: shares
+BROKEN = 0.07  # share of spectra of stars with such a defect
 DEFECTIVE = 0.02  # and of those with any other: see `degrade.damage`
 AGAIN, EMITTERS_AGAIN = 0.04, 0.2  # shares of spectra that are of a source seen before
 DOUBLE = 0.35  # share of double peaks among emission spectra
 WEAK = 0.3  # stars whose emission is too weak to be seen, for each whose is not
-FAST = {"emitter": 0.1, "other": 0.015}  # shares of stars with high velocities
+FAST = {"emitter": 0.08, "other": 0.015}  # shares of stars with high velocities
 FAST_KMS = (250.0, 700.0)
 EMITTER_KINDS = {"disc": 0.7, "young": 0.22, "wind": 0.08}
-CLEAR = 1.3  # an emission spectrum passes `judge` by this factor, where stars are chosen
+CLEAR = 1.5  # an emission spectrum passes `judge` by this factor, where stars are chosen
 FIELD = (83.0, 27.0)  # ICRS degrees: towards Taurus and Auriga
 FIRST_NIGHT = 56_600
 POSITION_ERROR = 0.5  # arcsec, from visit to visit
@@ -558,7 +558,7 @@ def _draw_pool(
     role = np.where(emitter, np.where(star < n_bright - more_bright, "target", "weak"), "pool")[source]
     eligible = (role == "pool") & stellar[source]
     damaged = eligible & (rng.random(len(source)) < BROKEN)
-    defect = np.where(damaged, rng.choice(DEFECTS, len(source)), "none")
+    defect = np.where(damaged, rng.choice(list(DEFECTS), len(source), p=list(DEFECTS.values())), "none")
     defective = (role == "pool") & ~damaged & (rng.random(len(source)) < DEFECTIVE)
     seen = Observed(source, np.ones(len(source), dtype=bool), ratio, plan, spid[source], fiberid)
     return _Pool(sources, kind, stars, star, seen, role, np.where(defective, "other", defect), defective)
@@ -597,7 +597,7 @@ def _make_plans(rng: np.random.Generator, n_plans: int) -> list[Plan]:
 
 
 HELIUM_LINES = ((4026.2, 0.8), (4471.5, 1.0), (5875.6, 1.0), (6678.15, 1.0), (7065.2, 0.6))  # air Angstrom
-HELIUM_DEPTH = 0.2  # at R = 1800, where the strength is 1
+HELIUM_DEPTH = 0.08  # at R = 1800, where the strength is 1
 LINE_PATCH = 64  # pixels on either side of a line
 HELIUM_SHARE = 0.03  # of H-alpha emission, in He I 6678 of hot discs
 BALMER_LINES = ((HALPHA, 1.0), (4861.33, 1.0), (4340.47, 0.5))  # air Angstrom, share of the decrement
