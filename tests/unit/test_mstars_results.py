@@ -13,6 +13,7 @@ from astropy.table import Table
 
 from starsift.catalog.publish import publish, read_table
 from starsift.catalog.schema import MSTARS, conform
+from starsift.learning.labels import read_labels
 from starsift.mstars.kinematics import dispersions
 from starsift.mstars.measure import measure
 from starsift.mstars.results import (
@@ -20,7 +21,6 @@ from starsift.mstars.results import (
     all_m,
     assemble,
     characterize,
-    read_labels,
     read_sources,
     velocity_bins,
 )
@@ -152,7 +152,7 @@ def build(
             "measurements": measurements,
             "manifest": manifest,
             "sources": None,
-            "labels": read_labels(None),
+            "labels": label_table(),
         }
         return assemble(**(tables | {"probability": 0.5} | settings | other))
 
@@ -462,77 +462,16 @@ def test_bins_are_those_of_dwarfs() -> None:
 # Labels and sources
 
 
-LABELS = {
-    "spectrum_id": ["a", "b", "c"],
-    "label": ["M3", "galaxy, or sky", "M"],
-    "vetted_by": ["Zoë", None, "me"],
-}
-
-
-@pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_labels_are_read(tmp_path: Path, ending: str) -> None:
-    path = tmp_path / f"labels.{ending}"
-    if ending == "csv":
-        lines = ["note,vetted_by,label,spectrum_id", "1,Zoë,M3,a", '2,,"galaxy, or sky",b', "3,me, M ,c"]
-        path.write_text("\n".join(lines) + "\n")
-    else:
-        pq.write_table(pa.table(LABELS).append_column("note", [[1, 2, 3]]), path)
-    assert read_labels(path).to_pydict() == LABELS
-
-
-def test_labels_without_names_and_no_labels(tmp_path: Path) -> None:
-    (tmp_path / "l.csv").write_text("spectrum_id,label\n0012,M3\n")
-    assert read_labels(tmp_path / "l.csv").to_pylist() == [
-        {"spectrum_id": "0012", "label": "M3", "vetted_by": None}
-    ]
-    (tmp_path / "l.csv").write_text("spectrum_id,label\n")
-    assert read_labels(tmp_path / "l.csv").equals(read_labels(None))
-    assert read_labels(None).num_rows == 0
-
-
 def test_rows_without_label_are_not_vetted(tmp_path: Path, build: Assemble) -> None:
     """As in a list that somebody is still working on."""
     (tmp_path / "l.csv").write_text(
         "spectrum_id,label,vetted_by\nspec-0,,me\nspec-1, ,\nspec-2,sky,me\n,,\n,,\n"
     )
-    labels = read_labels(tmp_path / "l.csv")
+    labels = read_labels(tmp_path / "l.csv", "mstars", strict=False)
     assert labels["spectrum_id"].to_pylist() == ["spec-2"]
     catalogue, _, funnel = build(labels=labels)
     assert numbers(catalogue) == [0, 1, 3, 4, 5]
     assert funnel["vetted"] == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (
-            "spectrum_id,lable\na,M3\n",
-            "labels lack label; expected spectrum_id, label and, if known, vetted_by",
-        ),
-        ("id;label\na;M\n", "labels lack spectrum_id, label"),
-        (
-            "spectrum_id,label\na,M\nb,M\na,K\nb,K\n",
-            "2 spectra are labelled more than once, the first is a; keep",
-        ),
-        ("spectrum_id,label\na,M,5\n", "cannot be read as labels"),
-        ("spectrum_id,label,label\na,M,K\n", "cannot be read as labels"),
-        ("", "cannot be read as labels"),
-    ],
-)
-def test_labels_that_cannot_be_used(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "l.csv"
-    path.write_text(text)
-    with pytest.raises(ResultError, match=message) as error:
-        read_labels(path)
-    assert str(error.value).startswith(str(path))
-
-
-def test_label_files_that_are_none(tmp_path: Path) -> None:
-    (tmp_path / "l.parquet").write_text("spectrum_id,label\na,M\n")
-    pq.write_table(pa.table({"spectrum_id": ["a"], "label": [["M"]]}), tmp_path / "lists.parquet")
-    for name in ("l.parquet", "lists.parquet", "none.parquet", "none.csv"):
-        with pytest.raises(ResultError, match=rf"{name}: cannot be read as labels, Parquet or CSV"):
-            read_labels(tmp_path / name)
 
 
 def test_sources_are_read(tmp_path: Path, sources: pa.Table, build: Assemble) -> None:

@@ -134,8 +134,8 @@ SEPARATOR = {"name": "h_jk", "evidence": "photometry", "x": "h", "y": "j-k", "po
         ),
         ({"mstars": {"hash": {"bits": 100}}}, "mstars.hash.bits must be one of 32, 64, 128, 256, not 100"),
         (
-            {"mstars": {"catalog": {"lables": "x.csv"}}},
-            "catalog.lables is not a setting; did you mean labels?",
+            {"mstars": {"catalog": {"source": "x.csv"}}},
+            "catalog.source is not a setting; did you mean sources?",
         ),
         (
             {"mstars": {"giants": {"separators": []}}},

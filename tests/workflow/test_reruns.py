@@ -234,7 +234,7 @@ def test_labels_rerun_the_catalogue_alone(finished_mstars: Checkout, tmp_path: P
     candidates = pq.read_table(run.folder / "results/mstars/candidates.parquet")["spectrum_id"].to_pylist()
     best, worst = candidates[0], candidates[-1]
     pq.write_table(pa.table({"spectrum_id": [best, worst], "label": ["K7", "gM2"]}), table)
-    run.settings = merged(run.settings, {"mstars": {"catalog": {"labels": str(table)}}})
+    run.settings = merged(run.settings, {"labels": str(table)})
     assert run.planned() == LISTED
     target = "results/catalogs/mstars.parquet"
     assert run.executed("--", target) == ["mstars_catalog"]

@@ -187,11 +187,6 @@ def test_a_labelled_survey_without_m_stars_stops_the_run_with_a_sentence(
     ("name", "columns", "sentence"),
     [
         (
-            "labels",
-            {"spectrum_id": ["a", "b", "a"], "label": ["M3", "K", "M4"]},
-            "labels.parquet: 1 spectra are labelled more than once, the first is a; keep one label",
-        ),
-        (
             "sources",
             {"source_id": [1], "phot_g_mean_mag": [15.0]},
             "the table of sources lacks columns: ra or raj2000",
@@ -212,14 +207,31 @@ def test_tables_of_others_that_cannot_be_used_stop_the_run_with_a_sentence(
     stops_with(run, sentence, "results/catalogs/mstars.parquet")
 
 
-def test_a_table_that_is_missing_stops_a_finished_run_too(finished_mstars: Checkout) -> None:
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"mstars": {"catalog": {"sources": "nowhere.csv"}}}, "mstars.catalog.sources is 'nowhere.csv'"),
+        ({"labels": "nowhere.csv"}, "labels is 'nowhere.csv'"),
+    ],
+)
+def test_a_table_that_is_missing_stops_a_finished_run_too(
+    finished_mstars: Checkout, change: dict[str, Any], sentence: str
+) -> None:
     """Snakemake would say that there is nothing to do."""
-    change = {"mstars": {"catalog": {"labels": "nowhere.csv"}}}
     done = Checkout(finished_mstars.folder, merged(finished_mstars.settings, change)).snakemake(
         "--dry-run", check=False
     )
     assert done.returncode != 0
-    assert "config: mstars.catalog.labels is 'nowhere.csv': no such file" in done.stdout + done.stderr
+    assert f"config: {sentence}: no such file" in done.stdout + done.stderr
+
+
+def test_labels_that_cannot_be_read_stop_the_plan(finished_mstars: Checkout, tmp_path: Path) -> None:
+    table = tmp_path / "labels.parquet"
+    pq.write_table(pa.table({"spectrum_id": ["a"], "lable": ["M3"]}), table)
+    settings = merged(finished_mstars.settings, {"labels": str(table)})
+    done = Checkout(finished_mstars.folder, settings).snakemake("--dry-run", check=False)
+    assert done.returncode != 0
+    assert "labels lack label" in done.stdout + done.stderr
 
 
 def test_lint_has_nothing_but_what_was_decided(checkout: Callable[..., Checkout]) -> None:

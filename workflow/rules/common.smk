@@ -8,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 
 from starsift.catalog.provenance import fingerprint, package_fingerprint
 from starsift.config import ConfigError, validate
+from starsift.learning.labels import label_digest, read_labels
 
 ROOT = Path(workflow.basedir)
 
@@ -62,6 +63,16 @@ def given(path, product):
     """A file from outside. Where neither it nor what is made of it is there, as on a fresh checkout, a dry run
     still shows the plan, and the job that reads the file says that it is missing."""
     return path if made_here(path) or Path(path).exists() or Path(product).exists() else []
+
+
+# A store begins with the first label; a table that is named must be there.
+if Path(LABELS).suffix != ".sqlite" and not made_here(LABELS) and not Path(LABELS).exists():
+    raise WorkflowError(f"config: labels is {LABELS!r}: no such file")
+
+
+def people(path):
+    """A digest of what people say of the spectra of a path, for `params`: other labels rerun nothing."""
+    return lambda wildcards: label_digest(read_labels(LABELS, path, strict=False, missing_ok=True))
 
 
 def catalog_of(name):

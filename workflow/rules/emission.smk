@@ -3,9 +3,9 @@ import errno
 
 import pyarrow.parquet as pq
 
-from starsift.emission.active import label_digest, read_round
+from starsift.emission.active import read_round
 from starsift.emission.results import candidate_labels
-from starsift.learning.labels import load_labels, read_labels
+from starsift.learning.labels import load_labels
 
 EMISSION_POOL = EMISSION["survey"]
 ROUNDS = EMISSION["rounds"]

@@ -174,7 +174,6 @@ rule mstars_catalog:
         catalog=lambda wildcards: catalog_of(POOL),
         labelled=lambda wildcards: catalog_of(LABELLED),
         sources=table("catalog", "sources"),
-        labels=table("catalog", "labels"),
     output:
         multiext("results/catalogs/mstars", ".parquet", ".fits", ".vot"),
         vetting="results/catalogs/mstars_vetting.parquet",
@@ -187,7 +186,9 @@ rule mstars_catalog:
         mem_mb=4000,
         runtime=60,
     params:
-        catalog={key: value for key, value in MSTARS["catalog"].items() if key not in ("sources", "labels")},
+        catalog={key: value for key, value in MSTARS["catalog"].items() if key != "sources"},
+        store=LABELS,
+        people=people("mstars"),
         giants=MSTARS["giants"],
         kinematics=MSTARS["kinematics"],
         settings=MSTARS_PUBLISHED,

@@ -16,11 +16,13 @@ USED = sorted({name for path in PATHS for name in SURVEYS[path]})
 def provenance_inputs(wildcards):
     """Files from outside that decide what the catalogues hold, by name."""
     files = {f"catalog_{name}": catalog_of(name) for name in USED}
+    if Path(LABELS).exists():
+        files["labels"] = LABELS
     if "binaries" in PATHS:
         files["template_grid"] = GRID
     if "mstars" in PATHS:
         tables = MSTARS["catalog"] | MSTARS["sample"]
-        files |= {name: tables[name] for name in ("labels", "sources", "templates") if tables[name]}
+        files |= {name: tables[name] for name in ("sources", "templates") if tables[name]}
         files |= DEFINITIONS
     return files
 

@@ -1,6 +1,7 @@
 """Estimate the precision of a round, and decide whether another one follows."""
 
 import json
+from pathlib import Path
 
 import pyarrow.parquet as pq
 
@@ -15,7 +16,6 @@ for path in source.labels:
     state = judge_round(pq.read_table(path), before, **snakemake.params.stop)
     before.append(state)
 for path in (source.told, source.counts):
-    with open(path) as file:
-        state |= json.load(file)
+    state |= json.loads(Path(path).read_text())
 with atomic_path(snakemake.output[0]) as draft:
     draft.write_text(json.dumps(state, sort_keys=True) + "\n")

@@ -8,12 +8,12 @@ from starsift.catalog.parquet import write_csv, write_parquet
 from starsift.catalog.provenance import provenance
 from starsift.catalog.publish import publish
 from starsift.catalog.schema import MSTARS
+from starsift.learning.labels import read_labels
 from starsift.logs import log_to
 from starsift.mstars.results import (
     all_m,
     assemble,
     characterize,
-    read_labels,
     read_sources,
     velocity_bins,
 )
@@ -23,7 +23,7 @@ source, output, settings = snakemake.input, snakemake.output, snakemake.params
 rest = dict(settings.catalog) | {"giants": settings.giants, "kinematics": settings.kinematics}
 probability = rest.pop("probability")
 sources = read_sources(source.get("sources") or None)
-labels = read_labels(source.get("labels") or None)
+labels = read_labels(settings.store, "mstars", strict=False, missing_ok=True)
 measured, released = (
     pa.concat_tables([pq.read_table(path) for path in paths])
     for paths in (source.measurements, source.released)
@@ -33,7 +33,7 @@ catalog, vetting, counts = assemble(
     candidates, measured, manifest, sources, labels, probability=probability, **rest
 )
 known = all_m(catalog, characterize(released, pq.read_table(source.released_manifest), sources, **rest))
-inputs = {name: source[name] for name in ("catalog", "labelled", "sources", "labels") if source.get(name)}
+inputs = {name: source[name] for name in ("catalog", "labelled", "sources") if source.get(name)}
 publish(catalog, MSTARS, "results/catalogs/mstars", provenance(settings.settings, inputs))
 write_parquet(vetting, output.vetting)
 write_parquet(known, output.all_m)

@@ -1,4 +1,4 @@
-"""Simulate a labelled set of Ondrejov, and a pool of LAMOST with rare emission-line stars, with their truth."""
+"""Simulate labelled spectra of Ondrejov and a LAMOST pool with rare emission-line stars, with the truth."""
 
 from pathlib import Path
 

@@ -4,7 +4,6 @@ A strategy scores every spectrum of the pool by how much its label would tell, a
 highest. `entropy` is the published one.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -190,14 +189,6 @@ def answer(query: pa.Table, labels: pa.Table, *, advice: str) -> pa.Table:
     return out.append_column("label", labels["class"].take(at)).append_column(
         "vetted_by", labels["vetted_by"].take(at)
     )
-
-
-def label_digest(labels: pa.Table, spectra: pa.ChunkedArray | None = None) -> str:
-    """SHA-256 of what people say of some spectra, or of all: it changes with their labels, and no others."""
-    if spectra is not None:
-        labels = labels.filter(pc.is_in(labels["spectrum_id"], value_set=spectra.combine_chunks()))
-    said = labels.sort_by("spectrum_id").select(["spectrum_id", "label", "vetted_by"]).to_pylist()
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
 def judge_round(

@@ -7,6 +7,8 @@ that is read here. Reading never changes a label, also while the review app writ
 """
 
 import csv
+import hashlib
+import json
 import os
 import re
 import sqlite3
@@ -270,6 +272,19 @@ def consensus(table: pa.Table) -> pa.Table:
         agree = len({label for _, label, _, _ in given}) == 1
         rows.append((path, spectrum_id, label, names or None, len(given), agree))
     return pa.table([list(column) for column in zip(*rows, strict=True)] or [[]] * 6, schema=CONSENSUS)
+
+
+def label_digest(labels: pa.Table, spectra: pa.ChunkedArray | None = None) -> str:
+    """SHA-256 of what people say of some spectra, or of all: it changes with their labels, and no others.
+
+    Parameters
+    ----------
+    labels : spectrum_id, label, vetted_by
+    """
+    if spectra is not None:
+        labels = labels.filter(pc.is_in(labels["spectrum_id"], value_set=spectra.combine_chunks()))
+    said = labels.sort_by("spectrum_id").select(["spectrum_id", "label", "vetted_by"]).to_pylist()
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
 def _majority(votes: Iterable[tuple[str, float]]) -> str:

@@ -1,6 +1,6 @@
 """The catalogue of M stars: candidates, what was measured, what other surveys know, what people say.
 
-Labels are a table (Parquet or CSV) with `spectrum_id`, `label` and, if known, `vetted_by`. A label that
+Labels are those of `starsift.learning.labels.read_labels`, one a spectrum. A label that
 starts with type M (M, M3, dM4, gM2, M dwarf) confirms a candidate; any other takes it out of the catalogue.
 """
 
@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet as pq
 
 from starsift.catalog.crossmatch import attach
 from starsift.catalog.naming import designation, obsdate
@@ -31,48 +29,6 @@ _M = re.compile(r"[dg]?Me?(?![a-z])", re.IGNORECASE)  # no other word, such as "
 
 class ResultError(ValueError):
     """Tables that no catalogue can be made of; the message names the table and what is wrong."""
-
-
-def read_labels(path: PathLike | None) -> pa.Table:
-    """Labels that people gave: spectrum_id, label, vetted_by (null where not known).
-
-    Rows without a label are left out: nobody has looked at these yet.
-
-    Raises
-    ------
-    ResultError : the file cannot be read, lacks a column, or labels a spectrum twice.
-    """
-    fields = {name: pa.string() for name in ("spectrum_id", "label", "vetted_by")}
-    if path is None:
-        return pa.table({name: pa.array([], kind) for name, kind in fields.items()})
-    try:
-        if Path(path).suffix.lower() == ".csv":
-            options = pyarrow.csv.ConvertOptions(column_types=fields, strings_can_be_null=True)
-            table = pyarrow.csv.read_csv(path, convert_options=options)
-        else:
-            table = pq.ParquetFile(path).read()
-        missing = [name for name in ("spectrum_id", "label") if name not in table.column_names]
-        if missing:
-            raise ResultError(
-                f"{path}: labels lack {', '.join(missing)}; expected spectrum_id, label and, if known, "
-                "vetted_by"
-            )
-        if "vetted_by" not in table.column_names:
-            table = table.append_column("vetted_by", pa.nulls(table.num_rows, pa.string()))
-        table = table.select(list(fields)).cast(pa.schema(fields))
-    except (OSError, KeyError, pa.ArrowException) as error:
-        raise ResultError(f"{path}: cannot be read as labels, Parquet or CSV ({error})") from error
-    for at, name in enumerate(("spectrum_id", "label")):
-        table = table.set_column(at, name, pc.utf8_trim_whitespace(table[name]))
-    table = table.filter(pc.greater(pc.binary_length(table["label"]), 0))
-    counts = pc.value_counts(table["spectrum_id"])
-    twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values").to_pylist()
-    if twice:
-        raise ResultError(
-            f"{path}: {len(twice)} spectra are labelled more than once, the first is {twice[0]}; "
-            "keep one label a spectrum"
-        )
-    return table
 
 
 def read_sources(path: PathLike | None) -> pa.Table | None:
@@ -108,7 +64,7 @@ def assemble(
     measurements : of `starsift.mstars.measure.measure`, the same spectra in any order
     manifest : of the survey: spectrum_id, file, gaia_source_id, gaia_g_mean_mag, and snrr, mjd if it has them
     sources : Gaia, 2MASS and WISE, see `starsift.catalog.crossmatch`; None: nothing is known
-    labels : of `read_labels`
+    labels : of `starsift.learning.labels.read_labels`: spectrum_id, label, vetted_by
     probability : a candidate that nobody has looked at is published from here on
     settings : of `characterize`: match_radius (arcsec); epoch_years (as `years` of
         `starsift.catalog.crossmatch.attach`); giants: `separators` (a list of settings) and `giant_share`;
