@@ -223,6 +223,8 @@ rule catalogs:
         runtime=60,
     params:
         match_radius=BINARIES["objects"]["match_radius"],
+        store=LABELS,
+        people=people("binaries"),
         settings=BINARIES_PUBLISHED,
         code=code("catalogs"),
     script:

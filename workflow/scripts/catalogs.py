@@ -7,6 +7,7 @@ from starsift.catalog.parquet import write_csv
 from starsift.catalog.provenance import provenance
 from starsift.catalog.publish import publish
 from starsift.catalog.schema import BINARIES_OBJECTS, BINARIES_SPECTRA
+from starsift.learning.labels import read_labels, with_labels
 from starsift.logs import log_to
 
 log_to(snakemake.log[0])
@@ -14,6 +15,7 @@ source, settings = snakemake.input, snakemake.params
 stages = {name: source[name] for name in ("components", "errors", "classes", "suspects", "manifests")}
 spectra, exposures, candidates = gather_catalog(stages)
 spectra, objects = make_objects(spectra, exposures, settings.match_radius)
+spectra = with_labels(spectra, read_labels(settings.store, "binaries", missing_ok=True))
 origin = provenance(settings.settings, {"catalog": source.catalog, "template_grid": source.grid})
 publish(spectra, BINARIES_SPECTRA, "results/catalogs/binaries_spectra", origin)
 publish(objects, BINARIES_OBJECTS, "results/catalogs/binaries_objects", origin)

@@ -204,6 +204,8 @@ BINARIES_SPECTRA = TableSchema(
             "phys.veloc;pos.barycenter",
             nullable=True,
         ),
+        _C("label", pa.string(), "What people see who looked at it", "meta.code;src.class", nullable=True),
+        _C("vetted_by", pa.string(), "Who has looked at it", "meta.curation", nullable=True),
         _C("file", pa.string(), "File of the spectrum", "meta.id;meta.file"),
     ),
 )

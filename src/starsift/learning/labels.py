@@ -274,6 +274,19 @@ def consensus(table: pa.Table) -> pa.Table:
     return pa.table([list(column) for column in zip(*rows, strict=True)] or [[]] * 6, schema=CONSENSUS)
 
 
+def with_labels(table: pa.Table, labels: pa.Table) -> pa.Table:
+    """Append the columns label and vetted_by to a table with spectrum_id; null where nobody said anything.
+
+    Parameters
+    ----------
+    labels : of `read_labels`
+    """
+    at = pc.index_in(table["spectrum_id"].combine_chunks(), value_set=labels["spectrum_id"].combine_chunks())
+    for name in ("label", "vetted_by"):
+        table = table.append_column(name, labels[name].take(at))
+    return table
+
+
 def label_digest(labels: pa.Table, spectra: pa.ChunkedArray | None = None) -> str:
     """SHA-256 of what people say of some spectra, or of all: it changes with their labels, and no others.
 
