@@ -4,16 +4,18 @@ import asyncio
 import http.client
 import json
 import os
+import queue
 import re
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 import pyarrow.parquet as pq
@@ -25,7 +27,7 @@ from starsift.cli import main
 from starsift.learning.labels import vocabulary
 from starsift.review.labels import LabelStore
 from starsift.review.queues import Results
-from starsift.review.server import BODY_LIMIT, STATIC, create_app
+from starsift.review.server import BODY_LIMIT, STATIC, _open_browser, create_app
 
 TOKEN = "t" * 43
 PORT = 8123
@@ -628,6 +630,17 @@ def test_what_a_user_can_mend(
     error = capsys.readouterr().err
     assert sentence in error
     assert len(error.splitlines()) == 1
+
+
+def test_the_browser_is_not_told_the_token_where_others_see_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: queue.Queue[str] = queue.Queue()
+    monkeypatch.setattr(webbrowser, "open", opened.put)
+    _open_browser(f"{BASE}/", tmp_path)
+    argument = opened.get(timeout=10)
+    assert TOKEN not in argument
+    assert f"url={BASE}/" in Path(unquote(urlsplit(argument).path)).read_text()
 
 
 def test_a_weak_token_is_refused(
