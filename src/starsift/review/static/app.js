@@ -182,8 +182,10 @@ async function show(position) {
   try {
     const found = await load(position);
     if (wanted !== position || queue.id !== from) return;
-    draw(found);
+    clearTimeout(slow);
     veil(null);
+    await draw(found);
+    if (wanted !== position || queue.id !== from) return;
   } catch (error) {
     if (wanted !== position || queue.id !== from) return;
     item = null;
@@ -202,8 +204,9 @@ function draw(found) {
   drawn = new Map();
   const path = queue.path;
   panels.showHeading(item, queue, queue.total);
-  plots.show(item.spectrum, item.extras?.window ?? session.windows[path], sigma);
-  setVelocity(item.rv ?? 0);
+  const window_ = item.extras?.window ?? session.windows[path];
+  plots.show(item.spectrum, { window: window_, sigma, lines: shownLines(), velocity: item.rv ?? 0 });
+  showVelocity(item.rv ?? 0);
   for (const name of ["binaries", "mstars", "bhb"]) {
     $(`extra-${name}`).hidden = !(name === path && item.extras);
   }
@@ -212,21 +215,27 @@ function draw(found) {
   if (item.extras && path === "mstars") (extras.nearest ??= new NearestPlot()).show(item.extras, item.spectrum);
   if (item.extras && path === "bhb") drawImages($("extra-bhb"), item.extras);
   panels.showLabels(item, user, session.read_only);
-  panels.showFacts(item);
-  panels.showOthers(item.others, drawnColours(), toggleOther);
-  painted().then(() => {
+  return painted().then(() => {
     if (item !== found) return;
     window.starsiftReady = performance.now();
+    // What is less urgent than the spectrum.
+    panels.showFacts(item);
+    panels.showOthers(item.others, drawnColours(), toggleOther);
     document.body.dataset.queue = queue.id;
     document.body.dataset.position = found.position;
   });
 }
 
+const shownLines = () => (marks ? session.lines[queue.path] : []);
+
+function showVelocity(velocity) {
+  $("velocity").value = Math.round(velocity);
+  $("velocity-number").value = Math.round(velocity);
+}
+
 function setVelocity(velocity) {
-  const rounded = Math.round(velocity);
-  $("velocity").value = rounded;
-  $("velocity-number").value = rounded;
-  plots.setLines(marks ? session.lines[queue.path] : [], velocity);
+  showVelocity(velocity);
+  plots.setLines(shownLines(), velocity);
 }
 
 const drawnColours = () => new Map([...drawn].map(([key, spectrum]) => [key, spectrum.colour]));

@@ -11,6 +11,13 @@ export function h(tag, properties = {}, ...children) {
   return element;
 }
 
+/** Make the children of an element as many as the items, keep those that are there, and give each its item. */
+function refill(parent, items, make, update) {
+  while (parent.childElementCount < items.length) parent.append(make());
+  while (parent.childElementCount > items.length) parent.lastElementChild.remove();
+  items.forEach((item, i) => update(parent.children[i], item));
+}
+
 export const $ = (id) => document.getElementById(id);
 
 const number = new Intl.NumberFormat("en");
@@ -149,10 +156,16 @@ export function showLabels(item, user, readOnly) {
 }
 
 export function showFacts(item) {
-  $("metadata").replaceChildren(
-    ...item.metadata.map(({ name, value, unit }) =>
-      h("div", {}, h("dt", { title: name }, name), h("dd", { className: "number", title: value }, value, unit ? h("i", {}, ` ${unit}`) : "")),
-    ),
+  refill(
+    $("metadata"),
+    item.metadata,
+    () => h("div", {}, h("dt"), h("dd", { className: "number" }, h("span"), h("i"))),
+    (row, { name, value, unit }) => {
+      const [term, description] = row.children;
+      [term.textContent, term.title] = [name, name];
+      description.title = value;
+      [description.firstChild.textContent, description.lastChild.textContent] = [value, unit ? ` ${unit}` : ""];
+    },
   );
   const has = item.ra !== null && item.ra !== undefined;
   $("coordinates").textContent = has ? `α ${item.ra.toFixed(5)}°  δ ${item.dec.toFixed(5)}°` : "No coordinates";
@@ -198,6 +211,7 @@ export class RowList {
   #pages = new Map(); // number of the page -> rows, or the promise of them; the latest used last
   #total = 0;
   #current = -1;
+  #waiting = null;
   #fetch;
   #open;
 
@@ -267,29 +281,39 @@ export class RowList {
   }
 
   #row(position) {
-    const number_ = Math.floor(position / PAGE);
-    const page = this.#pages.get(number_);
-    if (page === undefined) this.#pages.set(number_, this.#load(number_));
+    const index = Math.floor(position / PAGE);
+    const page = this.#pages.get(index);
+    if (page === undefined) this.#pages.set(index, this.#load(index));
     return Array.isArray(page) ? page[position % PAGE] : undefined;
   }
 
   #draw() {
-    if (!this.#total) return $("rows-space").replaceChildren();
+    // Once for all calls until the browser has time: the spectrum comes first.
+    this.#waiting ??= requestIdleCallback(
+      () => {
+        this.#waiting = null;
+        this.#drawNow();
+      },
+      { timeout: 100 },
+    );
+  }
+
+  #drawNow() {
     const [first, last] = this.#sight();
-    const rows = [];
-    for (let position = first; position <= last; position++) {
+    const positions = Array.from({ length: this.#total ? last - first + 1 : 0 }, (_, i) => first + i);
+    const make = () =>
+      h("button", { type: "button", className: "row", tabIndex: -1 }, h("span", { className: "number" }), h("span", { className: "name" }), h("span"));
+    refill($("rows-space"), positions, make, (button, position) => {
       const row = this.#row(position);
-      const said = row ? [...new Set(Object.values(row.labels))].join(" / ") : "";
-      const button = h(
-        "button",
-        { type: "button", className: "row", tabIndex: -1, title: row?.spectrum_id ?? "", "aria-current": String(position === this.#current), onclick: () => this.#open(position) },
-        h("span", { className: "number" }, number.format(position + 1)),
-        h("span", { className: "name" }, row ? shortName(row.spectrum_id) : "…"),
-        h("span", { className: row?.disagreement ? "said alarm" : row?.flag ? "said warn" : "said" }, said || (row?.flag ? "flag" : "")),
-      );
+      const [place, name, said] = button.children;
+      button.title = row?.spectrum_id ?? "";
+      button.onclick = () => this.#open(position);
+      button.setAttribute("aria-current", String(position === this.#current));
       button.style.transform = `translateY(${position * ROW}px)`;
-      rows.push(button);
-    }
-    $("rows-space").replaceChildren(...rows);
+      place.textContent = number.format(position + 1);
+      name.textContent = row ? shortName(row.spectrum_id) : "…";
+      said.textContent = row ? [...new Set(Object.values(row.labels))].join(" / ") || (row.flag ? "flag" : "") : "";
+      said.className = row?.disagreement ? "said alarm" : row?.flag ? "said warn" : "said";
+    });
   }
 }

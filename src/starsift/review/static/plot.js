@@ -6,6 +6,9 @@ const B = window.Bokeh;
 const FONT = getComputedStyle(document.body).fontFamily;
 const BORDER = 62; // px left of every frame, so that frames stay aligned and do not jump with their tick labels
 const SPIKES = 5e-4; // of the pixels are cut off at either end of the whole spectrum's flux: cosmic rays
+const CROWD = 2500; // pixels in a figure that hide their error band behind the flux; drawing it takes 30 ms
+const APART = 2.2; // between derivatives that are scaled to [-1, 1]
+const DERIVATIVES = ["d1", "d2", "d3"];
 const OWN_SIGMA = 3; // pixels: a faint candidate beside bright neighbours
 const CROWDED = 0.022; // of the axis: names of lines closer than this would overlap
 
@@ -55,13 +58,13 @@ function makeFigure({ xRange, yLabel, xLabel = null, ticked = true, tools = "pan
     min_border_right: 10,
     min_border_top: 6,
     min_border_bottom: xLabel ? 44 : ticked ? 24 : 6,
-    background_fill_color: null, // the page shines through
-    border_fill_color: null,
+    border_fill_color: null, // the page shines through
     lod_threshold: null, // always every pixel
     output_backend: "canvas",
   });
   figure.toolbar.setv({ logo: null, autohide: true });
-  colour(figure, { outline_line_color: "rule" });
+  // Without a background Bokeh 3.9 would stroke the last path of the paint before with the outline.
+  colour(figure, { background_fill_color: "surface", outline_line_color: "rule" });
   figure.grids.forEach((grid) => colour(grid, { grid_line_color: "grid" }));
   const font = { major_label_text_font: FONT, major_label_text_font_size: "11px" };
   for (const axis of figure.axes) {
@@ -121,26 +124,26 @@ const field = (name) => ({ field: name });
 
 // ---- the spectrum: whole, and the window of the path -------------------------------------------------------
 
-/** Two figures over the same sources: the whole spectrum, and the window of the path below it. */
+/** Two figures of one spectrum: all of it above, the window of the path below. */
 export class SpectrumPlots {
-  #pixels = source("x", "raw", "flux", "low", "high");
+  #parts = {}; // of each figure: itself, its sources, and the wavelengths [low, high] that these hold
   #masked = source("x0", "x1");
   #overlays = source("xs", "ys", "colour");
-  #faint = []; // glyphs of the unsmoothed flux
-  #figures = {};
-  #marks = {};
+  #looked = source("x0", "x1");
   #spectrum = null;
+  #pixels = null; // {x, flux, low, high} of the whole spectrum, smoothed
+  #raw = null; // unsmoothed flux, where it is smoothed
   #extent = [0, 1];
   #window = null;
   #lines = [];
   #velocity = 0;
+  #quiet = false; // while ranges are set one after the other
 
   constructor() {
     const whole = this.#make("whole", null);
     const window = this.#make("window", "vacuum wavelength (Å)");
     // Where the lower figure looks, marked in the upper one.
-    this.#marks.look = source("x0", "x1");
-    const look = whole.vstrip({ x0: field("x0"), x1: field("x1"), source: this.#marks.look, line_color: null, level: "underlay" });
+    const look = whole.vstrip({ x0: field("x0"), x1: field("x1"), source: this.#looked, line_color: null, level: "underlay" });
     colour(look.glyph, { fill_color: "look" });
     this.zoomed = false;
     this.ready = put({ whole, window });
@@ -148,35 +151,38 @@ export class SpectrumPlots {
 
   #make(name, xLabel) {
     const figure = makeFigure({ xLabel, yLabel: "flux" });
+    const part = { figure, span: [NaN, NaN], pixels: source("x", "flux", "low", "high"), raw: source("x", "y"), marks: source("x", "name") };
+    const { pixels, marks } = part;
     const masked = figure.vstrip({ x0: field("x0"), x1: field("x1"), source: this.#masked, line_color: null, level: "underlay" });
     colour(masked.glyph, { fill_color: "masked" });
-    const band = figure.varea({ x: field("x"), y1: field("low"), y2: field("high"), source: this.#pixels });
+    const band = figure.varea({ x: field("x"), y1: field("low"), y2: field("high"), source: pixels });
+    part.band = band;
     colour(band.glyph, { fill_color: "band" });
-    const overlays = figure.multi_line({ xs: field("xs"), ys: field("ys"), line_color: field("colour"), source: this.#overlays, line_width: 1, line_alpha: 0.85 });
-    overlays.glyph.line_join = "round";
-    const raw = figure.line({ x: field("x"), y: field("raw"), source: this.#pixels, line_width: 1, visible: false });
+    figure.multi_line({ xs: field("xs"), ys: field("ys"), line_color: field("colour"), source: this.#overlays });
+    const raw = figure.line({ x: field("x"), y: field("y"), source: part.raw });
     colour(raw.glyph, { line_color: "faint" });
-    this.#faint.push(raw);
-    const line = figure.line({ x: field("x"), y: field("flux"), source: this.#pixels, line_width: 1.25, line_join: "round" });
+    const line = figure.line({ x: field("x"), y: field("flux"), source: pixels });
     colour(line.glyph, { line_color: "line" });
-    this.#marks[name] = source("x", "name");
-    const marks = this.#marks[name];
-    const spans = figure.vspan(field("x"), { source: marks, line_width: 1, line_dash: { value: [3, 3] } });
+    const spans = figure.vspan(field("x"), { source: marks, line_dash: { value: [3, 3] } });
     colour(spans.glyph, { line_color: "mark" });
     const names = figure.text({ x: field("x"), y: 0.985, text: field("name"), y_range_name: "unit", source: marks, angle: Math.PI / 2, text_align: "right", text_baseline: "bottom", y_offset: -2, x_offset: -2, text_font: FONT, text_font_size: "11px" });
     colour(names.glyph, { text_color: "mark-text" });
-    this.#figures[name] = figure;
-    figure.x_range.change.connect(() => this.#placeLines(name));
+    figure.x_range.change.connect(() => this.#quiet || this.#fill(part));
     figure.on_event("mousemove", (event) => this.onmove?.(event));
     figure.on_event("mouseleave", () => this.onmove?.(null));
+    this.#parts[name] = part;
     return figure;
   }
 
-  /** Draw a spectrum: {wavelength, flux, error, good}; window [low, high] Angstrom. */
-  show(spectrum, window, sigma) {
+  /**
+   * Draw another spectrum.
+   * spectrum: {wavelength, flux, error, good}; window: [low, high] Angstrom; sigma, lines and velocity as in
+   * `smooth` and `setLines`.
+   */
+  show(spectrum, { window, sigma, lines, velocity }) {
     this.#spectrum = spectrum;
-    this.#overlays.data = { xs: [], ys: [], colour: [] };
-    this.smooth(sigma);
+    [this.#lines, this.#velocity] = [lines, velocity];
+    if (this.#overlays.data.xs.length) this.#overlays.data = { xs: [], ys: [], colour: [] };
     const { wavelength, good } = spectrum;
     this.#masked.data = maskedRuns(wavelength, good);
     this.#extent = [wavelength[0], wavelength.at(-1)];
@@ -186,18 +192,39 @@ export class SpectrumPlots {
       const [first, last] = this.#extent;
       window = [first + 0.4 * (last - first), first + 0.6 * (last - first)];
     }
+    if (String(window) !== String(this.#window)) this.#looked.data = { x0: [window[0]], x1: [window[1]] };
     this.#window = window;
-    this.#marks.look.data = { x0: [window[0]], x1: [window[1]] };
+    this.#smooth(sigma);
     this.#look("window", window);
-    this.zoom(this.zoomed);
+    this.#look("whole", this.zoomed ? window : this.#extent);
   }
 
   #look(name, [low, high]) {
-    const { wavelength } = this.#spectrum;
-    const [first, last] = slice(wavelength, low, high);
-    const values = this.#pixels.data.flux.subarray(first, last);
-    setRange(this.#figures[name].x_range, [low, high]);
-    setRange(this.#figures[name].y_range, limits(values, values.length > 1000 ? SPIKES : 0));
+    const part = this.#parts[name];
+    const [first, last] = slice(this.#pixels.x, low, high);
+    const values = this.#pixels.flux.subarray(first, last);
+    this.#quiet = true;
+    setRange(part.figure.x_range, [low, high]);
+    setRange(part.figure.y_range, limits(values, values.length > 1000 ? SPIKES : 0));
+    this.#quiet = false;
+    this.#fill(part);
+  }
+
+  /** Give a figure the pixels in its range and half as many to either side, and the lines in its range. */
+  #fill(part) {
+    const { start, end } = part.figure.x_range;
+    if (!(start >= part.span[0] && end <= part.span[1])) {
+      const room = (end - start) / 2;
+      part.span = [start - room, end + room];
+      const [first, last] = slice(this.#pixels.x, ...part.span);
+      const cut = (values) => values.subarray(first, last);
+      const { x, flux, low, high } = this.#pixels;
+      part.pixels.data = { x: cut(x), flux: cut(flux), low: cut(low), high: cut(high) };
+      part.band.visible = last - first < CROWD;
+      if (this.#raw) part.raw.data = { x: cut(x), y: cut(this.#raw) };
+      else if (part.raw.data.x.length) part.raw.data = { x: [], y: [] };
+    }
+    this.#placeLines(part);
   }
 
   /** The upper figure shows the window of the path (true) or the whole spectrum. */
@@ -206,43 +233,46 @@ export class SpectrumPlots {
     if (this.#spectrum) this.#look("whole", on ? this.#window : this.#extent);
   }
 
-  /** Gaussian smoothing, sigma in pixels; 0 is none. */
-  smooth(sigma) {
-    const { wavelength, flux, good } = this.#spectrum;
+  #smooth(sigma) {
+    const { wavelength, good } = this.#spectrum;
     const { value, spread } = smooth(this.#spectrum, sigma);
-    const raw = sigma ? flux.map((f, i) => (good[i] ? f : NaN)) : value;
-    this.#pixels.data = {
+    this.#pixels = {
       x: wavelength,
-      raw,
       flux: value,
       low: value.map((v, i) => v - spread[i]),
       high: value.map((v, i) => v + spread[i]),
     };
-    this.#faint.forEach((renderer) => (renderer.visible = sigma > 0));
+    this.#raw = sigma ? this.#spectrum.flux.map((f, i) => (good[i] ? f : NaN)) : null;
+    for (const part of Object.values(this.#parts)) part.span = [NaN, NaN];
   }
 
-  /** Mark lines [{name, wavelength}] at a velocity in km/s; none: []. */
+  /** Gaussian smoothing, sigma in pixels; 0 is none. */
+  smooth(sigma) {
+    this.#smooth(sigma);
+    Object.values(this.#parts).forEach((part) => this.#fill(part));
+  }
+
+  /** Mark lines [{name, wavelength}], ascending, at a velocity in km/s; none: []. */
   setLines(lines, velocity) {
-    this.#lines = [...lines].sort((a, b) => a.wavelength - b.wavelength);
-    this.#velocity = velocity;
-    this.#placeLines("whole");
-    this.#placeLines("window");
+    [this.#lines, this.#velocity] = [lines, velocity];
+    Object.values(this.#parts).forEach((part) => this.#placeLines(part));
   }
 
-  #placeLines(name) {
-    const { start, end } = this.#figures[name].x_range;
+  #placeLines({ figure, marks }) {
+    const { start, end } = figure.x_range;
     const apart = CROWDED * (end - start);
     let last = -Infinity;
-    const x = [], names = [];
+    const x = [], name = [];
     for (const line of this.#lines) {
       const at = redshifted(line.wavelength, this.#velocity);
       if (at < start || at > end) continue;
       const room = at - last >= apart;
       x.push(at);
-      names.push(room ? line.name : "");
+      name.push(room ? line.name : "");
       if (room) last = at;
     }
-    this.#marks[name].data = { x, name: names };
+    const { data } = marks;
+    if (String([x, name]) !== String([data.x, data.name])) marks.data = { x, name };
   }
 
   /** Other spectra over this one, [{wavelength, flux, good, colour}], scaled to its median. */
@@ -264,58 +294,66 @@ export class SpectrumPlots {
 
 // ---- binaries: the CCF and its derivatives -----------------------------------------------------------------
 
-/** CCF, its first three derivatives (each scaled to 1), one under the other; thresholds; radial velocities. */
+/** The CCF above, its first three derivatives below, one under the other; thresholds; radial velocities. */
 export class CcfPlots {
   #velocities = new B.Range1d({ start: -500, end: 500 });
+  #ccf = source("x", "y", "smooth");
+  #derivatives = source("x", "d1", "d2", "d3");
+  #levels = { ccf: source("y"), derivatives: source("y") };
   #rv = source("x");
   #rvText = source("x", "text");
-  #parts = {};
+  #figures = {};
 
   constructor() {
-    const places = [
-      ["ccf", "CCF", 4],
-      ["d1", "CCF′", 2],
-      ["d2", "CCF″", 2],
-      ["d3", "CCF‴", 2],
-    ];
-    this.ready = put(Object.fromEntries(places.map(([name, ...rest]) => [name, this.#make(name, ...rest)])));
+    const ccf = this.#make("ccf", { yLabel: "CCF", ticked: false, ticks: 4, tools: "pan,xwheel_zoom,reset" });
+    const raw = ccf.line({ x: field("x"), y: field("y"), source: this.#ccf });
+    colour(raw.glyph, { line_color: "faint" });
+    const text = ccf.text({ x: field("x"), y: 0.06, text: field("text"), y_range_name: "unit", source: this.#rvText, x_offset: 4, text_font: FONT, text_font_size: "11px" });
+    colour(text.glyph, { text_color: "mark-text" });
+    const smoothed = ccf.line({ x: field("x"), y: field("smooth"), source: this.#ccf, line_width: 1.25 });
+    colour(smoothed.glyph, { line_color: "line" });
+
+    const derivatives = this.#make("derivatives", { yLabel: "derivatives, scaled", xLabel: "velocity (km/s)", tools: "pan,xwheel_zoom,reset" });
+    for (const name of DERIVATIVES) {
+      const line = derivatives.line({ x: field("x"), y: field(name), source: this.#derivatives, line_width: 1.25 });
+      colour(line.glyph, { line_color: "line" });
+    }
+    setRange(derivatives.y_range, [0.5 - DERIVATIVES.length, 0.5].map((end) => APART * end));
+    derivatives.yaxes[0].setv({
+      ticker: new B.FixedTicker({ ticks: DERIVATIVES.map((_, place) => -APART * place) }),
+      major_label_overrides: new Map(DERIVATIVES.map((_, place) => [-APART * place, ["1st", "2nd", "3rd"][place]])),
+    });
+    this.ready = put({ ccf, derivatives });
   }
 
-  #make(name, yLabel, ticks) {
-    const tools = name === "ccf" ? "pan,xwheel_zoom,reset" : "";
-    const last = name === "d3";
-    const xLabel = last ? "velocity (km/s)" : null;
-    const figure = makeFigure({ xRange: this.#velocities, yLabel, xLabel, ticked: last, tools, ticks });
-    const data = source("x", "y", "smooth");
-    const level = source("y");
-    const threshold = figure.hspan(field("y"), { source: level, line_dash: { value: [5, 3] } });
-    colour(threshold.glyph, { line_color: "threshold" });
-    const rv = figure.vspan(field("x"), { source: this.#rv, line_width: 1 });
+  #make(name, options) {
+    const figure = makeFigure({ xRange: this.#velocities, ...options });
+    const level = figure.hspan(field("y"), { source: this.#levels[name], line_dash: { value: [5, 3] } });
+    colour(level.glyph, { line_color: "threshold" });
+    const rv = figure.vspan(field("x"), { source: this.#rv });
     colour(rv.glyph, { line_color: "mark" });
-    if (name === "ccf") {
-      const raw = figure.line({ x: field("x"), y: field("y"), source: data });
-      colour(raw.glyph, { line_color: "faint" });
-      const text = figure.text({ x: field("x"), y: 0.06, text: field("text"), y_range_name: "unit", source: this.#rvText, x_offset: 4, text_font: FONT, text_font_size: "11px" });
-      colour(text.glyph, { text_color: "mark-text" });
-    }
-    const line = figure.line({ x: field("x"), y: field("smooth"), source: data, line_width: 1.25 });
-    colour(line.glyph, { line_color: "line" });
-    this.#parts[name] = { figure, data, level };
+    this.#figures[name] = figure;
     return figure;
   }
 
+  /** extras: as the server gives them for a spectrum of this path. */
   show(extras) {
-    const { velocity, rv } = extras;
+    const { velocity, ccf, rv } = extras;
     setRange(this.#velocities, [velocity[0], velocity.at(-1)]);
-    const levels = { ccf: extras.ccf_threshold, d1: 0, d2: extras.d2_threshold, d3: 0 };
-    for (const [name, { figure, data, level }] of Object.entries(this.#parts)) {
-      // Of the derivatives only signs and fractions of the range count: each is scaled to 1.
-      const unit = name === "ccf" ? 1 : extras[name].reduce((top, d) => Math.max(top, Math.abs(d)), 0) || 1;
-      const y = extras[name].map((value) => value / unit);
-      data.data = { x: velocity, y, smooth: name === "ccf" ? (extras.smooth ?? y) : y };
-      level.data = { y: [levels[name] / unit] };
-      setRange(figure.y_range, limits(y));
-    }
+    this.#ccf.data = { x: velocity, y: ccf, smooth: extras.smooth ?? ccf };
+    setRange(this.#figures.ccf.y_range, limits(ccf));
+    this.#levels.ccf.data = { y: [extras.ccf_threshold] };
+    // Of the derivatives only signs and fractions of the range count: each is scaled to 1 and has its place.
+    const levels = { d1: 0, d2: extras.d2_threshold, d3: 0 };
+    const data = { x: velocity };
+    this.#levels.derivatives.data = {
+      y: DERIVATIVES.map((name, place) => {
+        const unit = extras[name].reduce((top, d) => Math.max(top, Math.abs(d)), 0) || 1;
+        data[name] = extras[name].map((d) => d / unit - APART * place);
+        return levels[name] / unit - APART * place;
+      }),
+    };
+    this.#derivatives.data = data;
     this.#rv.data = { x: rv };
     this.#rvText.data = { x: rv, text: rv.map((v) => v.toFixed(1)) };
   }

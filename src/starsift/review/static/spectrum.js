@@ -33,14 +33,19 @@ export function smooth({ flux, error, good }, sigma) {
   return { value, spread };
 }
 
-/** First and last index of the wavelengths in [low, high] (last exclusive). */
-export function slice(wavelength, low, high) {
-  let first = 0;
-  while (first < wavelength.length && wavelength[first] < low) first++;
-  let last = first;
-  while (last < wavelength.length && wavelength[last] <= high) last++;
-  return [first, last];
+/** The first index at which ascending values are not below a limit. */
+function bisect(values, limit) {
+  let first = 0, last = values.length;
+  while (first < last) {
+    const middle = (first + last) >> 1;
+    if (values[middle] < limit) first = middle + 1;
+    else last = middle;
+  }
+  return first;
 }
+
+/** Indices [first, last) of the wavelengths in [low, high). */
+export const slice = (wavelength, low, high) => [bisect(wavelength, low), bisect(wavelength, high)];
 
 /** Quantiles of the finite values; NaN when there are none. */
 export function quantiles(values, fractions) {

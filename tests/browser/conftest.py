@@ -1,0 +1,209 @@
+"""A server of the review app over small results, and Chromium pages that must not complain or leave it."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from starsift.catalog.parquet import write_parquet
+from starsift.review.labels import LabelStore
+from starsift.spectra.batches import SpectrumBatch, write_bundle, write_index
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+from review_files import make_results
+
+CHROMIUM = shutil.which("chromium")
+ARGUMENTS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+TOKEN = "for-tests-only-a-token-that-stays-the-same"
+ROUNDS = {10: 60, 11: 20, 12: 20, 13: 20, 14: 20, 15: 20}  # emission rounds and how many spectra each asks
+MISSING = "Chromium is not installed (Debian: apt-get install chromium)"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without Chromium these tests are skipped on a laptop, and fail where changes are checked."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("browser"))
+            if CHROMIUM is None and not os.environ.get("CI"):
+                item.add_marker(pytest.mark.skip(reason=MISSING))
+
+
+def add_rounds(folder: Path) -> None:
+    """Rounds of queries, each of spectra of its own: a continuum with an emission line at Halpha."""
+    n = sum(ROUNDS.values())
+    rng = np.random.default_rng(5)
+    wavelength = 10.0 ** (3.8 + 1e-4 * np.arange(400))  # 6310 to 6917 Angstrom
+    names = [f"spec-56400-R_sp01-{at:03d}" for at in range(n)]
+    identity = {
+        "spectrum_id": names,
+        "obsid": np.arange(n),
+        "planid": ["R"] * n,
+        "spid": np.ones(n, np.int8),
+        "fiberid": np.arange(n),
+        "lmjd": np.full(n, 56400),
+        "lmjm": pa.nulls(n, pa.int64()),
+        "band": [""] * n,
+        "snr": np.full(n, 30.0),
+        "ra": np.arange(n, dtype=float),
+        "dec": np.zeros(n),
+    }
+    height = rng.uniform(0, 2, (n, 1))
+    flux = 100 * (1 + height * np.exp(-0.5 * ((wavelength - 6564.6) / 3) ** 2)) + rng.normal(
+        0, 3, (n, wavelength.size)
+    )
+    mask = np.zeros(flux.shape, np.uint8)
+    mask[:, 100:104] = 1
+    arrow = folder / "spectra/pool/fields.arrow"
+    write_bundle(
+        arrow, [SpectrumBatch.from_arrays(identity, wavelength, flux, np.full(flux.shape, 1 / 9), mask)]
+    )
+    write_index(arrow, arrow.with_suffix(".parquet"))
+    first = 0
+    for number, count in ROUNDS.items():
+        rows = np.arange(first, first + count)
+        query = {
+            "purpose": ["query"] * count,
+            "rank": pa.array(range(count), pa.int32()),
+            "spectrum_id": [names[row] for row in rows],
+            "bundle": ["fields"] * count,
+            "row": pa.array(rows, pa.int64()),
+            **{name: pa.array([p] * count, pa.float32()) for name, p in PROBABILITIES.items()},
+            "score": pa.array([1.04] * count, pa.float32()),
+        }
+        write_parquet(pa.table(query), folder / f"emission/round-{number}/query.parquet")
+        first += count
+
+
+PROBABILITIES = {"p_single": 0.5, "p_double": 0.3, "p_uninteresting": 0.2}
+
+
+@dataclass
+class Server:
+    """`starsift review` in a process of its own, on a port that stays."""
+
+    results: Path
+    labels: Path
+    options: tuple[str, ...] = ()
+    port: int = 0
+    process: subprocess.Popen[str] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/{TOKEN}/"
+
+    def start(self) -> None:
+        if not self.port:
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                self.port = free.getsockname()[1]
+        command = [Path(sys.executable).with_name("starsift"), "review", self.results]
+        command += ["--labels", self.labels, "--port", str(self.port), "--no-browser", *self.options]
+        environment = os.environ | {"STARSIFT_REVIEW_TOKEN": TOKEN, "OMP_NUM_THREADS": "1"}
+        self.process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line.strip() == f"Review app: {self.url}"
+        self._wait()
+
+    def _wait(self) -> None:
+        for _ in range(200):
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return
+            except OSError:
+                time.sleep(0.05)
+        raise TimeoutError(f"nothing listens on port {self.port}")
+
+    def kill(self) -> None:
+        """As a crash would: SIGKILL, no chance to save anything."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        if self.process.stdout:
+            self.process.stdout.close()
+
+
+@dataclass
+class Watch:
+    """What a page does that it must not."""
+
+    errors: list[str] = field(default_factory=list)
+    hosts: set[str] = field(default_factory=set)
+    may_lose_server: bool = False
+
+
+@pytest.fixture(scope="session")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("review") / "results"
+    make_results(folder)
+    add_rounds(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(results: Path) -> Iterator[Server]:
+    server = Server(results, results.parent / "labels.sqlite")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def store(server: Server) -> Iterator[LabelStore]:
+    """What the server has saved, read from the file."""
+    with LabelStore(server.labels, read_only=True) as store:
+        yield store
+
+
+@pytest.fixture(scope="session")
+def browser():
+    if CHROMIUM is None:
+        pytest.fail(MISSING)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+@pytest.fixture
+def open_page(browser, server: Server, watch: Watch) -> Iterator[Callable]:
+    """Opens the app in a context of its own (as another person's browser); checks its manners afterwards."""
+    contexts = []
+
+    def open_page(queue: str = "", user: str | None = "ada", *, url: str | None = None, **options):
+        context = browser.new_context(viewport={"width": 1440, "height": 900}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        page.on("console", lambda message: message.type == "error" and watch.errors.append(message.text))
+        page.on("pageerror", lambda error: watch.errors.append(str(error)))
+        page.on("request", lambda request: watch.hosts.add(urlsplit(request.url).hostname or "data"))
+        page.goto((url or server.url) + (f"?user={user}" if user else "") + (f"#{queue}" if queue else ""))
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    errors = [e for e in watch.errors if not (watch.may_lose_server and "net::ERR_" in e)]
+    assert errors == []
+    assert watch.hosts <= {"127.0.0.1", "data"}
