@@ -472,7 +472,7 @@ def serve(
         raise ReviewError(f"there is no queue {queue!r} in {results}; queues: {', '.join(queues)}")
     # With the protocol named, asyncio sends small answers at once; else each waits 40 ms (Nagle's algorithm).
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    with LabelStore(labels, read_only=read_only) as store, listener:
+    with listener, LabelStore(labels, read_only=read_only) as store:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((HOST, port))
