@@ -2,12 +2,12 @@
 
     python benchmarks/review_latency.py [--candidates 100000] [--items 500]
 
-Builds a queue of that many candidates of the binaries path and of the emission path in a temporary folder (2 000
-of them packed, in the middle of the queue: spectra of 4 136 pixels, for binaries with their CCFs), starts
-`starsift review` on it and labels by keyboard. Latency is from the keydown event to the frame after the one in
-which all plots of the next spectrum are painted; its label is on its way to the disk meanwhile. Prints Markdown
-tables: once with a key as soon as the page has drawn, once at the pace of a quick person. Needs Chromium and
-Playwright.
+Builds a queue of that many candidates of the binaries path and of the emission path in a temporary folder
+(2 000 of them packed, in the middle of the queue: spectra of 4 136 pixels, for binaries with their CCFs),
+starts `starsift review` on it and labels by keyboard. Latency is from the keydown event to the frame after
+the one in which all plots of the next spectrum are painted; the label is on its way to the disk meanwhile.
+Prints Markdown tables: with a key as soon as the page has drawn, and at the pace of a quick person. Needs
+Chromium and Playwright.
 """
 
 import argparse

@@ -125,6 +125,21 @@ def test_a_key_held_down_labels_once(open_page: Callable, store: LabelStore) -> 
     assert labelled == [ids(12)[start]]
 
 
+def test_a_key_never_labels_a_spectrum_that_is_not_seen_yet(open_page: Callable, store: LabelStore) -> None:
+    page = open_page("emission-round-12", "ivy")
+    start = position(page)
+    page.evaluate(
+        """() => {
+            for (const key of "1234") {
+                document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+            }
+        }"""
+    )
+    saved(page, f"#{start + 1} single peak, saved")
+    said = {name: s["ivy"].label for name, s in store.current("emission", ids(12)).items() if "ivy" in s}
+    assert said == {ids(12)[start]: "single peak"}
+
+
 def test_flag_and_comment(open_page: Callable, store: LabelStore) -> None:
     page = open_page("emission-round-12", "flo")
     name = ids(12)[position(page)]

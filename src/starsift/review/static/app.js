@@ -6,16 +6,19 @@ import { $, h } from "./panels.js";
 import { CcfPlots, NearestPlot, SpectrumPlots, applyTheme, drawImages, painted } from "./plot.js";
 
 const AHEAD = 5; // spectra read before they are asked for
-const CLAIM = 10; // positions leased at a time
+const CLAIM = 5; // positions leased at a time; few, for others want some of a short queue
 const KEPT = 20; // spectra in memory
 const TRAIL = 500; // positions remembered for going back
 const POLL = 15_000; // ms between looks at what others do
 const RENEW = 240_000; // ms between renewals of leases (the server's last 600 s)
+const GOOD = 6_000; // ms that good news stay; bad news stay until they are over or dismissed
 const SIGMAS = [0, 1, 2, 4]; // pixels
 const OVERLAYS = ["overlay-1", "overlay-2", "overlay-3", "overlay-4"];
 
 let session, user, queue, rows, outbox, plots;
-let item = null; // on the screen
+let item = null; // the latest that was drawn
+let seen = null; // the item that people see: keys act on no other
+let leaving = false; // labelled, and not known yet what comes next
 let wanted = null; // position asked for: the item's, or one on its way
 let second = false; // second opinions
 let upcoming = []; // leased positions, next first
@@ -30,6 +33,8 @@ let active = 0; // time of the last key or click
 
 // ---- the server is away, or refuses ------------------------------------------------------------------------
 
+let fading;
+
 function say(text, { kind = "alarm", button, action } = {}) {
   $("banner").className = kind;
   $("banner-text").textContent = text;
@@ -37,10 +42,13 @@ function say(text, { kind = "alarm", button, action } = {}) {
   $("banner-button").textContent = button ?? "";
   $("banner-button").onclick = action ?? null;
   $("banner").hidden = false;
+  clearTimeout(fading);
+  if (kind === "good") fading = setTimeout(() => ($("banner").hidden = true), GOOD);
 }
 
 const dismiss = { button: "Dismiss", action: () => ($("banner").hidden = true) };
 let away = false;
+let returning = false; // back, and still saving what waited
 
 function onAway(detail) {
   away = true;
@@ -54,17 +62,22 @@ function onAway(detail) {
 function onBack() {
   if (!away) return;
   away = false;
-  say(outbox.size ? "The server is back; saving." : "The server is back; everything is saved.", { kind: "good" });
-  setTimeout(() => away || $("banner").className !== "good" || ($("banner").hidden = true), 4000);
+  returning = true;
+  say("The server is back; saving.", { kind: "good" });
+  allSaved();
+}
+
+function allSaved() {
+  if (!returning || outbox?.size) return;
+  returning = false;
+  say("The server is back; everything is saved.", { kind: "good", ...dismiss });
 }
 
 function makeOutbox() {
   return new Outbox(`starsift-outbox-${user}`, {
     saved(entry, answer) {
       onBack();
-      if (away === false && !outbox?.size && $("banner").className === "good") {
-        $("banner-text").textContent = "The server is back; everything is saved.";
-      }
+      allSaved();
       if (entry.queue !== queue?.id) return;
       panels.showProgress(answer.progress, user);
       learn(entry.position, answer);
@@ -131,7 +144,7 @@ function load(position) {
 
 /** Lease the next positions when few are left. */
 function claim() {
-  if (session.read_only || upcoming.length > AHEAD || claiming) return claiming;
+  if (session.read_only || upcoming.length >= AHEAD || claiming) return claiming;
   const from = queue.id;
   // Labels on their way first: the server would hand out again what it does not know to be labelled. From the
   // spectrum on the screen on, so that a reload leases that too.
@@ -177,6 +190,7 @@ function veil(text) {
 /** Show the spectrum at a position as soon as it is here. Until then no key labels anything. */
 async function show(position) {
   wanted = position;
+  leaving = false;
   const from = queue.id;
   const slow = setTimeout(() => wanted === position && queue.id === from && veil("Reading the spectrum …"), 150);
   try {
@@ -217,6 +231,7 @@ function draw(found) {
   panels.showLabels(item, user, session.read_only);
   return painted().then(() => {
     if (item !== found) return;
+    seen = found;
     window.starsiftReady = performance.now();
     // What is less urgent than the spectrum.
     panels.showFacts(item);
@@ -298,26 +313,25 @@ function back() {
   }
 }
 
-/** The item that a key may act on: the one on the screen, never one that is on its way. */
-const actable = () => item && item.position === wanted && !session.read_only;
+/** A key acts on the spectrum that is painted, never on one that is on its way. */
+const actable = () => seen && seen === item && seen.position === wanted && !leaving && !session.read_only;
 
 function give(change) {
   const { position } = item;
   const now = { ...(item.labels[user] ?? {}), ...change };
   item.labels = { ...item.labels, [user]: now };
   outbox.add({ queue: queue.id, position, body: { user, ...change } });
-  rows.update(position, item.labels);
 }
 
-function label(name) {
+async function label(name) {
   if (!actable()) return;
+  const of = item;
   give({ label: name });
-  labelled.add(item.position);
-  note(item.position, `${name} …`);
-  const of = item.position;
-  return forward().then(() => {
-    if (item?.position === of) panels.showLabels(item, user, false); // nowhere to go on to
-  });
+  labelled.add(of.position);
+  note(of.position, `${name} …`);
+  leaving = true;
+  await forward().finally(() => (leaving = false));
+  if (item === of) panels.showLabels(item, user, false); // nowhere to go on to
 }
 
 function flag() {
@@ -369,7 +383,7 @@ async function open(id, position = null) {
   queue = session.queues.find((candidate) => candidate.id === id);
   items.clear();
   labelled.clear();
-  [item, wanted, upcoming, trail, place, claiming] = [null, null, [], [], -1, null];
+  [item, seen, wanted, upcoming, trail, place, claiming] = [null, null, null, [], [], -1, null];
   panels.showQueues(session.queues, id, (other) => other === queue.id || open(other));
   panels.showLabelButtons(session.vocabulary[queue.path], label, session.read_only);
   panels.showHelp(queue.path, session.vocabulary[queue.path]);

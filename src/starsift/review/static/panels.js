@@ -47,6 +47,7 @@ export function showQueues(queues, current, open) {
       : [];
   });
   $("queues").replaceChildren(...groups.flat());
+  $("queues").querySelector('[aria-current="true"]')?.scrollIntoView({ block: "nearest" });
 }
 
 export function showProgress(progress, user) {
@@ -199,9 +200,6 @@ export function showOthers(others, colours, toggle) {
   );
 }
 
-// Identifiers of one survey begin alike and differ at their end.
-const shortName = (name) => (name.length > 25 ? `…${name.slice(-24)}` : name);
-
 const ROW = 28; // px, as in style.css
 const PAGE = 200;
 const PAGES = 6; // kept in memory
@@ -311,7 +309,7 @@ export class RowList {
       button.setAttribute("aria-current", String(position === this.#current));
       button.style.transform = `translateY(${position * ROW}px)`;
       place.textContent = number.format(position + 1);
-      name.textContent = row ? shortName(row.spectrum_id) : "…";
+      name.textContent = row ? `\u200e${row.spectrum_id}` : "…"; // left to right in a cell that ends at its left
       said.textContent = row ? [...new Set(Object.values(row.labels))].join(" / ") || (row.flag ? "flag" : "") : "";
       said.className = row?.disagreement ? "said alarm" : row?.flag ? "said warn" : "said";
     });

@@ -184,7 +184,8 @@ export class SpectrumPlots {
     [this.#lines, this.#velocity] = [lines, velocity];
     if (this.#overlays.data.xs.length) this.#overlays.data = { xs: [], ys: [], colour: [] };
     const { wavelength, good } = spectrum;
-    this.#masked.data = maskedRuns(wavelength, good);
+    const masked = maskedRuns(wavelength, good);
+    if (masked.x0.length || this.#masked.data.x0.length) this.#masked.data = masked;
     this.#extent = [wavelength[0], wavelength.at(-1)];
     const inside = slice(wavelength, ...window);
     if (inside[1] - inside[0] < 10) {
@@ -300,15 +301,14 @@ export class CcfPlots {
   #ccf = source("x", "y", "smooth");
   #derivatives = source("x", "d1", "d2", "d3");
   #levels = { ccf: source("y"), derivatives: source("y") };
-  #rv = source("x");
-  #rvText = source("x", "text");
+  #rv = source("x", "text");
   #figures = {};
 
   constructor() {
     const ccf = this.#make("ccf", { yLabel: "CCF", ticked: false, ticks: 4, tools: "pan,xwheel_zoom,reset" });
     const raw = ccf.line({ x: field("x"), y: field("y"), source: this.#ccf });
     colour(raw.glyph, { line_color: "faint" });
-    const text = ccf.text({ x: field("x"), y: 0.06, text: field("text"), y_range_name: "unit", source: this.#rvText, x_offset: 4, text_font: FONT, text_font_size: "11px" });
+    const text = ccf.text({ x: field("x"), y: 0.06, text: field("text"), y_range_name: "unit", source: this.#rv, x_offset: 4, text_font: FONT, text_font_size: "11px" });
     colour(text.glyph, { text_color: "mark-text" });
     const smoothed = ccf.line({ x: field("x"), y: field("smooth"), source: this.#ccf, line_width: 1.25 });
     colour(smoothed.glyph, { line_color: "line" });
@@ -354,8 +354,7 @@ export class CcfPlots {
       }),
     };
     this.#derivatives.data = data;
-    this.#rv.data = { x: rv };
-    this.#rvText.data = { x: rv, text: rv.map((v) => v.toFixed(1)) };
+    this.#rv.data = { x: rv, text: rv.map((v) => v.toFixed(1)) };
   }
 }
 
