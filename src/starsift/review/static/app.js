@@ -483,8 +483,8 @@ function wire() {
   document.addEventListener("pointerdown", () => (active = performance.now()));
   const clicks = { flag, undo, zoom, lines: toggleLines, previous: back, next: forward, "help-button": ACTIONS["?"] };
   for (const [id, action] of Object.entries(clicks)) $(id).addEventListener("click", action);
-  for (const id of ["flag", "undo"]) $(id).disabled = session.read_only;
-  $("second").disabled = session.read_only;
+  for (const id of ["flag", "undo", "second", "comment"]) $(id).disabled = session.read_only;
+  if (session.read_only) $("comment").placeholder = "";
   $("second").addEventListener("change", () => {
     second = $("second").checked;
     [upcoming, claiming] = [[], null];
@@ -520,7 +520,7 @@ function wire() {
     $(`samp-${what}`).addEventListener("click", () => samp(what));
   }
   plots.onmove = (event) => {
-    $("readout").textContent = event ? `${event.x.toFixed(1)} Å   ${event.y.toPrecision(4)}` : "";
+    $("readout").textContent = event ? `${event.x.toFixed(1)} Å` : "";
   };
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     applyTheme();

@@ -117,7 +117,6 @@ export function showLabels(item, user, readOnly) {
   }
   $("flag").setAttribute("aria-pressed", String(Boolean(mine.flag)));
   $("comment").value = mine.comment ?? "";
-  $("comment").disabled = readOnly;
   const disputed = isDisputed(item.labels);
   const flagged = Object.values(item.labels).some((state) => state.flag);
   $("badges").replaceChildren(

@@ -5,6 +5,15 @@ import { limits, maskedRuns, median, quantiles, redshifted, slice, smooth } from
 const B = window.Bokeh;
 const FONT = getComputedStyle(document.body).fontFamily;
 const BORDER = 62; // px left of every frame, so that frames stay aligned and do not jump with their tick labels
+// Bokeh's toolbar in the colours of the page, which its shadow root inherits, and no longer than its tools.
+const TOOLBAR = `:host(.bk-inner) {
+  --icon-color: var(--muted);
+  --active-border: var(--accent);
+  height: max-content !important;
+  border-radius: 7px;
+  background-color: var(--sunken);
+  opacity: 0.92;
+}`;
 const SPIKES = 5e-4; // of the pixels are cut off at either end of the whole spectrum's flux: cosmic rays
 const CROWD = 2500; // pixels in a figure that hide their error band behind the flux; drawing it takes 30 ms
 const APART = 2.2; // between derivatives that are scaled to [-1, 1]
@@ -62,7 +71,7 @@ function makeFigure({ xRange, yLabel, xLabel = null, ticked = true, tools = "pan
     lod_threshold: null, // always every pixel
     output_backend: "canvas",
   });
-  figure.toolbar.setv({ logo: null, autohide: true });
+  figure.toolbar.setv({ logo: null, autohide: true, stylesheets: [TOOLBAR] });
   // Without a background Bokeh 3.9 would stroke the last path of the paint before with the outline.
   colour(figure, { background_fill_color: "surface", outline_line_color: "rule" });
   figure.grids.forEach((grid) => colour(grid, { grid_line_color: "grid" }));
