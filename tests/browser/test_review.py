@@ -268,6 +268,7 @@ def test_read_only(open_page: Callable, results: Path, server: Server, store: La
             == 0
         )
         assert store.current("emission") == before
+        page.context.close()  # or it would ask a server that is gone
     finally:
         guest.kill()
 

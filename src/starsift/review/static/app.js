@@ -105,7 +105,9 @@ async function learn(position, { labels, history }) {
   if (!known) return;
   known.labels = labels;
   known.history = history;
-  if (known === item && document.activeElement !== $("comment")) panels.showLabels(item, user, session.read_only);
+  if (known !== item) return;
+  if (document.activeElement !== $("comment")) panels.showLabels(item, user, session.read_only);
+  panels.showOpinions(item, user);
 }
 
 function note(position, text, labels) {
@@ -234,6 +236,7 @@ function draw(found) {
     seen = found;
     window.starsiftReady = performance.now();
     // What is less urgent than the spectrum.
+    panels.showOpinions(item, user);
     panels.showFacts(item);
     panels.showOthers(item.others, drawnColours(), toggleOther);
     document.body.dataset.queue = queue.id;

@@ -109,7 +109,7 @@ export function showHelp(path, vocabulary) {
   );
 }
 
-/** Everything that depends on what people said of the item. */
+/** What people said of the item, in short: the person's own label, flag and comment, and badges. */
 export function showLabels(item, user, readOnly) {
   const mine = item.labels[user] ?? {};
   for (const button of $("labels").children) {
@@ -124,6 +124,11 @@ export function showLabels(item, user, readOnly) {
     ...(disputed ? [h("span", { className: "badge alarm" }, "Disagreement")] : []),
     ...(flagged ? [h("span", { className: "badge warn" }, "Flagged")] : []),
   );
+}
+
+/** What people said of the item, one by one, and its history. */
+export function showOpinions(item, user) {
+  const disputed = isDisputed(item.labels);
   const opinions = Object.entries(item.labels)
     .filter(([, state]) => state.label || state.flag || state.comment)
     .sort(([a], [b]) => (b === user) - (a === user) || a.localeCompare(b))
