@@ -14,6 +14,7 @@ import pytest
 import yaml
 from astropy.table import Table
 
+from starsift.simulate.emission import simulate_emission
 from starsift.simulate.lrs import simulate_lrs
 from starsift.simulate.mrs import simulate_survey
 
@@ -36,6 +37,12 @@ SMALL: dict[str, Any] = {
         "hash": {"bits": 64},
         "evaluation": {"splits": 1, "bits": [32, 64]},
     },
+    "emission": {
+        "training": {"max_epochs": 1},
+        "long_training": {"max_epochs": 1},
+        "rounds": {"batch": 6, "sample": 4, "max_rounds": 2},
+        "baseline": {"runs": 1, "sample": 5},
+    },
 }
 
 
@@ -50,9 +57,18 @@ SKY: dict[str, Any] = {
         "n_released": 150,
         "n_unknown": 150,
     },
+    "emission": {
+        "seed": 5,
+        "layout": "both",
+        "n_plans": 2,
+        "n_spectrographs": 2,
+        "n_labelled": 40,
+        "n_pool": 160,
+        "emitters": 0.1,
+    },
 }
 # The catalogue that each path searches.
-CATALOG = {"binaries": "mrs/catalog.fits", "mstars": "lrs/unknown.fits"}
+CATALOG = {"binaries": "mrs/catalog.fits", "mstars": "lrs/unknown.fits", "emission": "emission/pool.fits"}
 
 
 @dataclass
@@ -142,6 +158,7 @@ def sky(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sky")
     simulate_survey(folder / "mrs", **SKY["mrs"])
     simulate_lrs(folder / "lrs", **SKY["lrs"])
+    simulate_emission(folder / "emission", **SKY["emission"])
     for name in CATALOG.values():
         list_nights(folder / name)
     return folder
@@ -167,7 +184,7 @@ def checkout(
         done = make_checkout(
             tmp_path_factory.mktemp("checkout") / "starsift", merged(real, {"paths": [path]})
         )
-        for kind in ("mrs", "lrs"):
+        for kind in SKY:
             files = done.folder / "results/simulated" / kind
             shutil.copytree(sky / kind, files, ignore=shutil.ignore_patterns("spectra"))
             (files / "spectra").symlink_to(sky / kind / "spectra")
@@ -194,8 +211,16 @@ def finished_mstars(checkout: Callable[..., Checkout]) -> Checkout:
 
 
 @pytest.fixture(scope="session")
+def finished_emission(checkout: Callable[..., Checkout]) -> Checkout:
+    """A checkout in which emission has been sought to the end. Tests leave it as it is."""
+    done = checkout("emission")
+    done.snakemake()
+    return done
+
+
+@pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory, settings: dict[str, Any]) -> Checkout:
-    """A checkout in which the demo has been run to the end, both paths. Tests leave it as it is."""
+    """A checkout in which the demo has been run to the end, all paths. Tests leave it as it is."""
     done = make_checkout(tmp_path_factory.mktemp("demo") / "starsift", settings)
     done.snakemake()
     return done

@@ -66,7 +66,7 @@ def edited(path: Path, text: str) -> Iterator[None]:
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-@pytest.mark.parametrize("name", ["finished", "finished_mstars", "demo"])
+@pytest.mark.parametrize("name", ["finished", "finished_mstars", "finished_emission", "demo"])
 def test_a_finished_run_has_nothing_to_do(request: pytest.FixtureRequest, name: str) -> None:
     assert request.getfixturevalue(name).planned() == set()
 

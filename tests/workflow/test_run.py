@@ -16,13 +16,13 @@ from starsift.catalog.schema import SCHEMAS, check
 
 pytestmark = pytest.mark.xdist_group("workflow")
 
-BOTH = pytest.mark.parametrize("path", ["binaries", "mstars"])
+EACH = pytest.mark.parametrize("path", ["binaries", "mstars", "emission"])
 
 
 @pytest.fixture
 def run(path: str, request: pytest.FixtureRequest) -> Checkout:
     """The finished checkout of a path."""
-    return request.getfixturevalue({"binaries": "finished", "mstars": "finished_mstars"}[path])
+    return request.getfixturevalue("finished" if path == "binaries" else f"finished_{path}")
 
 
 def read_stage(folder: Path) -> pa.Table:
@@ -30,7 +30,7 @@ def read_stage(folder: Path) -> pa.Table:
     return pa.concat_tables([pq.read_table(path) for path in sorted(folder.glob("*.parquet"))])
 
 
-@BOTH
+@EACH
 def test_catalogues_are_as_declared(run: Checkout, path: str) -> None:
     published = {name for name in SCHEMAS if name.startswith(path)}
     folder = run.folder / "results/catalogs"
@@ -75,7 +75,7 @@ def test_candidates_are_measured_and_listed(finished_mstars: Checkout) -> None:
     assert set(published) <= set(candidates)
 
 
-@BOTH
+@EACH
 def test_the_report_stands_alone(run: Checkout, path: str) -> None:
     run.snakemake("--report", "report.html")
     page = (run.folder / "report.html").read_text()
@@ -94,6 +94,7 @@ def test_the_report_stands_alone(run: Checkout, path: str) -> None:
             ["demo-labelled", "demo-unknown"],
             {"catalog_demo-labelled", "catalog_demo-unknown", "sources", "indices", "subtypes"},
         ),
+        ("emission", ["demo-pool"], {"catalog_demo-pool", "ondrejov_labels"}),
     ],
 )
 def test_provenance_names_inputs_and_counts(
@@ -101,7 +102,7 @@ def test_provenance_names_inputs_and_counts(
 ) -> None:
     record = json.loads((run.folder / "results/provenance.json").read_text())
     assert record["settings"]["paths"] == [path]
-    assert set(record["inputs"]) == inputs
+    assert set(record["inputs"]) == inputs | {"labels"}
     status = record["counts"]["status"]
     assert sorted(status) == surveys
     for name in surveys:
@@ -113,7 +114,7 @@ def test_provenance_names_inputs_and_counts(
     assert {Path(name).stem for name in record["outputs"]} == written
 
 
-@BOTH
+@EACH
 def test_the_demo_is_scored(demo: Checkout, path: str) -> None:
     card = json.loads((demo.folder / f"results/scorecards/{path}.json").read_text())
     assert card["spectra"] > 0

@@ -1,6 +1,4 @@
 # H-alpha emission-line stars by active learning (Skoda et al. 2020): windows, rounds, the final network, catalogue.
-import errno
-
 import pyarrow.parquet as pq
 
 from starsift.emission.active import read_round
@@ -9,6 +7,11 @@ from starsift.learning.labels import load_labels
 
 EMISSION_POOL = EMISSION["survey"]
 ROUNDS = EMISSION["rounds"]
+EMISSION_PUBLISHED = {
+    "seed": config["seed"],
+    "survey": config["surveys"][EMISSION_POOL],
+    "emission": {key: value for key, value in EMISSION.items() if key != "baseline"},
+}
 
 
 wildcard_constraints:
@@ -20,6 +23,17 @@ wildcard_constraints:
 def oracle(wildcards):
     """The labels, where the workflow itself simulates them; those of people are looked up by each job."""
     return LABELS if made_here(LABELS) else []
+
+
+def asked(pattern):
+    """An input function: `pattern` for every bundle that people are asked about."""
+
+    def files(wildcards):
+        until = ROUNDS["last_night"] or 10**9
+        chosen = [name for name in bundles(EMISSION_POOL) if int(re.match(r"\d*", name)[0] or 0) <= until]
+        return expand(pattern, bundle=chosen, round=wildcards.round)
+
+    return files
 
 
 def rounds_until(number):
@@ -47,17 +61,17 @@ def begun_from(wildcards):
     return f"results/emission/round-{done - 1:02d}/model.keras" if done and ROUNDS["warm_start"] else []
 
 
-def round_labels(wildcards, input):
+# Functions of wildcards alone: what follows from inputs Snakemake does not compare with the last run.
+def round_labels(wildcards):
     """A digest of what people say of a round's spectra: a new label elsewhere reruns nothing."""
-    for path in input:
-        if not Path(path).exists():
-            # So named, it tells Snakemake to ask again when the file is there.
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-    asked = pq.read_table(input.query, columns=["spectrum_id"])["spectrum_id"]
-    return label_digest(read_labels(LABELS, "emission", missing_ok=True), asked)
+    query = Path(f"results/emission/round-{wildcards.round}/query.parquet")
+    if not query.exists():
+        return None  # asked again before the job runs
+    spectra = pq.read_table(query, columns=["spectrum_id"])["spectrum_id"]
+    return label_digest(read_labels(LABELS, "emission", missing_ok=True), spectra)
 
 
-def candidate_digest(wildcards, input):
+def candidate_digest(wildcards):
     """A digest of what people say of candidates."""
     return label_digest(candidate_labels(load_labels(LABELS, path="emission", missing_ok=True)))
 
@@ -67,6 +81,7 @@ rule emission_initial:
     input:
         labels=lambda wildcards: given(EMISSION["labelled"]["labels"], "results/emission/initial.parquet"),
         spectra=lambda wildcards: given(EMISSION["labelled"]["root"], "results/emission/initial.parquet"),
+        codes=str(RESOURCES / "emission" / "labels.csv"),
     output:
         table="results/emission/initial.parquet",
         counts="results/emission/initial.csv",
@@ -174,6 +189,7 @@ rule emission_labels:
     # What people say of them. Without all labels the run stops here, and goes on later.
     input:
         query="results/emission/round-{round}/query.parquet",
+        vocabulary=str(RESOURCES / "review" / "labels.csv"),
         oracle=ancient(oracle),
     output:
         "results/emission/round-{round}/labels.parquet",
@@ -194,6 +210,7 @@ checkpoint emission_judge:
     # How good the round's network is, and whether another round follows.
     input:
         labels=lambda wildcards: rounds_until(int(wildcards.round) + 1),
+        query="results/emission/round-{round}/query.parquet",
         told="results/emission/round-{round}/training.json",
         counts="results/emission/round-{round}/predicted.json",
     output:
@@ -205,6 +222,8 @@ checkpoint emission_judge:
         runtime=10,
     params:
         stop={key: ROUNDS[key] for key in ("threshold", "passes", "max_rounds")},
+        # Of old results whose labels were taken back, only this tells that they are old.
+        content=round_labels,
         code=code("emission_judge"),
     script:
         "../scripts/emission_judge.py"
@@ -289,7 +308,7 @@ rule emission_catalog:
         store=LABELS,
         people=candidate_digest,
         catalog=EMISSION["catalog"],
-        settings={"seed": config["seed"], "survey": config["surveys"][EMISSION_POOL], "emission": EMISSION},
+        settings=EMISSION_PUBLISHED,
         code=code("emission_catalog"),
     script:
         "../scripts/emission_catalog.py"

@@ -16,7 +16,8 @@ USED = sorted({name for path in PATHS for name in SURVEYS[path]})
 def provenance_inputs(wildcards):
     """Files from outside that decide what the catalogues hold, by name."""
     files = {f"catalog_{name}": catalog_of(name) for name in USED}
-    if Path(LABELS).exists():
+    # A store changes with every label of any path; the rounds' own labels are among the results.
+    if Path(LABELS).suffix != ".sqlite" and ("emission" in PATHS or not made_here(LABELS)):
         files["labels"] = LABELS
     if "binaries" in PATHS:
         files["template_grid"] = GRID
@@ -24,6 +25,8 @@ def provenance_inputs(wildcards):
         tables = MSTARS["catalog"] | MSTARS["sample"]
         files |= {name: tables[name] for name in ("sources", "templates") if tables[name]}
         files |= DEFINITIONS
+    if "emission" in PATHS:
+        files["ondrejov_labels"] = given(EMISSION["labelled"]["labels"], "results/emission/initial.parquet")
     return files
 
 

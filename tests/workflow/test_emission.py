@@ -1,0 +1,170 @@
+"""Active learning as a workflow: rounds that wait for people, go on, and can be made again from labels."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from conftest import Checkout, merged
+
+from starsift.emission.window import CLASSES
+from starsift.review.labels import LabelStore
+
+pytestmark = pytest.mark.xdist_group("workflow")
+
+ROUND = "results/emission/round-{:02d}"
+DRAWN = {"emission_figures", "emission_pages", "provenance", "all"}
+LISTED = {"emission_catalog", *DRAWN}
+FINAL = {"emission_train", "emission_predict", "emission_calibrate", *LISTED}
+LABELLED = {"emission_labels", "emission_judge", *FINAL}
+QUERIED = {"emission_query", *LABELLED}
+
+
+def table(run: Checkout, name: str) -> pa.Table:
+    return pq.read_table(run.folder / "results" / name)
+
+
+def stage(run: Checkout, name: str) -> pa.Table:
+    paths = sorted((run.folder / "results/emission" / name).glob("*.parquet"))
+    return pa.concat_tables([pq.read_table(path) for path in paths])
+
+
+def asked(run: Checkout, number: int) -> list[str]:
+    return table(run, f"emission/round-{number:02d}/query.parquet")["spectrum_id"].to_pylist()
+
+
+def labels_of(run: Checkout, spectra: list[str], path: Path) -> str:
+    """An export that has the oracle's labels of these spectra, and no others."""
+    oracle = table(run, "simulated/emission/oracle.parquet")
+    pq.write_table(oracle.filter(pc.is_in(oracle["spectrum_id"], value_set=pa.array(spectra))), path)
+    return str(path)
+
+
+def test_every_stage_keeps_every_spectrum(finished_emission: Checkout) -> None:
+    listed = table(finished_emission, "manifest/demo-pool.parquet")["spectrum_id"].to_pylist()
+    windows = stage(finished_emission, "windows")
+    assert windows["spectrum_id"].to_pylist() == listed
+    usable = windows.filter(pc.equal(windows["status"], "ok"))["spectrum_id"].to_pylist()
+    for name in ("round-00", "round-01", "final", "baseline/run-0"):
+        assert stage(finished_emission, f"{name}/predictions")["spectrum_id"].to_pylist() == usable
+
+
+def test_rounds_ask_learn_and_stop(finished_emission: Checkout) -> None:
+    first, second = asked(finished_emission, 0), asked(finished_emission, 1)
+    rows = [table(finished_emission, f"emission/round-{k:02d}/labels.parquet").to_pylist() for k in (0, 1)]
+    taught = [[row["spectrum_id"] for row in part if row["purpose"] == "query"] for part in rows]
+    assert [len(names) for names in taught] == [6, 6]
+    assert not set(taught[0]) & set(second)
+    truth = table(finished_emission, "simulated/emission/truth.parquet")
+    told = dict(zip(truth["spectrum_id"].to_pylist(), truth["label"].to_pylist(), strict=True))
+    assert all(row["label"] == told[row["spectrum_id"]] for part in rows for row in part)
+    story = [
+        json.loads((finished_emission.folder / ROUND.format(k) / "round.json").read_text()) for k in (0, 1)
+    ]
+    assert [state["stop"] for state in story] == [False, True]
+    assert [state["n_training"] for state in story] == [40, 46]
+    assert [state["n_labelled"] for state in story] == [6, 12]
+    final = json.loads((finished_emission.folder / "results/emission/final/training.json").read_text())
+    assert final["n_training"] == 52
+    predictions = stage(finished_emission, "final/predictions")
+    assert sum(story[0]["predicted"].values()) == predictions.num_rows
+    assert first != second
+
+
+def test_the_catalogue_is_what_was_predicted_and_found(finished_emission: Checkout) -> None:
+    catalog, rejected = (
+        table(finished_emission, f"catalogs/{name}.parquet") for name in ("emission", "emission_rejected")
+    )
+    final = stage(finished_emission, "final/predictions")
+    best = pc.greater(pc.max_element_wise(final["p_single"], final["p_double"]), final["p_uninteresting"])
+    predicted = set(final.filter(best)["spectrum_id"].to_pylist())
+    answers = table(finished_emission, "emission/queries.parquet")
+    taught = answers.filter(pc.equal(answers["purpose"], "query"))
+    emission = taught.filter(pc.is_in(taught["label"], value_set=pa.array(CLASSES[:2])))
+    found = set(emission["spectrum_id"].to_pylist())
+    candidates = (predicted - set(taught["spectrum_id"].to_pylist())) | found
+    listed = catalog["spectrum_id"].to_pylist()
+    assert set(listed) | set(rejected["spectrum_id"].to_pylist()) == candidates
+    assert set(rejected["label"].to_pylist()) <= {CLASSES[2]}
+    lines = (finished_emission.folder / "results/catalogs/emission.csv").read_text().splitlines()
+    assert len(lines) == catalog.num_rows + 1
+
+
+@pytest.mark.parametrize(
+    ("group", "setting", "value", "rules"),
+    [
+        ("window", "min_good", 0.6, QUERIED | {"emission_windows", "emission_baseline"}),
+        ("rounds", "strategy", "margin", QUERIED),
+        ("rounds", "sample", 5, QUERIED),
+        ("rounds", "threshold", 0.9, {"emission_judge", *FINAL}),
+        ("baseline", "sample", 6, {"emission_baseline", "emission_pages", "provenance", "all"}),
+        ("catalog", "match_radius", 4, LISTED),
+    ],
+)
+def test_a_setting_reruns_the_stages_that_use_it(
+    finished_emission: Checkout, group: str, setting: str, value: Any, rules: set[str]
+) -> None:
+    change = {"emission": {group: {setting: value}}}
+    planned = Checkout(finished_emission.folder, merged(finished_emission.settings, change)).planned()
+    # What follows a checkpoint that runs again is planned when it has run.
+    assert planned <= rules
+    assert {name for name in rules if name.startswith("emission_")} & planned
+    assert not planned & {"pack", "emission_initial"}
+
+
+def test_editing_the_catalogue_trains_nothing(finished_emission: Checkout, tmp_path: Path) -> None:
+    run = finished_emission.copy(tmp_path / "run")
+    source = run.folder / "src/starsift/emission/results.py"
+    source.write_text(source.read_text() + "\n# edited\n")
+    assert not run.planned() & {"emission_train", "emission_predict", "emission_query", "emission_labels"}
+
+
+def test_a_round_waits_for_people_and_goes_on(finished_emission: Checkout, tmp_path: Path) -> None:
+    run, store = finished_emission.copy(tmp_path / "run"), tmp_path / "labels.sqlite"
+    done, waiting = asked(run, 0), sorted(set(asked(run, 1)))
+    with LabelStore(store) as labels:
+        labels.import_labels(labels_of(run, done, tmp_path / "first.parquet"))
+    run.settings = merged(run.settings, {"labels": str(store)})
+    target = ROUND.format(1) + "/round.json"
+    stopped = run.snakemake("--", target, check=False)
+    told = stopped.stdout + stopped.stderr
+    missing = len(set(waiting) - set(done))
+    assert stopped.returncode != 0
+    assert f"{missing} of {len(waiting)} spectra have no label yet: label them with `starsift review" in told
+    assert f"--labels {store} --queue emission-round-01`" in told
+    assert not (run.folder / ROUND.format(1) / "labels.parquet").exists()
+    # A person says what is there; a label of another spectrum, and of another path, change nothing.
+    truth = table(run, "simulated/emission/truth.parquet").to_pylist()
+    told_by = {row["spectrum_id"]: row["label"] for row in truth}
+    other = next(name for name in told_by if name not in {*done, *waiting})
+    with LabelStore(store) as labels:
+        for name in waiting:
+            word = told_by[name] if told_by[name] != CLASSES[2] else "absorption"
+            labels.add("emission", name, "ann", queue="emission-round-01", label=word)
+    # The first round is not even looked at again, and networks that learned from it stay.
+    assert run.executed("--", target) == ["emission_labels", "emission_judge"]
+    with LabelStore(store) as labels:
+        labels.add("emission", other, "ann", queue="emission-candidates", label="absorption")
+        labels.add("mstars", waiting[0], "ann", queue="mstars-vetting", label="not M")
+    assert run.planned("--", target) == set()
+    with LabelStore(store) as labels:
+        labels.add("emission", done[0], "ann", queue="emission-round-00", label="bad")
+        labels.add("emission", done[0], "bob", queue="emission-round-00", label="bad")
+    assert "emission_labels" in run.planned("--", target)
+
+
+@pytest.mark.slow
+def test_a_run_can_be_made_again_from_its_labels(finished_emission: Checkout, tmp_path: Path) -> None:
+    run = finished_emission.copy(tmp_path / "run")
+    names = ("catalogs/emission.parquet", "catalogs/emission.csv", "emission/final/model.keras")
+    before = {name: (run.folder / "results" / name).read_bytes() for name in names}
+    labels = labels_of(run, asked(run, 0) + asked(run, 1), tmp_path / "labels.parquet")
+    for name in ("emission", "catalogs", "figures"):
+        shutil.rmtree(run.folder / "results" / name)
+    run.settings = merged(run.settings, {"labels": labels})
+    run.snakemake()
+    assert {name: (run.folder / "results" / name).read_bytes() for name in names} == before
