@@ -18,6 +18,7 @@ import yaml
 
 from starsift.emission import active, cnn
 from starsift.emission.dataset import read_usable, read_windows
+from starsift.emission.forward import Forward
 from starsift.emission.window import CLASSES, TARGETS
 from starsift.learning.backend import save_network
 
@@ -58,15 +59,15 @@ def choose(
         return np.random.default_rng(seed).choice(np.flatnonzero(~known), batch, replace=False)
     chosen = active.STRATEGIES[strategy]
     if chosen.dropout:
-        score = active.bald(cnn.dropout_passes(model, x, active.PASSES, seed=seed))
+        score = active.bald(model.dropout(model.flat(x), active.PASSES, seed=seed))
     else:
-        score = chosen.score(cnn.predict(model, x))
+        score = chosen.score(model.predict(x))
     score = np.where(known, -np.inf, score)
     features = None
     if chosen.diverse:
         best = np.argsort(-score)[: active.SHORTLIST * batch]
         features = np.zeros((len(x), cnn.UNITS), np.float32)
-        features[best] = cnn.penultimate(model, x[best])
+        features[best] = model.connected(model.flat(x[best]))
     return active.choose(score, batch, features)
 
 
@@ -81,10 +82,11 @@ def play(
         model = cnn.train(*examples, seed=1000 * seed + k, start=start, **settings()).model
         start = folder / "model.keras"
         save_network(model, start)
-        found = np.where(known, y, cnn.predict(model, x).argmax(axis=1)) < TARGETS
+        quick = Forward.load(start)
+        found = np.where(known, y, quick.predict(x).argmax(axis=1)) < TARGETS
         right = (found & (y < TARGETS)).sum()
         story.append((right / max(found.sum(), 1), right / (y < TARGETS).sum()))
-        known[choose(strategy, model, x, known, batch, 1000 * seed + k)] = True
+        known[choose(strategy, quick, x, known, batch, 1000 * seed + k)] = True
     return story
 
 

@@ -17,11 +17,12 @@ from kernels import best_time
 from starsift.catalog.parquet import write_parquet
 from starsift.emission import cnn
 from starsift.emission.dataset import read_usable, window_bundle
+from starsift.emission.forward import Forward
 from starsift.emission.predict import predict_windows
-from starsift.emission.window import PIXELS, window
+from starsift.emission.window import PIXELS
 from starsift.learning.backend import load_network, save_network
 from starsift.simulate.training import anonymous_batch
-from starsift.spectra.batches import read_bundle, write_bundle
+from starsift.spectra.batches import write_bundle
 from starsift.spectra.resample import LAMOST_LRS
 
 # Length, channels, filters of each convolution but the first, which is negligible; and the connected layers.
@@ -54,7 +55,7 @@ def pool(folder: Path, n: int) -> Path:
     wavelength, bad = np.tile(grid, (n, 1)), np.zeros(flux.shape, bool)
     batch = anonymous_batch(wavelength, flux, ivar, bad, np.full(n, 10.0))
     path = folder / "pool.arrow"
-    write_bundle([batch], path)
+    write_bundle(path, [batch])
     return path
 
 
@@ -88,19 +89,29 @@ def main() -> None:
         n = len(x)
         rate, limit = gemm_limit()
         rows = [("float32 matrix product, 2048 x 2048", f"{rate:.0f} GFLOP/s", limit)]
-        rows.append(("network alone, batches of 256", "", n / best_time(lambda: cnn.predict(model, x))))
+        path = folder / "model.keras"
+        quick = Forward.load(path)
+        for label, call in (
+            ("network alone, Keras, batches of 256", lambda: cnn.predict(model, x)),
+            ("network alone", lambda: quick.predict(x)),
+        ):
+            rows.append((label, "", n / best_time(call)))
         for precision in cnn.PRECISIONS:
-            settings = {"strategy": "entropy", "precision": precision, "seed": 0}
-            path = folder / "model.keras"
+            settings = {"strategy": "entropy", "precision": precision, "kind": "numpy"}
             spent = best_time(lambda: predict_windows(windows, path, **settings), 3)  # noqa: B023
             rows.append((f"windows on disk to probabilities, {precision}", "", n / spent))
 
         def everything() -> None:
-            for batch in read_bundle(bundle):
-                seen = window(batch)
-                cnn.predict(model, seen.flux[seen.ok])
+            write_parquet(window_bundle(bundle), windows)
+            predict_windows(windows, path, strategy="entropy", kind="numpy")
 
-        rows.append(("packed spectra to probabilities, float32", "", n / best_time(everything, 3)))
+        rows.append(
+            (
+                "packed spectra to probabilities on disk, as the workflow does",
+                "",
+                n / best_time(everything, 3),
+            )
+        )
         cut = n / best_time(lambda: window_bundle(bundle), 3)
         print(f"| {flop() / 1e6:.1f} MFLOP a spectrum, {n} spectra | | spectra/s | of the limit |")
         print("|---|---|---|---|")

@@ -9,11 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from starsift.emission import cnn
+from starsift.emission.active import STRATEGIES
+from starsift.emission.forward import Forward
+from starsift.emission.predict import predict_windows
 from starsift.emission.window import PIXELS
-from starsift.learning.backend import load_network, save_network
+from starsift.learning.backend import NetworkError, load_keras, load_network, save_network
 
 
 def windows(n: int, seed: int, noise: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
@@ -116,22 +121,80 @@ def test_bfloat16_gives_the_same_classes(trained: cnn.Trained) -> None:
         cnn.build(precision="float8")
 
 
-def test_dropout_passes_scatter_around_the_prediction(trained: cnn.Trained) -> None:
+@pytest.fixture(scope="module")
+def saved(trained: cnn.Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("network") / "model.keras"
+    save_network(trained.model, path)
+    return path
+
+
+@pytest.mark.parametrize("n", [1, 63, 300])
+def test_the_quick_network_is_the_same_network(trained: cnn.Trained, saved: Path, n: int) -> None:
+    x, _ = windows(n, 7, noise=0.5)
+    quick = Forward.load(saved)
+    np.testing.assert_allclose(quick.predict(x), cnn.predict(trained.model, x), atol=2e-6)
+    # What the layer before the softmax puts out, and each convolution before it.
+    features = trained.model.get_layer("fc2").output
+    expected = load_keras().Model(trained.model.inputs, features).predict_on_batch(x)
+    np.testing.assert_allclose(quick.connected(quick.flat(x)), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_quick_network_needs_no_keras(saved: Path) -> None:
+    command = (
+        "import sys; from starsift.emission.predict import predict_windows; "
+        f"from starsift.emission.forward import Forward; Forward.load({str(saved)!r}); "
+        "sys.exit('keras' in sys.modules)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+    subprocess.run([sys.executable, "-c", command], env=environment, check=True)
+
+
+def test_other_files_are_no_networks(tmp_path: Path) -> None:
+    (tmp_path / "model.keras").write_bytes(b"no")
+    for name in ("model.keras", "none.keras"):
+        with pytest.raises(NetworkError, match=f"{name}: not a network of the emission path"):
+            Forward.load(tmp_path / name)
+    keras = load_keras()
+    save_network(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]), tmp_path / "other.keras")
+    with pytest.raises(NetworkError, match="not a network of the emission path"):
+        Forward.load(tmp_path / "other.keras")
+
+
+def test_dropout_passes_scatter_around_the_prediction(trained: cnn.Trained, saved: Path) -> None:
     x, _ = windows(20, 5, noise=0.5)
-    passes = cnn.dropout_passes(trained.model, x, 200, seed=0)
+    quick = Forward.load(saved)
+    passes = quick.dropout(quick.flat(x), 200, seed=0)
     assert passes.shape == (200, 20, 3)
     np.testing.assert_allclose(passes.sum(axis=2), 1, atol=1e-5)
     assert np.abs(passes.mean(axis=0) - cnn.predict(trained.model, x)).max() < 0.35
     assert passes.std(axis=0).max() > 0.001
-    np.testing.assert_array_equal(passes, cnn.dropout_passes(trained.model, x, 200, seed=0))
+    np.testing.assert_array_equal(passes, quick.dropout(quick.flat(x), 200, seed=0))
 
 
-def test_features_are_what_the_softmax_sees(trained: cnn.Trained) -> None:
-    x, _ = windows(10, 6)
-    kernel, bias = trained.model.get_layer("softmax").get_weights()
-    logits = cnn.penultimate(trained.model, x) @ kernel + bias
-    p = np.exp(logits - logits.max(axis=1, keepdims=True))
-    np.testing.assert_allclose(p / p.sum(axis=1, keepdims=True), cnn.predict(trained.model, x), atol=1e-5)
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_a_bundle_is_predicted_by_numpy_as_by_keras(saved: Path, tmp_path: Path, strategy: str) -> None:
+    x, _ = windows(40, 6, noise=0.5)
+    usable = np.arange(40) % 5 > 0
+    values = pa.FixedSizeListArray.from_arrays(pa.array(x.ravel()), PIXELS, mask=pa.array(~usable))
+    table = pa.table(
+        {
+            "spectrum_id": [f"s{i}" for i in range(40)],
+            "row": np.arange(40),
+            "status": np.where(usable, "ok", "no_window"),
+            "window": values,
+        }
+    )
+    path = tmp_path / "night.parquet"
+    pq.write_table(table, path)
+    ours, theirs = (
+        predict_windows(path, saved, strategy=strategy, seed=3, kind=kind) for kind in ("numpy", "keras")
+    )
+    assert ours["spectrum_id"].to_pylist() == [f"s{i}" for i in np.flatnonzero(usable)]
+    assert ours["row"].to_pylist() == np.flatnonzero(usable).tolist()
+    assert set(ours["bundle"].to_pylist()) == {"night"}
+    for name in ("p_single", "p_double", "p_uninteresting", "score"):
+        np.testing.assert_allclose(ours[name].to_numpy(), theirs[name].to_numpy(), atol=1e-4)
+    assert ("features" in ours.column_names) == STRATEGIES[strategy].diverse
 
 
 OTHER = """

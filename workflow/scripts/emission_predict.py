@@ -14,5 +14,6 @@ predictions = predict_windows(
     strategy=settings.strategy,
     precision=settings.precision,
     seed=seed,
+    kind="keras" if snakemake.resources.get("gpu") else None,
 )
 write_parquet(predictions, snakemake.output[0])

@@ -174,35 +174,3 @@ def in_precision(model: Any, precision: str) -> Any:
 def predict(model: Any, windows: np.ndarray, batch_size: int = BATCH) -> np.ndarray:
     """Probabilities (n, 3) float32 of `CLASSES` for windows (n, 140)."""
     return predict_batches(model, windows, batch_size).astype(np.float32)
-
-
-def penultimate(model: Any, windows: np.ndarray) -> np.ndarray:
-    """Outputs (n, 512) float32 of the last layer before the softmax."""
-    keras = load_keras()
-    return predict_batches(keras.Model(model.inputs, model.get_layer("fc2").output), windows, BATCH)
-
-
-def dropout_passes(model: Any, windows: np.ndarray, passes: int, *, seed: int) -> np.ndarray:
-    """Probabilities (passes, n, 3) float32 with dropout at work, as a sample of networks.
-
-    Only the fully connected layers drop units, so the convolutions are computed once.
-
-    Source: Gal & Ghahramani 2016, arXiv:1506.02142.
-    """
-    keras = load_keras()
-    flat = keras.Model(model.inputs, model.get_layer("fc1").input)
-    x = predict_batches(flat, windows, BATCH)
-    layers = [model.get_layer(name) for name in ("fc1", "fc2", "softmax")]
-    kernels = [(np.asarray(layer.kernel), np.asarray(layer.bias)) for layer in layers]
-    rng = np.random.default_rng(seed)
-    out = np.empty((passes, len(x), len(CLASSES)), np.float32)
-    hidden = np.maximum(x @ kernels[0][0] + kernels[0][1], 0)
-    for k in range(passes):
-        # One mask a pass, not one a window: each pass is one network, and windows compare.
-        keep = (rng.random((2, UNITS)) >= DROPOUT) / np.float32(1 - DROPOUT)
-        second = np.maximum((hidden * keep[0]).astype(np.float32) @ kernels[1][0] + kernels[1][1], 0)
-        logits = (second * keep[1]).astype(np.float32) @ kernels[2][0] + kernels[2][1]
-        logits -= logits.max(axis=1, keepdims=True)
-        out[k] = np.exp(logits)
-        out[k] /= out[k].sum(axis=1, keepdims=True)
-    return out

@@ -2,29 +2,40 @@
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 
+from starsift.emission import cnn
 from starsift.emission.active import PASSES, PROBABILITIES, STRATEGIES, bald, choose
-from starsift.emission.cnn import dropout_passes, in_precision, penultimate, predict
 from starsift.emission.dataset import read_usable
-from starsift.learning.backend import load_network
+from starsift.emission.forward import Forward
+from starsift.learning.backend import load_network, namespace
 
 PathLike = str | os.PathLike[str]
 FEATURES_KEPT = 1000  # of each bundle, for strategies that want them
 ROWS = 20_000  # windows at a time: 290 MB of what the convolutions put out
 
 
-def predict_windows(path: PathLike, model: PathLike, *, strategy: str, precision: str, seed: int) -> pa.Table:
-    """Predictions for the spectra of a file of `window_bundle` that have a window.
+def predict_windows(
+    path: PathLike,
+    model: PathLike,
+    *,
+    strategy: str,
+    precision: str = "float32",
+    seed: int = 0,
+    kind: Literal["numpy", "keras"] | None = None,
+) -> pa.Table:
+    """Predictions for the spectra of a file of `starsift.emission.dataset.window_bundle` that have a window.
 
     Parameters
     ----------
     model : the network's file
     strategy : one of `starsift.emission.active.STRATEGIES`; by it spectra are scored
-    precision : float32 or bfloat16
+    precision : float32; bfloat16, which Keras computes
     seed : of dropout
+    kind : what computes: see `starsift.learning.backend.namespace`
 
     Returns
     -------
@@ -32,19 +43,23 @@ def predict_windows(path: PathLike, model: PathLike, *, strategy: str, precision
     for the highest scores).
     """
     table, x = read_usable(path)
-    network = load_network(model)
-    probability = predict(in_precision(network, precision), x)
-    chosen = STRATEGIES[strategy]
-    if chosen.dropout:
-        score = np.concatenate(
-            [
-                bald(dropout_passes(network, x[at : at + ROWS], PASSES, seed=seed))
-                for at in range(0, len(x), ROWS)
-            ]
-            or [np.zeros(0)]
-        )
-    else:
-        score = chosen.score(probability)
+    forward, chosen = Forward.load(model), STRATEGIES[strategy]
+    own = precision == "float32" and namespace(kind) is np
+    network = None if own else cnn.in_precision(load_network(model), precision)
+    probability = np.zeros((len(x), len(PROBABILITIES)), np.float32)
+    score = np.zeros(len(x))
+    for start in range(0, len(x), ROWS):
+        part = slice(start, start + ROWS)
+        if own:
+            flat = forward.flat(x[part])
+            probability[part] = forward.softmax(forward.connected(flat))
+        else:
+            probability[part] = cnn.predict(network, x[part])
+        if chosen.dropout:
+            flat = flat if own else forward.flat(x[part])
+            score[part] = bald(forward.dropout(flat, PASSES, seed=seed))
+        else:
+            score[part] = chosen.score(probability[part])
     table = table.add_column(1, "bundle", pa.array([Path(path).stem] * len(x), pa.string()))
     for name, values in zip(PROBABILITIES, probability.T, strict=True):
         table = table.append_column(name, pa.array(values, pa.float32()))
@@ -52,7 +67,7 @@ def predict_windows(path: PathLike, model: PathLike, *, strategy: str, precision
     if chosen.diverse:
         rows = choose(score, FEATURES_KEPT)
         features: list[np.ndarray | None] = [None] * len(x)
-        for row, values in zip(rows, penultimate(network, x[rows]), strict=True):
+        for row, values in zip(rows, forward.connected(forward.flat(x[rows])), strict=True):
             features[row] = values
         table = table.append_column("features", pa.array(features, pa.list_(pa.float32())))
     return table
