@@ -9,7 +9,8 @@ CORES ?= $(shell nproc)
 DIR ?= ../shared/data/lamost-lrs-dr10
 KIND ?= lrs
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
-DEMO := $(SNAKEMAKE) --configfile config/demo.yaml
+# Networks on one thread each, beside the other paths: two threads are less than twice as quick.
+DEMO := $(SNAKEMAKE) --set-threads emission_train=1 emission_predict=1 --configfile config/demo.yaml
 REAL := $(SNAKEMAKE) --configfile config/real.yaml --config 'surveys={real: {root: "$(DIR)", kind: $(KIND)}}'
 # One thread a test process, and as many of these as there are cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(CORES) --dist loadgroup

@@ -65,6 +65,7 @@ if "emission" in SIMULATE:
             spectra=directory("results/simulated/emission/spectra"),
         log:
             "results/logs/simulate_emission.log",
+        priority: 10
         threads: 2
         resources:
             mem_mb=4000,

@@ -7,6 +7,8 @@ from starsift.learning.labels import load_labels
 
 EMISSION_POOL = EMISSION["survey"]
 ROUNDS = EMISSION["rounds"]
+# Rounds follow one upon the other: where other paths run too, they go first.
+CHAIN = 10
 EMISSION_PUBLISHED = {
     "seed": config["seed"],
     "survey": config["surveys"][EMISSION_POOL],
@@ -87,6 +89,7 @@ rule emission_initial:
         counts="results/emission/initial.csv",
     log:
         "results/logs/emission_initial.log",
+    priority: CHAIN
     resources:
         mem_mb=2000,
         runtime=60,
@@ -105,6 +108,7 @@ rule emission_windows:
         "results/emission/windows/{bundle}.parquet",
     log:
         "results/logs/emission_windows/{bundle}.log",
+    priority: CHAIN
     resources:
         mem_mb=2000,
         runtime=60,
@@ -126,6 +130,7 @@ rule emission_train:
         told="results/emission/{stage}/training.json",
     log:
         "results/logs/emission_train/{stage}.log",
+    priority: CHAIN
     threads: 2
     resources:
         mem_mb=4000,
@@ -149,6 +154,7 @@ rule emission_predict:
         "results/emission/{stage}/predictions/{bundle}.parquet",
     log:
         "results/logs/emission_predict/{stage}/{bundle}.log",
+    priority: CHAIN
     threads: 2
     resources:
         mem_mb=3000,
@@ -174,6 +180,7 @@ rule emission_query:
         counts="results/emission/round-{round}/predicted.json",
     log:
         "results/logs/emission_query/{round}.log",
+    priority: CHAIN
     resources:
         mem_mb=8000,
         runtime=60,
@@ -195,6 +202,7 @@ rule emission_labels:
         "results/emission/round-{round}/labels.parquet",
     log:
         "results/logs/emission_labels/{round}.log",
+    priority: CHAIN
     resources:
         mem_mb=2000,
         runtime=10,
@@ -217,6 +225,7 @@ checkpoint emission_judge:
         "results/emission/round-{round}/round.json",
     log:
         "results/logs/emission_judge/{round}.log",
+    priority: CHAIN
     resources:
         mem_mb=2000,
         runtime=10,

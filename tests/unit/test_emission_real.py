@@ -1,0 +1,46 @@
+"""A network that has learned from simulated Ondrejov spectra, on stars that both telescopes have seen."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from survey_files import real
+
+from starsift.catalog.parquet import write_parquet
+from starsift.emission import cnn
+from starsift.emission.dataset import initial_set, read_label_codes, training_set
+from starsift.emission.window import TARGETS, Windows, transfer, window
+from starsift.simulate.emission import simulate_emission
+from starsift.spectra.batches import IDENTITY_NAMES, SpectrumBatch
+from starsift.survey.fitsfile import Exposure
+from starsift.survey.lamost import read_lrs
+from starsift.survey.ondrejov import read_ondrejov
+
+
+def cut(exposures: list[Exposure], blur: float) -> Windows:
+    identity = {name: [None] * len(exposures) for name in IDENTITY_NAMES}
+    identity["spectrum_id"] = [f"s{i}" for i in range(len(exposures))]
+    spectra = [(e.wavelength, transfer(e.flux, sigma=blur), e.ivar, e.mask) for e in exposures]
+    return window(SpectrumBatch.from_ragged(identity, spectra))
+
+
+@pytest.mark.slow
+def test_real_stars_are_told_apart_from_both_telescopes(tmp_path: Path) -> None:
+    folder = real("ondrejov-lamost")
+    pairs = list(csv.DictReader((folder / "pairs.csv").read_text().splitlines()))
+    labels = read_label_codes(folder / "ondrejov-dataset-labels.csv")
+    emission = np.array([labels[pair["ondrejov"][:-5]] != "uninteresting" for pair in pairs])
+    assert emission.sum() == 2
+    simulate_emission(tmp_path, seed=3, n_labelled=500, n_pool=60, n_plans=1, n_spectrographs=2)
+    table, counts = initial_set(tmp_path / "ondrejov", tmp_path / "labels.csv")
+    assert counts["ok"] == 500
+    write_parquet(table, tmp_path / "initial.parquet")
+    network = cnn.train(*training_set(tmp_path / "initial.parquet", []), seed=3, max_epochs=10).model
+    theirs = cut([read_ondrejov(folder / "ondrejov" / pair["ondrejov"]) for pair in pairs], 7.0)
+    ours = cut([read_lrs(folder / "lamost" / pair["lamost"]) for pair in pairs], 0.0)
+    for side in (theirs, ours):
+        assert side.ok.all()
+        found = cnn.predict(network, side.flux).argmax(axis=1) < TARGETS
+        assert (found == emission).sum() >= 14
+        assert found[emission].all()
