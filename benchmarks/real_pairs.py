@@ -3,8 +3,8 @@
     make demo && python benchmarks/real_pairs.py [--data ../shared/data/ondrejov-lamost] [--results results]
 
 Prints a Markdown table: r of the Ondrejov and the LAMOST window before the transfer (air wavelengths, full
-resolution) and after, the label in the Ondrejov dataset, and P(emission) from both sides, by the network of the
-first round, which has learned from simulated Ondrejov spectra alone, and by the final one.
+resolution) and after, the label in the Ondrejov dataset, and P(emission) from both sides, by the network of
+the first round, which has learned from simulated Ondrejov spectra alone, and by the final one.
 """
 
 import argparse

@@ -93,7 +93,10 @@ class Classifier:
 
     def save(self, path: str | Path) -> None:
         """Write the network to a `.keras` file; the same network gives the same bytes."""
-        save_network(self.model, path)
+        try:
+            save_network(self.model, path)
+        except NetworkError as error:
+            raise ClassifierError(str(error)) from error
 
     @classmethod
     def load(cls, path: str | Path) -> "Classifier":
