@@ -264,6 +264,10 @@ def test_held_out_labels_taught_nobody(run: dict[str, Any], tmp_path: Path) -> N
     rows = held_out(answers, run["predictions"]).to_pylist()
     assert [(row["spectrum_id"], row["label"]) for row in rows] == [(IDS[1], DOUBLE), (IDS[12], SINGLE)]
     assert [row["p_double"] for row in rows] == pytest.approx([0.7, 0.1])
+    assert [row["weight"] for row in rows] == [1, 1]
+    weighed = held_out(answers, run["predictions"], {0: 10, 1: 8, 2: 6}).to_pylist()
+    drawn = [row["purpose"] == "precision" and row["round"] == 2 for row in answers.to_pylist()]
+    assert weighed[1]["weight"] == 6 / sum(drawn)
     with pytest.raises(ResultError, match="2 labelled spectra should be in them, 1 are"):
         held_out(answers, run["predictions"][:1])
     nothing = held_out(read_answers([]), run["predictions"])
@@ -275,8 +279,15 @@ def test_a_calibration_of_many_labels(tmp_path: Path) -> None:
     """Of spectra predicted with 0.99 to be single, one in five is not: the network is too sure."""
     p = np.tile([0.99, 0.005, 0.005], (100, 1))
     table = pa.table(dict(zip(("p_single", "p_double", "p_uninteresting"), p.T, strict=True)))
-    told = fit_calibration(table.append_column("label", pa.array([SINGLE] * 80 + [DULL] * 20)))
+    table = table.append_column("label", pa.array([SINGLE] * 80 + [DULL] * 20))
+    table = table.append_column("weight", pa.array(np.ones(100)))
+    told = fit_calibration(table)
     assert told["temperature"] > 2
+    # Where the wrong ones stand for few, it is less wrong; where all are right, it is not too modest.
+    few = table.set_column(4, "weight", pa.array([1.0] * 80 + [0.1] * 20))
+    assert 1 < fit_calibration(few)["temperature"] < told["temperature"] - 0.3
+    right = table.set_column(3, "label", pa.array([SINGLE] * 100))
+    assert fit_calibration(right)["temperature"] == 1
     assert told["error_before"] == pytest.approx(0.195)
     assert told["error_after"] < 0.11
     assert told["n_labels"] == 100

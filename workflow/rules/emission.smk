@@ -238,10 +238,21 @@ checkpoint emission_judge:
         "../scripts/emission_judge.py"
 
 
+def every_round(pattern):
+    """An input function: `pattern` for every round."""
+    return lambda wildcards: expand(
+        pattern, round=[Path(path).parent.name[-2:] for path in all_rounds(wildcards)]
+    )
+
+
+ROUND_FILES = every_round("results/emission/round-{round}/round.json")
+
+
 rule emission_calibrate:
     # What probabilities are worth, by the labels that the final network has not learned from.
     input:
         rounds=all_rounds,
+        told=ROUND_FILES,
         predictions=each_bundle("results/emission/final/predictions/{bundle}.parquet", EMISSION_POOL),
     output:
         held_out="results/emission/final/held_out.parquet",
@@ -279,16 +290,6 @@ rule emission_baseline:
         code=code("emission_baseline"),
     script:
         "../scripts/emission_baseline.py"
-
-
-def every_round(pattern):
-    """An input function: `pattern` for every round."""
-    return lambda wildcards: expand(
-        pattern, round=[Path(path).parent.name[-2:] for path in all_rounds(wildcards)]
-    )
-
-
-ROUND_FILES = every_round("results/emission/round-{round}/round.json")
 
 
 rule emission_catalog:

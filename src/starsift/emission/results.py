@@ -9,7 +9,8 @@ leaves the catalogue and is kept apart. No other label counts: a simulated oracl
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Formatter
 from typing import Any
@@ -100,17 +101,21 @@ _ANSWERS = pa.schema(
 )
 
 
-def held_out(answers: pa.Table, predictions: Sequence[PathLike]) -> pa.Table:
+def held_out(
+    answers: pa.Table, predictions: Sequence[PathLike], predicted: Mapping[int, int] | None = None
+) -> pa.Table:
     """The labels that the last network was not trained on, those of the precision estimates.
 
     Parameters
     ----------
     answers : of `read_answers`
     predictions : files of the bundles, by the last network
+    predicted : of each round, how many spectra its network predicted to be in emission
 
     Returns
     -------
-    Table sorted by spectrum_id: spectrum_id, the network's `PROBABILITIES` as they come, label (the latest)
+    Table sorted by spectrum_id: spectrum_id, the network's `PROBABILITIES` as they come, label (the latest),
+    and `weight`: how many predicted spectra of that round it was drawn from, and so stands for; else 1
 
     Raises
     ------
@@ -118,7 +123,9 @@ def held_out(answers: pa.Table, predictions: Sequence[PathLike]) -> pa.Table:
     """
     trained = answers["spectrum_id"].filter(pc.equal(answers["purpose"], "query")).combine_chunks()
     rows = answers.filter(pc.invert(pc.is_in(answers["spectrum_id"], value_set=trained)))
-    last = dict(zip(rows["spectrum_id"].to_pylist(), rows["label"].to_pylist(), strict=True))
+    columns = ["spectrum_id", "label", "round"]
+    last = {name: (label, k) for name, label, k in zip(*(rows[c].to_pylist() for c in columns), strict=True)}
+    drawn = Counter(answers.filter(pc.equal(answers["purpose"], "precision"))["round"].to_pylist())
     names = pa.array(sorted(last), pa.string())
     columns = ["spectrum_id", *PROBABILITIES]
     found = [_ANSWERS.empty_table().select(columns)]
@@ -131,11 +138,17 @@ def held_out(answers: pa.Table, predictions: Sequence[PathLike]) -> pa.Table:
             f"predictions: {len(names)} labelled spectra should be in them, {table.num_rows} are; "
             "delete results/emission and run again"
         )
-    return table.append_column("label", pa.array([last[name] for name in names.to_pylist()], pa.string()))
+    label, number = zip(*(last[name] for name in names.to_pylist()), strict=True) if last else ((), ())
+    weight = [predicted[k] / drawn[k] if predicted else 1.0 for k in number]
+    table = table.append_column("label", pa.array(label, pa.string()))
+    return table.append_column("weight", pa.array(weight, pa.float64()))
 
 
 def fit_calibration(held_out: pa.Table) -> dict[str, Any]:
     """The temperature of the last network's probabilities, and what it mends.
+
+    At least 1: a network that is trained until its loss vanishes is too sure, never too modest, and a few
+    labels that it gets right say nothing to the contrary.
 
     Parameters
     ----------
@@ -148,7 +161,7 @@ def fit_calibration(held_out: pa.Table) -> dict[str, Any]:
     """
     p = probabilities(held_out)
     classes = np.array([CLASSES.index(label) for label in held_out["label"].to_pylist()], dtype=np.int64)
-    temperature = fit_temperature(p, classes)
+    temperature = fit_temperature(p, classes, weights=held_out["weight"].to_numpy(), lowest=1.0)
     errors: list[float | None] = [None, None]
     if len(classes):
         errors = [

@@ -24,7 +24,14 @@ class CalibrationError(ValueError):
     """Probabilities and labels that do not belong together; the message says what was expected."""
 
 
-def fit_temperature(probabilities: npt.ArrayLike, labels: npt.ArrayLike, fewest: int = FEWEST) -> float:
+def fit_temperature(
+    probabilities: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    fewest: int = FEWEST,
+    *,
+    weights: npt.ArrayLike | None = None,
+    lowest: float = TEMPERATURES[0],
+) -> float:
     """The temperature that makes the labels likeliest: softmax(log(p) / T).
 
     Parameters
@@ -32,10 +39,13 @@ def fit_temperature(probabilities: npt.ArrayLike, labels: npt.ArrayLike, fewest:
     probabilities : (n, k) of a softmax, of examples that the network was not trained on
     labels : (n,) int, numbers of their classes
     fewest : with fewer labels nothing is fitted
+    weights : (n,) how many examples each stands for
+    lowest : temperature to accept
 
     Returns
     -------
-    T in `TEMPERATURES`: above 1 where the network is too sure. 1 without a fit, and a log message says why.
+    T from `lowest` to the greater of `TEMPERATURES`: above 1 where the network is too sure. 1 without a fit,
+    and a log message says why.
 
     Raises
     ------
@@ -45,13 +55,14 @@ def fit_temperature(probabilities: npt.ArrayLike, labels: npt.ArrayLike, fewest:
     if len(p) < fewest:
         log.warning("only %d held-out labels, %d are needed: probabilities stay as they are", len(p), fewest)
         return 1.0
+    share = None if weights is None else np.asarray(weights, np.float64)
     logits, rows = np.log(np.maximum(p, _LOWEST)), np.arange(len(p))
 
     def loss(log_temperature: float) -> float:
         scaled = log_softmax(logits / np.exp(log_temperature), axis=1)
-        return float(-scaled[rows, classes].mean())
+        return float(-np.average(scaled[rows, classes], weights=share))
 
-    bounds = tuple(np.log(TEMPERATURES))
+    bounds = float(np.log(lowest)), float(np.log(TEMPERATURES[1]))
     found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
     best = min([*bounds, float(found.x)], key=loss)
     if best in bounds:
