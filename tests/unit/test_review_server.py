@@ -13,6 +13,7 @@ import subprocess
 import sys
 import webbrowser
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -92,7 +93,9 @@ def raw_get(client: TestClient, path: str) -> tuple[int, str]:
     async def send(message: dict[str, Any]) -> None:
         messages.append(message)
 
-    asyncio.run(client.app(scope, receive, send))  # type: ignore[arg-type]
+    # In a thread of its own: where browsers are tested in the same process, this one has a loop already.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, client.app(scope, receive, send)).result()  # type: ignore[arg-type]
     return messages[0]["status"], b"".join(m.get("body", b"") for m in messages[1:]).decode(errors="replace")
 
 

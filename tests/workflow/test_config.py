@@ -61,7 +61,7 @@ def test_every_config_that_ships_is_valid(config: dict[str, Any], name: str) -> 
             {"binaries": {"ccf": {"wavelength_range": [5, 4]}}},
             "binaries.ccf.wavelength_range must ascend, not 5 to 4",
         ),
-        ({"binaries": {"survey": "nope"}}, "binaries.survey is 'nope', but surveys has: lamost-lrs-labelled"),
+        ({"binaries": {"survey": "nope"}}, "binaries.survey is 'nope', but surveys has: lamost-lrs, "),
         ({"binaries": {"peaks": {"sigma_max": 2}}}, "binaries.peaks.sigma_max (2) is below sigma_start (13)"),
         (
             {"surveys": {"lamost-mrs": {"kind": "mr"}}},
@@ -102,7 +102,7 @@ SEPARATOR = {"name": "h_jk", "evidence": "photometry", "x": "h", "y": "j-k", "po
     [
         (
             {"mstars": {"survey": "nope"}},
-            "config: mstars.survey is 'nope', but surveys has: lamost-lrs-labelled, ",
+            "config: mstars.survey is 'nope', but surveys has: lamost-lrs, lamost-lrs-labelled, ",
         ),
         ({"mstars": {"labelled": "nope"}}, "config: mstars.labelled is 'nope', but surveys has: "),
         (
@@ -158,7 +158,7 @@ SEPARATOR = {"name": "h_jk", "evidence": "photometry", "x": "h", "y": "j-k", "po
             "separators[0].points[0] must have at least 3 values, not 2",
         ),
         ({"paths": []}, "config: paths must have at least 1 values, not 0 (which searches run)"),
-        ({"paths": ["mstar"]}, "config: paths[0] must be one of binaries, mstars, not 'mstar'"),
+        ({"paths": ["mstar"]}, "config: paths[0] must be one of binaries, mstars, emission, not 'mstar'"),
         (
             {"surveys": {"lamost-mrs": {"columns": "snrr"}}},
             "surveys.lamost-mrs.columns must be a list, not 'snrr'",
