@@ -1,6 +1,7 @@
 """What runs again after an edit, and only that; proven by dry runs on finished tiny surveys."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -291,12 +292,15 @@ def results_of(run: Checkout) -> dict[str, bytes]:
 def test_two_runs_make_the_same_bytes(
     later: tuple[Checkout, list[str]], later_mstars: tuple[Checkout, list[str]], demo: Checkout
 ) -> None:
-    """Each path by itself, with a night that came later; and both in the demo, all at once."""
+    """Each path by itself, with a night that came later; and both in the demo, all at once.
+
+    Of active learning `test_emission.py` proves it: there a night that comes later is asked about too.
+    """
     apart, together = [results_of(run) for run, _ in (later, later_mstars)], results_of(demo)
     # It also says which paths were run.
     for results in (*apart, together):
         del results["provenance.json"]
     assert not set(apart[0]) & set(apart[1])
     both = apart[0] | apart[1]
-    assert sorted(both) == sorted(together)
+    assert sorted(both) == sorted(name for name in together if not re.search("emission|demo-pool", name))
     assert [name for name in both if both[name] != together[name]] == []
