@@ -49,7 +49,7 @@ from starsift.simulate.lrs import (
     write_catalog,
     write_files,
 )
-from starsift.simulate.lrs_sky import FIBERS, STELLAR, Observed, Sources
+from starsift.simulate.lrs_sky import STELLAR, Observed, Sources, assign_fibers
 from starsift.simulate.sky import PATCH as FIELD_PATCH
 from starsift.simulate.sky import Plan, SkyError
 from starsift.spectra import C_KMS
@@ -553,7 +553,7 @@ def _draw_pool(
         visit[i] = (source[:i] == source[i]).sum()
     plan = ((rng.permutation(n) % n_plans)[source] + visit) % n_plans
     ratio = snr[source] * np.where(visit > 0, rng.lognormal(0, 0.3, len(source)), 1.0)
-    place, fiberid = _assign_fibers(rng, plan, spid[source])
+    place, fiberid = assign_fibers(rng, plan, spid[source])
     source, plan, ratio = source[place], plan[place], ratio[place]
     role = np.where(emitter, np.where(star < n_bright - more_bright, "target", "weak"), "pool")[source]
     eligible = (role == "pool") & stellar[source]
@@ -562,29 +562,6 @@ def _draw_pool(
     defective = (role == "pool") & ~damaged & (rng.random(len(source)) < DEFECTIVE)
     seen = Observed(source, np.ones(len(source), dtype=bool), ratio, plan, spid[source], fiberid)
     return _Pool(sources, kind, stars, star, seen, role, np.where(defective, "other", defect), defective)
-
-
-def _assign_fibers(
-    rng: np.random.Generator, plan: np.ndarray, spid: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Order (n,) of spectra by plan, spectrograph and fibre, and the fibres in this order.
-
-    Raises
-    ------
-    SkyError
-        If a spectrograph has not enough fibres.
-    """
-    order = np.lexsort([rng.random(len(plan)), spid, plan])
-    _, start, count = np.unique((plan * 100 + spid)[order], return_index=True, return_counts=True)
-    if count.max(initial=0) > FIBERS:
-        raise SkyError(
-            f"{count.max()} sources fall on one spectrograph of {FIBERS} fibres: ask for fewer spectra, or "
-            "for more plans or spectrographs"
-        )
-    fiberid = np.empty(len(plan), dtype=np.int64)
-    for i, m in zip(start, count, strict=True):
-        fiberid[i : i + m] = np.sort(rng.permutation(FIBERS)[:m] + 1)
-    return order, fiberid
 
 
 def _make_plans(rng: np.random.Generator, n_plans: int) -> list[Plan]:

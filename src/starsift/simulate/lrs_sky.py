@@ -447,6 +447,29 @@ def observe_again(
     return rows, np.arange(len(rows)) < len(released)
 
 
+def assign_fibers(
+    rng: np.random.Generator, plan: np.ndarray, spid: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Order (n,) of spectra by plan, spectrograph and fibre, and the fibres in this order.
+
+    Raises
+    ------
+    SkyError
+        If a spectrograph has not enough fibres.
+    """
+    order = np.lexsort([rng.random(len(plan)), spid, plan])
+    _, start, count = np.unique((plan * 100 + spid)[order], return_index=True, return_counts=True)
+    if count.max(initial=0) > FIBERS:
+        raise SkyError(
+            f"{count.max()} sources fall on one spectrograph of {FIBERS} fibres: ask for fewer spectra, or "
+            "for more plans or spectrographs"
+        )
+    fiberid = np.empty(len(plan), dtype=np.int64)
+    for i, m in zip(start, count, strict=True):
+        fiberid[i : i + m] = np.sort(rng.permutation(FIBERS)[:m] + 1)
+    return order, fiberid
+
+
 def assign_spectra(
     rng: np.random.Generator,
     sources: Sources,
@@ -467,16 +490,7 @@ def assign_spectra(
     released = np.concatenate([sources.group == "released", again[1]])
     snr = np.concatenate([sources.snr, draw_snr(rng, again[1])])
     spid = sources.spid[source]
-    order = np.lexsort([rng.random(len(source)), spid, plan])
-    _, start, count = np.unique((plan * 100 + spid)[order], return_index=True, return_counts=True)
-    if count.max(initial=0) > FIBERS:
-        raise SkyError(
-            f"{count.max()} sources fall on one spectrograph of {FIBERS} fibres: ask for fewer spectra, or "
-            "for more plans or spectrographs"
-        )
-    fiberid = np.empty(len(source), dtype=np.int64)
-    for i, m in zip(start, count, strict=True):
-        fiberid[i : i + m] = np.sort(rng.permutation(FIBERS)[:m] + 1)
+    order, fiberid = assign_fibers(rng, plan, spid)
     return Observed(source[order], released[order], snr[order], plan[order], spid[order], fiberid)
 
 
