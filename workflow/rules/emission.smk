@@ -344,15 +344,15 @@ rule emission_figures:
         held_out="results/emission/final/held_out.parquet",
         calibration="results/emission/final/calibration.json",
     output:
-        precision=emission_figure("precision", "10 Emission: active learning", "Precision by round"),
-        answers=emission_figure("answers", "10 Emission: active learning", "Answers of the oracle"),
-        queries=emission_figure("queries", "10 Emission: active learning", "What the oracle was asked"),
-        initial=emission_figure("initial", "10 Emission: active learning", "Examples to start from"),
-        single_peaks=emission_figure("single_peaks", "11 Emission: the catalogue", "Single peaks"),
-        double_peaks=emission_figure("double_peaks", "11 Emission: the catalogue", "Double peaks"),
-        calibration=emission_figure("calibration", "11 Emission: the catalogue", "Reliability"),
-        snr_magnitude=emission_figure("snr_magnitude", "11 Emission: the catalogue", "S/N and magnitudes"),
-        exposures=emission_figure("exposures", "11 Emission: the catalogue", "Exposures of one star"),
+        precision=emission_figure("precision", "5 Emission: active learning", "Precision by round"),
+        answers=emission_figure("answers", "5 Emission: active learning", "Answers of the oracle"),
+        queries=emission_figure("queries", "5 Emission: active learning", "What the oracle was asked"),
+        initial=emission_figure("initial", "5 Emission: active learning", "Examples to start from"),
+        single_peaks=emission_figure("single_peaks", "5 Emission: the catalogue", "Single peaks"),
+        double_peaks=emission_figure("double_peaks", "5 Emission: the catalogue", "Double peaks"),
+        calibration=emission_figure("calibration", "5 Emission: the catalogue", "Reliability"),
+        snr_magnitude=emission_figure("snr_magnitude", "5 Emission: the catalogue", "S/N and magnitudes"),
+        exposures=emission_figure("exposures", "5 Emission: the catalogue", "Exposures of one star"),
     log:
         "results/logs/emission_figures.log",
     resources:
@@ -378,14 +378,12 @@ rule emission_pages:
         ),
         funnel="results/catalogs/emission_funnel.csv",
     output:
-        rounds=emission_figure("rounds", "10 Emission: active learning", "Rounds", "html"),
-        baseline=emission_figure(
-            "baseline", "10 Emission: active learning", "Without active learning", "html"
-        ),
-        confusion=emission_figure("confusion", "11 Emission: the catalogue", "Confusion matrix", "html"),
-        candidates=emission_figure("candidates", "11 Emission: the catalogue", "Candidates", "html"),
+        rounds=emission_figure("rounds", "5 Emission: active learning", "Rounds", "html"),
+        baseline=emission_figure("baseline", "5 Emission: active learning", "Without active learning", "html"),
+        confusion=emission_figure("confusion", "5 Emission: the catalogue", "Confusion matrix", "html"),
+        candidates=emission_figure("candidates", "5 Emission: the catalogue", "Candidates", "html"),
         funnel=emission_figure(
-            "funnel", "11 Emission: the catalogue", "Funnel: from spectra to emission-line stars", "html"
+            "funnel", "5 Emission: the catalogue", "Funnel: from spectra to emission-line stars", "html"
         ),
     log:
         "results/logs/emission_pages.log",
