@@ -12,9 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from string import Formatter
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +21,9 @@ import pyarrow.parquet as pq
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from starsift.catalog.crossmatch import MISSING, crossmatch
+from starsift.catalog.crossmatch import crossmatch
+from starsift.catalog.listing import ResultError, fill_links, listed_columns, star_columns
+from starsift.catalog.listing import plain_text as plain_text
 from starsift.catalog.naming import designation, obsdate
 from starsift.catalog.schema import EMISSION
 from starsift.emission.active import PROBABILITIES, predicted_class, probabilities
@@ -40,11 +40,8 @@ PREDICTED, ORACLE = "predicted", "oracle"  # where a candidate comes from
 RADIUS = 5.0  # arcsec (Appendix B.2)
 
 _ROWS = (*IDENTITY_NAMES, "snr", "ra", "dec")
+_LISTED = ("snrr", "class", "subclass", "gaia_source_id", "gaia_g_mean_mag", "file")
 _CHUNK = 1000  # spectra measured at once
-
-
-class ResultError(ValueError):
-    """Tables that no catalogue can be made of; the message names the table and what is wrong."""
 
 
 def read_answers(paths: Sequence[PathLike]) -> pa.Table:
@@ -435,17 +432,19 @@ def assemble(
         "obsdate": pa.array(obsdate(mjd.to_numpy()).astype(object), pa.string()),
         **{name: pa.array(p[:, k], pa.float32()) for k, name in enumerate(PROBABILITIES)},
         "p_emission": pa.array(np.minimum(p[:, :TARGETS].sum(axis=1), 1), pa.float32()),
-        **_listed(listed),
+        **listed_columns(listed, _LISTED, EMISSION),
         **_judged(rows, answers, labels),
     }
     double = pc.equal(columns["profile"], CLASSES[1])
     columns |= {name: lines[name] for name in lines.column_names}
     columns["peak_separation"] = pc.if_else(double, lines["peak_separation"], pa.scalar(None, pa.float32()))
     kept = pc.not_equal(columns["profile"], CLASSES[-1])
-    columns |= _stars(rows, columns["designation"], group_exposures(ra, dec, match_radius), np.asarray(kept))
+    columns |= star_columns(
+        rows, columns["designation"], group_exposures(ra, dec, match_radius), np.asarray(kept)
+    )
     for name, values in columns.items():
         rows = rows.append_column(name, values)
-    rows = rows.append_column("link", _links(rows, link)).select(EMISSION.names)
+    rows = rows.append_column("link", fill_links(rows, link, "emission.catalog.link")).select(EMISSION.names)
     catalogue, rejected = rows.filter(kept), rows.filter(pc.invert(kept))
     stars = pc.count_distinct(catalogue["group_id"]).as_py()
     seen = int(pc.sum(rows["vetted"].cast(pa.int64())).as_py() or 0)
@@ -455,23 +454,6 @@ def assemble(
         {"looked at by people": seen, "rejected by people": rejected.num_rows}
         | {"catalogue": catalogue.num_rows, "stars": stars},
     )
-
-
-def _listed(listed: pa.Table) -> dict[str, Any]:
-    """Columns of the survey's catalogue, null where it has none, says -9999, or Gaia's source is 0."""
-    columns = {}
-    for name in ("snrr", "class", "subclass", "gaia_source_id", "gaia_g_mean_mag", "file"):
-        kind = EMISSION.arrow.field(name).type
-        if name not in listed.column_names:
-            columns[name] = pa.nulls(listed.num_rows, kind)
-        elif pa.types.is_string(kind):
-            columns[name] = listed[name].cast(kind)
-        else:
-            values = listed[name].cast(kind)
-            lowest = 0 if pa.types.is_integer(kind) else MISSING
-            good = pc.fill_null(pc.greater(values, pa.scalar(lowest).cast(kind)), False)
-            columns[name] = pc.if_else(good, values, pa.scalar(None, kind))
-    return columns
 
 
 def _judged(rows: pa.Table, answers: pa.Table, labels: pa.Table) -> dict[str, Any]:
@@ -495,38 +477,6 @@ def _judged(rows: pa.Table, answers: pa.Table, labels: pa.Table) -> dict[str, An
     }
 
 
-def _stars(rows: pa.Table, name: pa.Array, group: np.ndarray, kept: np.ndarray) -> dict[str, Any]:
-    """Number, name and spectra of each candidate's star, named after the first night's."""
-    order = pc.sort_indices(rows, [("lmjd", "ascending"), ("spectrum_id", "ascending")]).to_numpy()
-    first = np.empty(int(group.max(initial=-1)) + 1, np.int64)
-    first[group[order[::-1]]] = order[::-1]
-    number = np.bincount(group, kept, minlength=len(first))
-    return {
-        "group_id": pa.array(group + 1, pa.int32()),
-        "group_name": name.take(pa.array(first[group])),
-        "n_exposures": pa.array(number[group].astype(np.int32)),
-    }
-
-
-def _links(rows: pa.Table, template: str | None) -> pa.Array:
-    """The template filled from each row, null where a value it needs is."""
-    if template is None:
-        return pa.nulls(rows.num_rows, pa.string())
-    names = sorted({str(name) for _, name, _, _ in Formatter().parse(template) if name is not None})
-    unknown = [name for name in names if name not in rows.column_names]
-    if unknown:
-        raise ResultError(
-            f"emission.catalog.link: {template!r} names {', '.join(unknown)}; columns are "
-            f"{', '.join(rows.column_names)}"
-        )
-    links = []
-    for row in rows.select(names).to_pylist() if names else [{}] * rows.num_rows:
-        known = all(value is not None for value in row.values())
-        safe = {name: quote(value) if isinstance(value, str) else value for name, value in row.items()}
-        links.append(template.format(**safe) if known else None)
-    return pa.array(links, pa.string())
-
-
 def with_windows(rows: pa.Table, candidates: pa.Table) -> pa.Table:
     """Rows of `assemble`'s tables with their `bundle`, `row` and `window`, sorted by spectrum_id.
 
@@ -539,11 +489,3 @@ def with_windows(rows: pa.Table, candidates: pa.Table) -> pa.Table:
     for name in ("bundle", "row", "window"):
         rows = rows.append_column(name, candidates[name].combine_chunks().take(at))
     return rows
-
-
-def plain_text(table: pa.Table) -> pa.Table:
-    """A table for CSV: single-precision numbers with the digits that they have, 0.9 and not 0.8999999761."""
-    for place, field in enumerate(table.schema):
-        if pa.types.is_float32(field.type):
-            table = table.set_column(place, field.name, table[field.name].cast(pa.string()))
-    return table
