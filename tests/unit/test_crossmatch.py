@@ -13,6 +13,7 @@ from starsift.catalog.crossmatch import (
     CrossmatchError,
     attach,
     crossmatch,
+    group_exposures,
     nearest,
     standard_columns,
 )
@@ -104,6 +105,15 @@ def test_nearest_takes_the_nearest_within_the_radius():
     )
     np.testing.assert_array_equal(row, [1, 0, -1, -1])
     np.testing.assert_allclose(separation, [2, 5, np.nan, np.nan], atol=1e-6)
+
+
+def test_friends_of_friends_and_lost_ones():
+    arcsec = np.array([0, 100, 4, 8, 104, 12.5, np.nan, np.nan]) / 3600
+    group = group_exposures(np.full(8, 359.9995), arcsec)
+    assert group.tolist() == [0, 1, 0, 0, 1, 0, 2, 3]
+    around = group_exposures(np.array([359.9999, 0.0001]), np.zeros(2))
+    assert around.tolist() == [0, 0]
+    assert group_exposures(np.empty(0), np.empty(0)).tolist() == []
 
 
 def test_nothing_to_match_and_bad_radii():

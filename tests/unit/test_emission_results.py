@@ -22,7 +22,6 @@ from starsift.emission.results import (
     candidate_labels,
     fit_calibration,
     gather_candidates,
-    group_exposures,
     held_out,
     measure_candidates,
     plain_text,
@@ -433,15 +432,6 @@ def test_stars_are_groups_of_exposures(run: dict[str, Any]) -> None:
     assert funnel["stars"] == 6
     apart = catalog(run, match_radius=1.0)[0]
     assert set(apart["n_exposures"].to_pylist()) == {1}
-
-
-def test_friends_of_friends_and_lost_ones() -> None:
-    arcsec = np.array([0, 100, 4, 8, 104, 12.5, np.nan, np.nan]) / 3600
-    group = group_exposures(np.full(8, 359.9995), arcsec)
-    assert group.tolist() == [0, 1, 0, 0, 1, 0, 2, 3]
-    around = group_exposures(np.array([359.9999, 0.0001]), np.zeros(2))
-    assert around.tolist() == [0, 0]
-    assert group_exposures(np.empty(0), np.empty(0)).tolist() == []
 
 
 def test_links_are_filled_from_columns(run: dict[str, Any]) -> None:

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 RADIUS = 5.0  # arcsec (Guo et al. 2019, section 4.1)
@@ -118,6 +120,29 @@ def nearest(
     spectrum, first = np.unique(i, return_index=True)
     row[spectrum], separation[spectrum] = j[first], apart[first]
     return row, separation
+
+
+def group_exposures(ra: np.ndarray, dec: np.ndarray, radius: float = RADIUS) -> np.ndarray:
+    """Number the stars that spectra show: friends of friends on the sky.
+
+    Designations do not do: one star has several, by what coordinates its fibre was given.
+
+    Parameters
+    ----------
+    ra, dec : (n,) degrees; where not finite, a spectrum is a star of its own
+    radius : arcsec
+
+    Returns
+    -------
+    (n,) int64, from 0 in the order of each star's first spectrum
+
+    Source: Skoda et al. 2020, Appendix B.2.
+    """
+    i, j, _ = crossmatch(ra, dec, ra, dec, radius)
+    graph = coo_array((np.ones(len(i), dtype=bool), (i, j)), shape=(len(ra), len(ra)))
+    label = connected_components(graph, directed=False)[1] if len(ra) else np.empty(0, np.int64)
+    _, first, group = np.unique(label, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[group]
 
 
 def attach(

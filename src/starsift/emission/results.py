@@ -18,10 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-from starsift.catalog.crossmatch import crossmatch
+from starsift.catalog.crossmatch import group_exposures
 from starsift.catalog.listing import ResultError, fill_links, listed_columns, star_columns
 from starsift.catalog.listing import plain_text as plain_text
 from starsift.catalog.naming import designation, obsdate
@@ -358,27 +356,6 @@ def measure_candidates(candidates: pa.Table, spectra: Sequence[PathLike]) -> pa.
         lost = np.setdiff1d(np.arange(len(bundle)), place)
         raise ResultError(f"spectra: bundle {bundle[lost[0]]} of a candidate is not there; run again")
     return pa.concat_tables(tables).take(pa.array(np.argsort(place)))
-
-
-def group_exposures(ra: np.ndarray, dec: np.ndarray, radius: float = RADIUS) -> np.ndarray:
-    """Number the stars that spectra show: friends of friends on the sky (Appendix B.2).
-
-    Designations do not do: one star has several, by what coordinates its fibre was given.
-
-    Parameters
-    ----------
-    ra, dec : (n,) degrees; where not finite, a spectrum is a star of its own
-    radius : arcsec
-
-    Returns
-    -------
-    (n,) int64, from 0 in the order of each star's first spectrum
-    """
-    i, j, _ = crossmatch(ra, dec, ra, dec, radius)
-    graph = coo_array((np.ones(len(i), dtype=bool), (i, j)), shape=(len(ra), len(ra)))
-    label = connected_components(graph, directed=False)[1] if len(ra) else np.empty(0, np.int64)
-    _, first, group = np.unique(label, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[group]
 
 
 def assemble(
