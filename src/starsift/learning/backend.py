@@ -11,6 +11,7 @@ import json
 import os
 import re
 import zipfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -85,29 +86,36 @@ def set_seed(seed: int) -> None:
         importlib.import_module("torch").use_deterministic_algorithms(True)
 
 
-def predict_batches(model: Any, x: np.ndarray, batch_size: int = BATCH) -> np.ndarray:
+def predict_batches(model: Any, x: np.ndarray | Sequence[np.ndarray], batch_size: int = BATCH) -> Any:
     """Outputs of a Keras model for many rows.
 
     Parameters
     ----------
-    model : keras.Model of one input and one output
-    x : (n, ...) float32
+    model : keras.Model
+    x : (n, ...) float32, or a list of these where the model has several inputs
     batch_size : rows at a time; the last batch is padded to it, so that one shape is compiled, not two
 
     Returns
     -------
-    (n, ...) float32
+    (n, ...) float32, or a list of these where the model has several outputs
     """
-    if len(x) == 0:
-        return np.zeros((0, *model.output_shape[1:]), np.float32)
-    parts = []
-    for start in range(0, len(x), batch_size):
-        part = np.asarray(x[start : start + batch_size], np.float32)
-        missing = batch_size - len(part) if start else 0
+    inputs = [x] if isinstance(x, np.ndarray) else list(x)
+    shapes = model.output_shape
+    several = isinstance(shapes, list)
+    n = len(inputs[0])
+    parts: list[list[np.ndarray]] = []
+    for start in range(0, n, batch_size):
+        part = [np.asarray(values[start : start + batch_size], np.float32) for values in inputs]
+        missing = batch_size - len(part[0]) if start else 0
         if missing:
-            part = np.concatenate([part, np.zeros((missing, *part.shape[1:]), np.float32)])
-        parts.append(np.asarray(model.predict_on_batch(part)))
-    return np.concatenate(parts)[: len(x)]
+            part = [np.concatenate([a, np.zeros((missing, *a.shape[1:]), np.float32)]) for a in part]
+        found = model.predict_on_batch(part if len(part) > 1 else part[0])
+        parts.append([np.asarray(one) for one in (found if several else [found])])
+    if parts:
+        joined = [np.concatenate(column)[:n] for column in zip(*parts, strict=True)]
+    else:
+        joined = [np.zeros((0, *shape[1:]), np.float32) for shape in (shapes if several else [shapes])]
+    return joined if several else joined[0]
 
 
 def save_network(model: Any, path: str | os.PathLike[str]) -> None:
