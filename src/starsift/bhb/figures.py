@@ -1,0 +1,461 @@
+"""The figures of the BHB report: tables in, matplotlib figures out. Figure numbers: Wei et al. 2023.
+
+`runs` are those of `starsift.bhb.evaluation.read_runs`, `metrics` is the table of `collect`, `trainings` are
+contents of `training.json`, and `fitted` is that of `calibration.json`. A model that was not trained is left
+out.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
+
+from starsift.bhb.dataset import BANDS, GRID, SEGMENT, SEGMENTS
+from starsift.bhb.evaluation import (
+    ALL,
+    BHB,
+    MODALITIES,
+    MODELS,
+    NOT_BHB,
+    REPORTED,
+    calibrate,
+    select,
+    summarize,
+)
+from starsift.bhb.photometry import load_relations
+from starsift.catalog.plots import (
+    BLACK,
+    BLUE,
+    DENSITY,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    RED,
+    SERIES,
+    empty,
+    plain_logarithm,
+    report_style,
+    values,
+)
+from starsift.learning.calibration import expected_calibration_error, wilson
+from starsift.learning.calibration import reliability as reliability_table
+
+COLOURS = {BHB: BLUE, NOT_BHB: RED, ALL: BLACK}
+DASHES = {BHB: "-", NOT_BHB: "--", ALL: ":"}
+RECALLS = np.linspace(0.0, 1.0, 1001)
+FUSIONS = ("image", "spectrum", "add", "concat", "vgg1d", "batmm")
+WEIGHED = {
+    "spectrum": (BLUE, "o"),
+    "image": (GREEN, "s"),
+    "batmm": (RED, "D"),
+    "batmm-end-to-end": (PURPLE, "^"),
+}
+BALMER = {"Hδ": 4102.9, "Hγ": 4341.7, "Hβ": 4862.7, "Hα": 6564.6}  # vacuum, Angstrom
+COLUMNS = 4  # of a page of panels
+
+Runs = Sequence[tuple[str, int, pa.Table]]
+Trainings = Sequence[Mapping[str, Any]]
+Style = dict[str, Any]
+
+
+def roc_pr(runs: Runs, fitted: Mapping[str, Any], model: str = MODALITIES["spectrum+image"]) -> Figure:
+    """ROC and precision-recall curves (Figure 8): the run that the catalogue uses, the others thin.
+
+    Parameters
+    ----------
+    model : whose
+    """
+    own = {number: select(predictions) for name, number, predictions in runs if name == model}
+    with report_style():
+        figure = Figure(figsize=(8, 4), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        if not own:
+            right.set_axis_off()
+            return empty(left, f"no run of {MODELS[model]}")
+        shown = fitted["run"] if fitted["run"] in own else min(own)
+        # The run that is shown comes last, on top.
+        for number, test in sorted(own.items(), key=lambda item: item[0] == shown):
+            thin: Style = {"linewidth": 0.5, "alpha": 0.5}
+            style = thin if number != shown else {"linewidth": 1.5}
+            area = float(roc_auc_score(test.truth, test.p_bhb))
+            false, true, _ = roc_curve(test.truth, test.p_bhb)
+            label = f"run {number}: AUC = {area:.4f}" if number == shown else None
+            left.plot(false, true, color=BLUE, label=label, **style)
+            curves = {
+                BHB: stepped(test.truth, test.p_bhb),
+                NOT_BHB: stepped(1 - test.truth, -test.p_bhb),
+            }
+            curves[ALL] = (curves[BHB] + curves[NOT_BHB]) / 2
+            for kind in REPORTED:
+                area = float(np.mean(curves[kind][1:]))
+                label = f"{kind}: {area:.4f}" if number == shown else None
+                right.plot(
+                    RECALLS, curves[kind], color=COLOURS[kind], linestyle=DASHES[kind], label=label, **style
+                )
+        left.plot((0, 1), (0, 1), color="0.6", linestyle=":", linewidth=0.8)
+        left.set(xlabel="false positive rate", ylabel="true positive rate")
+        right.set(xlabel="recall", ylabel="precision")
+        left.legend(loc="lower right", title=f"{MODELS[model]}, {len(own)} runs")
+        right.legend(loc="lower left", title="average precision")
+        for axis in (left, right):
+            axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+        return figure
+
+
+def stepped(truth: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """Precision at each recall of `RECALLS`: of the highest threshold that recalls as much, (1001,).
+
+    Its mean is the average precision, but for the width of the steps.
+    """
+    precision, recall, _ = precision_recall_curve(truth, score)
+    # From the highest threshold on, so that recall ascends.
+    place = np.searchsorted(recall[::-1], RECALLS - 1e-12)
+    return np.asarray(precision[::-1][np.minimum(place, recall.size - 1)])
+
+
+def weights(trainings: Trainings) -> Figure:
+    """Weights that the encoders assign to parts of the spectrum and to bands (Figure 9): means over the runs.
+
+    Error bars are standard deviations over the runs.
+    """
+    with report_style():
+        figure = Figure(figsize=(8, 3.6), layout="constrained")
+        left, right = figure.subplots(1, 2, width_ratios=(SEGMENTS, len(BANDS)))
+        edges = GRID.wavelength[np.minimum(np.arange(SEGMENTS + 1) * SEGMENT, GRID.pixels - 1)]
+        ranges = [f"{a:.0f}–\n{b:.0f}" for a, b in pairwise(edges)]
+        _draw_weights(left, trainings, "segments", ranges, "vacuum wavelength (Å)")
+        _draw_weights(right, trainings, "bands", list(BANDS), "band")
+        return figure
+
+
+def _draw_weights(axis: Axes, trainings: Trainings, part: str, ticks: list[str], label: str) -> None:
+    groups: dict[str, list[list[float]]] = {}
+    for one in trainings:
+        found = (one.get("weights") or {}).get(part)
+        if found is not None and one["model"] in WEIGHED:
+            groups.setdefault(one["model"], []).append(found)
+    if not groups:
+        empty(axis, f"no encoder weighs {part}")
+        return
+    place = np.arange(len(ticks))
+    models = [model for model in WEIGHED if model in groups]
+    for number, model in enumerate(models):
+        table = np.array(groups[model])
+        colour, marker = WEIGHED[model]
+        scatter = table.std(axis=0, ddof=1) if len(table) > 1 else None
+        style: Style = {"color": colour, "marker": marker, "linestyle": "none", "capsize": 2}
+        shift = 0.12 * (number - (len(models) - 1) / 2)
+        axis.errorbar(
+            place + shift, table.mean(axis=0), scatter, label=f"{MODELS[model]} ({len(table)})", **style
+        )
+    axis.axhline(1 / len(ticks), color="0.6", linestyle=":", linewidth=0.8)
+    axis.set(xlabel=label, ylabel="weight", xticks=place, xticklabels=ticks)
+    axis.tick_params(axis="x", top=False, labelsize=7 if len(ticks) == SEGMENTS else 9)
+    axis.set_ylim(0, 1.3 * axis.get_ylim()[1])
+    axis.legend(loc="upper right", title="model (runs)")
+
+
+def fusion(metrics: pa.Table) -> Figure:
+    """Precision, recall and F1 (ALL) of ways to fuse, beside single inputs, with scatter (Figure 10)."""
+    found = {row["model"]: row for row in summarize(metrics).to_pylist() if row["class"] == ALL}
+    models = [model for model in FUSIONS if model in found]
+    with report_style():
+        figure = Figure(figsize=(7, 3.8), layout="constrained")
+        axis = figure.add_subplot()
+        if not models:
+            return empty(axis, "no model has been evaluated")
+        for shift, name, words, colour, marker in (
+            (-0.22, "precision", "precision", BLUE, "o"),
+            (0.0, "recall", "recall", ORANGE, "s"),
+            (0.22, "f1", "F1", GREEN, "D"),
+        ):
+            mean, std = (
+                np.array([100 * (found[model][f"{name}_{part}"] or 0.0) for model in models])
+                for part in ("mean", "std")
+            )
+            place = np.arange(len(models)) + shift
+            style: Style = {"color": colour, "fmt": marker, "capsize": 2, "markersize": 5}
+            axis.errorbar(place, mean, std, label=words, **style)
+            for x, y, error in zip(place, mean, std, strict=True):
+                text: Style = {"xytext": (0, 4), "textcoords": "offset points", "ha": "center"}
+                axis.annotate(f"{y:.1f}", (x, y + error), fontsize=6, color=colour, **text)
+        axis.set(
+            ylabel="%, mean of both classes",
+            xticks=np.arange(len(models)),
+            xticklabels=[MODELS[model].replace(" + ", "\n+ ") for model in models],
+        )
+        axis.margins(y=0.12)
+        axis.grid(axis="y", color="0.92")
+        axis.set_axisbelow(True)
+        axis.tick_params(axis="x", top=False, length=0, labelsize=8)
+        axis.legend(loc="lower right", ncols=3)
+        return figure
+
+
+def training(trainings: Trainings) -> Figure:
+    """Losses of every run by epoch, and the epoch whose weights were kept."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for one in sorted(trainings, key=lambda one: one["run"]):
+        if one["epochs"]:
+            groups.setdefault(one["model"], []).append(one)
+    models = [model for model in MODELS if model in groups]
+    with report_style():
+        lines = max(1, -(-len(models) // COLUMNS))
+        figure = Figure(figsize=(2.4 * COLUMNS, 0.6 + 1.9 * lines), layout="constrained")
+        if not models:
+            return empty(figure.add_subplot(), "no network was trained")
+        axes = figure.subplots(lines, COLUMNS, squeeze=False).ravel()
+        for axis, model in zip(axes, models, strict=False):
+            for one in groups[model]:
+                for name, colour in (("loss", "0.6"), ("validation_loss", BLUE)):
+                    loss = one[name]
+                    axis.plot(np.arange(1, len(loss) + 1), loss, color=colour, linewidth=0.8)
+                best = one["best_epoch"]
+                axis.plot(best, one["validation_loss"][best - 1], "o", color=RED, markersize=3)
+            axis.set_title(MODELS[model], fontsize=7)
+            axis.set_yscale("log")
+            plain_logarithm(axis.yaxis)
+            axis.tick_params(labelsize=7)
+        for axis in axes[len(models) :]:
+            axis.set_axis_off()
+        figure.supxlabel("epoch; grey: training, blue: validation, red: kept", fontsize=9)
+        figure.supylabel("loss", fontsize=9)
+        return figure
+
+
+def reliability(runs: Runs, fitted: Mapping[str, Any], bins: int = 10) -> Figure:
+    """How often test stars are BHBs that are so with a given probability, before and after calibration."""
+    with report_style():
+        known = _modalities(runs, fitted)
+        figure = Figure(figsize=(4 * max(1, len(known)), 5), layout="constrained")
+        if not known:
+            return empty(figure.add_subplot(), "the calibrated run has no predictions")
+        axes = figure.subplots(2, len(known), sharex=True, squeeze=False, height_ratios=(4, 1))
+        edges = np.linspace(0, 1, bins + 1)
+        for (main, below), (modality, model, own) in zip(axes.T, known, strict=True):
+            test, temperature = select(own), fitted["modalities"][modality]["temperature"]
+            true = test.truth == 1
+            main.plot((0, 1), (0, 1), color="0.6", linestyle=":", linewidth=0.8)
+            for name, p, colour, marker in (
+                ("as they come", test.p_bhb, ORANGE, "s"),
+                (f"calibrated, T = {temperature:.2f}", calibrate(test.p_bhb, temperature), GREEN, "o"),
+            ):
+                p = np.clip(p, 0, 1)
+                table = reliability_table(p, true, bins).filter(pc.field("n") > 0)
+                x, y, low, high = (
+                    values(table, k) for k in ("mean_probability", "share", "share_low", "share_high")
+                )
+                label = f"{name}: off by {expected_calibration_error(p, true, bins):.3f}"
+                style: Style = {"color": colour, "capsize": 2, "linewidth": 1, "elinewidth": 0.8}
+                main.errorbar(x, y, [y - low, high - y], marker=marker, markersize=4, label=label, **style)
+                below.hist(p, edges.tolist(), histtype="step", color=colour, linewidth=1.2)
+            main.set_title(f"{modality}: {MODELS[model]}, run {fitted['run']}", fontsize=9)
+            main.set(ylabel=f"share of BHBs ({true.size:,} test spectra)", ylim=(-0.03, 1.03))
+            main.legend(loc="upper left")
+            below.set(xlabel="predicted probability", ylabel="spectra", yscale="log", xlim=(-0.03, 1.03))
+            plain_logarithm(below.yaxis)
+            below.set_ylim(0.7, None)
+        return figure
+
+
+def purity(runs: Runs, fitted: Mapping[str, Any]) -> Figure:
+    """Purity and completeness of BHBs against the threshold of the calibrated probability; the one chosen."""
+    with report_style():
+        known = _modalities(runs, fitted)
+        figure = Figure(figsize=(4 * max(1, len(known)), 4), layout="constrained")
+        if not known:
+            return empty(figure.add_subplot(), "the calibrated run has no predictions")
+        axes = figure.subplots(1, len(known), sharey=True, squeeze=False).ravel()
+        for axis, (modality, model, own) in zip(axes, known, strict=True):
+            told = fitted["modalities"][modality]
+            for split, style in (("validation", {"linewidth": 0.7}), ("test", {"linewidth": 1.5})):
+                scored = select(own, split)
+                p = calibrate(scored.p_bhb, told["temperature"])
+                threshold, pure, low, high, complete = purity_curve(scored.truth == 1, p)
+                for y, name, colour in ((pure, "purity", BLUE), (complete, "completeness", ORANGE)):
+                    axis.plot(threshold, y, color=colour, label=f"{name}, {split} set", **style)
+                if split == "test":
+                    axis.fill_between(threshold, low, high, color=BLUE, alpha=0.15, linewidth=0)
+            axis.axhline(fitted["purity"], color=BLACK, linestyle=":", linewidth=0.8)
+            chosen = told["threshold"]
+            if chosen is not None:
+                axis.axvline(chosen, color=BLACK, linestyle="--", linewidth=0.8)
+            words = "no threshold is pure enough" if chosen is None else f"threshold {chosen:.3f}"
+            axis.set_title(f"{modality}: {MODELS[model]}, run {fitted['run']}", fontsize=9)
+            axis.set(xlabel="threshold of the calibrated probability", xlim=(0, 1), ylim=(0, 1.03))
+            axis.legend(
+                loc="lower left", title=f"asked purity {fitted['purity']:g}; {words}", title_fontsize=8
+            )
+        axes[0].set_ylabel("share")
+        return figure
+
+
+def purity_curve(truth: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Purity and completeness of the rows that reach a threshold, for each that makes a difference.
+
+    Parameters
+    ----------
+    truth : (n,) bool, one at least; p : (n,)
+
+    Returns
+    -------
+    threshold (m,), ascending; purity and its interval of 95 % (Wilson): purity, low, high; completeness
+    """
+    threshold, first = np.unique(np.sort(p), return_index=True)
+    number = p.size - first
+    found = np.cumsum(truth[np.argsort(p, kind="stable")][::-1])[::-1][first]
+    low, high = wilson(found, number)
+    return threshold, found / number, low, high, found / truth.sum()
+
+
+def _modalities(runs: Runs, fitted: Mapping[str, Any]) -> list[tuple[str, str, pa.Table]]:
+    """Modality, its model, and that model's predictions by the run that was calibrated."""
+    given = {(model, number): predictions for model, number, predictions in runs}
+    return [
+        (modality, model, given[model, fitted["run"]])
+        for modality, model in MODALITIES.items()
+        if modality in fitted["modalities"] and (model, fitted["run"]) in given
+    ]
+
+
+def colours(catalog: pa.Table) -> Figure:
+    """Colours of the catalogue's stars without extinction, and where BHBs and blue stragglers should lie.
+
+    Parameters
+    ----------
+    catalog : Table with `u_g_0`, `g_r_0` (mag) and `p_bhb`
+    """
+    with report_style():
+        figure = Figure(figsize=(5.5, 4.5), layout="constrained")
+        axis = figure.add_subplot()
+        x, y, p = (values(catalog, name) for name in ("g_r_0", "u_g_0", "p_bhb"))
+        known = np.isfinite(x) & np.isfinite(y)
+        if not known.any():
+            return empty(axis, "no star of the catalogue has colours")
+        # The most certain ones on top.
+        order = np.flatnonzero(known)[np.argsort(p[known], kind="stable")]
+        style: Style = {"c": p[order], "s": 9, "cmap": "viridis_r", "linewidths": 0, "rasterized": True}
+        points = axis.scatter(x[order], y[order], **style)
+        figure.colorbar(points, ax=axis, label="probability of a BHB, calibrated")
+        relations = load_relations()
+        for name, words, colour, dash in (
+            ("u_g_bhb", "BHBs", BLUE, "-"),
+            ("u_g_bs", "blue stragglers", RED, "--"),
+        ):
+            relation = relations[name]
+            across = np.linspace(relation.low, relation.high, 102)[1:-1]
+            ridge = relation(across)
+            axis.plot(across, ridge, color=colour, linestyle=dash, linewidth=1.2, label=words)
+            axis.fill_between(
+                across,
+                ridge - relation.scatter,
+                ridge + relation.scatter,
+                color=colour,
+                alpha=0.12,
+                linewidth=0,
+            )
+        axis.set(xlabel="(g − r)₀ (mag)", ylabel="(u − g)₀ (mag)")
+        axis.legend(loc="best", title=f"{order.size:,} of {catalog.num_rows:,} stars")
+        return figure
+
+
+def distances(catalog: pa.Table) -> Figure:
+    """Distances of the catalogue's stars, and how they go with magnitude.
+
+    Parameters
+    ----------
+    catalog : Table with `distance` (kpc) and `g_0` (mag, without extinction)
+    """
+    with report_style():
+        figure = Figure(figsize=(8, 3.6), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        far, g = values(catalog, "distance"), values(catalog, "g_0")
+        known = np.isfinite(far) & np.isfinite(g)
+        if not known.any():
+            right.set_axis_off()
+            return empty(left, "no star of the catalogue has a distance")
+        edges = np.geomspace(far[known].min() / 1.02, far[known].max() * 1.02, 31)
+        left.hist(far[known], edges.tolist(), histtype="stepfilled", color=BLUE, alpha=0.45, edgecolor=BLUE)
+        left.set(xlabel="distance (kpc)", ylabel="spectra", xscale="log")
+        left.set_title(f"{known.sum():,} of {known.size:,} spectra; median {np.median(far[known]):.1f} kpc")
+        plain_logarithm(left.xaxis)
+        if known.sum() > SERIES:
+            right.hexbin(g[known], far[known], gridsize=60, yscale="log", bins="log", mincnt=1, cmap=DENSITY)
+        else:
+            right.plot(g[known], far[known], ".", color=BLUE, markersize=3)
+        right.set(xlabel="g₀ (mag)", ylabel="distance (kpc)", yscale="log")
+        plain_logarithm(right.yaxis)
+        return figure
+
+
+def examples(examples: pa.Table) -> Figure:
+    """Spectra and images of BHBs and others, certain and uncertain ones (Figures 2 and 3).
+
+    Parameters
+    ----------
+    examples : Table of `starsift.bhb.evaluation.read_examples`
+    """
+    with report_style():
+        lines = max(1, examples.num_rows)
+        figure = Figure(figsize=(9, 0.5 + 1.15 * lines), layout="constrained")
+        if not examples.num_rows:
+            return empty(figure.add_subplot(), "the calibrated run has no predictions")
+        axes = figure.subplots(lines, 1 + len(BANDS), squeeze=False, width_ratios=(6, *[1] * len(BANDS)))
+        for (axis, *planes), row in zip(axes, examples.to_pylist(), strict=True):
+            for wavelength in BALMER.values():
+                axis.axvline(wavelength, color="0.8", linestyle=":", linewidth=0.8)
+            axis.plot(GRID.wavelength, row["spectrum"], color=COLOURS[row["class"]], linewidth=0.5)
+            axis.set(xlim=GRID.wavelength[[0, -1]], ylim=(-0.03, 1.25), yticks=[], xticks=[])
+            kind = "certain" if row["certain"] else "uncertain"
+            text: Style = {"transform": axis.transAxes, "ha": "right", "va": "top", "fontsize": 7}
+            axis.text(0.99, 0.96, f"{row['class']}, {kind}: P(BHB) = {row['p_bhb']:.3f}", **text)
+            axis.text(0.01, 0.96, row["spectrum_id"], **(text | {"ha": "left", "fontsize": 6}))
+            size = round((len(row["image"]) / len(BANDS)) ** 0.5)
+            image = np.reshape(np.array(row["image"], np.float64), (size, size, len(BANDS)))
+            for plane, pixels in zip(planes, np.moveaxis(image, -1, 0), strict=True):
+                # A star outshines the sky around it: the square root shows both.
+                plane.imshow(pixels, norm=PowerNorm(0.5), cmap="Greys", origin="lower")
+                plane.set(xticks=[], yticks=[])
+        for plane, band in zip(axes[0, 1:], BANDS, strict=True):
+            plane.set_title(band, fontsize=8)
+        low, high = GRID.wavelength[[0, -1]]
+        axes[-1, 0].set_xticks(np.arange(np.ceil(low / 1000), high / 1000 + 1e-9) * 1000)
+        axes[-1, 0].tick_params(axis="x", top=False)
+        axes[-1, 0].set_xlabel(f"vacuum wavelength (Å); dotted: {', '.join(BALMER)} at rest")
+        figure.supylabel("flux, scaled", fontsize=9)
+        return figure
+
+
+FIGURES: dict[str, Callable[..., Figure]] = {
+    function.__name__: function
+    for function in (
+        examples,
+        roc_pr,
+        weights,
+        fusion,
+        training,
+        reliability,
+        purity,
+        colours,
+        distances,
+    )
+}
+# The table that each argument of a figure is, by the names that the workflow gives them.
+INPUTS: dict[str, dict[str, str]] = {
+    "examples": {"examples": "examples"},
+    "roc_pr": {"runs": "runs", "fitted": "calibration"},
+    "weights": {"trainings": "trainings"},
+    "fusion": {"metrics": "metrics"},
+    "training": {"trainings": "trainings"},
+    "reliability": {"runs": "runs", "fitted": "calibration"},
+    "purity": {"runs": "runs", "fitted": "calibration"},
+    "colours": {"catalog": "catalog"},
+    "distances": {"catalog": "catalog"},
+}

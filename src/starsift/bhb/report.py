@@ -1,0 +1,278 @@
+"""The tables of the BHB report, as HTML pages and as Markdown. Table numbers are from Wei et al. 2023."""
+
+import csv
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from starsift.bhb.evaluation import ALL, BHB, MODELS, REPORTED, summarize
+from starsift.catalog.pages import Row, mean_scatter, page, read_csv
+
+PathLike = str | os.PathLike[str]
+Table = tuple[str, list[Row]]  # caption; rows, of which the first names the columns
+Published = Mapping[tuple[str, str], Mapping[str, float]]
+
+SHIPPED = Path(__file__).resolve().parents[3] / "resources/bhb/published.csv"
+PAPER = "Wei et al. 2023"
+SCORES = {"precision": "precision (%)", "recall": "recall (%)", "f1": "F1 (%)"}
+
+
+class _Comparison(NamedTuple):
+    """One of the paper's tables: its models, each with what it sees, in the paper's order."""
+
+    title: str
+    models: Mapping[str, str]
+
+
+_SPECTRUM, _IMAGE, _BOTH = "spectrum", "image", "spectrum + image"
+COMPARISONS = {
+    "table6": _Comparison(
+        "Encoders without and with their attention",
+        {"spectrum-plain": _SPECTRUM, "spectrum": _SPECTRUM, "image-plain": _IMAGE, "image": _IMAGE},
+    ),
+    "table7": _Comparison(
+        "Parts of the fusion",
+        {
+            "transformer-spectrum": _SPECTRUM,
+            "transformer": _BOTH,
+            "transformer-sem": _BOTH,
+            "transformer-ca": _BOTH,
+            "batmm": _BOTH,
+        },
+    ),
+    "table8": _Comparison(
+        "Comparison of models",
+        {
+            "image": _IMAGE,
+            "svm": _SPECTRUM,
+            "trees": _SPECTRUM,
+            "spectrum": _SPECTRUM,
+            "add": _BOTH,
+            "concat": _BOTH,
+            "vgg1d": _BOTH,
+            "batmm": _BOTH,
+            "batmm-end-to-end": _BOTH,
+        },
+    ),
+}
+
+
+def load_published(path: PathLike | None = None) -> dict[tuple[str, str], dict[str, float]]:
+    """The paper's scores in per cent by (model, class): `precision`, `precision_std`, and so on.
+
+    Parameters
+    ----------
+    path : CSV with the columns model, class and those; by default the one shipped in resources/bhb
+    """
+    with Path(path or SHIPPED).open(newline="") as file:
+        return {
+            (row["model"], row["class"]): {
+                name: float(row[name]) for score in SCORES for name in (score, f"{score}_std")
+            }
+            for row in csv.DictReader(file)
+        }
+
+
+def classes_table(metrics: pa.Table, published: Published | None = None) -> Table:
+    """Scores of BATMM by class (Table 5), beside the paper's.
+
+    Parameters
+    ----------
+    metrics : of `starsift.bhb.evaluation.collect`
+    published : of `load_published`
+    """
+    published = load_published() if published is None else published
+    own = _scores(metrics)
+    rows: list[Row] = [("class", "runs", *_score_names(), "AUC", "average precision")]
+    for kind in REPORTED:
+        found = own.get(("batmm", kind))
+        if found is not None:
+            cells = _score_cells(found, published.get(("batmm", kind)))
+            areas = [
+                mean_scatter(found[f"{name}_mean"], found[f"{name}_std"], 4)
+                for name in ("auc", "average_precision")
+            ]
+            rows.append((kind, found["n_runs"], *cells, *areas))
+    return f"{MODELS['batmm']} by class", rows
+
+
+def models_table(name: str, metrics: pa.Table, published: Published | None = None) -> Table:
+    """Scores (mean of both classes) of the models of a table of the paper, beside the paper's.
+
+    Parameters
+    ----------
+    name : table6, table7 or table8
+    metrics, published : as in `classes_table`
+    """
+    published = load_published() if published is None else published
+    own = _scores(metrics)
+    title, models = COMPARISONS[name]
+    rows: list[Row] = [("input", "model", "runs", *_score_names(), "F1 of BHB (%)")]
+    for model, seen in models.items():
+        found = own.get((model, ALL))
+        if found is not None:
+            cells = _score_cells(found, published.get((model, ALL)))
+            single = own[model, BHB]
+            rows.append((seen, MODELS[model], found["n_runs"], *cells, _percent(single, "f1")))
+    return title, rows
+
+
+def gaps_table(ladder: pa.Table, published: Published | None = None) -> Table:
+    """Differences of F1 between models, their errors, and the paper's differences.
+
+    Parameters
+    ----------
+    ladder : of `starsift.bhb.evaluation.ladder`
+    published : as in `classes_table`
+    """
+    published = load_published() if published is None else published
+    errors = ("error of training", "error of the test set")
+    more = ("more than training", "more than both")
+    rows: list[Row] = [("model", "better than", "runs", "difference (%)", *errors, *more, PAPER)]
+    for row in ladder.to_pylist():
+        first, second = (published.get((row[name], ALL)) for name in ("first", "second"))
+        paper = "" if first is None or second is None else f"{first['f1'] - second['f1']:.2f}"
+        rows.append(
+            (
+                MODELS.get(row["first"], row["first"]),
+                MODELS.get(row["second"], row["second"]),
+                row["n_runs"],
+                f"{100 * row['difference']:.2f}",
+                *("" if row[k] is None else f"{100 * row[k]:.2f}" for k in ("se_runs", "se_stars")),
+                *({True: "yes", False: "no", None: ""}[row[k]] for k in ("exceeds", "exceeds_both")),
+                paper,
+            )
+        )
+    return "Differences of F1 (mean of both classes) between models", rows
+
+
+def table5_page(metrics: pa.Table) -> str:
+    """BATMM by class (Table 5)."""
+    return page("Classes", [classes_table(metrics)])
+
+
+def table6_page(metrics: pa.Table) -> str:
+    """Encoders without and with their attention (Table 6)."""
+    return page("Encoders", [models_table("table6", metrics)])
+
+
+def table7_page(metrics: pa.Table) -> str:
+    """Parts of the fusion (Table 7)."""
+    return page("Fusion", [models_table("table7", metrics)])
+
+
+def table8_page(metrics: pa.Table) -> str:
+    """Comparison of models (Table 8)."""
+    return page("Models", [models_table("table8", metrics)])
+
+
+def gaps_page(ladder: pa.Table) -> str:
+    """Differences between models."""
+    return page("Differences", [gaps_table(ladder)])
+
+
+def dataset_page(counts: PathLike, dropped: PathLike) -> str:
+    """Labelled stars before and after processing (Table 2), and why others were dropped.
+
+    Parameters
+    ----------
+    counts, dropped : `dataset.csv` and `dataset-dropped.csv`
+    """
+    return page(
+        "Dataset", [("Labelled spectra", read_csv(counts)), ("Why spectra were dropped", read_csv(dropped))]
+    )
+
+
+def funnel_page(funnel: PathLike) -> str:
+    """From the spectra of the survey to the catalogue; `funnel` is its CSV file."""
+    return page("Funnel", [("From spectra to BHB stars", read_csv(funnel))])
+
+
+def candidates_page(catalog: pa.Table, rejected: pa.Table | None = None, number: int = 1000) -> str:
+    """The catalogue, and what people took out of it.
+
+    Parameters
+    ----------
+    catalog, rejected : columns of `starsift.catalog.schema.BHB`
+    number : how many of each, the likeliest first
+    """
+    header = ("spectrum", "star", "spectra", "S/N", "P(BHB)", "from", "g₀", "(u−g)₀", "(g−r)₀")
+    order = [("p_bhb", "descending"), ("spectrum_id", "ascending")]
+    tables: list[Table] = []
+    for name, table in (("In the catalogue", catalog), ("Not BHB to people", rejected)):
+        if table is None:
+            continue
+        rows: list[Row] = [(*header, "distance (kpc)", "known as", "origin", "label", "by")]
+        for row in table.sort_by(order).slice(0, number).to_pylist():
+            rows.append(
+                (
+                    row["spectrum_id"],
+                    row["group_name"] or "",
+                    row["n_exposures"],
+                    _rounded(row["snr"], 1),
+                    _rounded(row["p_bhb"], 3),
+                    row["modality"] or "",
+                    *(_rounded(row[column], 2) for column in ("g_0", "u_g_0", "g_r_0")),
+                    _rounded(row["distance"], 1),
+                    row["known_class"] or "",
+                    row["origin"],
+                    row["label"] or "",
+                    row["vetted_by"] or "",
+                )
+            )
+        most = table.num_rows > number
+        many = f"the {number:,} likeliest of {table.num_rows:,}" if most else f"{table.num_rows:,}"
+        tables.append((f"{name}: {many} spectra", rows))
+    return page("Candidates", tables)
+
+
+def tables_text(metrics: pa.Table, ladder: pa.Table) -> str:
+    """Tables 5 to 8 and the differences as Markdown, without those that have no rows.
+
+    Parameters
+    ----------
+    metrics : of `starsift.bhb.evaluation.collect`
+    ladder : of `starsift.bhb.evaluation.ladder`
+    """
+    tables = [
+        classes_table(metrics),
+        *(models_table(name, metrics) for name in COMPARISONS),
+        gaps_table(ladder),
+    ]
+    return "\n\n".join(_markdown(*table) for table in tables if len(table[1]) > 1) + "\n"
+
+
+def _markdown(caption: str, rows: Sequence[Row]) -> str:
+    def line(cells: Sequence[Any]) -> str:
+        return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+    return "\n".join([f"**{caption}**", "", line(rows[0]), "|" + "---|" * len(rows[0]), *map(line, rows[1:])])
+
+
+def _scores(metrics: pa.Table) -> dict[tuple[str, str], dict[str, Any]]:
+    return {(row["model"], row["class"]): row for row in summarize(metrics).to_pylist()}
+
+
+def _score_names() -> list[str]:
+    return [f"{words}: {whose}" for words in SCORES.values() for whose in ("this run", PAPER)]
+
+
+def _score_cells(own: Mapping[str, Any], paper: Mapping[str, float] | None) -> list[str]:
+    """Each score of this run and of the paper, mean and scatter in per cent."""
+    cells = []
+    for name in SCORES:
+        cells.append(_percent(own, name))
+        cells.append("" if paper is None else mean_scatter(paper[name], paper[f"{name}_std"], 2))
+    return cells
+
+
+def _percent(row: Mapping[str, Any], name: str) -> str:
+    std = row[f"{name}_std"]
+    return mean_scatter(100 * row[f"{name}_mean"], None if std is None else 100 * std, 2)
+
+
+def _rounded(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
