@@ -1,0 +1,521 @@
+"""Five-band cutouts around the stars of a survey: FITS planes u, g, r, i, z that show the same piece of sky.
+
+A cutout comes as one file of five image extensions, named by EXTNAME or FILTER, or as five files. Pixels are
+nanomaggies, with the star in the middle. Images whose bands are not aligned, or that have gaps, are left out
+and say so: Wei et al. 2023, section 5.1.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numba import njit
+
+from starsift.parallel import map_chunks
+from starsift.spectra.batches import OK, atomic_path
+from starsift.survey.fitsfile import Hdu, Header, SpectrumError, number, open_fits
+from starsift.survey.partition import _format_paths
+
+PathLike = str | os.PathLike[str]
+
+BANDS = "ugriz"
+MAX_OFFSET = 1.0  # pixels
+MAX_BAD = 0.01  # of the pixels
+ROWS = 256  # in a row group
+NO_CUTOUTS = "no_cutouts"  # the survey has no images at all
+
+_SCHEMA = pa.schema(
+    [
+        pa.field("spectrum_id", pa.string()),
+        pa.field("status", pa.string(), metadata={"description": "ok, or why there is no image"}),
+        pa.field("shape", pa.list_(pa.int32()), metadata={"description": "bands, rows, columns"}),
+        pa.field("image", pa.list_(pa.float32()), metadata={"unit": "nmgy", "description": "bands ugriz"}),
+    ]
+)
+# Fixed, so that a later pyarrow with other defaults does not change the bytes. Noise has no repeated values.
+_WRITER: dict[str, Any] = {
+    "compression": "zstd",
+    "compression_level": 3,
+    "version": "2.6",
+    "data_page_version": "1.0",
+    "use_dictionary": ["status"],
+    "column_encoding": {"image.list.element": "BYTE_STREAM_SPLIT"},
+    "write_statistics": ["spectrum_id", "status"],
+}
+# Equal pixels that are no sky: so many in a row or column, or a square of this side. Two or three are common.
+_RUN, _SIDE = 8, 3
+_CORE = 3  # pixels around the middle, where nothing may be missing
+_SKY_SIGMA = 1.4826  # standard deviation of a Gaussian over its median absolute deviation
+# Centroids: standard deviation of the Gaussian window in pixels (SDSS's PSF has 1.4), of a wider one to begin
+# with, where windows end in these units, and how often they are moved.
+_WINDOW, _WIDE_WINDOW, _REACH, _STEPS = 2.0, 4.0, 3.0, 10
+_APERTURE, _MIN_SNR = 3.0, 20.0  # radius in pixels; signal over the noise of the sky
+
+_WCS = tuple(
+    key
+    for i in "12"
+    for key in (f"CRPIX{i}", f"CRVAL{i}", f"CDELT{i}", f"CD{i}_1", f"CD{i}_2", f"PC{i}_1", f"PC{i}_2")
+)
+
+log = logging.getLogger(__name__)
+
+
+class CutoutError(SpectrumError):
+    """An image that cannot be used; ``status`` is one word for tables and counts."""
+
+
+def read_cutout(
+    path: PathLike | Sequence[PathLike],
+    size: int,
+    *,
+    max_offset: float = MAX_OFFSET,
+    max_bad: float = MAX_BAD,
+    fast: bool = True,
+) -> np.ndarray:
+    """Read the middle of a five-band cutout.
+
+    Parameters
+    ----------
+    path : one FITS file with an image extension a band, or five files in the order ugriz with one image each
+    size : pixels a side
+    max_offset : pixels that bands may lie apart, by their coordinates or by the star where it is bright
+    max_bad : share of the pixels that may be missing; they take the median of their band
+    fast : False reads with astropy, for comparison
+
+    Returns
+    -------
+    (5, size, size) float32, in the order ugriz
+
+    Raises
+    ------
+    CutoutError
+        Status missing_file, corrupt_file, missing_band, wrong_shape, too_small, gaps (too many pixels, or one
+        near the middle, are not finite or in a stretch of equal values) or misaligned.
+    """
+    one = isinstance(path, str | os.PathLike)
+    where = str(path) if one else str(path[0])  # type: ignore[index]
+    try:
+        planes = _planes(path, fast) if one else _single_planes(path, fast)  # type: ignore[arg-type]
+        images = [_plane(where, band, hdu) for band, hdu in zip(BANDS, planes, strict=True)]
+    except CutoutError:
+        raise
+    except SpectrumError as error:
+        status = "missing_file" if error.status == "missing_file" else "corrupt_file"
+        raise CutoutError(status, str(error)) from error
+    except Exception as error:  # a damaged header can break numpy and astropy in any way
+        raise CutoutError("corrupt_file", f"{where}: a plane cannot be read ({error})") from error
+    shape = images[0].shape
+    for band, image in zip(BANDS, images, strict=True):
+        if image.ndim != 2 or image.shape != shape:
+            raise CutoutError(
+                "wrong_shape",
+                f"{where}: band {band} has shape {image.shape}, expected an image of the shape of band "
+                f"{BANDS[0]}, {shape}",
+            )
+    if min(shape) < size:
+        raise CutoutError(
+            "too_small", f"{where}: planes are {shape[0]} x {shape[1]} pixels, expected {size} or more a side"
+        )
+    top, left = (shape[0] - size) // 2, (shape[1] - size) // 2
+    cut = np.array([image[top : top + size, left : left + size] for image in images], dtype=np.float32)
+    middle = np.array([left, top]) + (size - 1) / 2
+    apart = _widest(np.array(_places([hdu.header for hdu in planes], middle)))
+    if apart > max_offset:
+        raise CutoutError(
+            "misaligned",
+            f"{where}: coordinates of the bands are {apart:.2f} pixels apart, at most {max_offset} expected",
+        )
+    sky = _fill_gaps(where, cut, max_bad)
+    apart = _widest(_centroids(cut, sky))
+    if apart > max_offset:
+        raise CutoutError(
+            "misaligned",
+            f"{where}: the star is in places {apart:.2f} pixels apart, at most {max_offset} expected",
+        )
+    return cut
+
+
+def _planes(path: PathLike, fast: bool) -> list[Hdu]:
+    """The planes of one file in the order of `BANDS`."""
+    found: dict[str, Hdu] = {}
+    for hdu in open_fits(path, fast=fast):
+        for name in (hdu.name, hdu.header.get("FILTER")):
+            found.setdefault(str(name).strip().lower(), hdu)
+    missing = [band for band in BANDS if band not in found]
+    if missing:
+        raise CutoutError(
+            "missing_band",
+            f"{path}: no image of band {', '.join(missing)}; expected extensions with EXTNAME or FILTER "
+            f"{', '.join(BANDS)}",
+        )
+    return [found[band] for band in BANDS]
+
+
+def _single_planes(paths: Sequence[PathLike], fast: bool) -> list[Hdu]:
+    """The first image of each of five files."""
+    if len(paths) != len(BANDS):
+        raise ValueError(f"{len(paths)} files of one cutout, expected one, or five in the order {BANDS}")
+    found: list[Hdu] = []
+    for band, path in zip(BANDS, paths, strict=True):
+        hdu = next(
+            (h for h in open_fits(path, fast=fast) if h.header.get("NAXIS") and h.header.get("NAXIS1")), None
+        )
+        if hdu is None:
+            raise CutoutError("missing_band", f"{path}: no image of band {band} in this file")
+        found.append(hdu)
+    return found
+
+
+def _plane(where: str, band: str, hdu: Hdu) -> np.ndarray:
+    image = hdu.image()
+    if image.dtype.kind not in "fiu" or image.ndim == 0:
+        raise CutoutError("wrong_shape", f"{where}: the extension of band {band} holds no image")
+    return image
+
+
+def _widest(places: np.ndarray) -> float:
+    """Greatest distance between any two places (n, 2); rows that are not finite do not count."""
+    known = places[np.isfinite(places).all(axis=1)]
+    return float(np.linalg.norm(known[:, None] - known, axis=-1).max(initial=0.0))
+
+
+def _places(headers: Sequence[Mapping[str, Any]], pixel: np.ndarray) -> np.ndarray:
+    """Where the bands (n, 2) have what the first has at a pixel (x, y) from 0; NaN where they do not say.
+
+    All projections are taken for TAN: bands are compared with each other, fractions of a degree from CRVAL,
+    and what others differ by is the same in all.
+    """
+    cards = [tuple(_card(h, key) for key in _WCS) for h in headers]
+    if all(one == cards[0] for one in cards):
+        return np.zeros((len(headers), 2))
+    found = [_coordinates(header) for header in headers]
+    known = [one for one in found if one is not None]
+    if not known:
+        return np.full((len(headers), 2), np.nan)
+    reference, frame, matrix = known[0]
+    xi, eta = np.radians(matrix @ (pixel + 1 - reference))
+    towards = frame[0] + xi * frame[1] + eta * frame[2]
+    places = np.full((len(headers), 2), np.nan)
+    for i, one in enumerate(found):
+        if one is not None:
+            reference, frame, matrix = one
+            along = frame @ towards
+            places[i] = reference - 1 + np.linalg.solve(matrix, np.degrees(along[1:] / along[0]))
+    return places
+
+
+def _card(header: Mapping[str, Any], key: str) -> Any:
+    """A card as it is written, or its value: to compare headers read in one way."""
+    return header.cards.get(key.ljust(8).encode()) if isinstance(header, Header) else header.get(key)
+
+
+def _coordinates(header: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """CRPIX (2,); unit vectors (3, 3) to CRVAL, and east and north of it; degrees a pixel (2, 2)."""
+    reference = np.array([number(header, "CRPIX1"), number(header, "CRPIX2")])
+    ra, dec = np.radians([number(header, "CRVAL1"), number(header, "CRVAL2")])
+    if "CD1_1" in header:
+        matrix = np.array([[number(header, f"CD{i}_{j}") for j in (1, 2)] for i in (1, 2)])
+        # A card that is not there is 0.
+        matrix = np.nan_to_num(matrix)
+    else:
+        matrix = np.array([[header.get(f"PC{i}_{j}", float(i == j)) for j in (1, 2)] for i in (1, 2)])
+        matrix = matrix * np.array([[number(header, "CDELT1")], [number(header, "CDELT2")]])
+    if not np.isfinite([*reference, ra, dec, *matrix.ravel()]).all() or not np.linalg.det(matrix):
+        return None
+    frame = np.array(
+        [
+            [np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)],
+            [-np.sin(ra), np.cos(ra), 0.0],
+            [-np.sin(dec) * np.cos(ra), -np.sin(dec) * np.sin(ra), np.cos(dec)],
+        ]
+    )
+    return reference, frame, matrix
+
+
+def _fill_gaps(where: str, cut: np.ndarray, max_bad: float) -> np.ndarray:
+    """Replace each bad pixel of ``cut`` (5, size, size) by the median of its band; returns the medians."""
+    bad = _bad(cut)
+    if not bad.any():
+        return np.asarray(np.median(cut.reshape(len(cut), -1), axis=1))
+    share = bad.mean(axis=(1, 2))
+    middle = slice(max(0, (cut.shape[1] - 1) // 2 - _CORE), cut.shape[1] // 2 + _CORE + 1)
+    core = bad[:, middle, middle].any(axis=(1, 2))
+    for wrong, what in (
+        (share > max_bad, f"more than {max_bad:.1%} of the pixels"),
+        (core, f"pixels within {_CORE} of the middle"),
+    ):
+        if wrong.any():
+            band = BANDS[int(np.argmax(wrong))]
+            raise CutoutError(
+                "gaps",
+                f"{where}: band {band}: {what} are missing: not finite, or all the same value "
+                f"({share[BANDS.index(band)]:.1%} of the band)",
+            )
+    sky = np.array([np.median(image[~gone]) for image, gone in zip(cut, bad, strict=True)], cut.dtype)
+    np.copyto(cut, sky[:, None, None], where=bad)
+    return sky
+
+
+@njit(nogil=True, cache=True)
+def _bad(cut: np.ndarray) -> np.ndarray:
+    """Pixels (5, size, size) that are not finite, or in a run or square of equal values."""
+    bands, size, _ = cut.shape
+    bad = ~np.isfinite(cut)
+    for k in range(bands):
+        for i in range(size):
+            across, down = 1, 1  # equal values up to here in row i, and in column i
+            for j in range(1, size):
+                across = across + 1 if cut[k, i, j] == cut[k, i, j - 1] else 1
+                if across >= _RUN:
+                    bad[k, i, j + 1 - _RUN : j + 1] = True
+                down = down + 1 if cut[k, j, i] == cut[k, j - 1, i] else 1
+                if down >= _RUN:
+                    bad[k, j + 1 - _RUN : j + 1, i] = True
+                if across >= _SIDE and i >= _SIDE - 1:
+                    corner = cut[k, i + 1 - _SIDE : i + 1, j + 1 - _SIDE : j + 1]
+                    if (corner == cut[k, i, j]).all():
+                        bad[k, i + 1 - _SIDE : i + 1, j + 1 - _SIDE : j + 1] = True
+    return bad
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _centroid(image: np.ndarray, sky: float, noise: float, wide: bool) -> tuple[float, float]:
+    """Place (x, y) of the star in one band, pixels from the middle; NaN where it is not bright enough."""
+    size = image.shape[0]
+    middle = (size - 1) / 2
+    x, y = middle, middle
+    for step in range(2 * _STEPS if wide else _STEPS):
+        width = _WIDE_WINDOW if wide and step < _STEPS else _WINDOW
+        reach = _REACH * width
+        total, along, up = 0.0, 0.0, 0.0
+        for i in range(max(0, int(y - reach)), min(size, int(y + reach) + 2)):
+            for j in range(max(0, int(x - reach)), min(size, int(x + reach) + 2)):
+                weight = np.exp(-0.5 * ((j - x) ** 2 + (i - y) ** 2) / width**2) * (image[i, j] - sky)
+                total += weight
+                along += weight * j
+                up += weight * i
+        x, y = along / total, up / total
+        if not (total > 0 and 0 <= x < size and 0 <= y < size):
+            return np.nan, np.nan
+    signal, pixels = 0.0, 0
+    for i in range(max(0, int(y - _APERTURE)), min(size, int(y + _APERTURE) + 2)):
+        for j in range(max(0, int(x - _APERTURE)), min(size, int(x + _APERTURE) + 2)):
+            if (j - x) ** 2 + (i - y) ** 2 <= _APERTURE**2:
+                signal += image[i, j] - sky
+                pixels += 1
+    if signal > _MIN_SNR * noise * np.sqrt(pixels):
+        return x - middle, y - middle
+    return np.nan, np.nan
+
+
+def _centroids(cut: np.ndarray, sky: np.ndarray) -> np.ndarray:
+    """Place of the star in each band (5, 2), pixels from the middle; NaN where it is not bright enough."""
+    some = np.abs(cut[:, ::2, ::2] - sky[:, None, None])  # a quarter of the pixels is plenty
+    noise = _SKY_SIGMA * np.median(some.reshape(len(cut), -1), axis=1)
+    places = np.empty((len(cut), 2))
+    for k, image in enumerate(cut):
+        places[k] = _centroid(image, sky[k], noise[k], False)
+        if not np.isfinite(places[k, 0]):
+            # The band may be out of place by more than the window is wide.
+            places[k] = _centroid(image, sky[k], noise[k], True)
+    return places
+
+
+def pack_cutouts(
+    manifest: PathLike,
+    root: PathLike | None,
+    path_template: str | None,
+    out: PathLike,
+    *,
+    size: int,
+    max_offset: float = MAX_OFFSET,
+    max_bad: float = MAX_BAD,
+) -> dict[str, int]:
+    """Read the cutouts of one bundle and write them, a row for each spectrum, in the bundle's order.
+
+    Columns `spectrum_id`, `status` ("ok", or why there is no image), `shape` [5, size, size], `image`
+    (nanomaggies, band by band), both null unless ok. Memory does not grow with the bundle.
+
+    Parameters
+    ----------
+    manifest : the bundle's part of the manifest
+    root : folder of the cutouts; None if the survey has none, then all rows say ``no_cutouts``
+    path_template : path in `root` from the manifest's columns; with ``{band}`` in it there are five files
+    out : Parquet file to write
+    size, max_offset, max_bad : of `read_cutout`
+
+    Returns
+    -------
+    dict
+        How many spectra have each status, sorted by name. What cannot be used is logged.
+
+    Raises
+    ------
+    starsift.survey.partition.SelectionError : the template does not fit the manifest.
+    """
+    table = pq.ParquetFile(manifest).read()
+    n = table.num_rows
+    paths = None if root is None or path_template is None else _paths(table, Path(root), path_template)
+    counts: dict[str, int] = {}
+    schema = _SCHEMA.with_metadata({"starsift": "cutouts 1", "size": str(size)})
+    with atomic_path(out) as temporary, pq.ParquetWriter(temporary, schema, **_WRITER) as sink:
+        for start in range(0, n, ROWS):
+            stop = min(n, start + ROWS)
+
+            def work(part: slice, start: int = start) -> list[np.ndarray | str]:
+                if paths is None:
+                    return [NO_CUTOUTS] * (part.stop - part.start)
+                here = slice(start + part.start, start + part.stop)
+                return [_read(path, size, max_offset, max_bad) for path in paths[here]]
+
+            found = [one for part in map_chunks(work, stop - start, 32) for one in part]
+            status = [one if isinstance(one, str) else OK for one in found]
+            for name in status:
+                counts[name] = counts.get(name, 0) + 1
+            ids = table["spectrum_id"].slice(start, stop - start).combine_chunks()
+            sink.write_table(_rows(ids, status, found, size, schema), row_group_size=ROWS)
+    return dict(sorted(counts.items()))
+
+
+def _paths(table: pa.Table, root: Path, template: str) -> list[Path | list[Path] | None]:
+    """File, or five files, of each row; None where the template's columns have no value."""
+    if "{band" not in template:
+        return [None if path is None else root / path for path in _format_paths(table, template)]
+    # A spectrum's `band` is its arm; in a path of images it is that of the image.
+    at = table.column_names.index("band")
+    columns = [
+        list(_format_paths(table.set_column(at, "band", pa.array([band] * table.num_rows)), template))
+        for band in BANDS
+    ]
+    return [None if None in row else [root / path for path in row] for row in zip(*columns, strict=True)]
+
+
+def _read(path: Path | list[Path] | None, size: int, max_offset: float, max_bad: float) -> np.ndarray | str:
+    """An image, or the status of what is none."""
+    try:
+        if path is None:
+            raise CutoutError(
+                "missing_file", "a catalogue row has nulls where the path template of cutouts has columns"
+            )
+        return read_cutout(path, size, max_offset=max_offset, max_bad=max_bad)
+    except CutoutError as error:
+        log.warning("%s: %s", error.status, error)
+        return error.status
+
+
+def _rows(
+    ids: pa.Array, status: list[str], found: list[np.ndarray | str], size: int, schema: pa.Schema
+) -> pa.Table:
+    images = [one.ravel() for one in found if not isinstance(one, str)]
+    lists = []
+    for length, values, kind in (
+        (3, np.tile(np.array([len(BANDS), size, size], np.int32), len(images)), pa.int32()),
+        (len(BANDS) * size * size, np.concatenate(images) if images else np.empty(0), pa.float32()),
+    ):
+        ok = np.array([name == OK for name in status])
+        offsets = pa.array(np.concatenate([[0], np.cumsum(ok * length)]), pa.int32())
+        lists.append(pa.ListArray.from_arrays(offsets, pa.array(values, kind), mask=pa.array(~ok)))
+    return pa.table([ids, pa.array(status, pa.string()), *lists], schema=schema)
+
+
+def read_cutouts(path: PathLike, rows: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Images of single rows of a file of `pack_cutouts`, in the order asked for.
+
+    Returns
+    -------
+    status : (m,) of str
+    images : (m, 5, size, size) float32, all 0 where the status is not ok
+
+    Raises
+    ------
+    ValueError : the file is no file of cutouts.
+    IndexError : there is no such row.
+    """
+    wanted = np.asarray(rows, dtype=np.int64)
+    with _open(path) as file:
+        sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+        ends = np.cumsum([0, *sizes])
+        if wanted.size and (wanted.min() < 0 or wanted.max() >= ends[-1]):
+            raise IndexError(
+                f"{path}: it has rows 0 to {ends[-1] - 1}, asked for {wanted.min()} to {wanted.max()}"
+            )
+        status = np.empty(len(wanted), dtype=object)
+        images = np.zeros((len(wanted), *_shape(file)), np.float32)
+        home = np.searchsorted(ends, wanted, side="right") - 1
+        for group in np.unique(home):
+            here = np.flatnonzero(home == group)
+            table = file.read_row_group(int(group), columns=["status", "image"])
+            _unpack(table.take(pa.array(wanted[here] - ends[group])), status, images, here)
+    return status, images
+
+
+def iter_cutouts(path: PathLike, sizes: int | Iterable[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Images of a file of `pack_cutouts` in runs of rows, from the first on; one row group is in memory.
+
+    Parameters
+    ----------
+    sizes : of the runs, e.g. of the batches of a packed bundle; a number means runs of so many, to the end
+
+    Yields
+    ------
+    status, images : as in `read_cutouts`
+
+    Raises
+    ------
+    ValueError : the file is no file of cutouts, or has fewer rows than `sizes` asks for.
+    """
+    with _open(path) as file:
+        n, shape = file.metadata.num_rows, _shape(file)
+        if isinstance(sizes, int):
+            sizes = [min(sizes, n - at) for at in range(0, n, sizes)]
+        groups = file.iter_batches(ROWS, columns=["status", "image"])
+        rest = pa.table(
+            {"status": pa.array([], pa.string()), "image": pa.array([], _SCHEMA.field("image").type)}
+        )
+        for size in sizes:
+            status = np.empty(size, dtype=object)
+            images = np.zeros((size, *shape), np.float32)
+            at = 0
+            while at < size:
+                if not rest.num_rows:
+                    batch = next(groups, None)
+                    if batch is None:
+                        raise ValueError(f"{path}: it has {n} rows, fewer than asked for; make it again")
+                    rest = pa.Table.from_batches([batch])
+                part, rest = rest.slice(0, size - at), rest.slice(size - at)
+                _unpack(part, status, images, np.arange(at, at + part.num_rows))
+                at += part.num_rows
+            yield status, images
+
+
+def _open(path: PathLike) -> pq.ParquetFile:
+    try:
+        file = pq.ParquetFile(path)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{path}: not a Parquet file, or cut short; make it again ({error})") from error
+    if (file.schema_arrow.metadata or {}).get(b"starsift") != b"cutouts 1":
+        file.close()
+        raise ValueError(f"{path}: not a file of cutouts; make it again")
+    return file
+
+
+def _shape(file: pq.ParquetFile) -> tuple[int, int, int]:
+    size = int(file.schema_arrow.metadata[b"size"])
+    return len(BANDS), size, size
+
+
+def _unpack(table: pa.Table, status: np.ndarray, images: np.ndarray, at: np.ndarray) -> None:
+    """Put statuses and images of rows to their places ``at``."""
+    status[at] = table["status"].to_pylist()
+    there = at[status[at] == OK]
+    if len(there):
+        images[there] = (
+            table["image"].combine_chunks().drop_null().flatten().to_numpy().reshape(-1, *images.shape[1:])
+        )
