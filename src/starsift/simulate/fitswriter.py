@@ -51,18 +51,28 @@ def primary(cards: Sequence[Card]) -> bytes:
     return header([*mandatory, *cards])
 
 
-def image(array: np.ndarray, cards: Sequence[Card]) -> bytes:
-    """A primary unit that holds a float32 image (rows, columns)."""
+def image(array: np.ndarray, cards: Sequence[Card], *, extension: bool = False) -> bytes:
+    """A primary unit, or an extension, that holds a float32 image (rows, columns)."""
+    first: Card = ("SIMPLE", True, "conforms to FITS standard")
+    last: list[Card] = [("EXTEND", True, "there may be extensions")]
+    if extension:
+        first = ("XTENSION", "IMAGE", "image extension")
+        last = [("PCOUNT", 0, "no heap"), ("GCOUNT", 1, "one group")]
     mandatory: list[Card] = [
-        ("SIMPLE", True, "conforms to FITS standard"),
+        first,
         ("BITPIX", -32, "array data type"),
         ("NAXIS", 2, "number of array dimensions"),
         ("NAXIS1", array.shape[1], "columns"),
         ("NAXIS2", array.shape[0], "rows"),
-        ("EXTEND", True, "there may be extensions"),
+        *last,
     ]
     data = array.astype(">f4").tobytes()
     return header([*mandatory, *cards]) + data + bytes(-len(data) % BLOCK)
+
+
+def _format(dtype: np.dtype) -> str:
+    """TFORM of one value."""
+    return f"{dtype.itemsize}A" if dtype.kind == "S" else _FORMATS[dtype.str[1:]]
 
 
 def table(name: str, columns: dict[str, np.ndarray], cards: Sequence[Card], *, tall: bool) -> bytes:
@@ -73,14 +83,14 @@ def table(name: str, columns: dict[str, np.ndarray], cards: Sequence[Card], *, t
     name : str
         EXTNAME.
     columns : dict of (pixel,) arrays
-        float32, float64, int16, int32 or int64.
+        float32, float64, int16, int32, int64, or ASCII bytes (those in tall tables only).
     cards : sequence of Card
         After the mandatory ones.
     tall : bool
         True: a row a pixel. False: one row of arrays.
     """
     pixels = len(next(iter(columns.values())))
-    codes = {key: _FORMATS[array.dtype.str[1:]] for key, array in columns.items()}
+    codes = {key: _format(array.dtype) for key, array in columns.items()}
     big = {key: array.astype(array.dtype.newbyteorder(">")) for key, array in columns.items()}
     if tall:
         rows = np.empty(pixels, dtype=[(key, array.dtype) for key, array in big.items()])
