@@ -10,6 +10,7 @@ from astropy.units import Unit
 from starsift.catalog.crossmatch import COLUMNS
 from starsift.catalog.publish import publish, read_table
 from starsift.catalog.schema import (
+    BHB,
     BINARIES_OBJECTS,
     BINARIES_SPECTRA,
     MSTARS,
@@ -84,8 +85,17 @@ def test_mstars_hold_what_the_paper_publishes():
     assert set(derive(pa.table({name: pa.nulls(1) for name in inputs})).column_names) <= names
 
 
-def test_mstars_have_no_logicals_that_may_be_missing():
-    assert not [c.name for c in MSTARS.columns if c.nullable and pa.types.is_boolean(c.type)]
+def test_bhb_stars_hold_what_their_use_needs():
+    names = set(BHB.names)
+    assert BHB.names[: len(IDENTITY_NAMES)] == list(IDENTITY_NAMES)
+    classified = "p_bhb modality image_status origin split known_class vetted vetted_by label file survey"
+    measured = "u_g_0 g_r_0 g_0 absmag_g distance distance_err group_id group_name n_exposures ra dec mjd snr"
+    assert {*classified.split(), *measured.split(), *(f"psfmag_{band}" for band in "ugriz")} <= names
+
+
+@pytest.mark.parametrize("schema", [MSTARS, BHB], ids=lambda schema: schema.name)
+def test_no_logicals_that_may_be_missing(schema):
+    assert not [c.name for c in schema.columns if c.nullable and pa.types.is_boolean(c.type)]
 
 
 def test_mstars_are_readable_with_every_value_missing_that_may_be(tmp_path):

@@ -387,4 +387,49 @@ EMISSION = TableSchema(
     ),
 )
 
-SCHEMAS = {schema.name: schema for schema in (BINARIES_SPECTRA, BINARIES_OBJECTS, MSTARS, EMISSION)}
+_SDSS = {"u": "em.opt.U", "g": "em.opt.B", "r": "em.opt.R", "i": "em.opt.I", "z": "em.opt.I"}
+
+BHB = TableSchema(
+    "bhb",
+    "Blue horizontal branch stars (Wei et al. 2023)",
+    ("spectrum_id",),
+    (
+        *(replace(column, nullable=column.nullable or column.name == "lmjm") for column in _IDENTITY),
+        _C("survey", pa.string(), "Survey, as the settings name it", "meta.dataset"),
+        _measured("designation", "Name after the coordinates", "meta.id;pos.eq", type=pa.string()),
+        _C("obsdate", pa.string(), "Date of mjd, YYYY-MM-DD", "time.epoch;obs"),
+        _C("mjd", pa.int32(), "Modified Julian day (UTC)", "time.epoch;obs", "d"),
+        *(replace(column, nullable=True) for column in _STAR),
+        _C("snr", pa.float32(), "S/N a pixel, as the survey gives it", "stat.snr", nullable=True),
+        _measured("class", "Class by the survey's pipeline", "src.class", type=pa.string()),
+        _measured("subclass", "Spectral type by the survey's pipeline", "src.spType", type=pa.string()),
+        _probability("p_bhb", "Probability of a BHB star, calibrated"),
+        _measured("modality", "What it rests on: spectrum+image or spectrum", "meta.code", type=pa.string()),
+        _measured("image_status", "ok, or why there is no image", "meta.code.status", type=pa.string()),
+        _C("origin", pa.string(), "predicted, or people: they alone say BHB", "meta.code"),
+        _measured("split", "Part of the labelled stars it is in, if any", "meta.code", type=pa.string()),
+        _measured("known_class", "Class in the labelled catalogue", "meta.code;src.class", type=pa.string()),
+        *(
+            _measured(f"psfmag_{band}", f"SDSS {band}, point source, as observed", f"phot.mag;{ucd}", "mag")
+            for band, ucd in _SDSS.items()
+        ),
+        _measured("g_0", "g without extinction", "phot.mag;em.opt.B", "mag"),
+        _measured("u_g_0", "u-g without extinction", "phot.color;em.opt.U;em.opt.B", "mag"),
+        _measured("g_r_0", "g-r without extinction", "phot.color;em.opt.B;em.opt.R", "mag"),
+        _measured("absmag_g", "Absolute g magnitude of a BHB star of g_r_0", "phys.magAbs;em.opt.B", "mag"),
+        *_with_error("distance", "Distance from the Sun of a BHB star", "pos.distance", "kpc"),
+        _C("group_id", pa.int32(), "Star: spectra that lie together have one number", "meta.id.parent"),
+        _measured(
+            "group_name", "Star: designation of its first spectrum", "meta.id.parent", type=pa.string()
+        ),
+        _C("n_exposures", pa.int32(), "Spectra of the star in the catalogue", "meta.number;obs"),
+        _C("vetted", pa.bool_(), "Whether a person has looked at it", "meta.code.status"),
+        _measured("vetted_by", "Who has", "meta.curation", type=pa.string()),
+        _measured("label", "What it is to that person", "meta.code;src.class", type=pa.string()),
+        _measured("link", "Web page of the spectrum", "meta.ref.url", type=pa.string()),
+        _C("file", pa.string(), "File of the spectrum", "meta.id;meta.file"),
+    ),
+)
+
+# The last one's unit holds for a table without units, where columns of one name differ (distance).
+SCHEMAS = {schema.name: schema for schema in (BINARIES_SPECTRA, BINARIES_OBJECTS, BHB, MSTARS, EMISSION)}
