@@ -417,7 +417,8 @@ BHB = TableSchema(
         _measured("u_g_0", "u-g without extinction", "phot.color;em.opt.U;em.opt.B", "mag"),
         _measured("g_r_0", "g-r without extinction", "phot.color;em.opt.B;em.opt.R", "mag"),
         _measured("absmag_g", "Absolute g magnitude of a BHB star of g_r_0", "phys.magAbs;em.opt.B", "mag"),
-        *_with_error("distance", "Distance from the Sun of a BHB star", "pos.distance", "kpc"),
+        _measured("distance", "Distance from the Sun of a BHB star", "pos.distance", "kpc"),
+        _measured("e_distance", "Error of distance", "stat.error;pos.distance", "kpc"),
         _C("group_id", pa.int32(), "Star: spectra that lie together have one number", "meta.id.parent"),
         _measured(
             "group_name", "Star: designation of its first spectrum", "meta.id.parent", type=pa.string()
