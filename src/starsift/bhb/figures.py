@@ -26,6 +26,7 @@ from starsift.bhb.evaluation import (
     NOT_BHB,
     REPORTED,
     calibrate,
+    one_a_star,
     select,
     summarize,
 )
@@ -81,7 +82,7 @@ def roc_pr(runs: Runs, fitted: Mapping[str, Any], model: str = MODALITIES["spect
             return empty(left, f"no run of {MODELS[model]}")
         shown = fitted["run"] if fitted["run"] in own else min(own)
         # The run that is shown comes last, on top.
-        for number, test in sorted(own.items(), key=lambda item: item[0] == shown):
+        for number, test in sorted(own.items(), key=lambda item: (item[0] == shown, item[0])):
             thin: Style = {"linewidth": 0.5, "alpha": 0.5}
             style = thin if number != shown else {"linewidth": 1.5}
             area = float(roc_auc_score(test.truth, test.p_bhb))
@@ -240,7 +241,7 @@ def reliability(runs: Runs, fitted: Mapping[str, Any], bins: int = 10) -> Figure
         axes = figure.subplots(2, len(known), sharex=True, squeeze=False, height_ratios=(4, 1))
         edges = np.linspace(0, 1, bins + 1)
         for (main, below), (modality, model, own) in zip(axes.T, known, strict=True):
-            test, temperature = select(own), fitted["modalities"][modality]["temperature"]
+            test, temperature = one_a_star(select(own)), fitted["modalities"][modality]["temperature"]
             true = test.truth == 1
             main.plot((0, 1), (0, 1), color="0.6", linestyle=":", linewidth=0.8)
             for name, p, colour, marker in (
@@ -257,9 +258,9 @@ def reliability(runs: Runs, fitted: Mapping[str, Any], bins: int = 10) -> Figure
                 main.errorbar(x, y, [y - low, high - y], marker=marker, markersize=4, label=label, **style)
                 below.hist(p, edges.tolist(), histtype="step", color=colour, linewidth=1.2)
             main.set_title(f"{modality}: {MODELS[model]}, run {fitted['run']}", fontsize=9)
-            main.set(ylabel=f"share of BHBs ({true.size:,} test spectra)", ylim=(-0.03, 1.03))
+            main.set(ylabel=f"share of BHBs ({true.size:,} test stars)", ylim=(-0.03, 1.03))
             main.legend(loc="upper left")
-            below.set(xlabel="predicted probability", ylabel="spectra", yscale="log", xlim=(-0.03, 1.03))
+            below.set(xlabel="predicted probability", ylabel="stars", yscale="log", xlim=(-0.03, 1.03))
             plain_logarithm(below.yaxis)
             below.set_ylim(0.7, None)
         return figure
@@ -276,7 +277,7 @@ def purity(runs: Runs, fitted: Mapping[str, Any]) -> Figure:
         for axis, (modality, model, own) in zip(axes, known, strict=True):
             told = fitted["modalities"][modality]
             for split, style in (("validation", {"linewidth": 0.7}), ("test", {"linewidth": 1.5})):
-                scored = select(own, split)
+                scored = one_a_star(select(own, split))
                 p = calibrate(scored.p_bhb, told["temperature"])
                 threshold, pure, low, high, complete = purity_curve(scored.truth == 1, p)
                 for y, name, colour in ((pure, "purity", BLUE), (complete, "completeness", ORANGE)):
@@ -362,7 +363,7 @@ def colours(catalog: pa.Table) -> Figure:
                 linewidth=0,
             )
         axis.set(xlabel="(g − r)₀ (mag)", ylabel="(u − g)₀ (mag)")
-        axis.legend(loc="best", title=f"{order.size:,} of {catalog.num_rows:,} stars")
+        axis.legend(loc="best", title=f"{order.size:,} of {catalog.num_rows:,} spectra")
         return figure
 
 
