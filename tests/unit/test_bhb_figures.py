@@ -314,7 +314,7 @@ def test_purity_shows_the_threshold() -> None:
     figure = draw("purity")
     said = words(figure)
     assert "asked purity 0.9; threshold 0.630" in said
-    assert "asked purity 0.9; no threshold is pure enough" in said
+    assert "asked purity 0.9; no threshold is sure enough" in said
     assert any(line.get_xdata()[:1] == [0.63] for line in figure.axes[0].lines)
     lone = FITTED | {"modalities": {"spectrum": FITTED["modalities"]["spectrum"]}}
     assert len(draw("purity", calibration=lone).axes) == 1
@@ -359,7 +359,9 @@ def test_examples_show_spectra_and_bands() -> None:
     np.testing.assert_allclose(figure.axes[0].lines[-1].get_ydata(), table["spectrum"][0].as_py())
     image = np.reshape(table["image"][0].as_py(), (SIZE, SIZE, 5))
     for band in range(5):
-        np.testing.assert_allclose(figure.axes[1 + band].images[0].get_array(), image[..., band])
+        shown = figure.axes[1 + band].images[0]
+        np.testing.assert_allclose(shown.get_array(), image[..., band])
+        assert shown.get_clim() == (image.min(), image.max())  # of all bands
 
 
 # Pages

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
 
 from starsift.bhb.dataset import BANDS, GRID, SEGMENT, SEGMENTS
@@ -223,6 +224,7 @@ def training(trainings: Trainings) -> Figure:
             axis.set_title(MODELS[model], fontsize=7)
             axis.set_yscale("log")
             plain_logarithm(axis.yaxis)
+            axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
             axis.tick_params(labelsize=7)
         for axis in axes[len(models) :]:
             axis.set_axis_off()
@@ -288,7 +290,7 @@ def purity(runs: Runs, fitted: Mapping[str, Any]) -> Figure:
             chosen = told["threshold"]
             if chosen is not None:
                 axis.axvline(chosen, color=BLACK, linestyle="--", linewidth=0.8)
-            words = "no threshold is pure enough" if chosen is None else f"threshold {chosen:.3f}"
+            words = "no threshold is sure enough" if chosen is None else f"threshold {chosen:.3f}"
             axis.set_title(f"{modality}: {MODELS[model]}, run {fitted['run']}", fontsize=9)
             axis.set(xlabel="threshold of the calibrated probability", xlim=(0, 1), ylim=(0, 1.03))
             axis.legend(
@@ -421,8 +423,9 @@ def examples(examples: pa.Table) -> Figure:
             size = round((len(row["image"]) / len(BANDS)) ** 0.5)
             image = np.reshape(np.array(row["image"], np.float64), (size, size, len(BANDS)))
             for plane, pixels in zip(planes, np.moveaxis(image, -1, 0), strict=True):
-                # A star outshines the sky around it: the square root shows both.
-                plane.imshow(pixels, norm=PowerNorm(0.5), cmap="Greys", origin="lower")
+                # One scale for all bands, so that colours show; its square root, so that the sky does.
+                norm = PowerNorm(0.5, vmin=image.min(), vmax=image.max())
+                plane.imshow(pixels, norm=norm, cmap="Greys", origin="lower")
                 plane.set(xticks=[], yticks=[])
         for plane, band in zip(axes[0, 1:], BANDS, strict=True):
             plane.set_title(band, fontsize=8)
