@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isqrt
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from starsift.catalog.crossmatch import RADIUS, group_exposures
+from starsift.catalog.naming import designation
+from starsift.learning.labels import vocabulary as read_vocabulary
 from starsift.parallel import map_chunks
-from starsift.spectra.batches import MASK_PAD, OK, SpectrumBatch
+from starsift.spectra.batches import MASK_PAD, OK, SpectrumBatch, read_rows
 from starsift.spectra.resample import SNAP, LogGrid, interpolate_gaps, min_max, resample
+from starsift.survey.catalog import read_any
+from starsift.survey.cutouts import cutout_status, read_cutouts
 
 PathLike = str | os.PathLike[str]
 
@@ -22,12 +34,17 @@ GRID = LogGrid(3.6021, 1e-4, 3522)  # 4000-9000 Angstrom, vacuum
 PIXELS = GRID.pixels
 SEGMENTS, SEGMENT = 7, 503  # the last pixel is dropped
 SPLITS = ("train", "validation", "test")
+SHARES = (0.7, 0.2, 0.1)
 MIN_GOOD = 0.9  # of a window's pixels
 # Mean and standard deviation of ImageNet's pixels, averaged over its channels (0.485, 0.456, 0.406; 0.229,
 # 0.224, 0.225): the paper gives all bands the same.
 MEAN, STD = 0.449, 0.226
 
 _CHUNK = 256  # spectra or images that a thread takes at a time
+_READ = 1024  # spectra or images read at a time
+_KINDS = ("spectrum", "image")
+# What plate, night and fibre are called, in lower case; SDSS counts nights by mjd, LAMOST by lmjd too.
+_PLATE, _NIGHT, _FIBRE = ("plate", "plateid", "planid"), ("mjd", "lmjd"), ("fiberid", "fiber", "fiber_id")
 
 
 class DatasetError(ValueError):
@@ -142,6 +159,334 @@ def scale_images(images: np.ndarray) -> np.ndarray:
 
     map_chunks(work, len(images), _CHUNK)
     return out
+
+
+def read_labelled(path: PathLike, vocabulary: PathLike | None = None) -> pa.Table:
+    """Read a catalogue of labelled spectra.
+
+    Parameters
+    ----------
+    path : FITS, CSV, ECSV or Parquet with `label`, and `spectrum_id` or plate, mjd (or lmjd) and fiberid.
+        A label is one of path bhb in the vocabulary.
+    vocabulary : by default resources/review/labels.csv
+
+    Returns
+    -------
+    Table in the order of the file: `spectrum_id`, or `planid` (without leading zeros), `mjd` or `lmjd`,
+    `fiberid`; `label`, `class`
+
+    Raises
+    ------
+    DatasetError : the file cannot be read, a column is missing, a row lacks a value or has an unknown label,
+        or a spectrum is there twice.
+    """
+    kinds = {term["label"]: term["class"] for term in read_vocabulary(vocabulary)["bhb"]}
+    columns = ("spectrum_id", "label", *_PLATE, *_NIGHT, *_FIBRE)
+    try:
+        table = read_any(Path(path), set(columns))
+    except FileNotFoundError:
+        raise DatasetError(f"{path}: no such catalogue of labelled spectra") from None
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        raise DatasetError(f"{path}: cannot be read as a catalogue of labelled spectra ({error})") from error
+    present = {name.lower(): table[name] for name in table.column_names}
+    if "spectrum_id" in present:
+        keys = {"spectrum_id": "spectrum_id"}
+    else:
+        keys = {}
+        for name, aliases in (("planid", _PLATE), ("", _NIGHT), ("fiberid", _FIBRE)):
+            found = next((alias for alias in aliases if alias in present), "")
+            keys[name or found] = found
+    missing = [name or "mjd" for name, found in keys.items() if not found]
+    missing += ["label"] if "label" not in present else []
+    if missing:
+        raise DatasetError(
+            f"{path}: no column {', '.join(missing)}; expected label, and spectrum_id or plate, mjd and "
+            f"fiberid; it has: {', '.join(table.column_names)}"
+        )
+    made = {
+        name: _column(path, found, present[found], numbers=name in (*_NIGHT, "fiberid"))
+        for name, found in keys.items()
+    }
+    if "planid" in made:
+        made["planid"] = pc.utf8_ltrim(made["planid"], "0")
+    made["label"] = _column(path, "label", present["label"], numbers=False)
+    for name, values in made.items():
+        empty = pc.indices_nonzero(pc.or_kleene(pc.is_null(values), pc.equal(values.cast(pa.string()), "")))
+        if len(empty):
+            raise DatasetError(
+                f"{path}: row {empty[0].as_py() + 1}: no {name}; fill it in, or delete the row"
+            )
+    result = pa.table(made)
+    for row, label in enumerate(result["label"].to_pylist(), 1):
+        if label not in kinds or kinds[label] not in CLASSES:
+            raise DatasetError(f"{path}: row {row}: label {label!r} is none of {', '.join(kinds)}")
+    seen: dict[str, int] = {}
+    for row, name in enumerate(_keys(result, result).to_pylist(), 1):
+        if seen.setdefault(name, row) != row:
+            raise DatasetError(
+                f"{path}: spectrum {name} is in row {seen[name]} and in row {row}; keep one label a spectrum"
+            )
+    classes = [kinds[label] for label in result["label"].to_pylist()]
+    return result.append_column("class", pa.array(classes, pa.string()))
+
+
+def _column(path: PathLike, name: str, values: pa.ChunkedArray, *, numbers: bool) -> pa.ChunkedArray:
+    try:
+        if numbers or pa.types.is_floating(values.type):
+            values = values.cast(pa.int64())
+        return values if numbers else pc.utf8_trim_whitespace(values.cast(pa.string()))
+    except pa.ArrowException as error:
+        kind = "whole numbers" if numbers else "text"
+        raise DatasetError(f"{path}: column {name} should hold {kind}: {error}") from error
+
+
+def _keys(table: pa.Table, labelled: pa.Table) -> pa.Array:
+    """What tells the spectra of a manifest, or of the labelled ones, apart, by the columns of the latter."""
+    if "spectrum_id" in labelled.column_names:
+        return table["spectrum_id"].combine_chunks()
+    # Manifests of SDSS have the night as lmjd; others may carry the mjd of their catalogue along.
+    night = "mjd" if "mjd" in labelled.column_names and "mjd" in table.column_names else "lmjd"
+    parts = [pc.utf8_ltrim(table["planid"].cast(pa.string()), "0")]
+    parts += [table[name].cast(pa.string()) for name in (night, "fiberid")]
+    return pc.binary_join_element_wise(*parts, "-").combine_chunks()
+
+
+def split_of(stars: npt.ArrayLike, seed: int, shares: Sequence[float] = SHARES) -> np.ndarray:
+    """The part that each star belongs to, of `SPLITS`, (n,) of str.
+
+    It depends on the seed and the star's name alone, so a star keeps its part whatever else there is.
+
+    Parameters
+    ----------
+    stars : (n,) names
+    shares : of the stars that come to each part, of sum 1
+
+    Raises
+    ------
+    DatasetError : the shares are no shares.
+
+    Source: Wei et al. 2023, section 6.
+    """
+    if len(shares) != len(SPLITS) or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+        raise DatasetError(
+            f"split shares are {list(shares)}, expected one each for {', '.join(SPLITS)}, sum 1"
+        )
+    digests = (hashlib.sha256(f"{seed}:{name}".encode()).digest() for name in np.asarray(stars).tolist())
+    place = np.array([int.from_bytes(digest[:6], "big") for digest in digests], dtype=np.float64) / 2**48
+    return np.array(SPLITS, dtype=object)[np.searchsorted(np.cumsum(shares)[:-1], place, side="right")]
+
+
+class BundleFiles(NamedTuple):
+    """The files of one bundle: its manifest, packed spectra and cutouts (`pack_cutouts`)."""
+
+    survey: str
+    manifest: PathLike
+    spectra: PathLike
+    cutouts: PathLike
+
+
+def build_dataset(
+    labelled: pa.Table,
+    bundles: Sequence[BundleFiles],
+    *,
+    seed: int,
+    shares: Sequence[float] = SHARES,
+    match_radius: float = RADIUS,
+    min_good: float = MIN_GOOD,
+) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """Labelled spectra that have a window and an image, ready for training, and what became of the others.
+
+    Spectra within `match_radius` of each other, friends of friends, show one star. It is named after the
+    designation of the first of them, and all are in one part.
+
+    Parameters
+    ----------
+    labelled : of `read_labelled`
+    seed, shares : of `split_of`
+    match_radius : arcsec
+    min_good : of `windows`
+
+    Returns
+    -------
+    table : sorted by spectrum_id: spectrum_id, survey, bundle, row (in the packed bundle), star, label,
+        class, split; spectrum (of `windows`) and image (of `scale_images`), fixed-size lists of float32
+    counts : a row a class and one for all: labelled; with_spectrum, those with a window; with_image, those of
+        them with an image; train, validation, test. Source: Wei et al. 2023, Table 2.
+    dropped : reason and how many of each class; the spectrum's reasons come before the image's
+
+    Raises
+    ------
+    DatasetError : none of the spectra is in the survey, or has both a window and an image; a class is absent
+        from a part; files do not belong together.
+    """
+    rows = _found(labelled, bundles)
+    n = rows.num_rows
+    bundle, place = rows["file"].to_numpy(), rows["row"].to_numpy()
+    spectra = np.empty((n, PIXELS), np.float32)
+    status = np.empty((n, 2), dtype=object)  # of the spectrum and of the image
+    for k, at in _pieces(bundle):
+        batch = read_rows(bundles[k].spectra, place[at])
+        _check_ids(bundles[k].spectra, rows, at, batch.identity)
+        ready = windows(batch, min_good=min_good)
+        spectra[at], status[at, 0] = ready.flux, ready.status
+        images = cutout_status(bundles[k].cutouts)
+        if place[at].max() < images.num_rows:
+            images = images.take(pa.array(place[at]))
+        _check_ids(bundles[k].cutouts, rows, at, images)
+        status[at, 1] = images["status"].to_pylist()
+    usable = (status == OK).all(axis=1)
+    dropped = _dropped(labelled, rows, status)
+    kept = rows.filter(pa.array(usable))
+    if not kept.num_rows:
+        reasons = ", ".join(
+            f"{row['reason']} {sum(row[name] for name in CLASSES)}" for row in dropped.to_pylist()
+        )
+        raise DatasetError(
+            f"none of the {labelled.num_rows} labelled spectra has both a spectrum and an image: {reasons}"
+        )
+    star = _stars(rows, match_radius)[usable]
+    split = split_of(star, seed, shares)
+    counts = _counts(labelled, rows, status, split)
+    _check_parts(counts, seed, shares)
+    image = _images(bundles, kept)
+    files = [bundles[k] for k in kept["file"].to_pylist()]
+    columns = {
+        "spectrum_id": kept["spectrum_id"],
+        "survey": pa.array([one.survey for one in files], pa.string()),
+        "bundle": pa.array([Path(one.manifest).stem for one in files], pa.string()),
+        "row": kept["row"],
+        "star": pa.array(star, pa.string()),
+        "label": kept["label"],
+        "class": kept["class"],
+        "split": pa.array(split, pa.string()),
+        "spectrum": _fixed_lists(spectra[usable]),
+        "image": _fixed_lists(image),
+    }
+    return pa.table(columns), counts, dropped
+
+
+def _found(labelled: pa.Table, bundles: Sequence[BundleFiles]) -> pa.Table:
+    """The labelled spectra that the manifests have, by spectrum_id; `file` is the number of the bundle."""
+    wanted = _keys(labelled, labelled)
+    parts = []
+    for k, one in enumerate(bundles):
+        manifest = pq.ParquetFile(one.manifest).read()
+        at = pc.index_in(_keys(manifest, labelled), value_set=wanted)
+        row = pc.indices_nonzero(pc.is_valid(at)).cast(pa.int64())
+        part = manifest.select(["spectrum_id", "ra", "dec"]).take(row)
+        part = part.append_column("file", pa.array([k] * len(row), pa.int64())).append_column("row", row)
+        known = at.take(row)
+        for name in ("label", "class"):
+            part = part.append_column(name, labelled[name].take(known))
+        parts.append(part)
+    rows = pa.concat_tables(parts).sort_by("spectrum_id").combine_chunks() if parts else pa.table({})
+    if not rows.num_rows:
+        first = f"; the first labelled one is {wanted[0]}" if len(wanted) else ""
+        raise DatasetError(
+            f"none of {len(wanted)} labelled spectra is in the manifests of {len(bundles)} bundles{first}: "
+            "check that catalogue and survey belong together, and the survey's cuts"
+        )
+    names = rows["spectrum_id"].to_pylist()
+    twice = next((i for i in range(1, len(names)) if names[i] == names[i - 1]), None)
+    if twice is not None:
+        first, second = (bundles[rows["file"][i].as_py()].manifest for i in (twice - 1, twice))
+        raise DatasetError(f"spectrum {names[twice]} is in {first} and again in {second}; list it once")
+    return rows
+
+
+def _pieces(bundle: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Number of each bundle and where its rows are, a limited number at a time."""
+    for k in np.unique(bundle):
+        at = np.flatnonzero(bundle == k)
+        for start in range(0, len(at), _READ):
+            yield int(k), at[start : start + _READ]
+
+
+def _check_ids(path: PathLike, rows: pa.Table, at: np.ndarray, found: pa.Table) -> None:
+    if rows["spectrum_id"].take(pa.array(at)).to_pylist() != found["spectrum_id"].to_pylist():
+        raise DatasetError(f"{path}: its spectra are not those of the manifest; make it again")
+
+
+def _stars(rows: pa.Table, radius: float) -> np.ndarray:
+    """Name of each spectrum's star, (n,) of str; of the spectrum where there are no coordinates."""
+    ra, dec = (rows[name].cast(pa.float64()).to_numpy() for name in ("ra", "dec"))
+    group = group_exposures(ra, dec, radius)
+    first = np.unique(group, return_index=True)[1]
+    names = pc.coalesce(designation(ra[first], dec[first]), rows["spectrum_id"].combine_chunks().take(first))
+    return np.array(names.to_pylist(), dtype=object)[group]
+
+
+def _dropped(labelled: pa.Table, rows: pa.Table, status: np.ndarray) -> pa.Table:
+    """How many spectra of each class are lost for each reason, the first that applies."""
+    found: dict[str, Counter[str]] = {"not_in_survey": Counter(labelled["class"].to_pylist())}
+    found["not_in_survey"].subtract(rows["class"].to_pylist())
+    for name, both in zip(rows["class"].to_pylist(), status.tolist(), strict=True):
+        reasons = [f"{what}: {one}" for what, one in zip(_KINDS, both, strict=True) if one != OK]
+        if reasons:
+            found.setdefault(reasons[0], Counter())[name] += 1
+    order = ("not_in_survey", *(f"{what}:" for what in _KINDS))
+    names = sorted(
+        (reason for reason, lost in found.items() if lost.total()),
+        key=lambda reason: (order.index(reason.split(" ")[0]), reason),
+    )
+    columns = {
+        name: pa.array([found[reason][name] for reason in names], pa.int64()) for name in CLASSES[::-1]
+    }
+    return pa.table({"reason": pa.array(names, pa.string()), **columns})
+
+
+def _counts(labelled: pa.Table, rows: pa.Table, status: np.ndarray, split: np.ndarray) -> pa.Table:
+    ok = status == OK
+    usable = ok.all(axis=1)
+    kind = np.array(rows["class"].to_pylist(), dtype=object)
+    given = np.array(labelled["class"].to_pylist(), dtype=object)
+    part = np.full(len(kind), "", dtype=object)
+    part[usable] = split
+    columns: dict[str, list[int]] = {}
+    for name, of, counted in (
+        ("labelled", given, np.ones(len(given), bool)),
+        ("with_spectrum", kind, ok[:, 0]),
+        ("with_image", kind, usable),
+        *((name, kind, part == name) for name in SPLITS),
+    ):
+        each = [int((counted & (of == one)).sum()) for one in CLASSES[::-1]]
+        columns[name] = [*each, sum(each)]
+    return pa.table({"class": [*CLASSES[::-1], "total"], **columns})
+
+
+def _check_parts(counts: pa.Table, seed: int, shares: Sequence[float]) -> None:
+    """Each class must be in each part, to learn from, to choose by and to test on."""
+    for row in counts.to_pylist()[:-1]:
+        for name in SPLITS:
+            if not row[name]:
+                raise DatasetError(
+                    f"class {row['class']} has no spectrum in the {name} part (it has {row['with_image']} in "
+                    f"all, seed {seed}, shares {list(shares)}): label more stars of that class, or choose "
+                    "another seed or other shares"
+                )
+
+
+def _images(bundles: Sequence[BundleFiles], rows: pa.Table) -> np.ndarray:
+    """Scaled images of rows, (n, size, size, 5)."""
+    place = rows["row"].to_numpy()
+    out: np.ndarray | None = None
+    for k, at in _pieces(rows["file"].to_numpy()):
+        images = scale_images(read_cutouts(bundles[k].cutouts, place[at])[1])
+        if out is None:
+            out = np.empty((rows.num_rows, *images.shape[1:]), np.float32)
+        if images.shape[1:] != out.shape[1:]:
+            raise DatasetError(
+                f"{bundles[k].cutouts}: images of {images.shape[1]} pixels a side, others have "
+                f"{out.shape[1]}; make them all again with one size"
+            )
+        out[at] = images
+    assert out is not None, "there are rows"
+    return out
+
+
+def _fixed_lists(values: np.ndarray) -> pa.Array:
+    flat = values.reshape(len(values), -1)
+    return pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), flat.shape[1])
 
 
 @dataclass(frozen=True)

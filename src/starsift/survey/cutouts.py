@@ -425,6 +425,17 @@ def _rows(
     return pa.table([ids, pa.array(status, pa.string()), *lists], schema=schema)
 
 
+def cutout_status(path: PathLike) -> pa.Table:
+    """`spectrum_id` and `status` of all rows of a file of `pack_cutouts`.
+
+    Raises
+    ------
+    ValueError : the file is no file of cutouts.
+    """
+    with _open(path) as file:
+        return file.read(columns=["spectrum_id", "status"])
+
+
 def read_cutouts(path: PathLike, rows: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Images of single rows of a file of `pack_cutouts`, in the order asked for.
 

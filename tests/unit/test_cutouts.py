@@ -1,0 +1,291 @@
+"""Five-band cutouts: what is read, what is refused and why, and one file for a bundle."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+from cutout_files import FLUX, SCALE, planes, star, wcs, write_cutout
+
+from starsift.survey import cutouts
+from starsift.survey.cutouts import (
+    BANDS,
+    ROWS,
+    CutoutError,
+    cutout_status,
+    iter_cutouts,
+    pack_cutouts,
+    read_cutout,
+    read_cutouts,
+)
+from starsift.survey.partition import MANIFEST_SCHEMA, SelectionError
+
+
+def refused(path: Any, size: int = 32, **settings: Any) -> CutoutError:
+    with pytest.raises(CutoutError) as caught:
+        read_cutout(path, size, **settings)
+    return caught.value
+
+
+def test_the_middle_of_every_band_in_order(tmp_path: Path) -> None:
+    images = planes(41)
+    path = write_cutout(tmp_path / "a.fits", dict(reversed(images.items())))
+    cut = read_cutout(path, 33)
+    assert cut.shape == (5, 33, 33)
+    assert cut.dtype == np.float32
+    for k, band in enumerate("ugriz"):
+        np.testing.assert_array_equal(cut[k], images[band][4:37, 4:37])
+    assert np.unravel_index(cut[2].argmax(), (33, 33)) == (16, 16)
+
+
+@pytest.mark.parametrize("kind", ["plain", "gzip", "compressed", "scaled integers"])
+def test_as_astropy_reads_it(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / ("a.fits.gz" if kind == "gzip" else "a.fits")
+    hdus = []
+    for band, image in planes().items():
+        header = fits.Header(wcs(40))
+        if kind == "compressed":
+            hdus.append(
+                fits.CompImageHDU(image, header, name=band, compression_type="GZIP_1", quantize_level=0)
+            )
+        elif kind == "scaled integers":
+            hdu = fits.ImageHDU(image, header, name=band)
+            hdu.scale("int16", bscale=2e-3, bzero=1.0)
+            hdus.append(hdu)
+        else:
+            hdus.append(fits.ImageHDU(image, header, name=band))
+    fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(path)
+    with fits.open(path) as opened:
+        expected = np.array([opened[band].data[4:36, 4:36] for band in BANDS], np.float32)
+    np.testing.assert_array_equal(read_cutout(path, 32), expected)
+    np.testing.assert_array_equal(read_cutout(path, 32, fast=False), expected)
+
+
+def test_bands_by_filter_card_and_in_five_files(tmp_path: Path) -> None:
+    images = planes()
+    upper = {band.upper(): image for band, image in images.items()}
+    one = read_cutout(write_cutout(tmp_path / "a.fits", upper, name="FILTER"), 32)
+    paths = []
+    for band, image in images.items():
+        paths.append(tmp_path / f"a-{band}.fits")
+        fits.PrimaryHDU(image, fits.Header(wcs(40))).writeto(paths[-1])
+    np.testing.assert_array_equal(read_cutout(paths, 32), one)
+    assert refused([*paths[:4], tmp_path / "none.fits"]).status == "missing_file"
+    fits.PrimaryHDU().writeto(tmp_path / "empty.fits")
+    error = refused([tmp_path / "empty.fits", *paths[1:]])
+    assert error.status == "missing_band"
+    assert "band u" in str(error)
+    with pytest.raises(ValueError, match="4 files"):
+        read_cutout(paths[:4], 32)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    assert refused(tmp_path / "none.fits").status == "missing_file"
+    (tmp_path / "text.fits").write_text("not FITS")
+    assert refused(tmp_path / "text.fits").status == "corrupt_file"
+    whole = write_cutout(tmp_path / "a.fits").read_bytes()
+    (tmp_path / "short.fits").write_bytes(whole[:-20_000])
+    error = refused(tmp_path / "short.fits")
+    assert error.status == "corrupt_file"
+    assert "short.fits" in str(error)
+    odd = write_cutout(tmp_path / "odd.fits", cards={"g": {"BSCALE": "much"}})
+    assert refused(odd).status == "corrupt_file"
+
+
+def test_bands_and_shapes(tmp_path: Path) -> None:
+    images = planes()
+    path = write_cutout(tmp_path / "a.fits", {band: images[band] for band in "ugz"})
+    error = refused(path)
+    assert error.status == "missing_band"
+    assert "no image of band r, i" in str(error)
+    error = refused(write_cutout(tmp_path / "b.fits", images | {"i": star(50, 20.0)}))
+    assert error.status == "wrong_shape"
+    assert "band i has shape (50, 50)" in str(error)
+    cube = {band: image[None] for band, image in images.items()}
+    hdus = [fits.ImageHDU(image, name=band) for band, image in cube.items()]
+    fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(tmp_path / "c.fits")
+    assert refused(tmp_path / "c.fits").status == "wrong_shape"
+    fits.HDUList([fits.PrimaryHDU(), *hdus[:4], fits.ImageHDU(name="z")]).writeto(tmp_path / "d.fits")
+    assert refused(tmp_path / "d.fits").status == "wrong_shape"
+    error = refused(write_cutout(tmp_path / "e.fits"), 48)
+    assert error.status == "too_small"
+    assert "40 x 40" in str(error)
+
+
+@pytest.mark.parametrize("shift", [(1.5, 0.0), (-2.0, 2.0), (0.0, 4.0), (6.0, -3.0)])
+def test_a_band_whose_star_is_elsewhere(tmp_path: Path, shift: tuple[float, float]) -> None:
+    for band in "uz":
+        path = write_cutout(tmp_path / "a.fits", planes() | {band: star(40, FLUX[band], *shift, seed=9)})
+        error = refused(path)
+        assert error.status == "misaligned"
+        apart = re.search(r"places ([\d.]+) pixels apart", str(error))
+        assert apart is not None
+        assert float(apart[1]) == pytest.approx(np.hypot(*shift), abs=0.2)
+        assert read_cutout(path, 32, max_offset=9.0).shape == (5, 32, 32)
+
+
+def test_stars_that_are_in_place(tmp_path: Path) -> None:
+    """All bands off together, half a pixel between them, or too faint to tell: these are aligned."""
+    off = {band: star(40, flux, 3.0, 2.0) for band, flux in FLUX.items()}
+    half = planes() | {"z": star(40, 20.0, 0.5)}
+    faint = planes() | {"z": star(40, 1.0, 4.0)}
+    neighbour = planes()
+    neighbour["z"] = neighbour["z"] + star(40, 60.0, 9.0, 0.0)  # a red one
+    for images in (off, half, faint, neighbour):
+        assert read_cutout(write_cutout(tmp_path / "a.fits", images), 32).shape == (5, 32, 32)
+
+
+def test_coordinates_that_differ(tmp_path: Path) -> None:
+    for shift, fine in ((0.7, True), (1.4, False)):
+        path = write_cutout(tmp_path / "a.fits", cards={"g": wcs(40, shift)})
+        if fine:
+            read_cutout(path, 32)
+        else:
+            assert "coordinates of the bands are 1.40 pixels apart" in str(refused(path))
+    # The same place, said otherwise: another reference pixel, and CDELT in place of CD.
+    moved = WCS(fits.Header(wcs(40)))
+    ra, dec = moved.wcs_pix2world([[500.0, 300.0]], 1)[0]
+    far = {"CRPIX1": 500.0, "CRPIX2": 300.0, "CRVAL1": float(ra), "CRVAL2": float(dec)}
+    no_cd = dict.fromkeys(("CD1_1", "CD1_2", "CD2_1", "CD2_2"))
+    plain = no_cd | {"CDELT1": -SCALE, "CDELT2": SCALE}
+    read_cutout(write_cutout(tmp_path / "b.fits", cards={"u": far, "r": plain}), 32, max_offset=0.2)
+    # Without coordinates the stars are looked at.
+    nowhere = dict.fromkeys(BANDS, dict.fromkeys(wcs(40)))
+    read_cutout(write_cutout(tmp_path / "c.fits", cards=nowhere), 32)
+    images = planes() | {"u": star(40, 20.0, 3.0)}
+    assert refused(write_cutout(tmp_path / "c.fits", images, cards=nowhere)).status == "misaligned"
+
+
+def test_places_are_astropys() -> None:
+    first, second = wcs(40), wcs(40, 3.0, -2.0)
+    first |= {"CD1_2": 3e-5, "CD2_1": 2e-5, "CRPIX1": 900.0}
+    second |= {"CRVAL2": 20.01, "CD2_1": -1e-5}
+    middle = np.array([19.5, 19.5])
+    sky = WCS(fits.Header(first)).wcs_pix2world([middle], 0)
+    expected = WCS(fits.Header(second)).wcs_world2pix(sky, 0)[0]
+    np.testing.assert_allclose(cutouts._places([first, second], middle), [middle, expected], atol=1e-6)
+
+
+def test_missing_pixels(tmp_path: Path) -> None:
+    def spoiled(where: tuple[slice | int, slice | int], value: float, band: str = "i") -> Path:
+        images = planes()
+        images[band][where] = value
+        return write_cutout(tmp_path / "a.fits", images)
+
+    for where, value in (
+        ((slice(4, 20), slice(4, 12)), np.nan),
+        ((slice(None), 9), 0.0),  # a dead column
+        ((10, slice(None)), 0.125),  # a row of one value
+        ((slice(20, 23), slice(20, 23)), 3.0),  # a flat core, as of a saturated star
+        ((19, 22), np.inf),  # one pixel in the middle
+        ((slice(None), slice(None)), 0.0),
+    ):
+        error = refused(spoiled(where, value))
+        assert error.status == "gaps"
+        assert "band i" in str(error)
+    # A few pixels far from the star become sky.
+    cut = read_cutout(spoiled((slice(5, 7), slice(5, 8)), np.nan), 32)
+    assert np.isfinite(cut).all()
+    assert (cut[3, 1:3, 1:4] == np.median(np.delete(cut[3].ravel(), [33, 34, 35, 65, 66, 67]))).all()
+    assert refused(spoiled((slice(5, 7), slice(5, 8)), np.nan), max_bad=0.005).status == "gaps"
+    # Equal neighbours happen where pixels are rounded.
+    rounded = {band: np.round(image, 1) for band, image in planes().items()}
+    rounded = {
+        band: image + np.float32(0.3) * (np.indices(image.shape).sum(0) % 2)
+        for band, image in rounded.items()
+    }
+    read_cutout(write_cutout(tmp_path / "b.fits", rounded), 32)
+
+
+def manifest(path: Path, n: int, **columns: Any) -> Path:
+    made = {field.name: pa.nulls(n, field.type) for field in MANIFEST_SCHEMA}
+    made["spectrum_id"] = pa.array([f"s{i:04d}" for i in range(n)])
+    made["planid"] = pa.array(["266"] * n)
+    made["fiberid"] = pa.array(range(n), pa.int16())
+    made["band"] = pa.array([""] * n)
+    made |= columns
+    pq.write_table(pa.table(made), path)
+    return path
+
+
+def test_a_bundle_keeps_every_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cutouts, "ROWS", 4)
+    template = "{planid:0>4}/cutout-{planid:0>4}-{fiberid:04d}.fits"
+    made = manifest(tmp_path / "m.parquet", 11, planid=pa.array(["266"] * 10 + [None]))
+    for i in (0, 1, 3, 4, 5, 9):
+        write_cutout(tmp_path / f"0266/cutout-0266-{i:04d}.fits", seed=i)
+    write_cutout(tmp_path / "0266/cutout-0266-0006.fits", planes() | {"u": star(40, 20.0, 3.0)})
+    write_cutout(tmp_path / "0266/cutout-0266-0007.fits", planes(24))
+    out = tmp_path / "out" / "c.parquet"
+    counts = pack_cutouts(made, tmp_path, template, out, size=32)
+    assert counts == {"misaligned": 1, "missing_file": 3, "ok": 6, "too_small": 1}
+    table = pq.read_table(out)
+    assert table.column_names == ["spectrum_id", "status", "shape", "image"]
+    assert table["spectrum_id"].to_pylist() == [f"s{i:04d}" for i in range(11)]
+    status = ["ok", "ok", "missing_file", "ok", "ok", "ok", "misaligned", "too_small", "missing_file", "ok"]
+    assert table["status"].to_pylist() == [*status, "missing_file"]
+    assert cutout_status(out) == table.select(["spectrum_id", "status"])
+    assert table["image"].null_count == table["shape"].null_count == 5
+    assert table["shape"][0].as_py() == [5, 32, 32]
+    images = {i: read_cutout(tmp_path / f"0266/cutout-0266-{i:04d}.fits", 32) for i in (0, 1, 3, 4, 5, 9)}
+    np.testing.assert_array_equal(table["image"][4].values.to_numpy().reshape(5, 32, 32), images[4])
+    assert pq.ParquetFile(out).num_row_groups == 3
+
+    found, pictures = read_cutouts(out, [9, 2, 0, 9])
+    assert found.tolist() == ["ok", "missing_file", "ok", "ok"]
+    for k, i in enumerate((9, None, 0, 9)):
+        np.testing.assert_array_equal(pictures[k], np.zeros((5, 32, 32)) if i is None else images[i])
+    for sizes, lengths in ((5, [5, 5, 1]), ([1, 7, 3], [1, 7, 3]), (100, [11])):
+        runs = list(iter_cutouts(out, sizes))
+        assert [len(one) for one, _ in runs] == lengths
+        np.testing.assert_array_equal(np.concatenate([one for one, _ in runs]), [*status, "missing_file"])
+        together = np.concatenate([pictures for _, pictures in runs])
+        assert not together[[2, 6, 7, 8, 10]].any()
+        for i, image in images.items():
+            np.testing.assert_array_equal(together[i], image)
+    with pytest.raises(ValueError, match="fewer than asked for"):
+        list(iter_cutouts(out, [6, 6]))
+    with pytest.raises(IndexError, match="rows 0 to 10, asked for 3 to 11"):
+        read_cutouts(out, [3, 11])
+
+    before = out.read_bytes()
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    pack_cutouts(made, tmp_path, template, out, size=32)
+    assert out.read_bytes() == before
+
+
+def test_five_files_a_spectrum(tmp_path: Path) -> None:
+    made = manifest(tmp_path / "m.parquet", 2)
+    for k, (_, image) in enumerate(planes().items()):
+        fits.PrimaryHDU(image, fits.Header(wcs(40))).writeto(tmp_path / f"0-{BANDS[k]}.fits")
+    counts = pack_cutouts(made, tmp_path, "{fiberid}-{band}.fits", tmp_path / "c.parquet", size=32)
+    assert counts == {"missing_file": 1, "ok": 1}
+    _, images = read_cutouts(tmp_path / "c.parquet", [0])
+    np.testing.assert_array_equal(images[0, 2], planes()["r"][4:36, 4:36])
+
+
+def test_a_survey_without_images(tmp_path: Path) -> None:
+    made = manifest(tmp_path / "m.parquet", ROWS + 3)
+    out = tmp_path / "c.parquet"
+    assert pack_cutouts(made, None, None, out, size=32) == {"no_cutouts": ROWS + 3}
+    status, images = next(iter_cutouts(out, 8))
+    assert set(status) == {"no_cutouts"}
+    assert images.shape == (8, 5, 32, 32)
+    assert not images.any()
+
+
+def test_wrong_templates_and_files(tmp_path: Path) -> None:
+    made = manifest(tmp_path / "m.parquet", 2)
+    with pytest.raises(SelectionError, match="uses plate"):
+        pack_cutouts(made, tmp_path, "{plate}.fits", tmp_path / "c.parquet", size=32)
+    assert not (tmp_path / "c.parquet").exists()
+    with pytest.raises(ValueError, match="not a file of cutouts"):
+        read_cutouts(made, [0])
+    (tmp_path / "text.parquet").write_text("text")
+    with pytest.raises(ValueError, match="not a Parquet file"):
+        next(iter_cutouts(tmp_path / "text.parquet", 1))
