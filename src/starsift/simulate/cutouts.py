@@ -17,8 +17,8 @@ PIXEL = 0.396  # arcsec
 FWHM = np.array([1.5, 1.4, 1.3, 1.25, 1.2])  # arcsec, median by band
 SEEING_SCATTER, BAND_SCATTER = 0.08, 0.03  # of ln(FWHM): from star to star, and from band to band
 WINGS, WING_WIDTH = 0.1, 2.5  # share of the light in a second Gaussian, and its width over the first's
-# 5-sigma depths of SDSS for point sources, and the dark sky in mag/arcsec2 (York et al. 2000, AJ 120, 1579;
-# SDSS DR12): together they give photons a nanomaggie.
+# 5-sigma depths of SDSS for point sources (sdss.org, scope of the imaging survey), and a typical dark sky in
+# mag/arcsec2 (assumed): together they give photons a nanomaggie.
 DEPTH = np.array([22.15, 23.13, 22.70, 22.20, 20.71])
 SKY = np.array([22.1, 21.8, 20.9, 20.2, 18.9])
 ZERO_POINT = np.array([0.02, 0.01, 0.01, 0.01, 0.015])  # mag, scatter by band from field to field
@@ -28,8 +28,7 @@ MARGIN = 6
 GALAXIES = 0.6  # share of neighbours
 NEIGHBOUR_R = (15.0, 22.5)  # magnitudes; ten times as many three magnitudes fainter
 COUNTS_SLOPE = 0.33  # dex a magnitude
-# An exponential disc of half-light radius 1 as Gaussians: shares and variances (after Hogg & Lang 2013,
-# PASP 125, 719, coarsened).
+# An exponential disc of half-light radius 1, roughly, as Gaussians: shares and variances.
 DISC = ((0.10, 0.05), (0.45, 0.35), (0.45, 1.35))
 CHUNK = 500
 

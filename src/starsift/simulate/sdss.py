@@ -69,7 +69,7 @@ M_G_YOUNG = -0.3  # the main sequence of the disc against blue stragglers
 # A / E(B-V): Schlegel, Finkbeiner & Davis 1998 (ApJ 500, 525), table 6; E(B-V) of the fields.
 EXTINCTION = np.array([5.155, 3.793, 2.751, 2.086, 1.479])
 EBV = (0.01, 0.08)
-# Effective wavelengths of SDSS ugriz, Angstrom (Fukugita et al. 1996, AJ 111, 1748, and SDSS DR7), and
+# Effective wavelengths of ugriz, Angstrom (sdss.org, page of the imaging camera), and
 # trapezia near the response of g, r, i and z: g starts and z ends where the templates do.
 EFFECTIVE = np.array([3551.0, 4686.0, 6166.0, 7480.0, 8932.0])
 PASSBANDS = (
