@@ -520,14 +520,15 @@ class Dataset:
 
 
 def read_dataset(path: PathLike) -> Dataset:
-    """Read a data set; memory holds it once.
+    """Read a data set; memory holds it once, and a little of it a second time.
 
     Raises
     ------
     DatasetError : the file is no data set.
     """
     try:
-        file = pq.ParquetFile(path)
+        # Otherwise a whole column is fetched ahead.
+        file = pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
     except pa.ArrowInvalid as error:
         raise DatasetError(f"{path}: not a Parquet file, or cut short; make it again ({error})") from error
     wanted = ("spectrum_id", "star", "class", "split", "spectrum", "image")

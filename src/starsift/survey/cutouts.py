@@ -225,7 +225,8 @@ def _coordinates(header: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, np.
         # A card that is not there is 0.
         matrix = np.nan_to_num(matrix)
     else:
-        matrix = np.array([[header.get(f"PC{i}_{j}", float(i == j)) for j in (1, 2)] for i in (1, 2)])
+        matrix = np.array([[number(header, f"PC{i}_{j}") for j in (1, 2)] for i in (1, 2)])
+        matrix = np.where(np.isnan(matrix), np.eye(2), matrix)
         matrix = matrix * np.array([[number(header, "CDELT1")], [number(header, "CDELT2")]])
     if not np.isfinite([*reference, ra, dec, *matrix.ravel()]).all() or not np.linalg.det(matrix):
         return None
