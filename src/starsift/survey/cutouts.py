@@ -99,10 +99,12 @@ def read_cutout(
         Status missing_file, corrupt_file, missing_band, wrong_shape, too_small, gaps (too many pixels, or one
         near the middle, are not finite or in a stretch of equal values) or misaligned.
     """
-    one = isinstance(path, str | os.PathLike)
-    where = str(path) if one else str(path[0])  # type: ignore[index]
+    paths = [path] if isinstance(path, str | os.PathLike) else list(path)
+    if len(paths) not in (1, len(BANDS)):
+        raise ValueError(f"{len(paths)} files of one cutout, expected one, or five in the order {BANDS}")
+    where = str(paths[0])
     try:
-        planes = _planes(path, fast) if one else _single_planes(path, fast)  # type: ignore[arg-type]
+        planes = _planes(paths[0], fast) if len(paths) == 1 else _single_planes(paths, fast)
         images = [_plane(where, band, hdu) for band, hdu in zip(BANDS, planes, strict=True)]
     except CutoutError:
         raise
@@ -160,8 +162,6 @@ def _planes(path: PathLike, fast: bool) -> list[Hdu]:
 
 def _single_planes(paths: Sequence[PathLike], fast: bool) -> list[Hdu]:
     """The first image of each of five files."""
-    if len(paths) != len(BANDS):
-        raise ValueError(f"{len(paths)} files of one cutout, expected one, or five in the order {BANDS}")
     found: list[Hdu] = []
     for band, path in zip(BANDS, paths, strict=True):
         hdu = next(
