@@ -21,6 +21,7 @@ from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits
 
 from starsift.bhb.dataset import BANDS, CLASSES
+from starsift.bhb.photometry import load_relations
 from starsift.catalog.parquet import write_csv, write_parquet
 from starsift.simulate import fitswriter
 from starsift.simulate.cutouts import PIXEL, draw_cutouts, draw_fwhm, measure_magnitudes, zero_points
@@ -57,13 +58,9 @@ RV_SIGMA = (110.0, 110.0, 35.0)  # km/s
 VSINI = ((2.0, 30.0), (10.0, 110.0), (20.0, 200.0))  # km/s
 ROTATION_NODES = 5  # of the quadrature over the disc of a rotating star
 
-# Deason, Belokurov & Evans 2011 (MNRAS 416, 2903), in powers of (g-r)0: ridgelines of u-g and M_g.
-U_G_BHB, U_G_BS = (1.167, -0.775, -1.934, 9.936), (1.078, -0.489, 0.556, 13.444)
-U_G_WIDTH = (0.04, 0.045, 0.045)  # intrinsic
+# Changes to the ridgelines of u-g and M_g over g-r in resources/bhb/relations.csv.
 U_G_FEH = 0.03  # mag a dex over [Fe/H] = -1.3: metals redden u-g of the main sequence a little (assumed)
 RIDGE_LOGG = (3.3, 4.0)  # the ridgelines hold at and beyond these gravities, and blend between
-M_G_BHB, M_G_BS = (0.434, -0.169, 2.319, 20.449, 94.517), (3.108, 5.495)
-M_G_SCATTER = (0.15, 0.5, 0.5)
 M_G_YOUNG = -0.3  # the main sequence of the disc against blue stragglers
 
 # A / E(B-V): Schlegel, Finkbeiner & Davis 1998 (ApJ 500, 525), table 6; E(B-V) of the fields.
@@ -334,14 +331,15 @@ def draw_astars(rng: np.random.Generator, n: int, n_fields: int = 8) -> AStars:
     teff = _teff_of(g_r, logg, feh)
     grid = template_grid()
     colours = grid.weights(teff, logg, feh) @ _colours(grid.magnitude)
-    poly = np.polynomial.polynomial.polyval
     g_r = colours[:, 0]
+    relations = load_relations()
+    bhb, other = relations["u_g_bhb"], relations["u_g_bs"]
     high = np.interp(logg, RIDGE_LOGG, (0, 1))
-    u_g = (1 - high) * poly(g_r, U_G_BHB) + high * poly(g_r, U_G_BS)
-    u_g += np.where(kind == 2, U_G_FEH * (feh + 1.3), 0.0)
-    u_g += np.array(U_G_WIDTH)[kind] * rng.standard_normal(n)
-    m_g = np.where(kind == 0, poly(g_r, M_G_BHB), poly(g_r, M_G_BS) + np.where(kind == 2, M_G_YOUNG, 0.0))
-    m_g = m_g + np.array(M_G_SCATTER)[kind] * rng.standard_normal(n)
+    u_g = (1 - high) * bhb(g_r) + high * other(g_r) + np.where(kind == 2, U_G_FEH * (feh + 1.3), 0.0)
+    u_g += np.where(kind == 0, bhb.scatter, other.scatter) * rng.standard_normal(n)
+    bhb, other = relations["m_g_bhb"], relations["m_g_bs"]
+    m_g = np.where(kind == 0, bhb(g_r), other(g_r) + np.where(kind == 2, M_G_YOUNG, 0.0))
+    m_g += np.where(kind == 0, bhb.scatter, other.scatter) * rng.standard_normal(n)
     field = rng.permutation(n) % n_fields
     dust = rng.uniform(*EBV, n_fields)[field] * rng.lognormal(0, 0.1, n)
     extinction = np.clip(dust, *EBV)[:, None] * EXTINCTION
