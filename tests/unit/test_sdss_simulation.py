@@ -52,8 +52,13 @@ def survey(tmp_path_factory: pytest.TempPathFactory) -> Path:
         # More of what is wrong than a survey has, so that there is some of each.
         patch.setattr(sdss, "SPECTRUM_DEFECTS", MANY)
         patch.setattr(sdss, "IMAGE_DEFECTS", MANY_IMAGES)
-        told = simulate_sdss(folder, seed=3, **SIZE)
-    assert told.startswith("260 spectra of 250 stars on 1 plates: 70 labelled (")
+        counts = simulate_sdss(folder, seed=3, **SIZE)
+    rows = pq.read_table(folder / "truth.parquet", columns=["labelled", "class"]).to_pylist()
+    bhb = [row["labelled"] for row in rows if row["class"] == "BHB"]
+    assert counts == {
+        **{"plates": 1, "stars": 250, "labelled": 70, "pool": 190},
+        **{"bhb_labelled": bhb.count(True), "bhb_pool": bhb.count(False)},
+    }
     return folder
 
 

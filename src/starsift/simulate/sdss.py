@@ -724,7 +724,9 @@ def _truth(survey: _Survey, labelled: np.ndarray) -> pa.Table:
     return described_table(TRUTH, {name: (value, known) for name, value in values.items()})
 
 
-def simulate_sdss(folder: str | Path, *, seed: int, n_labelled: int, n_pool: int, size: int = 32) -> str:
+def simulate_sdss(
+    folder: str | Path, *, seed: int, n_labelled: int, n_pool: int, size: int = 32
+) -> dict[str, int]:
     """Write an SDSS survey of A-type stars, some of which have labels.
 
     `folder` receives ``spectra/{plate}/spec-PPPP-MMMMM-FFFF.fits``; images in five bands,
@@ -743,8 +745,8 @@ def simulate_sdss(folder: str | Path, *, seed: int, n_labelled: int, n_pool: int
 
     Returns
     -------
-    str
-        What there is, for people.
+    dict
+        Counts: plates, stars, labelled, pool, and of the latter two those of BHB stars.
 
     Raises
     ------
@@ -784,7 +786,11 @@ def simulate_sdss(folder: str | Path, *, seed: int, n_labelled: int, n_pool: int
     write_csv(pa.table({name: values[labelled] for name, values in listed.items()}), out / "labelled.csv")
     write_parquet(_truth(survey, labelled), out / "truth.parquet", sort_by=["spectrum_id"])
     bhb = kind == KINDS[0]
-    return (
-        f"{n} spectra of {stars.n} stars on {len(np.unique(survey.plate))} plates: {n_labelled} labelled "
-        f"({(bhb & labelled).sum()} BHB), {n_pool} others ({(bhb & ~labelled).sum()} BHB)"
-    )
+    return {
+        "plates": len(np.unique(survey.plate)),
+        "stars": stars.n,
+        "labelled": n_labelled,
+        "pool": n_pool,
+        "bhb_labelled": int((bhb & labelled).sum()),
+        "bhb_pool": int((bhb & ~labelled).sum()),
+    }
