@@ -53,10 +53,10 @@ _WRITER: dict[str, Any] = {
 _RUN, _SIDE = 8, 3
 _CORE = 3  # pixels around the middle, where nothing may be missing
 _SKY_SIGMA = 1.4826  # standard deviation of a Gaussian over its median absolute deviation
-# Centroids: standard deviation of the Gaussian window in pixels (SDSS's PSF has 1.4), of a wider one to begin
-# with, where windows end in these units, and how often they are moved.
-_WINDOW, _WIDE_WINDOW, _REACH, _STEPS = 2.0, 4.0, 3.0, 10
-_APERTURE, _MIN_SNR = 3.0, 20.0  # radius in pixels; signal over the noise of the sky
+# Peaks: standard deviation in pixels of the Gaussian window (SDSS's PSF has 1.4), and of a sharper one that
+# tells neighbours apart; where windows end in these units; how often they are moved, and the last move.
+_WINDOW, _SHARP, _REACH, _STEPS, _STILL = 1.3, 0.9, 3.0, 20, 0.01
+_MIN_SNR, _MIN_SAME = 8.0, 4.0  # of a peak in the window, and of the same one in another band
 
 _WCS = tuple(
     key
@@ -135,7 +135,9 @@ def read_cutout(
             f"{where}: coordinates of the bands are {apart:.2f} pixels apart, at most {max_offset} expected",
         )
     sky = _fill_gaps(where, cut, max_bad)
-    apart = _widest(_centroids(cut, sky))
+    some = np.abs(cut[:, ::2, ::2] - sky[:, None, None])  # a quarter of the pixels is plenty
+    noise = _SKY_SIGMA * np.median(some.reshape(len(cut), -1), axis=1)
+    apart = _apart(cut, sky, noise, max_offset)
     if apart > max_offset:
         raise CutoutError(
             "misaligned",
@@ -287,46 +289,71 @@ def _bad(cut: np.ndarray) -> np.ndarray:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _centroid(image: np.ndarray, sky: float, noise: float, wide: bool) -> tuple[float, float]:
-    """Place (x, y) of the star in one band, pixels from the middle; NaN where it is not bright enough."""
+def _climb(
+    image: np.ndarray, sky: float, noise: float, x: float, y: float, width: float
+) -> tuple[float, float, float]:
+    """The peak (x, y) that is uphill from a place, as a Gaussian window sees it, and its S/N; 0: none."""
     size = image.shape[0]
-    middle = (size - 1) / 2
-    x, y = middle, middle
-    for step in range(2 * _STEPS if wide else _STEPS):
-        width = _WIDE_WINDOW if wide and step < _STEPS else _WINDOW
-        reach = _REACH * width
+    reach = _REACH * width
+    total = 0.0
+    for _ in range(_STEPS):
         total, along, up = 0.0, 0.0, 0.0
         for i in range(max(0, int(y - reach)), min(size, int(y + reach) + 2)):
             for j in range(max(0, int(x - reach)), min(size, int(x + reach) + 2)):
                 weight = np.exp(-0.5 * ((j - x) ** 2 + (i - y) ** 2) / width**2) * (image[i, j] - sky)
                 total += weight
-                along += weight * j
-                up += weight * i
-        x, y = along / total, up / total
+                along += weight * (j - x)
+                up += weight * (i - y)
+        along, up = along / total, up / total
+        x, y = x + along, y + up
         if not (total > 0 and 0 <= x < size and 0 <= y < size):
-            return np.nan, np.nan
-    signal, pixels = 0.0, 0
-    for i in range(max(0, int(y - _APERTURE)), min(size, int(y + _APERTURE) + 2)):
-        for j in range(max(0, int(x - _APERTURE)), min(size, int(x + _APERTURE) + 2)):
-            if (j - x) ** 2 + (i - y) ** 2 <= _APERTURE**2:
-                signal += image[i, j] - sky
-                pixels += 1
-    if signal > _MIN_SNR * noise * np.sqrt(pixels):
-        return x - middle, y - middle
-    return np.nan, np.nan
+            return x, y, 0.0
+        if abs(along) + abs(up) < _STILL:
+            break
+    return x, y, total / (noise * np.sqrt(np.pi) * width)
 
 
-def _centroids(cut: np.ndarray, sky: np.ndarray) -> np.ndarray:
-    """Place of the star in each band (5, 2), pixels from the middle; NaN where it is not bright enough."""
-    some = np.abs(cut[:, ::2, ::2] - sky[:, None, None])  # a quarter of the pixels is plenty
-    noise = _SKY_SIGMA * np.median(some.reshape(len(cut), -1), axis=1)
-    places = np.empty((len(cut), 2))
-    for k, image in enumerate(cut):
-        places[k] = _centroid(image, sky[k], noise[k], False)
-        if not np.isfinite(places[k, 0]):
-            # The band may be out of place by more than the window is wide.
-            places[k] = _centroid(image, sky[k], noise[k], True)
-    return places
+@njit(nogil=True, cache=True)
+def _find(image: np.ndarray, sky: float, noise: float) -> tuple[float, float, float]:
+    """The peak in the middle, or if there is none the brightest one: (x, y) and S/N, 0 where too faint."""
+    size = image.shape[0]
+    middle = (size - 1) / 2
+    x, y, snr = _climb(image, sky, noise, middle, middle, _WINDOW)
+    if snr < _MIN_SNR:
+        most = -np.inf
+        for i in range(1, size - 1):
+            for j in range(1, size - 1):
+                light = image[i - 1 : i + 2, j - 1 : j + 2].sum()
+                if light > most:
+                    most, x, y = light, float(j), float(i)
+        x, y, snr = _climb(image, sky, noise, x, y, _WINDOW)
+    return x, y, snr if snr >= _MIN_SNR else 0.0
+
+
+@njit(nogil=True, cache=True)
+def _apart(cut: np.ndarray, sky: np.ndarray, noise: np.ndarray, max_offset: float) -> float:
+    """Greatest distance in pixels between the star in one band and in the next where it is bright enough.
+
+    The peak may be a neighbour of other colours. So where two bands differ, the peak of one may be in the
+    other too, beside what is brighter there: then both show the same sky. That is why bands are compared
+    with those next to them, where sources differ least.
+    """
+    apart, last = 0.0, -1
+    last_x, last_y = 0.0, 0.0
+    for k in range(len(cut)):
+        x, y, snr = _find(cut[k], sky[k], noise[k])
+        if snr == 0:
+            continue
+        if last >= 0:
+            away = np.hypot(x - last_x, y - last_y)
+            for other, at_x, at_y in ((last, x, y), (k, last_x, last_y)):
+                if away > max_offset:
+                    there = _climb(cut[other], sky[other], noise[other], at_x, at_y, _SHARP)
+                    if there[2] >= _MIN_SAME:
+                        away = min(away, np.hypot(there[0] - at_x, there[1] - at_y))
+            apart = max(apart, away)
+        last, last_x, last_y = k, x, y
+    return apart
 
 
 def pack_cutouts(
