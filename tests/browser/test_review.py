@@ -323,7 +323,7 @@ def test_images_of_bhb_stars(open_page: Callable) -> None:
     assert bands.locator("figcaption").all_inner_texts() == list("ugriz")
     sizes = bands.locator("canvas").evaluate_all("(all) => all.map((c) => [c.width, c.height])")
     assert sizes == [[4, 6]] * 5
-    page.keyboard.press("ArrowLeft")  # this one has no images
+    page.keyboard.press("ArrowLeft")  # this one has no image that can be used
     at(page, 0)
     assert page.locator("#extra-bhb").is_hidden()
 

@@ -199,11 +199,12 @@ def add_round(truth: Truth, number: int, rows: Sequence[int]) -> None:
 def _bhb(truth: Truth, rng: np.random.Generator) -> None:
     truth.image = rng.normal(size=(5, 6, 4)).astype(np.float32)
     cutouts = {
-        "spectrum_id": pa.array(SDSS[1:], pa.string()),
-        "shape": pa.array([[5, 6, 4]], pa.list_(pa.int32())),
-        "image": pa.array([truth.image.ravel()], pa.list_(pa.float32())),
+        "spectrum_id": pa.array(SDSS, pa.string()),
+        "status": ["misaligned", "ok"],
+        "shape": pa.array([None, [5, 6, 4]], pa.list_(pa.int32())),
+        "image": pa.array([None, truth.image.ravel()], pa.list_(pa.float32())),
     }
-    write_parquet(pa.table(cutouts), truth.folder / "bhb/cutouts/plate.parquet")
+    write_parquet(pa.table(cutouts), truth.folder / "bhb/cutouts/sdss/plate.parquet")
     catalog = {
         "spectrum_id": SDSS,
         "obsid": [1, 2],

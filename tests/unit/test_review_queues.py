@@ -177,11 +177,16 @@ def test_images_of_a_bhb_candidate(results: Results, written: Truth) -> None:
     assert (extras["bands"], extras["shape"]) == (["u", "g", "r", "i", "z"], [6, 4])
     images = np.stack([decode(image).reshape(6, 4) for image in extras["images"]])
     np.testing.assert_array_equal(images, written.image)
-    assert results.item("bhb-candidates", 0)["extras"] == {}
+
+
+def test_a_candidate_without_image(results: Results, truth: Truth) -> None:
+    assert results.item("bhb-candidates", 0)["extras"] == {}  # misaligned
+    (truth.folder / "bhb/cutouts/sdss/plate.parquet").unlink()
+    assert Results(truth.folder).item("bhb-candidates", 1)["extras"] == {}
 
 
 def test_an_image_of_another_size_is_refused(truth: Truth) -> None:
-    rewrite(truth.folder / "bhb/cutouts/plate.parquet", shape=[[5, 6, 5]])
+    rewrite(truth.folder / "bhb/cutouts/sdss/plate.parquet", shape=[None, [5, 6, 5]])
     with pytest.raises(ReviewError, match="has 120 pixels and shape"):
         Results(truth.folder).item("bhb-candidates", 1)
 

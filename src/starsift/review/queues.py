@@ -551,12 +551,12 @@ class Results:
 
     def _images(self, queue: Queue, position: int, place: Place) -> dict[str, Any]:
         """The cutouts in ugriz."""
-        file = self.folder / "bhb/cutouts" / f"{place.bundle}.parquet"
+        file = self.folder / "bhb/cutouts" / place.survey / f"{place.bundle}.parquet"
         if not file.is_file():
             return {}
         wanted = [("spectrum_id", "=", place.spectrum_id)]
         table = pq.read_table(file, columns=["shape", "image"], filters=wanted, partitioning=None)
-        if not table.num_rows:
+        if not table.num_rows or not table["image"][0].is_valid:  # its status says why
             return {}
         shape = table["shape"][0].as_py()
         image = table["image"][0].values.to_numpy(zero_copy_only=False).astype(np.float32)
