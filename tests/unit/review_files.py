@@ -171,6 +171,7 @@ def _mstars(truth: Truth, ra: np.ndarray, rng: np.random.Generator) -> None:
         "p_m": pa.array([0.99, 0.9, 0.5, 0.2], pa.float32()),
         "rv": pa.array([12.5, None, np.nan, -3.0], pa.float32()),
         "rv_err": pa.array([2.0, None, None, 1.0], pa.float32()),
+        "distance": pa.array([150.0, None, None, 90.0], pa.float32()),
     }
     write_parquet(pa.table(vetting), truth.folder / "catalogs/mstars_vetting.parquet")
 
@@ -211,6 +212,7 @@ def _bhb(truth: Truth, rng: np.random.Generator) -> None:
         "ra": [10.0, 50.0],
         "dec": [0.0, 0.0],
         "p_bhb": [0.8, 0.7],
+        "distance": [20.5, 8.0],
     }
     write_parquet(pa.table(catalog), truth.folder / "catalogs/bhb.parquet")
 

@@ -201,9 +201,12 @@ def test_metadata_has_units_errors_and_no_nulls(results: Results) -> None:
     stars = [results.item("mstars-vetting", at) for at in range(4)]
     shown = {entry["name"]: entry for entry in stars[0]["metadata"]}
     assert shown["rv"] == {"name": "rv", "value": "12.5 ± 2", "unit": "km/s"}
+    assert shown["distance"] == {"name": "distance", "value": "150", "unit": "pc"}
     assert stars[0]["title"] == "J004060.00+000000.0"
     assert [star["rv"] for star in stars] == [12.5, None, None, -3.0]  # null and NaN alike
     assert "rv" not in {entry["name"] for entry in stars[2]["metadata"]}
+    shown = {entry["name"]: entry for entry in results.item("bhb-candidates", 0)["metadata"]}
+    assert shown["distance"] == {"name": "distance", "value": "20.5", "unit": "kpc"}
 
 
 def test_other_exposures_of_a_star(results: Results, written: Truth) -> None:

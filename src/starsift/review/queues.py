@@ -29,7 +29,7 @@ from scipy.spatial import cKDTree
 
 from starsift.binaries.curves import VELOCITY_KEYS
 from starsift.binaries.peaks import CosineBasis, cosine_basis, smoothed_derivatives
-from starsift.catalog.schema import BINARIES_SPECTRA, SCHEMAS
+from starsift.catalog.schema import BHB, BINARIES_SPECTRA, EMISSION, MSTARS
 from starsift.emission.window import CLASSES, WAVELENGTH
 from starsift.spectra.air import air_to_vacuum
 from starsift.spectra.batches import MASK_IVAR, OK
@@ -88,9 +88,15 @@ _SHOWN: dict[str, tuple[str, ...] | None] = {
     "bhb": None,
 }
 _PLACE = ("spectrum_id", "band", "bundle", "row", "ra", "dec")
-_UNITS = {column.name: column.unit for schema in SCHEMAS.values() for column in schema.columns} | {
-    "ra": "deg",
-    "dec": "deg",
+# Where a table carries none; one name may have another unit in another path.
+_UNITS = {
+    path: {column.name: column.unit for column in schema.columns}
+    for path, schema in {
+        "binaries": BINARIES_SPECTRA,
+        "mstars": MSTARS,
+        "emission": EMISSION,
+        "bhb": BHB,
+    }.items()
 }
 _PROBABILITIES = dict(zip(CLASSES, ("p_single", "p_double", "p_uninteresting"), strict=True))
 _SDSS = re.compile(r"spec-\d{4,5}-\d{5}-\d{4}$")
@@ -446,9 +452,8 @@ class Results:
             error = next((e for n in _error_names(name) if (e := queue.value(n, position)) is not None), None)
             if error is not None:
                 text += f" ± {error:.3g}"
-            unit = (table.schema.field(name).metadata or {}).get(b"unit", b"").decode() or _UNITS.get(
-                name, ""
-            )
+            own = (table.schema.field(name).metadata or {}).get(b"unit", b"").decode()
+            unit = own or _UNITS[queue.path].get(name, "")
             shown.append({"name": name, "value": text, "unit": unit})
         return shown
 
