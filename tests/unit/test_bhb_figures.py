@@ -498,6 +498,11 @@ def test_the_page_of_candidates() -> None:
     assert "Not BHB to people: 1 spectra" in page
     assert cells(page)[6][:1] + cells(page)[6][4:5] == [names[2], "–"]
     assert "the 4 likeliest of 6" in candidates_page(table, number=4)
+    link = pa.array(["https://a.example/?x=1&y=2", *[None] * 5], pa.string())
+    linked = table.set_column(table.column_names.index("link"), "link", link)
+    page = candidates_page(linked.slice(1), linked.slice(0, 1))
+    assert f'<a href="https://a.example/?x=1&amp;y=2">{names[0]}</a>' in page
+    assert page.count("<a ") == 1
     assert candidates_page(table.slice(0, 0)).rstrip().endswith("</html>")
 
 

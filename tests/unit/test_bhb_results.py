@@ -14,11 +14,10 @@ import pytest
 from astropy import units as u
 from astropy.table import Table
 
-from starsift.bhb.evaluation import EvaluationError
+from starsift.bhb.evaluation import EvaluationError, calibrate
 from starsift.bhb.results import (
     ResultError,
     assemble,
-    calibrated,
     choose_run,
     fit_calibration,
     gather,
@@ -153,7 +152,7 @@ def test_calibration_of_two_modalities() -> None:
     assert one["purity"] == pytest.approx(0.8, abs=0.04)
     # What it says of the test part, counted again.
     test = table.filter(pa.array([name == "test" for name in table["split"].to_pylist()]))
-    kept = calibrated(test["p_bhb"].to_numpy(), one["temperature"]) >= one["threshold"]
+    kept = calibrate(test["p_bhb"].to_numpy(), one["temperature"]) >= one["threshold"]
     true = np.array(test["class"].to_pylist()) == "BHB"
     assert one["purity"] == (kept & true).sum() / kept.sum()
     assert one["completeness"] == (kept & true).sum() / true.sum()
@@ -193,14 +192,6 @@ def test_parts_without_a_class() -> None:
         fit_calibration({BOTH: table.slice(60)}, 0.9, run=0)
     with pytest.raises(ResultError, match="purity is 1, expected"):
         fit_calibration({BOTH: table}, 1, run=0)
-
-
-def test_saturated_probabilities() -> None:
-    p = calibrated([0.0, 1.0, 0.5, float("nan"), 0.9], 2.0)
-    assert p.dtype == np.float32
-    assert p[:3].tolist() == pytest.approx([0.0, 1.0, 0.5], abs=1e-12)
-    assert np.isnan(p[3])
-    assert p[4] == pytest.approx(3 / 4)  # the odds of 9 become 3
 
 
 # The catalogue

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.table import Table
 
+from starsift.catalog.listing import plain_text
 from starsift.catalog.parquet import write_csv, write_parquet
 from starsift.catalog.publish import publish, read_table
 from starsift.catalog.schema import EMISSION, conform
@@ -24,7 +25,6 @@ from starsift.emission.results import (
     gather_candidates,
     held_out,
     measure_candidates,
-    plain_text,
     read_answers,
     read_temperature,
     sample_predicted,

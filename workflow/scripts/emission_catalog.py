@@ -3,6 +3,7 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from starsift.catalog.listing import plain_text
 from starsift.catalog.parquet import write_csv, write_parquet
 from starsift.catalog.provenance import provenance
 from starsift.catalog.publish import publish
@@ -12,7 +13,6 @@ from starsift.emission.results import (
     candidate_labels,
     gather_candidates,
     measure_candidates,
-    plain_text,
     read_answers,
     read_temperature,
     with_windows,

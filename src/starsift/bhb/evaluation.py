@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
@@ -415,16 +416,16 @@ def ladder(
     return pa.Table.from_pylist(rows, LADDER)
 
 
-def calibrate(p_bhb: np.ndarray, temperature: float) -> np.ndarray:
-    """Calibrated probabilities of being a BHB, (n,) float64.
+def calibrate(p_bhb: npt.ArrayLike, temperature: float) -> np.ndarray:
+    """Calibrated probabilities of being a BHB, (n,) float32 as they are published.
 
     Parameters
     ----------
-    p_bhb : (n,) as they come from the network
+    p_bhb : (n,) as they come from the network; NaN stays
     temperature : of `starsift.learning.calibration.fit_temperature`
     """
     p = np.asarray(p_bhb, np.float64)
-    return apply_temperature(np.stack([1 - p, p], axis=1), temperature)[:, 1]
+    return apply_temperature(np.stack([1 - p, p], axis=1), temperature)[:, 1].astype(np.float32)
 
 
 def read_examples(

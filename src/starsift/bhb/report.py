@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from starsift.bhb.evaluation import ALL, BHB, MODELS, REPORTED, summarize
-from starsift.catalog.pages import Row, mean_scatter, page, read_csv
+from starsift.catalog.pages import Row, link_spectra, mean_scatter, page, read_csv
 
 PathLike = str | os.PathLike[str]
 Table = tuple[str, list[Row]]  # caption; rows, of which the first names the columns
@@ -192,7 +192,7 @@ def funnel_page(funnel: PathLike) -> str:
 
 
 def candidates_page(catalog: pa.Table, rejected: pa.Table | None = None, number: int = 1000) -> str:
-    """The catalogue, and what people took out of it.
+    """The catalogue, and what people took out of it, with links to the spectra.
 
     Parameters
     ----------
@@ -202,9 +202,8 @@ def candidates_page(catalog: pa.Table, rejected: pa.Table | None = None, number:
     header = ("spectrum", "star", "spectra", "S/N", "P(BHB)", "from", "g₀", "(u−g)₀", "(g−r)₀")
     order = [("p_bhb", "descending"), ("spectrum_id", "ascending")]
     tables: list[Table] = []
-    for name, table in (("In the catalogue", catalog), ("Not BHB to people", rejected)):
-        if table is None:
-            continue
+    shown = {"In the catalogue": catalog} | ({} if rejected is None else {"Not BHB to people": rejected})
+    for name, table in shown.items():
         rows: list[Row] = [(*header, "distance (kpc)", "known as", "origin", "label", "by")]
         for row in table.sort_by(order).slice(0, number).to_pylist():
             rows.append(
@@ -226,7 +225,7 @@ def candidates_page(catalog: pa.Table, rejected: pa.Table | None = None, number:
         most = table.num_rows > number
         many = f"the {number:,} likeliest of {table.num_rows:,}" if most else f"{table.num_rows:,}"
         tables.append((f"{name}: {many} spectra", rows))
-    return page("Candidates", tables)
+    return link_spectra(page("Candidates", tables), pa.concat_tables(shown.values()))
 
 
 def tables_text(metrics: pa.Table, ladder: pa.Table) -> str:

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from starsift.bhb.dataset import BANDS, CLASSES, SPLITS
-from starsift.bhb.evaluation import select
+from starsift.bhb.evaluation import calibrate, one_a_star, select
 from starsift.bhb.photometry import (
     EXTINCTION,
     MAGNITUDE,
@@ -32,7 +32,7 @@ from starsift.catalog.crossmatch import group_exposures
 from starsift.catalog.listing import ResultError, fill_links, listed_columns, star_columns
 from starsift.catalog.naming import designation, obsdate
 from starsift.catalog.schema import BHB
-from starsift.learning.calibration import apply_temperature, fit_temperature, wilson
+from starsift.learning.calibration import fit_temperature, wilson
 from starsift.learning.labels import with_labels
 from starsift.spectra.batches import IDENTITY_NAMES
 from starsift.survey import sdss
@@ -73,12 +73,6 @@ def choose_run(trainings: Sequence[Mapping[str, Any]]) -> int:
             "by epochs, and train it again"
         )
     return min(best)[1]
-
-
-def calibrated(p_bhb: npt.ArrayLike, temperature: float) -> np.ndarray:
-    """Probabilities (n,) after a temperature, float32 as they are published; NaN stays."""
-    p = np.asarray(p_bhb, dtype=np.float64)
-    return apply_temperature(np.stack([1.0 - p, p], axis=-1), temperature)[:, 1].astype(np.float32)
 
 
 def purity_threshold(p: npt.ArrayLike, is_bhb: npt.ArrayLike, purity: float) -> float | None:
@@ -149,20 +143,20 @@ def fit_calibration(predictions: Mapping[str, pa.Table], purity: float, *, run: 
     """
     told = {}
     for modality, table in predictions.items():
-        score, true = _stars(table, "validation")
-        temperature = fit_temperature(np.stack([1.0 - score, score], axis=1), true.astype(np.int64))
-        p = calibrated(score, temperature)
+        known, test = (one_a_star(select(table, split)) for split in ("validation", "test"))
+        true, sure = (part.truth == CLASSES.index("BHB") for part in (known, test))
+        temperature = fit_temperature(np.stack([1.0 - known.p_bhb, known.p_bhb], axis=1), known.truth)
+        p = calibrate(known.p_bhb, temperature)
         threshold = purity_threshold(p, true, purity)
-        score, sure = _stars(table, "test")
         if threshold is None:
             log.warning(
                 "%s: no threshold reaches a purity of %g on %d validation stars; only what people call BHB "
                 "is published: ask for less, or label more stars",
                 *(modality, purity, len(p)),
             )
-            above, kept = 0, np.zeros(len(score), dtype=bool)
+            above, kept = 0, np.zeros(len(sure), dtype=bool)
         else:
-            above, kept = int((p >= threshold).sum()), calibrated(score, temperature) >= threshold
+            above, kept = int((p >= threshold).sum()), calibrate(test.p_bhb, temperature) >= threshold
         found, number = int((kept & sure).sum()), int(kept.sum())
         if number and wilson(found, number)[1] < purity:
             log.warning(
@@ -177,16 +171,9 @@ def fit_calibration(predictions: Mapping[str, pa.Table], purity: float, *, run: 
             "completeness": found / int(sure.sum()),
             "n": len(p),
             "n_above": above,
-            "n_test": len(score),
+            "n_test": len(sure),
         }
     return {"run": run, "purity": purity, "modalities": told}
-
-
-def _stars(predictions: pa.Table, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """p_bhb (n,) and whether it is a BHB star, one spectrum a star."""
-    scored = select(predictions, split)
-    first = np.unique(scored.star, return_index=True)[1]
-    return scored.p_bhb[first], scored.truth[first] == CLASSES.index("BHB")
 
 
 def gather(
@@ -220,7 +207,7 @@ def gather(
         score = table["p_bhb"].to_numpy()
         for modality, told in calibration["modalities"].items():
             mine = pc.fill_null(pc.equal(table["modality"], modality), False).to_numpy()
-            p[mine] = calibrated(score[mine], told["temperature"])
+            p[mine] = calibrate(score[mine], told["temperature"])
             if told["threshold"] is not None:
                 predicted[mine] = p[mine] >= told["threshold"]
         chosen = predicted | pc.is_in(table["spectrum_id"], value_set=called).to_numpy()

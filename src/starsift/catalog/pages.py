@@ -3,9 +3,12 @@
 import csv
 import html
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from starsift.spectra.batches import atomic_path
 
@@ -49,6 +52,23 @@ def read_csv(path: str | os.PathLike[str]) -> list[list[str]]:
 def mean_scatter(mean: float, scatter: float | None, digits: int) -> str:
     """A cell such as 97.31 ± 0.25; without the scatter where it is None."""
     return f"{mean:.{digits}f}" if scatter is None else f"{mean:.{digits}f} ± {scatter:.{digits}f}"
+
+
+def link_spectra(text: str, table: pa.Table) -> str:
+    """The page with each cell that is the name of a spectrum made a link.
+
+    Parameters
+    ----------
+    table : with `spectrum_id` and `link`, null where there is none
+    """
+    links = dict(zip(table["spectrum_id"].to_pylist(), table["link"].to_pylist(), strict=True))
+
+    def anchor(cell: re.Match[str]) -> str:
+        link = links.get(html.unescape(cell[1]))
+        inner = cell[1] if link is None else f'<a href="{html.escape(link)}">{cell[1]}</a>'
+        return f"<td class=text>{inner}</td>"
+
+    return re.sub("<td class=text>([^<]*)</td>", anchor, text)
 
 
 def write_page(text: str, path: str | os.PathLike[str]) -> None:

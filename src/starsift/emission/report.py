@@ -1,14 +1,12 @@
 """The tables of the emission report, as HTML pages. Table numbers are from Skoda et al. 2020."""
 
-import html
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from starsift.catalog.pages import Row, page
+from starsift.catalog.pages import Row, link_spectra, page
 from starsift.emission.results import PREDICTED
 from starsift.emission.window import CLASSES, TARGETS
 from starsift.learning.calibration import wilson
@@ -180,19 +178,7 @@ def candidates_page(candidates: pa.Table, number: int = 1000) -> str:
             f"the {number:,} likeliest of {table.num_rows:,}" if table.num_rows > number else table.num_rows
         )
         tables.append((f"{name}: {many} spectra", rows))
-    links = zip(candidates["spectrum_id"].to_pylist(), candidates["link"].to_pylist(), strict=True)
-    return _linked(page("Candidates", tables), {name: link for name, link in links if link is not None})
-
-
-def _linked(text: str, links: Mapping[str, str]) -> str:
-    """The page with each cell that is a spectrum's name made a link."""
-
-    def anchor(cell: re.Match[str]) -> str:
-        link = links.get(html.unescape(cell[1]))
-        inner = cell[1] if link is None else f'<a href="{html.escape(link)}">{cell[1]}</a>'
-        return f"<td class=text>{inner}</td>"
-
-    return re.sub("<td class=text>([^<]*)</td>", anchor, text)
+    return link_spectra(page("Candidates", tables), candidates)
 
 
 def _percent(part: int, whole: int) -> str:

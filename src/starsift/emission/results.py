@@ -21,7 +21,6 @@ import pyarrow.parquet as pq
 
 from starsift.catalog.crossmatch import group_exposures
 from starsift.catalog.listing import ResultError, fill_links, listed_columns, star_columns
-from starsift.catalog.listing import plain_text as plain_text
 from starsift.catalog.naming import designation, obsdate
 from starsift.catalog.schema import EMISSION
 from starsift.emission.active import PROBABILITIES, predicted_class, probabilities
