@@ -21,7 +21,7 @@ from numba import njit
 from starsift.parallel import map_chunks
 from starsift.spectra.batches import OK, atomic_path
 from starsift.survey.fitsfile import Hdu, Header, SpectrumError, number, open_fits
-from starsift.survey.partition import _format_paths
+from starsift.survey.partition import format_paths
 
 PathLike = str | os.PathLike[str]
 
@@ -415,11 +415,11 @@ def pack_cutouts(
 def _paths(table: pa.Table, root: Path, template: str) -> list[Path | list[Path] | None]:
     """File, or five files, of each row; None where the template's columns have no value."""
     if "{band" not in template:
-        return [None if path is None else root / path for path in _format_paths(table, template)]
+        return [None if path is None else root / path for path in format_paths(table, template)]
     # A spectrum's `band` is its arm; in a path of images it is that of the image.
     at = table.column_names.index("band")
     columns = [
-        list(_format_paths(table.set_column(at, "band", pa.array([band] * table.num_rows)), template))
+        list(format_paths(table.set_column(at, "band", pa.array([band] * table.num_rows)), template))
         for band in BANDS
     ]
     return [None if None in row else [root / path for path in row] for row in zip(*columns, strict=True)]

@@ -292,7 +292,7 @@ def _files(table: pa.Table, template: str | None, root: str) -> list[str | None]
             )
         made: Iterable[str | None] = [None] * table.num_rows
     else:
-        made = _format_paths(table, template)
+        made = format_paths(table, template)
     prefix = root.rstrip("/") + "/" if root else ""
     paths = made if given is None else (p or m for p, m in zip(_values(given), made, strict=True))
     return [None if path is None else path.removeprefix(prefix) for path in paths]
@@ -304,7 +304,13 @@ def _values(column: pa.ChunkedArray) -> Iterator[Any]:
         yield from column.slice(start, 65_536).to_pylist()
 
 
-def _format_paths(table: pa.Table, template: str) -> Iterator[str | None]:
+def format_paths(table: pa.Table, template: str) -> Iterator[str | None]:
+    """The path of each row from a template over the table's columns; None where one of them is null.
+
+    Raises
+    ------
+    SelectionError : the template names a column that there is not, or does not fit a row.
+    """
     try:
         parts = string.Formatter().parse(template)
         fields = {re.split(r"[.\[]", name)[0] for _, name, _, _ in parts if name}
