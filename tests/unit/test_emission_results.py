@@ -151,7 +151,7 @@ def label_table(*rows: tuple[int, str, str | None], who: str = "A. Reader") -> p
 
 
 def manifest(**more: Any) -> pa.Table:
-    columns = {name: identity(0)[name] + identity(1)[name] for name in ("spectrum_id",)}
+    columns = {name: identity(0)[name] + identity(1)[name] for name in ("spectrum_id", "lmjd")}
     return pa.table(columns | {"file": [f"{name}.fits.gz" for name in IDS]} | more)
 
 

@@ -107,6 +107,7 @@ def manifest() -> pa.Table:
     return pa.table(
         {
             "spectrum_id": IDS,
+            "lmjd": pa.array([56_300] * N, pa.int32()),
             "file": [f"56300/{name}.fits.gz" for name in IDS],
             "gaia_source_id": pa.array(GAIA, pa.int64()),
             "gaia_g_mean_mag": pa.array([18.0 + i / 10 for i in range(N)], pa.float32()),

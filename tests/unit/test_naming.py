@@ -1,13 +1,14 @@
-"""Names and dates as LAMOST publishes them."""
+"""Names and dates as surveys publish them."""
 
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from astropy.io import fits
 from astropy.time import Time
 
-from starsift.catalog.naming import designation, obsdate
+from starsift.catalog.naming import dates, designation, obsdate
 
 FOLDER = Path(__file__).parents[2].parent / "shared/data"
 
@@ -46,6 +47,23 @@ def test_dates():
     np.testing.assert_array_equal(obsdate([55858, 0]), ["2011-10-24", "1858-11-17"])
     days = np.arange(50000, 60000, 37)
     np.testing.assert_array_equal(obsdate(days), Time(days, format="mjd").strftime("%Y-%m-%d"))
+
+
+def test_nights_of_both_surveys():
+    """LAMOST's local day is that on which the night ends; SDSS counts nights by mjd."""
+    listed = pa.table(
+        {
+            "spectrum_id": ["spec-55859-F5902_sp01-001", "spec-55859-90001_sp16-250", "spec-2303-53700-0640"],
+            "lmjd": pa.array([55859, 55859, 53700], pa.int32()),
+        }
+    )
+    found = dates(listed)
+    assert found["mjd"].to_pylist() == [55858, 55858, 53700]
+    assert found["obsdate"].to_pylist() == ["2011-10-24", "2011-10-24", "2005-11-26"]
+    given = dates(listed.append_column("mjd", pa.array([55860, None, None], pa.int64())))
+    assert given["mjd"].to_pylist() == [55860, 55858, 53700]
+    assert given["mjd"].type == pa.int32()
+    assert [len(values) for values in dates(listed.slice(0, 0)).values()] == [0, 0]
 
 
 @pytest.mark.skipif(not FOLDER.exists(), reason=f"needs real spectra in {FOLDER}")

@@ -30,12 +30,11 @@ from starsift.bhb.photometry import (
 )
 from starsift.catalog.crossmatch import group_exposures
 from starsift.catalog.listing import ResultError, fill_links, listed_columns, star_columns
-from starsift.catalog.naming import designation, obsdate
+from starsift.catalog.naming import dates, designation
 from starsift.catalog.schema import BHB
 from starsift.learning.calibration import fit_temperature, wilson
 from starsift.learning.labels import with_labels
 from starsift.spectra.batches import IDENTITY_NAMES
-from starsift.survey import sdss
 
 PathLike = str | os.PathLike[str]
 
@@ -363,11 +362,9 @@ def assemble(
     columns: dict[str, Any] = {name: listed[name].combine_chunks() for name in (*IDENTITY_NAMES, *_PLACES)}
     columns |= {name: rows[name] for name in ("survey", "modality", "image_status", "p_bhb", "origin")}
     ra, dec = _coordinates(listed)
-    mjd = _mjd(listed)
     columns |= {
         "designation": designation(ra, dec),
-        "mjd": mjd,
-        "obsdate": pa.array(obsdate(mjd.to_numpy()).astype(object), pa.string()),
+        **dates(listed),
         **listed_columns(listed, _KNOWN, BHB),
         **_photometry(listed, magnitude, extinction),
     }
@@ -408,15 +405,6 @@ def _find(rows: pa.Table, manifest: pa.Table, what: str) -> pa.Array:
 def _coordinates(table: pa.Table) -> list[np.ndarray]:
     """ra and dec (n,) in degrees, NaN where there are none."""
     return [table[name].cast(pa.float64()).fill_null(np.nan).to_numpy() for name in _PLACES]
-
-
-def _mjd(listed: pa.Table) -> pa.Array:
-    """Modified Julian days (n,) int32; LAMOST's local day is that on which the night ends, not so SDSS's."""
-    is_sdss = pc.match_substring_regex(listed["spectrum_id"], f"^{sdss.FILE_NAME.pattern}")
-    days = pc.subtract(listed["lmjd"].cast(pa.int32()), pc.if_else(is_sdss, 0, 1).cast(pa.int32()))
-    if "mjd" in listed.column_names:
-        days = pc.coalesce(listed["mjd"].cast(pa.int32()), days)
-    return days.combine_chunks()
 
 
 def _photometry(listed: pa.Table, magnitude: str, extinction: str) -> dict[str, pa.Array]:

@@ -1,8 +1,11 @@
-"""Names and dates as LAMOST's catalogues write them."""
+"""Names and dates as the catalogues of surveys write them."""
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
+
+from starsift.survey import sdss
 
 # So much of the last digit is added before cutting, so that binary fractions do not turn 10.00 into 9.99.
 _TRIFLE = 1e-6
@@ -52,3 +55,19 @@ def obsdate(mjd: npt.ArrayLike) -> np.ndarray:
     """
     epoch = np.datetime64("1858-11-17")
     return (epoch + np.asarray(mjd).astype("timedelta64[D]")).astype(str)
+
+
+def dates(listed: pa.Table) -> dict[str, pa.Array]:
+    """Modified Julian day `mjd` of each spectrum, and `obsdate`, its date YYYY-MM-DD.
+
+    Parameters
+    ----------
+    listed : rows of a manifest. Where it has no `mjd` that follows from `lmjd`: in LAMOST the day before, in
+        SDSS, which counts by `mjd`, the same day.
+    """
+    same = pc.match_substring_regex(listed["spectrum_id"], f"^{sdss.FILE_NAME.pattern}")
+    mjd = pc.subtract(listed["lmjd"].cast(pa.int32()), pc.if_else(same, 0, 1).cast(pa.int32()))
+    if "mjd" in listed.column_names:
+        mjd = pc.coalesce(listed["mjd"].cast(pa.int32()), mjd)
+    mjd = mjd.combine_chunks()
+    return {"mjd": mjd, "obsdate": pa.array(obsdate(mjd.to_numpy()).astype(object), pa.string())}

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from starsift.catalog.crossmatch import group_exposures
 from starsift.catalog.listing import ResultError, fill_links, listed_columns, star_columns
-from starsift.catalog.naming import designation, obsdate
+from starsift.catalog.naming import dates, designation
 from starsift.catalog.schema import EMISSION
 from starsift.emission.active import PROBABILITIES, predicted_class, probabilities
 from starsift.emission.line import LINES, measure_lines
@@ -373,7 +373,7 @@ def assemble(
     Parameters
     ----------
     candidates : of `gather_candidates`; lines : of `measure_candidates`
-    manifest : of the survey: spectrum_id, file, and if it has them mjd, snrr, class, subclass,
+    manifest : of the survey: spectrum_id, lmjd, file, and if it has them mjd, snrr, class, subclass,
         gaia_source_id, gaia_g_mean_mag
     answers : of `read_answers`; labels : of `candidate_labels`. Where several speak of one spectrum, those
         who looked at candidates are right, then the answer that taught the network, then the latest one
@@ -397,15 +397,10 @@ def assemble(
     listed = manifest.take(at)
     rows = candidates.select([*_ROWS, "predicted", "origin", "round"])
     ra, dec = (rows[name].cast(pa.float64()).fill_null(np.nan).to_numpy() for name in ("ra", "dec"))
-    # LAMOST's local day is that on which the night ends.
-    mjd = pc.subtract(rows["lmjd"].cast(pa.int32()), pa.scalar(1, pa.int32()))
-    if "mjd" in listed.column_names:
-        mjd = pc.coalesce(listed["mjd"].cast(pa.int32()), mjd)
     p = apply_temperature(probabilities(candidates), temperature)
     columns: dict[str, Any] = {
         "designation": designation(ra, dec),
-        "mjd": mjd,
-        "obsdate": pa.array(obsdate(mjd.to_numpy()).astype(object), pa.string()),
+        **dates(listed),
         **{name: pa.array(p[:, k], pa.float32()) for k, name in enumerate(PROBABILITIES)},
         "p_emission": pa.array(np.minimum(p[:, :TARGETS].sum(axis=1), 1), pa.float32()),
         **listed_columns(listed, _LISTED, EMISSION),

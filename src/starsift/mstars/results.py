@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from starsift.catalog.crossmatch import attach
-from starsift.catalog.naming import designation, obsdate
+from starsift.catalog.naming import dates, designation
 from starsift.catalog.schema import MSTARS
 from starsift.mstars.kinematics import derive, dispersions
 from starsift.mstars.luminosity import giant_by_magnitude, separate, separators
@@ -62,7 +62,8 @@ def assemble(
     ----------
     candidates : of `starsift.mstars.search.search_pool`
     measurements : of `starsift.mstars.measure.measure`, the same spectra in any order
-    manifest : of the survey: spectrum_id, file, gaia_source_id, gaia_g_mean_mag, and snrr, mjd if it has them
+    manifest : of the survey: spectrum_id, lmjd, file, gaia_source_id, gaia_g_mean_mag, and snrr, mjd if it
+        has them
     sources : Gaia, 2MASS and WISE, see `starsift.catalog.crossmatch`; None: nothing is known
     labels : of `starsift.learning.labels.read_labels`: spectrum_id, label, vetted_by
     probability : a candidate that nobody has looked at is published from here on
@@ -169,18 +170,12 @@ def _known(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _named(rows: pa.Table, listed: pa.Table) -> pa.Table:
     """Designation, date and S/N in r as LAMOST writes them."""
     ra, dec = (rows[name].cast(pa.float64()).fill_null(np.nan).to_numpy() for name in ("ra", "dec"))
-    # LAMOST's local day is that on which the night ends.
-    night = pc.subtract(rows["lmjd"].cast(pa.int32()), pa.scalar(1, pa.int32()))
-    mjd = pc.coalesce(listed["mjd"].cast(pa.int32()), night) if "mjd" in listed.column_names else night
     snr = rows["snr_r"]
     if "snrr" in listed.column_names:
         snr = pc.coalesce(_known(listed["snrr"]), snr)
-    return (
-        rows.append_column("designation", designation(ra, dec))
-        .append_column("mjd", mjd)
-        .append_column("obsdate", pa.array(obsdate(mjd.to_numpy()).astype(object), pa.string()))
-        .append_column("snrr", snr)
-    )
+    for name, values in {"designation": designation(ra, dec), **dates(listed), "snrr": snr}.items():
+        rows = rows.append_column(name, values)
+    return rows
 
 
 def _labelled(rows: pa.Table, labels: pa.Table) -> pa.Table:
