@@ -27,14 +27,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    simulate = commands.add_parser("simulate", help="write a simulated LAMOST survey with its truth")
+    simulate = commands.add_parser("simulate", help="write a simulated survey with its truth")
     simulate.add_argument("folder", type=Path, help="where to write: spectra/, catalog.fits, truth.parquet")
     simulate.add_argument(
         "--kind",
         default="mrs",
-        choices=("mrs", "lrs"),
-        help="medium resolution: exposures of single and multiple stars (mrs); low resolution: M stars among "
-        "UNKNOWN spectra (lrs); default %(default)s",
+        choices=("mrs", "lrs", "sdss"),
+        help="LAMOST at medium resolution: exposures of single and multiple stars (mrs); at low resolution: "
+        "M stars among UNKNOWN spectra (lrs); SDSS: A-type stars with images, some of them on the blue "
+        "horizontal branch (sdss); default %(default)s",
     )
     simulate.add_argument("--seed", type=int, default=7, help="of the simulated sky (%(default)s)")
     simulate.add_argument(
@@ -44,14 +45,20 @@ def _parser() -> argparse.ArgumentParser:
         help="of the files; mrs: a row a pixel as in DR6 to DR8 (tall), one row as from DR9 on (wide); lrs: "
         "an image as until DR7 (image), a table as from DR8 on (table); or both (default)",
     )
-    simulate.add_argument("--plans", type=int, default=3, help="observing plans (%(default)s)")
-    simulate.add_argument("--spectrographs", type=int, default=4, help="spectrographs a plan (%(default)s)")
+    simulate.add_argument("--plans", type=int, default=3, help="mrs, lrs: observing plans (%(default)s)")
+    simulate.add_argument(
+        "--spectrographs", type=int, default=4, help="mrs, lrs: spectrographs a plan (%(default)s)"
+    )
     simulate.add_argument("--stars", type=int, default=600, help="mrs: stars (%(default)s)")
     simulate.add_argument("--exposures", type=int, default=3, help="mrs: exposures of a plan (%(default)s)")
     simulate.add_argument(
         "--released", type=int, default=1000, help="lrs: spectra with a class (%(default)s)"
     )
     simulate.add_argument("--unknown", type=int, default=1000, help="lrs: spectra without (%(default)s)")
+    simulate.add_argument(
+        "--labelled", type=int, default=1000, help="sdss: spectra with a label (%(default)s)"
+    )
+    simulate.add_argument("--pool", type=int, default=1000, help="sdss: spectra without (%(default)s)")
     simulate.set_defaults(run=_simulate)
 
     index = commands.add_parser("index", help="make a catalogue from the headers of a folder of FITS files")
@@ -105,7 +112,11 @@ def _parser() -> argparse.ArgumentParser:
 # The library is imported where it is used, so that `starsift --help` answers at once.
 def _simulate(options: argparse.Namespace) -> None:
     size = {"n_plans": options.plans, "n_spectrographs": options.spectrographs}
-    if options.kind == "lrs":
+    if options.kind == "sdss":
+        from starsift.simulate.sdss import simulate_sdss
+
+        simulate_sdss(options.folder, seed=options.seed, n_labelled=options.labelled, n_pool=options.pool)
+    elif options.kind == "lrs":
         from starsift.simulate.lrs import simulate_lrs
 
         size |= {"n_released": options.released, "n_unknown": options.unknown}

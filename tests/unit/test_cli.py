@@ -26,6 +26,16 @@ def test_simulate_then_index(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert f"{table.num_rows} spectra are listed" in capsys.readouterr().out
 
 
+def test_simulate_sdss(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    size = ["--labelled", "4", "--pool", "6"]
+    assert main(["simulate", str(tmp_path), "--kind", "sdss", "--seed", "2", *size]) == 0
+    assert capsys.readouterr().out == f"A simulated survey is in {tmp_path}\n"
+    assert pq.read_table(tmp_path / "truth.parquet")["labelled"].to_pylist().count(True) == 4
+    assert len(list(tmp_path.glob("spectra/*/spec-*.fits"))) == 10
+    assert main(["simulate", str(tmp_path), "--kind", "sdss", "--pool", "0"]) == 1
+    assert "expected one of each or more" in capsys.readouterr().err
+
+
 def test_verify_notices_a_changed_catalogue(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     catalog, record = tmp_path / "binaries.csv", tmp_path / "provenance.json"
     catalog.write_text("rv\n1\n")
