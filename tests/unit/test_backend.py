@@ -78,6 +78,26 @@ def test_predict_batches_keeps_order_and_shape() -> None:
     assert predict_batches(model, x[:0]).shape == (0, 3)
 
 
+def test_predict_batches_of_several_inputs_and_outputs() -> None:
+    keras = load_keras()
+    a, b = keras.Input((3,)), keras.Input((2, 3))
+    total = keras.layers.Add()([keras.layers.RepeatVector(2)(a), b])
+    model = keras.Model([a, b], [total, keras.layers.Rescaling(-1.0)(a)])
+    x, y = np.arange(33.0).reshape(11, 3), np.arange(66.0).reshape(11, 2, 3)
+    for batch_size in (1, 4, 11, 100):
+        sums, negative = predict_batches(model, [x, y], batch_size)
+        np.testing.assert_array_equal(sums, (x[:, None] + y).astype(np.float32))
+        np.testing.assert_array_equal(negative, (-x).astype(np.float32))
+    empty = predict_batches(model, [x[:0], y[:0]])
+    assert [(one.shape, one.dtype) for one in empty] == [((0, 2, 3), np.float32), ((0, 3), np.float32)]
+
+    # One output of several inputs, and one input in a list, are no lists.
+    np.testing.assert_array_equal(predict_batches(keras.Model([a, b], total), [x, y], 4), sums)
+    alone = keras.Model(a, keras.layers.Rescaling(-1.0)(a))
+    np.testing.assert_array_equal(predict_batches(alone, [x], 4), negative)
+    assert predict_batches(alone, [x[:0]]).shape == (0, 3)
+
+
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_training_passes_its_tests_on(backend: str) -> None:
     result = run_python(

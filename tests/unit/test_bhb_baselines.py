@@ -1,0 +1,74 @@
+"""Classifiers of spectra that are no networks."""
+
+import json
+
+import numpy as np
+import pytest
+from bhb_data import synthetic
+from sklearn.metrics import roc_auc_score
+
+from starsift.bhb import baselines
+from starsift.bhb.baselines import BASELINES, train_baseline
+from starsift.bhb.dataset import CLASSES, Dataset
+from starsift.bhb.training import TrainingError
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return synthetic(150)
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many settings as a choice needs."""
+    monkeypatch.setattr(baselines, "PENALTIES", (1e-4, 3.0))
+    monkeypatch.setattr(baselines, "COMPONENTS", (5,))
+    monkeypatch.setattr(baselines, "ROUNDS", 10)
+    monkeypatch.setattr(baselines, "RATES", (1e-4, 0.3))
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_it_learns(name: str, data: Dataset) -> None:
+    told, table = train_baseline(name, data, seed=3)
+    told = json.loads(json.dumps(told))
+    assert (told["model"], told["seed"], told["epochs"]) == (name, 3, None)
+    assert len(told["validation_loss"]) == 1
+    # A setting with which hardly anything is learned is not chosen.
+    assert {"svm": {"C": 3.0, "components": 5}, "trees": {"learning_rate": 0.3}}[name] == told["settings"]
+    for part in ("validation", "test"):
+        own = table.filter(np.array(table["split"]) == part)
+        expected = data.part(part)
+        assert own["spectrum_id"].to_pylist() == expected.spectrum_id.tolist()
+        assert own["star"].to_pylist() == expected.star.tolist()
+        assert own["class"].to_pylist() == [CLASSES[k] for k in expected.label]
+        p = np.array(own["p_bhb"])
+        assert p.dtype == np.float32
+        assert ((p >= 0) & (p <= 1)).all()
+        assert roc_auc_score(expected.label, p) > 0.9
+        if part == "validation":
+            loss = -np.log(np.where(expected.label == 1, p, 1 - p)).mean()
+            assert loss == pytest.approx(told["validation_loss"][0], rel=1e-4)
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_the_same_seed_gives_the_same_and_images_do_not_matter(name: str, data: Dataset) -> None:
+    told, table = train_baseline(name, data, seed=3)
+    blind = Dataset(**{**vars(data), "image": np.zeros_like(data.image)})
+    again, same = train_baseline(name, blind, seed=3)
+    assert again == told
+    assert same == table
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_the_test_part_is_not_learned_from(name: str, data: Dataset) -> None:
+    told, table = train_baseline(name, data, seed=3)
+    other = data.label.copy()
+    other[data.split == "test"] = 1 - other[data.split == "test"]
+    again, same = train_baseline(name, Dataset(**{**vars(data), "label": other}), seed=3)
+    assert again == told
+    assert same["p_bhb"] == table["p_bhb"]
+
+
+def test_unknown_baseline(data: Dataset) -> None:
+    with pytest.raises(TrainingError, match="model 'forest' is none of svm, trees"):
+        train_baseline("forest", data, seed=0)
