@@ -31,6 +31,11 @@ if "emission" in PATHS:
     include: "workflow/rules/emission.smk"
 
 
+if "bhb" in PATHS:
+
+    include: "workflow/rules/bhb.smk"
+
+
 include: "workflow/rules/publish.smk"
 
 

@@ -121,15 +121,17 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     """What the schema cannot say: settings that do not fit together."""
     surveys, binaries = config["surveys"], config["binaries"]
     bands = ("lrs", "sdss"), "that is where bands show"
+    bhb = config["bhb"]
+    images = ("lrs", "sdss"), "that is where the network finds 4000 to 9000 Angstrom"
     wanted = [
-        ("binaries", "survey", ("mrs",), "that is where binaries show"),
-        ("mstars", "survey", *bands),
-        ("mstars", "labelled", *bands),
-        ("emission", "survey", ("lrs", "sdss"), "that is where H alpha shows as the network knows it"),
+        ("binaries", "survey", binaries["survey"], ("mrs",), "that is where binaries show"),
+        *(("mstars", key, config["mstars"][key], *bands) for key in ("survey", "labelled")),
+        ("emission", "survey", config["emission"]["survey"], *bands[:1], "that is where H alpha shows"),
+        ("bhb", "labelled.survey", bhb["labelled"]["survey"], *images),
+        *(("bhb", "surveys", name, *images) for name in bhb["surveys"]),
     ]
-    for path, key, kinds, why in wanted:
+    for path, key, name, kinds, why in wanted:
         if path in config["paths"]:
-            name = config[path][key]
             if name not in surveys:
                 yield f"{path}.{key} is {name!r}, but surveys has: {', '.join(sorted(surveys))}"
             elif surveys[name]["kind"] not in kinds:
@@ -142,6 +144,12 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
             f"mstars.catalog.probability ({mstars['catalog']['probability']}) is below "
             f"mstars.search.probability ({mstars['search']['probability']}): those would not be measured"
         )
+    if "bhb" in config["paths"]:
+        name = bhb["labelled"]["survey"]
+        if surveys[name].get("cutouts") is None:
+            yield f"bhb.labelled.survey is {name!r}, and surveys.{name} has no cutouts to learn from"
+        if abs(sum(bhb["labelled"]["shares"]) - 1) > 1e-6:
+            yield f"bhb.labelled.shares are {bhb['labelled']['shares']}: their sum must be 1"
     peaks, ccf = binaries["peaks"], binaries["ccf"]
     if peaks["sigma_max"] < peaks["sigma_start"]:
         yield f"binaries.peaks.sigma_max ({peaks['sigma_max']}) is below sigma_start ({peaks['sigma_start']})"

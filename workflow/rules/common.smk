@@ -21,6 +21,7 @@ PATHS = config["paths"]
 BINARIES = config["binaries"]
 MSTARS = config["mstars"]
 EMISSION = config["emission"]
+BHB = config["bhb"]
 # What people say.
 LABELS = config["labels"]
 RESOURCES = Path(os.path.relpath(ROOT / "resources"))

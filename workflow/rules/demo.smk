@@ -77,12 +77,38 @@ if "emission" in SIMULATE:
             "../scripts/simulate_emission.py"
 
 
+if "sdss" in SIMULATE:
+
+    rule simulate_sdss:
+        input:
+            RESOURCES / "simulate" / "astars.parquet",
+            RESOURCES / "bhb" / "relations.csv",
+        output:
+            catalog="results/simulated/sdss/catalog.fits",
+            labelled="results/simulated/sdss/labelled.csv",
+            truth="results/simulated/sdss/truth.parquet",
+            spectra=directory("results/simulated/sdss/spectra"),
+            cutouts=directory("results/simulated/sdss/cutouts"),
+        log:
+            "results/logs/simulate_sdss.log",
+        priority: 10
+        threads: 2
+        resources:
+            mem_mb=4000,
+            runtime=60,
+        params:
+            simulate=SIMULATE["sdss"],
+            code=code("simulate_sdss"),
+        script:
+            "../scripts/simulate_sdss.py"
+
+
 def scorecard(path):
     """A scorecard as an item of the report."""
     return report(
         f"results/scorecards/{path}.txt",
         caption=f"../report/score_{path}.rst",
-        category="9 Against the truth",
+        category="9 Truth",
         labels={"figure": f"Scorecard: {path}"},
     )
 
@@ -163,3 +189,25 @@ if "emission" in PATHS:
             code=code("score_emission"),
         script:
             "../scripts/score_emission.py"
+
+
+if "bhb" in PATHS:
+
+    rule score_bhb:
+        input:
+            truth="results/simulated/sdss/truth.parquet",
+            predictions=all_bhb_bundles("results/bhb/predictions/{survey}/{bundle}.parquet"),
+            calibration="results/bhb/calibration.json",
+            catalog="results/catalogs/bhb.parquet",
+        output:
+            card="results/scorecards/bhb.json",
+            text=scorecard("bhb"),
+        log:
+            "results/logs/score_bhb.log",
+        resources:
+            mem_mb=2000,
+            runtime=10,
+        params:
+            code=code("score_bhb"),
+        script:
+            "../scripts/score_bhb.py"

@@ -4,11 +4,13 @@ CATALOGS = {
     "binaries": ["binaries_spectra", "binaries_objects"],
     "mstars": ["mstars"],
     "emission": ["emission"],
+    "bhb": ["bhb"],
 }
 SURVEYS = {
     "binaries": [BINARIES["survey"]],
     "mstars": [MSTARS["survey"], MSTARS["labelled"]],
     "emission": [EMISSION["survey"]],
+    "bhb": [BHB["labelled"]["survey"], *BHB["surveys"]],
 }
 USED = sorted({name for path in PATHS for name in SURVEYS[path]})
 
@@ -27,6 +29,10 @@ def provenance_inputs(wildcards):
         files |= DEFINITIONS
     if "emission" in PATHS:
         files["ondrejov_labels"] = given(EMISSION["labelled"]["labels"], "results/emission/initial.parquet")
+    if "bhb" in PATHS:
+        files["bhb_labelled"] = given(BHB["labelled"]["catalog"], "results/bhb/dataset.parquet")
+        if BHB["image"]["pretrained"]:
+            files["bhb_pretrained"] = BHB["image"]["pretrained"]
     return files
 
 

@@ -32,8 +32,10 @@ class Preset:
     """Sizes of the networks: `tokens` is their dimension d; the rest is that of each part."""
 
     tokens: int
+    binning: int  # pixels averaged before anything else
     vgg_filters: tuple[int, ...]
     vgg_layers: tuple[int, ...]
+    vgg_pools: tuple[int, ...]
     attention: int  # d_k of equation 4
     resnet_filters: tuple[int, ...]
     resnet_blocks: tuple[int, ...]
@@ -48,8 +50,10 @@ class Preset:
 PRESETS = {
     "paper": Preset(
         tokens=512,
+        binning=1,
         vgg_filters=(64, 128, 256, 512, 512),
         vgg_layers=(2, 2, 4, 4, 4),
+        vgg_pools=(2, 2, 2, 2, 2),
         attention=512,
         resnet_filters=(64, 128, 256, 512),
         resnet_blocks=(3, 4, 6, 3),
@@ -62,8 +66,10 @@ PRESETS = {
     ),
     "tiny": Preset(
         tokens=64,
-        vgg_filters=(8, 16, 32, 64),
-        vgg_layers=(1, 1, 1, 1),
+        binning=4,
+        vgg_filters=(16, 32, 32),
+        vgg_layers=(1, 1, 1),
+        vgg_pools=(2, 2, 2),
         attention=32,
         resnet_filters=(8, 16),
         resnet_blocks=(1, 1),
@@ -95,15 +101,25 @@ def spectrum_encoder(preset: Preset, *, attention: bool = True) -> Any:
     inputs = keras.Input((PIXELS,), name="spectrum")
     x = layers.Reshape((PIXELS, 1))(inputs)
     x = layers.Cropping1D((0, PIXELS - SEGMENTS * SEGMENT))(x)
+    x = layers.LayerNormalization(axis=(1, 2), center=False, scale=False, name="level")(x)
     x = layers.Reshape((SEGMENTS, SEGMENT), name="segments")(x)
+
+    def small() -> Any:  # so that training starts from equal weights
+        return keras.initializers.TruncatedNormal(stddev=0.02)
+
     if attention:
-        query = layers.Dense(preset.attention, use_bias=False, name="query")(x)
-        key = layers.Dense(preset.attention, use_bias=False, name="key")(x)
+        shape = layers.LayerNormalization(center=False, scale=False, name="shape")(x)
+        query = layers.Dense(preset.attention, use_bias=False, kernel_initializer=small(), name="query")(
+            shape
+        )
+        key = layers.Dense(preset.attention, use_bias=False, kernel_initializer=small(), name="key")(shape)
         scores = ops.matmul(query, ops.transpose(key, (0, 2, 1))) / preset.attention**0.5
         weights = ops.mean(ops.softmax(scores), axis=1)
         weights = layers.Activation("linear", name=SEGMENT_WEIGHTS)(weights)
-        x = layers.Multiply()([x, SEGMENTS * layers.Reshape((SEGMENTS, 1))(weights)])
+        x = layers.Multiply()([x, 1 + layers.Reshape((SEGMENTS, 1))(weights)])
     x = layers.Reshape((SEGMENTS, SEGMENT, 1))(x)
+    if preset.binning > 1:
+        x = layers.AveragePooling2D((1, preset.binning))(x)
     x = vgg(x, preset)
     x = layers.Reshape((SEGMENTS, -1))(x)
     tokens = layers.Dense(preset.tokens, activation="relu", name="tokens")(x)
@@ -114,12 +130,13 @@ def spectrum_encoder(preset: Preset, *, attention: bool = True) -> Any:
 def vgg(x: Any, preset: Preset) -> Any:
     """The convolutions of VGG along the last axis but one of (n, rows, pixels, 1)."""
     layers = load_keras().layers
-    for filters, number in zip(preset.vgg_filters, preset.vgg_layers, strict=True):
+    stages = zip(preset.vgg_filters, preset.vgg_layers, preset.vgg_pools, strict=True)
+    for filters, number, pool in stages:
         for _ in range(number):
             x = layers.Conv2D(filters, (1, 3), padding="same", use_bias=False)(x)
             x = layers.BatchNormalization()(x)
             x = layers.ReLU()(x)
-        x = layers.MaxPooling2D((1, 2))(x)
+        x = layers.MaxPooling2D((1, pool))(x)
     return x
 
 

@@ -36,7 +36,8 @@ class Settings:
 
     epochs, patience : it ends after so many without a better validation loss
     warmup_epochs : in which the learning rate rises from 0
-    noise, shift, flip : see `augment`; copies : of each star among the features that fusion learns from
+    noise, spike, shift, flip : see `augment`
+    copies : looks at each star that the fusion learns from
 
     Source: learning_rate and weight_decay, Wei et al. 2023, section 6; the rest is not in the paper.
     """
@@ -49,6 +50,7 @@ class Settings:
     warmup_epochs: float = 5
     copies: int = 1
     noise: float = 0.0
+    spike: float = 0.0
     shift: int = 0
     flip: bool = False
 
@@ -87,8 +89,10 @@ def augment(values: np.ndarray, which: int, settings: Settings, rng: np.random.G
 
     Returns
     -------
-    The same shape. The noise of each spectrum has a standard deviation drawn between 0 and `noise`; the shift
-    of at most `shift` pixels, the turn and the mirror are those of the whole batch.
+    The same shape. The noise of each spectrum has a standard deviation drawn between 0 and `noise`. Each is
+    scaled as if its least and greatest flux (equation 16) were those of spikes, which exceed the spectrum by
+    `spike` of its range in the mean. The shift of at most `shift` pixels, the turn and the mirror are those
+    of the whole batch.
     """
     if which == 0:
         if settings.shift:
@@ -96,6 +100,9 @@ def augment(values: np.ndarray, which: int, settings: Settings, rng: np.random.G
         if settings.noise:
             size = rng.uniform(0, settings.noise, (len(values), 1)).astype(np.float32)
             values = values + size * rng.standard_normal(values.shape, dtype=np.float32)
+        if settings.spike:
+            low, high = rng.exponential(settings.spike, (2, len(values), 1)).astype(np.float32)
+            values = (values + low) / (1 + low + high)
     elif settings.flip:
         values = np.rot90(values, int(rng.integers(4)), axes=(1, 2))
         values = values[:, :, ::-1] if rng.integers(2) else values
@@ -143,6 +150,8 @@ def fit(
         keras.optimizers.AdamW(rate, weight_decay=settings.weight_decay, clipnorm=1.0),
         keras.losses.SparseCategoricalCrossentropy(),
     )
+    # Otherwise the first step does this, and everything is compiled twice.
+    learner.optimizer.build(learner.trainable_variables)
     losses: list[float] = []
     validated: list[float] = []
     weights = model.get_weights()
@@ -203,6 +212,8 @@ def train(
         raise TrainingError(
             f"model {name!r}, preset {preset!r}: there are {', '.join(NETWORKS)}; {', '.join(PRESETS)}"
         )
+    # Layers are named by how many the process has made: from here on, by how many this network has.
+    load_keras().utils.clear_session(free_memory=False)
     set_seed(seed)
     sizes, learn, judge = PRESETS[preset], dataset.part("train"), dataset.part("validation")
     size = dataset.image.shape[1]
@@ -227,7 +238,7 @@ def train(
         else:
             parts = [_part(spectrum, "spectrum_encoder", sizes), _part(image, "image_encoder", sizes)]
         joined = head("batmm" if name == END_TO_END else name, sizes, parts[1].output_shape[0][1])
-        model = whole(*parts, joined)
+        model = whole(parts[0], parts[1], joined)
         if name == END_TO_END:
 
             def both(rows: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:

@@ -38,16 +38,21 @@ SHIPPED = Path(__file__).resolve().parents[3] / "resources/simulate/astars.parqu
 KINDS = ("BHB", "blue straggler", "A main sequence")  # labels of the bhb path
 SHARES = (0.40, 0.35, 0.25)
 G_R = (-0.24, -0.01)  # dereddened; a little inside the selection -0.25 to 0
-G_RANGE, G_SHAPE = (15.5, 19.8), (2.0, 1.1)  # magnitudes: a beta distribution over the range
-# Median S/N a pixel of the spectra by g magnitude, log-linear between: some 9 at the median magnitude.
-SNR_G, SNR = (16.0, 18.5, 19.5), (40.0, 8.0, 4.0)
+G_RANGE, G_SHAPE = (15.5, 19.5), (2.0, 1.1)  # magnitudes: a beta distribution over the range
+# Median S/N a pixel of the spectra by g magnitude, log-linear between: some 5 at the median magnitude, where
+# spectra alone leave doubts.
+SNR_G, SNR = (16.0, 18.5, 19.5), (25.0, 5.0, 2.5)
 SNR_SCATTER = 0.12  # of ln(S/N), from fibre to fibre
 SNR_WINDOW = (4000.0, 9000.0)  # Angstrom, where S/N is counted
 RESOLUTION, TEMPLATE_RESOLUTION = 1900.0, 3000.0
 GRID = LogGrid(3.5809, 1e-4, 3829)  # 3810-9200 Angstrom, vacuum
-CALIBRATION = 0.03  # median rms of flux-calibration errors
+CALIBRATION = 0.05  # median rms of flux-calibration errors
 PHOTOMETRIC = 0.05  # of the flux scale of spectra (fibre losses), of ln(flux)
 BAD_RUNS = 1.5  # runs of bad pixels a spectrum
+# Spikes that no mask knows: hits a spectrum, their median height over its brightest part, and the scatter of
+# that; what is left of the sky's lines over the spectrum's level at S/N 1: [O I] 5577, the strongest other.
+HITS, HIT_HEIGHT, HIT_SCATTER = 1.0, 1.2, 0.7
+OXYGEN_LINE, OXYGEN, OTHER_LINES = 5578.9, 5.0, 3.0
 CHUNK = 500
 
 # Gravity, metallicity, velocity and rotation of the kinds.
@@ -79,7 +84,7 @@ AB = 48.6
 
 # The survey: plates of two nights each; what is wrong with some of its spectra and images.
 PLATE_STARS, FIBRES, PLATES = 480, 640, 200
-FIRST_PLATE, FIRST_NIGHT = 2303, 53_700
+FIRST_PLATE, FIRST_NIGHT, LATER = 2303, 53_700, 730  # LATER: days between the visits of a plate
 EXPTIME = 2700.0  # s
 AGAIN = 0.04  # share of spectra that are of a star seen before, on the plate's other night
 POSITION_ERROR = 0.05  # arcsec, from visit to visit
@@ -404,9 +409,29 @@ def observe_astars(rng: np.random.Generator, stars: AStars) -> tuple[np.ndarray,
         ideal = noiseless(stars.take(part)) * rng.lognormal(0, PHOTOMETRIC, (len(part), 1)).astype(np.float32)
         ideal = miscalibrate(ideal, rng.lognormal(np.log(CALIBRATION), 0.4, len(part)), rng)
         flux[part], ivar[part] = add_noise(ideal, stars.snr[part], rng, GRID.wavelength, SNR_WINDOW)
+        add_spikes(rng, flux[part[0] : part[-1] + 1], stars.snr[part])
     bad_runs(rng, mask)
     ivar[mask] = 0.0
     return flux, ivar, mask
+
+
+def add_spikes(rng: np.random.Generator, flux: np.ndarray, snr: np.ndarray) -> None:
+    """Add residuals of sky lines and hits of cosmic rays to spectra (n, p) on `GRID`, in place.
+
+    They matter where the greatest flux of a spectrum sets its scale.
+    """
+    n, p = flux.shape
+    level, top = np.median(flux, axis=1), np.percentile(flux, 98, axis=1)
+    others = sky_lines(GRID.wavelength)
+    oxygen = np.exp(-0.5 * ((np.arange(p) - np.argmin(abs(GRID.wavelength - OXYGEN_LINE))) / 1.5) ** 2)
+    for profile, size in ((others / others.max(), OTHER_LINES), (oxygen, OXYGEN)):
+        left = (level * size / snr * rng.standard_normal(n)).astype(np.float32)
+        flux += left[:, None] * profile.astype(np.float32)
+    hits = rng.poisson(HITS * n)
+    row, at = rng.integers(0, n, hits), rng.integers(0, p - 1, hits)
+    height = top[row] * rng.lognormal(np.log(HIT_HEIGHT), HIT_SCATTER, hits)
+    np.add.at(flux, (row, at), height)
+    np.add.at(flux, (row, at + 1), 0.5 * height)
 
 
 def bad_runs(rng: np.random.Generator, mask: np.ndarray, mean: float = BAD_RUNS) -> None:
@@ -477,8 +502,7 @@ def _draw_survey(rng: np.random.Generator, n: int) -> _Survey:
     night = rng.integers(0, 2, n_stars)[star]
     night[n_stars:] = 1 - night[n_stars:]
     field = stars.field[star]
-    first = FIRST_NIGHT + 3 * rng.permutation(n_plates)
-    mjd = first[field] + night * rng.integers(700, 760, n_plates)[field]
+    mjd = FIRST_NIGHT + field % 2 + LATER * night
     fiber = np.empty(n, dtype=np.int64)
     for one in np.unique(2 * field + night):
         rows = np.flatnonzero(2 * field + night == one)

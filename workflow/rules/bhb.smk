@@ -1,0 +1,344 @@
+# Blue horizontal branch stars by fusion of spectra and images (Wei et al. 2023): images, networks, tables, catalogue.
+from starsift.bhb.baselines import BASELINES
+from starsift.bhb.fusion import FUSIONS
+from starsift.bhb.training import ENCODERS, NETWORKS
+
+BHB_LABELLED = BHB["labelled"]["survey"]
+BHB_POOL = sorted(BHB["surveys"])
+BHB_RUNS = range(BHB["runs"])
+# What the tables compare, what the catalogue needs, and the encoders that these start from.
+BHB_MODELS = sorted({*BHB["compare"], BHB["model"], "spectrum"})
+BHB_PUBLISHED = {
+    "seed": config["seed"],
+    "surveys": {name: config["surveys"][name] for name in {BHB_LABELLED, *BHB_POOL}},
+    "bhb": {key: value for key, value in BHB.items() if key != "compare"},
+}
+
+
+wildcard_constraints:
+    model=r"[a-z0-9-]+",
+
+
+def bhb_runs(models, name):
+    """A file of every run of some models."""
+    return expand("results/bhb/models/{model}/run-{run}/" + name, model=models, run=BHB_RUNS)
+
+
+def bhb_encoders(kind):
+    """An input function: the trained encoder that a model of the same run starts from."""
+
+    def files(wildcards):
+        path = f"results/bhb/models/{kind}/run-{wildcards.run}/model.keras"
+        return path if wildcards.model in FUSIONS else []
+
+    return files
+
+
+def all_bhb_bundles(pattern):
+    """An input function: `pattern` for every bundle of the surveys that are searched."""
+
+    def files(wildcards):
+        return [
+            path
+            for name in BHB_POOL
+            for path in expand(pattern, survey=name, bundle=bundles(name), allow_missing=True)
+        ]
+
+    return files
+
+
+def simulated_cutouts(wildcards):
+    """Simulated images are remade with their survey."""
+    cutouts = survey("cutouts")(wildcards)
+    made = cutouts is not None and made_here(cutouts["root"])
+    return getattr(rules, f"simulate_{Path(cutouts['root']).parts[2]}").output.cutouts if made else []
+
+
+def manifest_digest(wildcards):
+    """A digest of a bundle's spectra: a new manifest rewrites its file, mostly with equal content."""
+    path = Path(f"results/manifest/{wildcards.survey}/{wildcards.bundle}.parquet")
+    return digest(path) if path.exists() else None  # asked again before the job runs
+
+
+rule bhb_cutouts:
+    # The five-band images of one bundle, without those of poor quality.
+    input:
+        manifest=ancient("results/manifest/{survey}/{bundle}.parquet"),
+        simulated=simulated_cutouts,
+    output:
+        "results/bhb/cutouts/{survey}/{bundle}.parquet",
+    log:
+        "results/logs/bhb_cutouts/{survey}/{bundle}.log",
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    params:
+        content=manifest_digest,
+        cutouts=survey("cutouts"),
+        image={key: BHB["image"][key] for key in ("size", "max_offset", "max_bad")},
+        code=code("bhb_cutouts"),
+    script:
+        "../scripts/bhb_cutouts.py"
+
+
+rule bhb_dataset:
+    # The labelled stars, in three parts.
+    input:
+        labelled=lambda wildcards: given(BHB["labelled"]["catalog"], "results/bhb/dataset.parquet"),
+        vocabulary=str(RESOURCES / "review" / "labels.csv"),
+        manifests=ancient(each_bundle("results/manifest/{survey}/{bundle}.parquet", BHB_LABELLED)),
+        spectra=each_bundle("results/spectra/{survey}/{bundle}.arrow", BHB_LABELLED),
+        cutouts=each_bundle("results/bhb/cutouts/{survey}/{bundle}.parquet", BHB_LABELLED),
+    output:
+        table="results/bhb/dataset.parquet",
+        counts="results/bhb/dataset.csv",
+        dropped="results/bhb/dataset-dropped.csv",
+    log:
+        "results/logs/bhb_dataset.log",
+    resources:
+        # Spectra and images of all labelled stars, and once more while they are written.
+        mem_mb=8000,
+        runtime=60,
+    params:
+        survey=BHB_LABELLED,
+        dataset={
+            "shares": BHB["labelled"]["shares"],
+            "match_radius": BHB["catalog"]["match_radius"],
+            **BHB["spectrum"],
+        },
+        seed=config["seed"],
+        code=code("bhb_dataset"),
+    script:
+        "../scripts/bhb_dataset.py"
+
+
+rule bhb_train:
+    # One run of one network of Tables 6 to 8.
+    input:
+        dataset="results/bhb/dataset.parquet",
+        spectrum=bhb_encoders("spectrum"),
+        image=bhb_encoders("image"),
+        weights=BHB["image"]["pretrained"] or [],
+    output:
+        model="results/bhb/models/{model}/run-{run}/model.keras",
+        predictions="results/bhb/models/{model}/run-{run}/predictions.parquet",
+        told="results/bhb/models/{model}/run-{run}/training.json",
+    wildcard_constraints:
+        model="|".join(NETWORKS),
+    log:
+        "results/logs/bhb_train/{model}/{run}.log",
+    benchmark:
+        "results/benchmarks/bhb_train/{model}/run-{run}.tsv"
+    threads: 2
+    resources:
+        mem_mb=8000,
+        runtime=1440,
+        gpu=GPU,
+    params:
+        preset=BHB["preset"],
+        training=lambda wildcards: BHB["training"][bhb_stage(wildcards.model)],
+        pretrained=BHB["image"]["pretrained"],
+        seed=config["seed"],
+        code=code("bhb_train"),
+    script:
+        "../scripts/bhb_train.py"
+
+
+def bhb_stage(model):
+    """Which settings of training a network has."""
+    if model in FUSIONS:
+        return "fusion"
+    return model.removesuffix("-plain") if model in ENCODERS else "end_to_end"
+
+
+rule bhb_baseline:
+    # One run of a classifier that is no network (Table 8).
+    input:
+        dataset="results/bhb/dataset.parquet",
+    output:
+        predictions="results/bhb/models/{model}/run-{run}/predictions.parquet",
+        told="results/bhb/models/{model}/run-{run}/training.json",
+    wildcard_constraints:
+        model="|".join(BASELINES),
+    log:
+        "results/logs/bhb_baseline/{model}/{run}.log",
+    benchmark:
+        "results/benchmarks/bhb_baseline/{model}/run-{run}.tsv"
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    params:
+        seed=config["seed"],
+        code=code("bhb_baseline"),
+    script:
+        "../scripts/bhb_baseline.py"
+
+
+rule bhb_calibrate:
+    # Which run searches, and from which probability on stars are published.
+    input:
+        told=bhb_runs([BHB["model"]], "training.json"),
+        fused=bhb_runs([BHB["model"]], "predictions.parquet"),
+        single=bhb_runs(["spectrum"], "predictions.parquet"),
+    output:
+        "results/bhb/calibration.json",
+    log:
+        "results/logs/bhb_calibrate.log",
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        purity=BHB["purity"],
+        code=code("bhb_calibrate"),
+    script:
+        "../scripts/bhb_calibrate.py"
+
+
+rule bhb_predict:
+    input:
+        spectra="results/spectra/{survey}/{bundle}.arrow",
+        cutouts="results/bhb/cutouts/{survey}/{bundle}.parquet",
+        calibration="results/bhb/calibration.json",
+        fused=bhb_runs([BHB["model"]], "model.keras"),
+        single=bhb_runs(["spectrum"], "model.keras"),
+    output:
+        "results/bhb/predictions/{survey}/{bundle}.parquet",
+    log:
+        "results/logs/bhb_predict/{survey}/{bundle}.log",
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=240,
+        gpu=GPU,
+    params:
+        spectrum=BHB["spectrum"],
+        code=code("bhb_predict"),
+    script:
+        "../scripts/bhb_predict.py"
+
+
+rule bhb_catalog:
+    input:
+        predictions=all_bhb_bundles("results/bhb/predictions/{survey}/{bundle}.parquet"),
+        calibration="results/bhb/calibration.json",
+        dataset="results/bhb/dataset.parquet",
+        manifests=expand("results/manifest/{survey}.parquet", survey=sorted({BHB_LABELLED, *BHB_POOL})),
+        catalog=lambda wildcards: [catalog_of(name) for name in BHB_POOL],
+    output:
+        multiext("results/catalogs/bhb", ".parquet", ".fits", ".vot"),
+        csv="results/catalogs/bhb.csv",
+        rejected="results/catalogs/bhb_rejected.parquet",
+        funnel="results/catalogs/bhb_funnel.csv",
+    log:
+        "results/logs/bhb_catalog.log",
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        store=LABELS,
+        people=people("bhb"),
+        catalog=BHB["catalog"],
+        settings=BHB_PUBLISHED,
+        code=code("bhb_catalog"),
+    script:
+        "../scripts/bhb_catalog.py"
+
+
+rule bhb_evaluate:
+    input:
+        predictions=bhb_runs(BHB_MODELS, "predictions.parquet"),
+        calibration="results/bhb/calibration.json",
+        dataset="results/bhb/dataset.parquet",
+    output:
+        metrics="results/bhb/metrics.parquet",
+        gaps="results/bhb/gaps.parquet",
+        examples="results/bhb/examples.parquet",
+    log:
+        "results/logs/bhb_evaluate.log",
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        code=code("bhb_evaluate"),
+    script:
+        "../scripts/bhb_evaluate.py"
+
+
+def bhb_figure(name, category, title, suffix="svg"):
+    """A figure or table as an item of the report."""
+    return report(
+        f"results/figures/bhb_{name}.{suffix}",
+        caption=f"../report/bhb_{name}.rst",
+        category=category,
+        labels={"figure": title},
+    )
+
+
+rule bhb_figures:
+    # All in one job: each takes less than starting a job does.
+    input:
+        catalog="results/catalogs/bhb.parquet",
+        metrics="results/bhb/metrics.parquet",
+        examples="results/bhb/examples.parquet",
+        calibration="results/bhb/calibration.json",
+        predictions=bhb_runs(BHB_MODELS, "predictions.parquet"),
+        told=bhb_runs(BHB_MODELS, "training.json"),
+    output:
+        examples=bhb_figure("examples", "9 BHB: networks", "Examples"),
+        roc_pr=bhb_figure("roc_pr", "9 BHB: networks", "ROC and precision-recall"),
+        weights=bhb_figure("weights", "9 BHB: networks", "Weights of segments and bands"),
+        fusion=bhb_figure("fusion", "9 BHB: networks", "Ways to join spectrum and image"),
+        training=bhb_figure("training", "9 BHB: networks", "Training"),
+        reliability=bhb_figure("reliability", "9 BHB: the catalogue", "Reliability"),
+        purity=bhb_figure("purity", "9 BHB: the catalogue", "Purity and completeness"),
+        colours=bhb_figure("colours", "9 BHB: the catalogue", "Colours"),
+        distances=bhb_figure("distances", "9 BHB: the catalogue", "Distances"),
+    log:
+        "results/logs/bhb_figures.log",
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    params:
+        code=code("bhb_figures"),
+    script:
+        "../scripts/bhb_figures.py"
+
+
+rule bhb_pages:
+    # Tables 2 and 5 to 8, candidates and funnel as HTML tables.
+    input:
+        catalog="results/catalogs/bhb.parquet",
+        rejected="results/catalogs/bhb_rejected.parquet",
+        funnel="results/catalogs/bhb_funnel.csv",
+        metrics="results/bhb/metrics.parquet",
+        gaps="results/bhb/gaps.parquet",
+        counts="results/bhb/dataset.csv",
+        dropped="results/bhb/dataset-dropped.csv",
+    output:
+        table5=bhb_figure("table5", "9 BHB: networks", "Table 5: by class", "html"),
+        table6=bhb_figure("table6", "9 BHB: networks", "Table 6: encoders", "html"),
+        table7=bhb_figure("table7", "9 BHB: networks", "Table 7: the Transformer", "html"),
+        table8=bhb_figure("table8", "9 BHB: networks", "Table 8: models", "html"),
+        gaps=bhb_figure("gaps", "9 BHB: networks", "Differences between models", "html"),
+        dataset=bhb_figure("dataset", "9 BHB: networks", "Labelled stars", "html"),
+        candidates=bhb_figure("candidates", "9 BHB: the catalogue", "Candidates", "html"),
+        funnel=bhb_figure("funnel", "9 BHB: the catalogue", "Funnel: from spectra to BHB stars", "html"),
+    log:
+        "results/logs/bhb_pages.log",
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=code("bhb_pages"),
+    script:
+        "../scripts/bhb_pages.py"
+
+
+rule bhb:
+    # All that the report shows of this path, and the catalogue.
+    input:
+        rules.bhb_catalog.output,
+        rules.bhb_evaluate.output,
+        rules.bhb_figures.output,
+        rules.bhb_pages.output,
+        expand("results/manifest/{survey}-status.csv", survey=sorted({BHB_LABELLED, *BHB_POOL})),

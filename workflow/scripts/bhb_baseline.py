@@ -1,0 +1,19 @@
+"""Train a classifier of spectra that is no network."""
+
+import json
+
+from starsift.bhb.baselines import train_baseline
+from starsift.bhb.dataset import read_dataset
+from starsift.catalog.parquet import write_parquet
+from starsift.catalog.provenance import bundle_seed
+from starsift.logs import log_to
+from starsift.spectra.batches import atomic_path
+
+log_to(snakemake.log[0])
+output = snakemake.output
+model, run = snakemake.wildcards.model, int(snakemake.wildcards.run)
+seed = bundle_seed(snakemake.params.seed, f"{model} {run}") % 2**32
+told, predictions = train_baseline(model, read_dataset(snakemake.input.dataset), seed=seed)
+write_parquet(predictions, output.predictions)
+with atomic_path(output.told) as draft:
+    draft.write_text(json.dumps(told | {"run": run}, sort_keys=True) + "\n")

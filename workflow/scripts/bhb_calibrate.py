@@ -1,0 +1,19 @@
+"""Choose the run whose networks search the survey, and learn what their probabilities are worth."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from starsift.bhb.predict import FUSED, SINGLE
+from starsift.bhb.results import choose_run, fit_calibration
+from starsift.logs import log_to
+from starsift.spectra.batches import atomic_path
+
+log_to(snakemake.log[0])
+source = snakemake.input
+run = choose_run([json.loads(Path(path).read_text()) for path in source.told])
+predictions = {FUSED: pq.read_table(source.fused[run]), SINGLE: pq.read_table(source.single[run])}
+calibration = fit_calibration(predictions, snakemake.params.purity, run=run)
+with atomic_path(snakemake.output[0]) as draft:
+    draft.write_text(json.dumps(calibration, sort_keys=True) + "\n")

@@ -1,0 +1,31 @@
+"""Publish the catalogue of blue horizontal branch stars, what people took out of it, and the funnel."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from starsift.bhb.results import assemble, gather, read_manifests
+from starsift.catalog.listing import plain_text
+from starsift.catalog.parquet import write_csv, write_parquet
+from starsift.catalog.provenance import provenance
+from starsift.catalog.publish import publish
+from starsift.catalog.schema import BHB, conform
+from starsift.learning.labels import read_labels
+from starsift.logs import log_to
+
+log_to(snakemake.log[0])
+source, output, settings = snakemake.input, snakemake.output, snakemake.params
+labels = read_labels(settings.store, "bhb", strict=False, missing_ok=True)
+calibration = json.loads(Path(source.calibration).read_text())
+taught = pq.read_table(source.dataset, columns=["spectrum_id", "survey", "class", "split"])
+photometry = {name: settings.catalog[name] for name in ("magnitude", "extinction")}
+found, funnel = gather(source.predictions, labels, calibration)
+manifest = read_manifests(source.manifests, found, taught, **photometry)
+catalog, rejected, more = assemble(found, manifest, labels, taught, **settings.catalog)
+publish(catalog, BHB, "results/catalogs/bhb", provenance(settings.settings, {"catalog": source.catalog}))
+write_csv(plain_text(conform(catalog, BHB)), output.csv)
+write_parquet(conform(rejected, BHB), output.rejected)
+steps = funnel | more
+write_csv(pa.table({"step": list(steps), "spectra": list(steps.values())}), output.funnel)

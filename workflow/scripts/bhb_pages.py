@@ -1,0 +1,18 @@
+"""Write the tables of the BHB report as HTML pages."""
+
+import pyarrow.parquet as pq
+
+from starsift.bhb import report
+from starsift.catalog.pages import write_page
+from starsift.logs import log_to
+
+log_to(snakemake.log[0])
+source, output = snakemake.input, snakemake.output
+metrics = pq.read_table(source.metrics)
+for number in (5, 6, 7, 8):
+    write_page(getattr(report, f"table{number}_page")(metrics), output[f"table{number}"])
+write_page(report.gaps_page(pq.read_table(source.gaps)), output.gaps)
+write_page(report.dataset_page(source.counts, source.dropped), output.dataset)
+catalog, rejected = pq.read_table(source.catalog), pq.read_table(source.rejected)
+write_page(report.candidates_page(catalog, rejected), output.candidates)
+write_page(report.funnel_page(source.funnel), output.funnel)

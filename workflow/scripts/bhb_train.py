@@ -1,0 +1,29 @@
+"""Train one network: an encoder, what joins two of them, or all at once."""
+
+import json
+
+from starsift.bhb.dataset import read_dataset
+from starsift.bhb.training import Settings, train
+from starsift.catalog.parquet import write_parquet
+from starsift.catalog.provenance import bundle_seed
+from starsift.learning.backend import load_network, save_network
+from starsift.logs import log_to
+from starsift.spectra.batches import atomic_path
+
+log_to(snakemake.log[0])
+source, output, settings = snakemake.input, snakemake.output, snakemake.params
+model, run = snakemake.wildcards.model, int(snakemake.wildcards.run)
+trained = train(
+    model,
+    read_dataset(source.dataset),
+    preset=settings.preset,
+    settings=Settings(**settings.training),
+    seed=bundle_seed(settings.seed, f"{model} {run}") % 2**32,
+    spectrum=load_network(source.spectrum) if source.get("spectrum") else None,
+    image=load_network(source.image) if source.get("image") else None,
+    pretrained=settings.pretrained,
+)
+save_network(trained.model, output.model)
+write_parquet(trained.predictions, output.predictions)
+with atomic_path(output.told) as draft:
+    draft.write_text(json.dumps(trained.told | {"run": run}, sort_keys=True) + "\n")

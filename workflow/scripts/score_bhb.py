@@ -1,0 +1,18 @@
+"""Compare the blue horizontal branch stars that were found with the truth of the simulated survey."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from starsift.logs import log_to
+from starsift.simulate.score import write_card
+from starsift.simulate.sdss_score import score_bhb
+
+log_to(snakemake.log[0])
+source = snakemake.input
+predictions = pa.concat_tables(pq.read_table(path) for path in source.predictions)
+calibration = json.loads(Path(source.calibration).read_text())
+card = score_bhb(source.truth, pq.read_table(source.catalog), predictions, calibration=calibration)
+write_card(card, snakemake.output.card, snakemake.output.text)
