@@ -111,7 +111,7 @@ def test_sizes_of_the_published_image_encoder() -> None:
     assert encoder.input_shape == (None, 64, 64, 5)
     assert encoder.output_shape == [(None, 4, 512), (None, 512)]
     assert image_encoder(PAPER, 224, squeeze=False).output_shape == [(None, 49, 512), (None, 512)]
-    assert image_encoder(SMALL, 32).output_shape[0] == (None, 16, 32)
+    assert image_encoder(SMALL, 16).output_shape[0] == (None, 16, 32)
 
 
 def test_the_backbone_is_resnet_50(published: Any) -> None:
@@ -162,7 +162,7 @@ def test_segments_are_weighed_by_the_attention_that_they_receive() -> None:
 
 
 def test_bands_are_weighed() -> None:
-    encoder = image_encoder(SMALL, 32)
+    encoder = image_encoder(SMALL, 16)
     image = synthetic(10).image * np.array([1, 3, -2, 0.5, 2], np.float32)
     (w1, b1), (w2, b2) = (encoder.get_layer(name).get_weights() for name in ("excite1", BAND_WEIGHTS))
     expected = sigmoid(relu(image.mean(axis=(1, 2)) @ w1 + b1) @ w2 + b2)
@@ -170,7 +170,7 @@ def test_bands_are_weighed() -> None:
     assert found.std(axis=1).min() > 0.01
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
-    plain = image_encoder(SMALL, 32, squeeze=False)
+    plain = image_encoder(SMALL, 16, squeeze=False)
     copy_common(encoder, plain)
     for a, b in zip(outputs(encoder, image), outputs(plain, image * found[:, None, None]), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
@@ -179,7 +179,7 @@ def test_bands_are_weighed() -> None:
 def test_plain_encoders_weigh_nothing() -> None:
     for whole, plain in (
         (spectrum_encoder(SMALL), spectrum_encoder(SMALL, attention=False)),
-        (image_encoder(SMALL, 32), image_encoder(SMALL, 32, squeeze=False)),
+        (image_encoder(SMALL, 16), image_encoder(SMALL, 16, squeeze=False)),
     ):
         names = [{layer.name for layer in model.layers} & WEIGHS for model in (whole, plain)]
         assert len(names[0]) == 3
@@ -211,7 +211,7 @@ def test_a_token_sees_its_segment_only() -> None:
 
 
 def test_the_vector_of_an_image_is_the_mean_of_its_tokens() -> None:
-    tokens, vector = outputs(image_encoder(SMALL, 32), synthetic(10).image)
+    tokens, vector = outputs(image_encoder(SMALL, 16), synthetic(10).image)
     assert tokens.std(axis=1).max() > 0
     np.testing.assert_allclose(tokens.mean(axis=1), vector, atol=1e-5)
 
@@ -219,7 +219,7 @@ def test_the_vector_of_an_image_is_the_mean_of_its_tokens() -> None:
 def test_classifier_of_one_encoder() -> None:
     data = synthetic(10)
     set_seed(0)
-    for encoder, x in ((spectrum_encoder(SMALL), data.spectrum), (image_encoder(SMALL, 32), data.image)):
+    for encoder, x in ((spectrum_encoder(SMALL), data.spectrum), (image_encoder(SMALL, 16), data.image)):
         model = classifier(encoder, SMALL)
         p = outputs(model, x)[0]
         assert p.shape == (10, 2)
@@ -263,11 +263,11 @@ def test_other_files_of_weights_are_named(weights: Path, tmp_path: Path) -> None
         image_encoder(PAPER, 32, pretrained=tmp_path / "none.h5")
     broken, other = (tmp_path / name for name in ("broken.weights.h5", "other.weights.h5"))
     broken.write_bytes(b"no weights")
-    image_encoder(SMALL, 32).save_weights(other)
+    image_encoder(SMALL, 16).save_weights(other)
     for path in (broken, other):
         with pytest.raises(
             WeightsError, match=f"{path.name}: not the weights of keras.applications.ResNet50"
         ):
             image_encoder(PAPER, 32, pretrained=path)
     with pytest.raises(WeightsError, match=rf"{weights.name}: .* fit the preset paper only"):
-        image_encoder(SMALL, 32, pretrained=weights)
+        image_encoder(SMALL, 16, pretrained=weights)

@@ -197,10 +197,10 @@ def test_unknown_model() -> None:
 
 def test_the_whole_network_is_its_parts_in_turn() -> None:
     data = synthetic(10)
-    parts = [spectrum_encoder(SMALL), image_encoder(SMALL, 32)]
+    parts = [spectrum_encoder(SMALL), image_encoder(SMALL, 16)]
     joined = head("batmm", SMALL, parts[1].output_shape[0][1])
     model = whole(*parts, joined)
-    assert [one.shape for one in model.inputs] == [(None, 3522), (None, 32, 32, 5)]
+    assert [one.shape for one in model.inputs] == [(None, 3522), (None, 16, 16, 5)]
     assert model.count_params() == sum(part.count_params() for part in (*parts, joined))
     between = [*parts[0](data.spectrum, training=False), *parts[1](data.image, training=False)]
     p = probability(model, [data.spectrum, data.image])
