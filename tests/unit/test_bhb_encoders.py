@@ -85,7 +85,8 @@ def test_sizes_of_the_published_spectrum_encoder() -> None:
             convolutions += 3 * channels * filters + 4 * filters  # a kernel; batch normalization for its bias
             channels = filters
     pixels = 503 // 2**5
-    attention, tokens, vector = 2 * 503 * 512, (pixels * 512 + 1) * 512, (7 * 512 + 1) * 512
+    attention, vector = 2 * 503 * 512, (7 * 512 + 1) * 512
+    tokens = pixels * 512 * 512 + 7 * 512  # a kernel for all segments, biases for each
     assert encoder.count_params() == attention + convolutions + tokens + vector
     plain = spectrum_encoder(PAPER, attention=False)
     assert encoder.count_params() - plain.count_params() == attention

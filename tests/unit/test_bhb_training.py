@@ -321,10 +321,15 @@ def test_the_same_seed_gives_the_same_network(
     assert first.predictions == again.predictions != other.predictions
     assert first.told == again.told
     assert files[0] == files[1] != files[2]
+    # Nor does it matter whether the encoders come from memory or from files.
+    given = {"spectrum": spectrum.model, "image": image.model}
+    for name, model in given.items():
+        save_network(model, tmp_path / f"{name}.keras")
+    loaded = {name: load_network(tmp_path / f"{name}.keras") for name in given}
     with uncompiled():
-        first, again = (run("batmm", 4, spectrum=spectrum.model, image=image.model) for _ in range(2))
-    assert first.predictions == again.predictions
-    assert first.told == again.told
+        first, again, other = (run("batmm", 4, **parts) for parts in (loaded, loaded, given))
+    assert first.predictions == again.predictions == other.predictions
+    assert first.told == again.told == other.told
     assert files[3] == files[4]
 
 
@@ -352,21 +357,31 @@ def test_fusion_learns_from_several_looks(
 ) -> None:
     known: list[np.ndarray] = []
 
-    def watched(model: Any, batches: Any, label: np.ndarray, *rest: Any) -> dict[str, Any]:
-        known.extend([*batches(np.arange(len(label)), None), label])
+    def watched(model: Any, batches: Any, label: np.ndarray, validation: Any, *rest: Any) -> dict[str, Any]:
+        known.extend([*batches(np.arange(len(label)), None), label, validation[0][1]])
         return {"epochs": 0, "best_epoch": 0, "loss": [], "validation_loss": []}
 
     monkeypatch.setattr(training, "fit", watched)
-    looks = Settings(copies=3, noise=0.1, flip=True)
-    train("add", data, preset="small", fusion=looks, spectrum=spectrum.model, image=image.model)
-    learn = data.part("train")
-    assert [values.shape for values in known] == [(180, 7, 32), (180, 32), (180, 16, 32), (180, 32), (180,)]
-    np.testing.assert_array_equal(known[4], np.tile(learn.label, 3))
-    vector = predict_batches(spectrum.model.get_layer("spectrum_encoder"), learn.spectrum)[1]
-    first, second, third = known[1].reshape(3, 60, 32)
-    np.testing.assert_allclose(first, vector, rtol=1e-4, atol=1e-5)
-    assert np.abs(second - first).max() > 1e-2
-    assert np.abs(third - second).max() > 1e-2
+    learn, judge = data.part("train"), data.part("validation")
+    parts = {"spectrum": spectrum.model, "image": image.model}
+    vector = [
+        predict_batches(spectrum.model.get_layer("spectrum_encoder"), part.spectrum)[1]
+        for part in (learn, judge)
+    ]
+    for looks in (Settings(copies=3, noise=0.1, flip=True), Settings(copies=3)):
+        known.clear()
+        train("add", data, preset="small", fusion=looks, **parts)
+        shapes = [(180, 7, 32), (180, 32), (180, 16, 32), (180, 32), (180,)]
+        assert [values.shape for values in known[:5]] == shapes
+        np.testing.assert_array_equal(known[4], np.tile(learn.label, 3))
+        first, second, third = known[1].reshape(3, 60, 32)
+        np.testing.assert_allclose(known[5], vector[1], rtol=1e-4, atol=1e-5)  # judged as it is
+        if looks.noise:
+            assert np.abs(second - first).max() > 1e-2
+            assert np.abs(third - second).max() > 1e-2
+        else:
+            for look in (first, second, third):
+                np.testing.assert_allclose(look, vector[0], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["spectrum", "image", "batmm-end-to-end"])
