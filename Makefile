@@ -10,7 +10,8 @@ DIR ?= ../shared/data/lamost-lrs-dr10
 KIND ?= lrs
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 # On one thread each, beside the other paths: two threads are less than twice as quick.
-ONE_THREAD := emission_train=1 emission_predict=1 simulate_emission=1 simulate_lrs=1 simulate_mrs=1
+ONE_THREAD := emission_train=1 emission_predict=1 simulate_emission=1 simulate_lrs=1 simulate_mrs=1 \
+    simulate_sdss=1 bhb_train=1 bhb_predict=1
 DEMO := $(SNAKEMAKE) --set-threads $(ONE_THREAD) --configfile config/demo.yaml
 REAL := $(SNAKEMAKE) --configfile config/real.yaml --config 'surveys={real: {root: "$(DIR)", kind: $(KIND)}}'
 # One thread a test process, and as many of these as there are cores.

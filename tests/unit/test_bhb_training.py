@@ -85,21 +85,21 @@ def started_from_zero(model: Any) -> dict[str, np.ndarray]:
 
 
 def test_learning_rate_rises_and_falls() -> None:
-    rate = schedule(Settings(epochs=10, learning_rate=0.3, warmup_epochs=2), steps=50)
-    found = np.array([float(rate(step)) for step in range(500)])
+    found = schedule(Settings(epochs=10, learning_rate=0.3, warmup_epochs=2), steps=50)
+    assert found.shape == (500,)
     assert 0 < found[0] < 0.01 * 0.3 * 1.01
     rise, fall = found[:101], found[100:]
     np.testing.assert_allclose(np.diff(rise), np.diff(rise)[0], rtol=1e-3)
     np.testing.assert_allclose(found[100], 0.3, rtol=1e-6)
     np.testing.assert_allclose(fall, 0.15 * (1 + np.cos(np.pi * np.arange(400) / 400)), rtol=1e-3, atol=1e-6)
-    assert float(rate(500)) == 0
 
 
 def test_learning_rate_without_warm_up_and_with_one_longer_than_the_training() -> None:
     rate = schedule(Settings(epochs=4, learning_rate=0.3, warmup_epochs=0), steps=5)
-    np.testing.assert_allclose([float(rate(0)), float(rate(10)), float(rate(20))], [0.3, 0.15, 0], atol=1e-7)
+    np.testing.assert_allclose(rate[[0, 10]], [0.3, 0.15], atol=1e-7)
+    assert 0 < rate[19] < 0.01 * 0.3
     rate = schedule(Settings(epochs=2, learning_rate=0.3, warmup_epochs=5), steps=2)
-    assert 0 < float(rate(0)) < float(rate(1)) < float(rate(2)) < float(rate(3)) == pytest.approx(0.3)
+    assert 0 < rate[0] < rate[1] < rate[2] < rate[3] == pytest.approx(0.3)
 
 
 def test_images_turn_and_mirror_in_all_eight_ways() -> None:

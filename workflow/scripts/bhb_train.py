@@ -13,11 +13,13 @@ from starsift.spectra.batches import atomic_path
 log_to(snakemake.log[0])
 source, output, settings = snakemake.input, snakemake.output, snakemake.params
 model, run = snakemake.wildcards.model, int(snakemake.wildcards.run)
+of_stage = Settings(**settings.training)
 trained = train(
     model,
     read_dataset(source.dataset),
     preset=settings.preset,
-    settings=Settings(**settings.training),
+    encoder=of_stage,
+    fusion=of_stage,
     seed=bundle_seed(settings.seed, f"{model} {run}") % 2**32,
     spectrum=load_network(source.spectrum) if source.get("spectrum") else None,
     image=load_network(source.image) if source.get("image") else None,

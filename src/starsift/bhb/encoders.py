@@ -24,7 +24,8 @@ from starsift.learning.backend import load_keras
 
 CHANNELS = len(BANDS)
 SEGMENT_WEIGHTS, BAND_WEIGHTS = "segment_weights", "band_weights"  # layers that figure 9 shows
-_EPSILON = 1.001e-5  # of batch normalization in keras.applications' ResNet50
+# Of batch normalization: epsilon of keras.applications' ResNet50; momentum of PyTorch, which the paper used.
+_EPSILON, _MOMENTUM = 1.001e-5, 0.9
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,8 @@ PRESETS = {
         blocks=2,
         heads=4,
         feed_forward=128,
-        dropout=0.1,
-        encoder_dropout=0.5,
+        dropout=0.3,
+        encoder_dropout=0.3,
     ),
 }
 
@@ -122,7 +123,13 @@ def spectrum_encoder(preset: Preset, *, attention: bool = True) -> Any:
         x = layers.AveragePooling2D((1, preset.binning))(x)
     x = vgg(x, preset)
     x = layers.Reshape((SEGMENTS, -1))(x)
-    tokens = layers.Dense(preset.tokens, activation="relu", name="tokens")(x)
+    tokens = layers.EinsumDense(
+        "nsf,fd->nsd",
+        (SEGMENTS, preset.tokens),
+        activation="relu",
+        bias_axes="sd",
+        name="tokens",
+    )(x)
     vector = layers.Dense(preset.tokens, activation="relu", name="vector")(layers.Flatten()(tokens))
     return keras.Model(inputs, [tokens, vector], name="spectrum_encoder")
 
@@ -134,7 +141,7 @@ def vgg(x: Any, preset: Preset) -> Any:
     for filters, number, pool in stages:
         for _ in range(number):
             x = layers.Conv2D(filters, (1, 3), padding="same", use_bias=False)(x)
-            x = layers.BatchNormalization()(x)
+            x = layers.BatchNormalization(momentum=_MOMENTUM)(x)
             x = layers.ReLU()(x)
         x = layers.MaxPooling2D((1, pool))(x)
     return x
@@ -190,7 +197,7 @@ def resnet(filters: Sequence[int], blocks: Sequence[int], size: int, channels: i
 
     def convolution(x: Any, n: int, kernel: int, name: str, stride: int = 1, padding: str = "valid") -> Any:
         x = layers.Conv2D(n, kernel, strides=stride, padding=padding, name=f"{name}_conv")(x)
-        return layers.BatchNormalization(epsilon=_EPSILON, name=f"{name}_bn")(x)
+        return layers.BatchNormalization(momentum=_MOMENTUM, epsilon=_EPSILON, name=f"{name}_bn")(x)
 
     inputs = keras.Input((size, size, channels))
     x = layers.ZeroPadding2D(3)(inputs)

@@ -68,15 +68,13 @@ class TrainingError(ValueError):
     """A model or a setting that cannot be trained."""
 
 
-def schedule(settings: Settings, steps: int) -> Any:
-    """Learning rate by step: a linear warm-up, then a cosine to zero."""
-    warmup = min(round(settings.warmup_epochs * steps), settings.epochs * steps - 1)
-    return load_keras().optimizers.schedules.CosineDecay(
-        initial_learning_rate=settings.learning_rate / max(warmup, 1) if warmup else settings.learning_rate,
-        warmup_target=settings.learning_rate if warmup else None,
-        warmup_steps=warmup,
-        decay_steps=max(settings.epochs * steps - warmup, 1),
-    )
+def schedule(settings: Settings, steps: int) -> np.ndarray:
+    """Learning rate of every step, `steps` an epoch: a linear warm-up, then a cosine to zero."""
+    total = settings.epochs * steps
+    warmup = min(round(settings.warmup_epochs * steps), total - 1)
+    step = np.arange(total)
+    fall = 0.5 * (1 + np.cos(np.pi * (step - warmup) / (total - warmup)))
+    return settings.learning_rate * np.where(step < warmup, (step + 1) / (warmup + 1), fall)
 
 
 def augment(values: np.ndarray, which: int, settings: Settings, rng: np.random.Generator) -> np.ndarray:
@@ -138,6 +136,10 @@ def fit(
     -------
     epochs, best_epoch, loss, validation_loss (a value an epoch)
 
+    Raises
+    ------
+    TrainingError : the loss is not finite.
+
     Source: Wei et al. 2023, sections 4.3 and 6: AdamW, warm-up, cross entropy, best weights on validation.
     """
     keras = load_keras()
@@ -145,9 +147,10 @@ def fit(
     size = min(settings.batch_size, len(label))
     steps = len(label) // size
     learner = keras.Model(model.inputs, model.outputs)
-    rate = schedule(settings, steps)
+    rates = iter(schedule(settings, steps).tolist())
+    # A schedule of Keras' own would be compiled once for every variable.
     learner.compile(
-        keras.optimizers.AdamW(rate, weight_decay=settings.weight_decay, clipnorm=1.0),
+        keras.optimizers.AdamW(1.0, weight_decay=settings.weight_decay, clipnorm=1.0),
         keras.losses.SparseCategoricalCrossentropy(),
     )
     # Otherwise the first step does this, and everything is compiled twice.
@@ -161,7 +164,13 @@ def fit(
     ):
         learner.reset_metrics()
         for rows in rng.permutation(len(label))[: steps * size].reshape(-1, size):
+            learner.optimizer.learning_rate = next(rates)
             loss = float(learner.train_on_batch(batches(rows, rng), label[rows]))
+        if not np.isfinite(loss):
+            rate = settings.learning_rate
+            raise TrainingError(
+                f"epoch {len(losses) + 1}: the loss is {loss}; lower learning_rate ({rate:g})"
+            )
         losses.append(loss)
         p = predict_batches(model, validation[0], BATCH)[np.arange(len(validation[1])), validation[1]]
         validated.append(float(-np.log(np.maximum(p, 1e-7)).mean()))
@@ -294,7 +303,7 @@ def _fit_head(
             for out in predict_batches(encoder, values, BATCH)
         ]
 
-    looks = [features(learn, changed=copy > 0) for copy in range(settings.copies)]
+    looks = [features(learn, changed=True) for _ in range(settings.copies)]
     known = [np.concatenate(columns) for columns in zip(*looks, strict=True)]
     label = np.tile(learn.label, settings.copies)
     return fit(

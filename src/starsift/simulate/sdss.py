@@ -38,10 +38,10 @@ SHIPPED = Path(__file__).resolve().parents[3] / "resources/simulate/astars.parqu
 KINDS = ("BHB", "blue straggler", "A main sequence")  # labels of the bhb path
 SHARES = (0.40, 0.35, 0.25)
 G_R = (-0.24, -0.01)  # dereddened; a little inside the selection -0.25 to 0
-G_RANGE, G_SHAPE = (15.5, 19.5), (2.0, 1.1)  # magnitudes: a beta distribution over the range
+G_RANGE, G_SHAPE = (15.0, 19.0), (2.0, 1.1)  # magnitudes: a beta distribution over the range
 # Median S/N a pixel of the spectra by g magnitude, log-linear between: some 5 at the median magnitude, where
 # spectra alone leave doubts.
-SNR_G, SNR = (16.0, 18.5, 19.5), (25.0, 5.0, 2.5)
+SNR_G, SNR = (15.5, 18.0, 19.0), (25.0, 5.0, 2.5)
 SNR_SCATTER = 0.12  # of ln(S/N), from fibre to fibre
 SNR_WINDOW = (4000.0, 9000.0)  # Angstrom, where S/N is counted
 RESOLUTION, TEMPLATE_RESOLUTION = 1900.0, 3000.0
