@@ -1,5 +1,8 @@
 # Blue horizontal branch stars by fusion of spectra and images (Wei et al. 2023): images, networks, tables, catalogue.
+import json
+
 from starsift.bhb.baselines import BASELINES
+from starsift.bhb.bundles import labelled_bundles
 from starsift.bhb.fusion import FUSIONS
 from starsift.bhb.training import ENCODERS, NETWORKS
 
@@ -47,6 +50,17 @@ def all_bhb_bundles(pattern):
     return files
 
 
+def with_labels(pattern):
+    """An input function: `pattern` for every bundle that has labelled stars: a night without any trains nothing."""
+
+    def files(wildcards):
+        manifests = each_bundle("results/manifest/{survey}/{bundle}.parquet", BHB_LABELLED)(wildcards)
+        chosen = labelled_bundles(BHB["labelled"]["catalog"], manifests)
+        return expand(pattern, survey=BHB_LABELLED, bundle=chosen)
+
+    return files
+
+
 def simulated_cutouts(wildcards):
     """Simulated images are remade with their survey."""
     cutouts = survey("cutouts")(wildcards)
@@ -86,9 +100,9 @@ rule bhb_dataset:
     input:
         labelled=lambda wildcards: given(BHB["labelled"]["catalog"], "results/bhb/dataset.parquet"),
         vocabulary=str(RESOURCES / "review" / "labels.csv"),
-        manifests=ancient(each_bundle("results/manifest/{survey}/{bundle}.parquet", BHB_LABELLED)),
-        spectra=each_bundle("results/spectra/{survey}/{bundle}.arrow", BHB_LABELLED),
-        cutouts=each_bundle("results/bhb/cutouts/{survey}/{bundle}.parquet", BHB_LABELLED),
+        manifests=ancient(with_labels("results/manifest/{survey}/{bundle}.parquet")),
+        spectra=with_labels("results/spectra/{survey}/{bundle}.arrow"),
+        cutouts=with_labels("results/bhb/cutouts/{survey}/{bundle}.parquet"),
     output:
         table="results/bhb/dataset.parquet",
         counts="results/bhb/dataset.csv",
@@ -123,12 +137,12 @@ rule bhb_train:
         model="results/bhb/models/{model}/run-{run}/model.keras",
         predictions="results/bhb/models/{model}/run-{run}/predictions.parquet",
         told="results/bhb/models/{model}/run-{run}/training.json",
-    wildcard_constraints:
-        model="|".join(NETWORKS),
     log:
         "results/logs/bhb_train/{model}/{run}.log",
     benchmark:
         "results/benchmarks/bhb_train/{model}/run-{run}.tsv"
+    wildcard_constraints:
+        model="|".join(NETWORKS),
     threads: 2
     resources:
         mem_mb=8000,
@@ -158,12 +172,12 @@ rule bhb_baseline:
     output:
         predictions="results/bhb/models/{model}/run-{run}/predictions.parquet",
         told="results/bhb/models/{model}/run-{run}/training.json",
-    wildcard_constraints:
-        model="|".join(BASELINES),
     log:
         "results/logs/bhb_baseline/{model}/{run}.log",
     benchmark:
         "results/benchmarks/bhb_baseline/{model}/run-{run}.tsv"
+    wildcard_constraints:
+        model="|".join(BASELINES),
     resources:
         mem_mb=8000,
         runtime=240,
@@ -194,11 +208,17 @@ rule bhb_calibrate:
         "../scripts/bhb_calibrate.py"
 
 
+def searching_run(wildcards):
+    """The run whose networks search: for another threshold alone nothing is classified again."""
+    path = Path("results/bhb/calibration.json")
+    return json.loads(path.read_text())["run"] if path.exists() else None  # asked again before the job runs
+
+
 rule bhb_predict:
     input:
         spectra="results/spectra/{survey}/{bundle}.arrow",
         cutouts="results/bhb/cutouts/{survey}/{bundle}.parquet",
-        calibration="results/bhb/calibration.json",
+        calibration=ancient("results/bhb/calibration.json"),
         fused=bhb_runs([BHB["model"]], "model.keras"),
         single=bhb_runs(["spectrum"], "model.keras"),
     output:
@@ -211,6 +231,7 @@ rule bhb_predict:
         runtime=240,
         gpu=GPU,
     params:
+        run=searching_run,
         spectrum=BHB["spectrum"],
         code=code("bhb_predict"),
     script:
