@@ -5,11 +5,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from astropy.table import Table
@@ -17,6 +19,7 @@ from astropy.table import Table
 from starsift.simulate.emission import simulate_emission
 from starsift.simulate.lrs import simulate_lrs
 from starsift.simulate.mrs import simulate_survey
+from starsift.simulate.sdss import simulate_sdss
 
 ROOT = Path(__file__).parents[2]
 JOB = re.compile(r"^(?:local)?(?:rule|checkpoint) (\w+):", re.MULTILINE)
@@ -43,6 +46,15 @@ SMALL: dict[str, Any] = {
         "rounds": {"batch": 6, "sample": 4, "max_rounds": 2},
         "baseline": {"runs": 1, "sample": 5},
     },
+    "bhb": {
+        "preset": "tiny",
+        "runs": 2,
+        "compare": ["image", "svm"],
+        "image": {"size": 16},
+        # What networks of one epoch reach.
+        "purity": 0.2,
+        "training": {stage: {"epochs": 1} for stage in ("spectrum", "image", "fusion", "end_to_end")},
+    },
 }
 
 
@@ -66,9 +78,17 @@ SKY: dict[str, Any] = {
         "n_pool": 160,
         "emitters": 0.1,
     },
+    "sdss": {"seed": 5, "n_labelled": 240, "n_pool": 80, "size": 32},
 }
 # The catalogue that each path searches.
-CATALOG = {"binaries": "mrs/catalog.fits", "mstars": "lrs/unknown.fits", "emission": "emission/pool.fits"}
+CATALOG = {
+    "binaries": "mrs/catalog.fits",
+    "mstars": "lrs/unknown.fits",
+    "emission": "emission/pool.fits",
+    "bhb": "sdss/catalog.fits",
+}
+# Folders of simulated files that checkouts share.
+FILES = ("spectra", "cutouts")
 
 
 @dataclass
@@ -128,6 +148,18 @@ def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return {key: merged(value, {}) if isinstance(value, dict) else value for key, value in result.items()}
 
 
+@contextmanager
+def edited(path: Path, text: str) -> Iterator[None]:
+    """A file with something appended, and then as it was, its time as well."""
+    before, times = path.read_bytes(), path.stat()
+    try:
+        path.write_bytes(before + text.encode())
+        yield
+    finally:
+        path.write_bytes(before)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
 def make_checkout(folder: Path, settings: dict[str, Any]) -> Checkout:
     folder.mkdir(parents=True)
     for name in CHECKOUT:
@@ -149,7 +181,8 @@ def list_nights(catalog: Path) -> None:
     """Write beside a catalogue `all.fits`, the same, and `early.fits`, without its last night."""
     shutil.copyfile(catalog, catalog.with_name("all.fits"))
     table = Table.read(catalog)
-    table[table["lmjd"] < table["lmjd"].max()].write(catalog.with_name("early.fits"))
+    night = table["lmjd" if "lmjd" in table.colnames else "mjd"]
+    table[night < night.max()].write(catalog.with_name("early.fits"))
 
 
 @pytest.fixture(scope="session")
@@ -159,15 +192,21 @@ def sky(tmp_path_factory: pytest.TempPathFactory) -> Path:
     simulate_survey(folder / "mrs", **SKY["mrs"])
     simulate_lrs(folder / "lrs", **SKY["lrs"])
     simulate_emission(folder / "emission", **SKY["emission"])
+    simulate_sdss(folder / "sdss", **SKY["sdss"])
     for name in CATALOG.values():
         list_nights(folder / name)
+    labelled = Table.read(folder / "sdss/labelled.csv")
+    early = Table.read(folder / "sdss/early.fits")
+    labelled[np.isin(labelled["mjd"], early["mjd"])].write(folder / "early_labelled.csv")
     return folder
 
 
 @pytest.fixture(scope="session")
-def settings() -> dict[str, Any]:
-    """Settings of the demo, made small."""
-    return merged(yaml.safe_load((ROOT / "config/demo.yaml").read_text()), SMALL | {"simulate": SKY})
+def settings(sky: Path) -> dict[str, Any]:
+    """Settings of the demo, made small. Of SDSS, no star of the last night is in the table of labels."""
+    demo = yaml.safe_load((ROOT / "config/demo.yaml").read_text())
+    labelled = {"bhb": {"labelled": {"catalog": str(sky / "early_labelled.csv")}}}
+    return merged(demo, merged(SMALL | {"simulate": SKY}, labelled))
 
 
 @pytest.fixture(scope="session")
@@ -186,8 +225,10 @@ def checkout(
         )
         for kind in SKY:
             files = done.folder / "results/simulated" / kind
-            shutil.copytree(sky / kind, files, ignore=shutil.ignore_patterns("spectra"))
-            (files / "spectra").symlink_to(sky / kind / "spectra")
+            shutil.copytree(sky / kind, files, ignore=shutil.ignore_patterns(*FILES))
+            for name in FILES:
+                if (sky / kind / name).exists():
+                    (files / name).symlink_to(sky / kind / name)
         done.list_nights(path, "early.fits")
         return done
 
@@ -214,6 +255,14 @@ def finished_mstars(checkout: Callable[..., Checkout]) -> Checkout:
 def finished_emission(checkout: Callable[..., Checkout]) -> Checkout:
     """A checkout in which emission has been sought to the end. Tests leave it as it is."""
     done = checkout("emission")
+    done.snakemake()
+    return done
+
+
+@pytest.fixture(scope="session")
+def finished_bhb(checkout: Callable[..., Checkout]) -> Checkout:
+    """A checkout in which BHB stars have been sought to the end. Tests leave it as it is."""
+    done = checkout("bhb")
     done.snakemake()
     return done
 

@@ -1,12 +1,16 @@
 """Typos and wrong values in the configuration: one sentence that names the key."""
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from starsift.bhb.baselines import BASELINES
+from starsift.bhb.encoders import PRESETS
+from starsift.bhb.training import ENCODERS, NETWORKS, Settings
 from starsift.catalog.schema import MSTARS
 from starsift.config import ConfigError, validate
 from starsift.mstars.luminosity import SEPARATORS, separators
@@ -28,10 +32,12 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-@pytest.mark.parametrize("name", ["demo", "real"])
-def test_every_config_that_ships_is_valid(config: dict[str, Any], name: str) -> None:
+@pytest.mark.parametrize("names", [["demo"], ["real"], ["demo", "bhb-tables"]], ids="-".join)
+def test_every_config_that_ships_is_valid(config: dict[str, Any], names: list[str]) -> None:
     validate(config, SCHEMA)
-    validate(merge(config, yaml.safe_load((ROOT / f"config/{name}.yaml").read_text())), SCHEMA)
+    for name in names:
+        config = merge(config, yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()))
+        validate(config, SCHEMA)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +164,10 @@ SEPARATOR = {"name": "h_jk", "evidence": "photometry", "x": "h", "y": "j-k", "po
             "separators[0].points[0] must have at least 3 values, not 2",
         ),
         ({"paths": []}, "config: paths must have at least 1 values, not 0 (which searches run)"),
-        ({"paths": ["mstar"]}, "config: paths[0] must be one of binaries, mstars, emission, not 'mstar'"),
+        (
+            {"paths": ["mstar"]},
+            "config: paths[0] must be one of binaries, mstars, emission, bhb, not 'mstar'",
+        ),
         (
             {"surveys": {"lamost-mrs": {"columns": "snrr"}}},
             "surveys.lamost-mrs.columns must be a list, not 'snrr'",
@@ -195,6 +204,68 @@ def test_a_search_that_does_not_run_needs_no_survey(config: dict[str, Any], path
     validate(merge(config, change | {"paths": [path]}), SCHEMA)
     with pytest.raises(ConfigError, match=rf"{other}\.survey is 'nope'"):
         validate(merge(config, change), SCHEMA)
+
+
+SHARES = {"labelled": {"shares": [0.7, 0.2, 0.2]}}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"labelled": {"survey": "nope"}}, "config: bhb.labelled.survey is 'nope', but surveys has: "),
+        ({"surveys": ["sdss", "nope"]}, "config: bhb.surveys is 'nope', but surveys has: lamost-lrs, "),
+        (
+            {"labelled": {"survey": "lamost-lrs"}},
+            "bhb.labelled.survey is 'lamost-lrs', and surveys.lamost-lrs has no cutouts to learn from",
+        ),
+        ({"surveys": ["lamost-mrs"]}, "bhb.surveys is 'lamost-mrs', whose kind is not lrs or sdss"),
+        (SHARES, "config: bhb.labelled.shares are [0.7, 0.2, 0.2]: their sum must be 1"),
+        ({"labelled": {"shares": [0.7, 0.3]}}, "bhb.labelled.shares must have at least 3 values, not 2"),
+        ({"model": "btamm"}, "config: bhb.model must be one of "),
+        ({"model": "spectrum"}, "config: bhb.model must be one of "),
+        ({"compare": ["svn"]}, "config: bhb.compare[0] must be one of "),
+        ({"preset": "small"}, "config: bhb.preset must be one of paper, tiny, not 'small'"),
+        (
+            {"purity": 1},
+            "config: bhb.purity must be less than 1, not 1 (share of BHB stars in the catalogue)",
+        ),
+        (
+            {"training": {"fusion": {"epoch": 1}}},
+            "bhb.training.fusion.epoch is not a setting; did you mean epochs?",
+        ),
+        ({"surveys": []}, "config: bhb.surveys must have at least 1 values, not 0"),
+    ],
+)
+def test_wrong_settings_of_the_search_for_bhb_stars(
+    config: dict[str, Any], change: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        validate(merge(config, {"bhb": change}), SCHEMA)
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_cutouts_need_a_template(config: dict[str, Any]) -> None:
+    change = {"surveys": {"sdss": {"cutouts": {"root": "data"}}}}
+    del config["surveys"]["sdss"]["cutouts"]
+    with pytest.raises(
+        ConfigError, match=r"surveys\.sdss\.cutouts\.path_template is missing \(path of an image"
+    ):
+        validate(merge(config, change), SCHEMA)
+
+
+def test_spectra_without_images_can_be_searched_for_bhb_stars(config: dict[str, Any]) -> None:
+    validate(merge(config, {"bhb": {"surveys": ["sdss", "lamost-lrs"]}}), SCHEMA)
+
+
+def test_models_of_the_settings_are_those_of_the_library(config: dict[str, Any]) -> None:
+    known = json.loads(SCHEMA.read_text())["properties"]["bhb"]["properties"]
+    assert set(known["compare"]["items"]["enum"]) == {*NETWORKS, *BASELINES} == set(config["bhb"]["compare"])
+    # What searches sees images.
+    assert set(known["model"]["enum"]) == {*NETWORKS} - {*ENCODERS, "transformer-spectrum"}
+    assert set(known["preset"]["enum"]) == set(PRESETS)
+    for stage in config["bhb"]["training"].values():
+        assert Settings(**stage)
 
 
 def test_separators_that_ship_are_those_of_the_library(config: dict[str, Any]) -> None:

@@ -5,8 +5,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from conftest import Checkout, merged
+from conftest import Checkout, edited, merged
 
 pytestmark = pytest.mark.xdist_group("workflow")
 
@@ -55,19 +54,7 @@ HAMMING = {"mstars_evaluate", *ENCODED}
 SAMPLED = {"mstars_sample", *HAMMING, *MEASURED}
 
 
-@contextmanager
-def edited(path: Path, text: str) -> Iterator[None]:
-    """A file with something appended, and then as it was, its time as well."""
-    before, times = path.read_bytes(), path.stat()
-    try:
-        path.write_bytes(before + text.encode())
-        yield
-    finally:
-        path.write_bytes(before)
-        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-
-
-@pytest.mark.parametrize("name", ["finished", "finished_mstars", "finished_emission", "demo"])
+@pytest.mark.parametrize("name", ["finished", "finished_mstars", "finished_emission", "finished_bhb", "demo"])
 def test_a_finished_run_has_nothing_to_do(request: pytest.FixtureRequest, name: str) -> None:
     assert request.getfixturevalue(name).planned() == set()
 
@@ -157,7 +144,7 @@ def test_a_module_of_the_search_reruns_the_stages_that_run_it(
         ("binaries/peaks.py", PEAKS | {"score_binaries"}),
     ],
 )
-def test_where_both_paths_run_a_module_of_one_leaves_the_other_alone(
+def test_where_all_paths_run_a_module_of_one_leaves_the_other_alone(
     demo: Checkout, module: str, rules: set[str]
 ) -> None:
     with edited(demo.folder / "src/starsift" / module, "\n# edited\n"):
@@ -188,6 +175,12 @@ def later_mstars(
 ) -> tuple[Checkout, list[str]]:
     """The same of M stars."""
     return night_added(finished_mstars, "mstars", tmp_path_factory.mktemp("later") / "starsift")
+
+
+@pytest.fixture(scope="module")
+def later_bhb(finished_bhb: Checkout, tmp_path_factory: pytest.TempPathFactory) -> tuple[Checkout, list[str]]:
+    """The same of BHB stars; none of that night is among the labelled ones."""
+    return night_added(finished_bhb, "bhb", tmp_path_factory.mktemp("later") / "starsift")
 
 
 def night_added(finished: Checkout, path: str, folder: Path) -> tuple[Checkout, list[str]]:
@@ -224,6 +217,19 @@ def test_a_new_night_is_searched_without_training_again(
     assert set(jobs) == {"manifest", "pack", "reading", "mstars_encode", "mstars_matches", *SEARCHED}
     for kind in ("spectra/*/*.arrow", "mstars/codes/*"):
         before, after = (times(one.folder / "results", kind) for one in (finished_mstars, run))
+        assert before
+        assert before.items() < after.items()
+    assert run.planned() == set()
+
+
+def test_a_night_without_labelled_stars_is_classified_without_training_again(
+    later_bhb: tuple[Checkout, list[str]], finished_bhb: Checkout
+) -> None:
+    run, jobs = later_bhb
+    expected = ["manifest", "pack", "reading", "bhb_cutouts", "bhb_predict", "bhb_catalog"]
+    assert sorted(jobs) == sorted([*expected, "bhb_figures", "bhb_pages", "provenance", "all"])
+    for kind in ("spectra/*/*.arrow", "bhb/cutouts/*/*", "bhb/predictions/*/*"):
+        before, after = (times(one.folder / "results", kind) for one in (finished_bhb, run))
         assert before
         assert before.items() < after.items()
     assert run.planned() == set()
@@ -279,28 +285,32 @@ def test_a_killed_run_goes_on(checkout: Callable[..., Checkout]) -> None:
 
 
 def results_of(run: Checkout) -> dict[str, bytes]:
-    """All results but logs and the simulated survey, by path."""
+    """All results but logs, times and the simulated survey, by path."""
     folder = run.folder / "results"
     files = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
     return {
         name.as_posix(): path.read_bytes()
         for name, path in files.items()
-        if name.parts[0] not in ("logs", "simulated", "scorecards")
+        if name.parts[0] not in ("benchmarks", "logs", "simulated", "scorecards")
     }
 
 
 def test_two_runs_make_the_same_bytes(
-    later: tuple[Checkout, list[str]], later_mstars: tuple[Checkout, list[str]], demo: Checkout
+    later: tuple[Checkout, list[str]],
+    later_mstars: tuple[Checkout, list[str]],
+    later_bhb: tuple[Checkout, list[str]],
+    demo: Checkout,
 ) -> None:
-    """Each path by itself, with a night that came later; and both in the demo, all at once.
+    """Each path by itself, with a night that came later; and all of them in the demo, at once.
 
     Of active learning `test_emission.py` proves it: there a night that comes later is asked about too.
     """
-    apart, together = [results_of(run) for run, _ in (later, later_mstars)], results_of(demo)
+    runs = [run for run, _ in (later, later_mstars, later_bhb)]
+    apart, together = [results_of(run) for run in runs], results_of(demo)
     # It also says which paths were run.
     for results in (*apart, together):
         del results["provenance.json"]
-    assert not set(apart[0]) & set(apart[1])
-    both = apart[0] | apart[1]
-    assert sorted(both) == sorted(name for name in together if not re.search("emission|demo-pool", name))
-    assert [name for name in both if both[name] != together[name]] == []
+    found = {name: content for results in apart for name, content in results.items()}
+    assert len(found) == sum(map(len, apart))
+    assert sorted(found) == sorted(name for name in together if not re.search("emission|demo-pool", name))
+    assert [name for name in found if found[name] != together[name]] == []

@@ -16,7 +16,7 @@ from starsift.catalog.schema import SCHEMAS, check
 
 pytestmark = pytest.mark.xdist_group("workflow")
 
-EACH = pytest.mark.parametrize("path", ["binaries", "mstars", "emission"])
+EACH = pytest.mark.parametrize("path", ["binaries", "mstars", "emission", "bhb"])
 
 
 @pytest.fixture
@@ -95,6 +95,7 @@ def test_the_report_stands_alone(run: Checkout, path: str) -> None:
             {"catalog_demo-labelled", "catalog_demo-unknown", "sources", "indices", "subtypes"},
         ),
         ("emission", ["demo-pool"], {"catalog_demo-pool", "ondrejov_labels"}),
+        ("bhb", ["demo-sdss"], {"catalog_demo-sdss", "bhb_labelled"}),
     ],
 )
 def test_provenance_names_inputs_and_counts(
@@ -125,7 +126,7 @@ def test_the_demo_is_scored(demo: Checkout, path: str) -> None:
 def test_the_slurm_profile_dry_runs_on_a_fresh_checkout(tmp_path: Path, arguments: list[str]) -> None:
     run = make_checkout(tmp_path / "starsift", {})
     rules = run.planned("--profile", "slurm", *arguments)
-    assert {"manifest", "catalogs", "mstars_search", "mstars_catalog", "provenance"} <= rules
+    assert {"manifest", "catalogs", "mstars_search", "mstars_catalog", "bhb_train", "provenance"} <= rules
 
 
 def test_gpus_are_asked_for_under_the_switch(tmp_path: Path) -> None:
@@ -137,8 +138,8 @@ def test_gpus_are_asked_for_under_the_switch(tmp_path: Path) -> None:
     assert not pattern.findall(without.stdout + without.stderr)
     asking = set(pattern.findall(with_gpu.stdout + with_gpu.stderr))
     # Further ones of binaries are planned once the bundles are known.
-    assert asking >= {"training_set", "cross_validate", "injection", "mstars_search"}
-    assert not asking & {"mstars_train", "mstars_evaluate", "manifest", "provenance"}
+    assert asking >= {"training_set", "cross_validate", "injection", "mstars_search", "bhb_train"}
+    assert not asking & {"mstars_train", "mstars_evaluate", "bhb_baseline", "manifest", "provenance"}
 
 
 def stops_with(run: Checkout, sentence: str, target: str) -> None:
@@ -238,7 +239,7 @@ def test_labels_that_cannot_be_read_stop_the_plan(finished_mstars: Checkout, tmp
 def test_lint_has_nothing_but_what_was_decided(checkout: Callable[..., Checkout]) -> None:
     """Environments are pip locks, not one of conda a rule; functions live beside the checked settings."""
     run = checkout()
-    run.settings["paths"] = ["binaries", "mstars"]
+    run.settings["paths"] = ["binaries", "mstars", "emission", "bhb"]
     done = run.snakemake("--lint", "text", check=False)
     found = set(re.findall(r"^    \* (.+):$", done.stdout + done.stderr, re.MULTILINE))
     assert found <= {
