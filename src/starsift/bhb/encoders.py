@@ -3,9 +3,12 @@
 What the paper leaves open, and what was chosen:
 
 - The weight of a segment is the mean attention that it receives (the columns of S_w, equation 4): seven
-  numbers of sum 1, as in figure 9. Segments are multiplied by seven times their weight.
+  numbers of sum 1, as in figure 9. A segment is multiplied by one plus its weight, so that none is lost.
+  Queries and keys are of segments of mean 0 and variance 1, or their levels alone would decide.
+- Each spectrum is brought to mean 0 and variance 1 first: the scale that equation 16 gives it hangs on two
+  pixels, which may be spikes.
 - The trunk sees the segments one above the other, (7, 503): kernels of three pixels do not cross them. Each
-  segment becomes one token, so that k is 7.
+  segment becomes one token, so that k is 7; a bias of its own tells it from the others.
 - Batch normalization after every convolution: nineteen layers do not train without.
 - A band's weight (equation 2) multiplies the band of the standardized image. The layers are those of
   `keras.applications.ResNet50`, whose weights fit; a token is a pixel of its last feature map.

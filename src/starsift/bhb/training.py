@@ -285,8 +285,10 @@ def _part(trained: Any, name: str, sizes: Preset) -> Any:
 def _fit_head(
     joined: Any, parts: Sequence[Any], learn: Dataset, judge: Dataset, settings: Settings, seed: int
 ) -> dict[str, Any]:
-    """Train what follows the encoders on their outputs, which are computed once: for the training spectra as
-    they are, and for further looks at them."""
+    """Train what follows the encoders on their outputs, computed once for several looks at each star.
+
+    Looks are changed: of a star as it is, the encoders know more than they will of new ones.
+    """
     rng = np.random.default_rng([seed, 1])
 
     def features(part: Dataset, changed: bool) -> list[np.ndarray]:
