@@ -24,7 +24,7 @@ wildcard_constraints:
 
 def bhb_runs(models, name):
     """A file of every run of some models."""
-    return expand("results/bhb/models/{model}/run-{run}/" + name, model=models, run=BHB_RUNS)
+    return expand(f"results/bhb/models/{{model}}/run-{{run}}/{name}", model=models, run=BHB_RUNS)
 
 
 def bhb_encoders(kind):
@@ -244,7 +244,7 @@ rule bhb_catalog:
         calibration="results/bhb/calibration.json",
         dataset="results/bhb/dataset.parquet",
         manifests=expand("results/manifest/{survey}.parquet", survey=sorted({BHB_LABELLED, *BHB_POOL})),
-        catalog=lambda wildcards: [catalog_of(name) for name in BHB_POOL],
+        catalog=lambda wildcards: [path for name in BHB_POOL if (path := catalog_of(name))],
     output:
         multiext("results/catalogs/bhb", ".parquet", ".fits", ".vot"),
         csv="results/catalogs/bhb.csv",
