@@ -8,8 +8,8 @@ import yaml
 from sklearn.metrics import f1_score
 
 from starsift.bhb import dataset as data
-from starsift.bhb.dataset import Dataset, scale_images, split_of
-from starsift.bhb.training import JUDGED, Settings, Trained, train
+from starsift.bhb.dataset import JUDGED, Dataset, scale_images, split_of
+from starsift.bhb.training import Settings, Trained, train
 from starsift.simulate import sdss
 from starsift.simulate.cutouts import draw_cutouts
 from starsift.spectra.resample import interpolate_gaps, min_max

@@ -10,9 +10,8 @@ from bhb_data import synthetic
 from sklearn.metrics import roc_auc_score
 
 from starsift.bhb import baselines
-from starsift.bhb.baselines import BASELINES, train_baseline
+from starsift.bhb.baselines import BASELINES, BaselineError, train_baseline
 from starsift.bhb.dataset import CLASSES, Dataset
-from starsift.bhb.training import TrainingError
 
 
 @pytest.fixture(scope="module")
@@ -90,5 +89,5 @@ def test_the_test_part_is_not_learned_from(name: str, data: Dataset) -> None:
 
 
 def test_unknown_baseline(data: Dataset) -> None:
-    with pytest.raises(TrainingError, match="model 'forest' is none of svm, trees"):
+    with pytest.raises(BaselineError, match="model 'forest' is none of svm, trees"):
         train_baseline("forest", data, seed=0)

@@ -15,8 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.svm import SVC
 
-from starsift.bhb.dataset import Dataset
-from starsift.bhb.training import TrainingError, judged
+from starsift.bhb.dataset import Dataset, judged
 
 BASELINES = ("svm", "trees")
 PENALTIES = (1.0, 10.0, 100.0)  # of the support vector machine
@@ -24,6 +23,10 @@ LEAVES = (7, 15)  # of each tree
 RATE, ROUNDS = 0.1, 150  # learning rate and number of the trees
 
 Probability = Callable[[np.ndarray], np.ndarray]
+
+
+class BaselineError(ValueError):
+    """A classifier that there is not."""
 
 
 def train_baseline(name: str, dataset: Dataset, *, seed: int) -> tuple[dict[str, Any], pa.Table]:
@@ -40,12 +43,12 @@ def train_baseline(name: str, dataset: Dataset, *, seed: int) -> tuple[dict[str,
 
     Raises
     ------
-    TrainingError : there is no such model.
+    BaselineError : there is no such model.
 
     Source: Smith et al. 2010 and Vickers et al. 2021, as Wei et al. 2023 use them.
     """
     if name not in BASELINES:
-        raise TrainingError(f"model {name!r} is none of {', '.join(BASELINES)}")
+        raise BaselineError(f"model {name!r} is none of {', '.join(BASELINES)}")
     learn, judge = dataset.part("train"), dataset.part("validation")
     loss, chosen, probability = np.inf, {}, None
     for settings, found in _fitted(name, learn, judge, seed):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from starsift.bhb.dataset import _keys, read_labelled
+from starsift.bhb.dataset import read_labelled, spectrum_keys
 
 PathLike = str | os.PathLike[str]
 
@@ -25,11 +25,11 @@ def labelled_bundles(catalog: PathLike, manifests: Iterable[PathLike]) -> list[s
     DatasetError : see `read_labelled`.
     """
     labelled = read_labelled(catalog)
-    wanted = _keys(labelled, labelled)
+    wanted = spectrum_keys(labelled, labelled)
     found: dict[str, bool] = {}
     for path in manifests:
         file = pq.ParquetFile(path)
         columns = {"spectrum_id", "planid", "mjd", "lmjd", "fiberid"} & set(file.schema_arrow.names)
-        here = pc.is_in(_keys(file.read(columns=sorted(columns)), labelled), value_set=wanted)
+        here = pc.is_in(spectrum_keys(file.read(columns=sorted(columns)), labelled), value_set=wanted)
         found[Path(path).stem] = pc.any(here, min_count=0).as_py()
     return [name for name, any_here in found.items() if any_here] or list(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import isqrt
 from pathlib import Path
@@ -34,6 +34,7 @@ GRID = LogGrid(3.6021, 1e-4, 3522)  # 4000-9000 Angstrom, vacuum
 PIXELS = GRID.pixels
 SEGMENTS, SEGMENT = 7, 503  # the last pixel is dropped
 SPLITS = ("train", "validation", "test")
+JUDGED = SPLITS[1:]  # what a model has not learned from
 SHARES = (0.7, 0.2, 0.1)
 MIN_GOOD = 0.9  # of a window's pixels
 # Mean and standard deviation of ImageNet's pixels, averaged over its channels (0.485, 0.456, 0.406; 0.229,
@@ -221,7 +222,7 @@ def read_labelled(path: PathLike, vocabulary: PathLike | None = None) -> pa.Tabl
         if label not in kinds or kinds[label] not in CLASSES:
             raise DatasetError(f"{path}: row {row}: label {label!r} is none of {', '.join(kinds)}")
     seen: dict[str, int] = {}
-    for row, name in enumerate(_keys(result, result).to_pylist(), 1):
+    for row, name in enumerate(spectrum_keys(result, result).to_pylist(), 1):
         if seen.setdefault(name, row) != row:
             raise DatasetError(
                 f"{path}: spectrum {name} is in row {seen[name]} and in row {row}; keep one label a spectrum"
@@ -240,7 +241,7 @@ def _column(path: PathLike, name: str, values: pa.ChunkedArray, *, numbers: bool
         raise DatasetError(f"{path}: column {name} should hold {kind}: {error}") from error
 
 
-def _keys(table: pa.Table, labelled: pa.Table) -> pa.Array:
+def spectrum_keys(table: pa.Table, labelled: pa.Table) -> pa.Array:
     """What tells the spectra of a manifest, or of the labelled ones, apart, by the columns of the latter."""
     if "spectrum_id" in labelled.column_names:
         return table["spectrum_id"].combine_chunks()
@@ -367,11 +368,11 @@ def build_dataset(
 
 def _found(labelled: pa.Table, bundles: Sequence[BundleFiles]) -> pa.Table:
     """The labelled spectra that the manifests have, by spectrum_id; `file` is the number of the bundle."""
-    wanted = _keys(labelled, labelled)
+    wanted = spectrum_keys(labelled, labelled)
     parts = []
     for k, one in enumerate(bundles):
         manifest = pq.ParquetFile(one.manifest).read()
-        at = pc.index_in(_keys(manifest, labelled), value_set=wanted)
+        at = pc.index_in(spectrum_keys(manifest, labelled), value_set=wanted)
         row = pc.indices_nonzero(pc.is_valid(at)).cast(pa.int64())
         part = manifest.select(["spectrum_id", "ra", "dec"]).take(row)
         part = part.append_column("file", pa.array([k] * len(row), pa.int64())).append_column("row", row)
@@ -555,3 +556,22 @@ def read_dataset(path: PathLike) -> Dataset:
     number = {name: i for i, name in enumerate(CLASSES)}
     label = np.array([number[name] for name in text.pop("class")], dtype=np.int64)
     return Dataset(**arrays, label=label, **text)
+
+
+def judged(dataset: Dataset, probability: Callable[[Dataset], np.ndarray]) -> pa.Table:
+    """Table of what a model says of the validation and test parts: see predictions.parquet in docs/bhb.md."""
+    tables = []
+    for name in JUDGED:
+        part = dataset.part(name)
+        tables.append(
+            pa.table(
+                {
+                    "spectrum_id": pa.array(part.spectrum_id, pa.string()),
+                    "star": pa.array(part.star, pa.string()),
+                    "split": pa.array([name] * len(part.label), pa.string()),
+                    "class": pa.array([CLASSES[number] for number in part.label], pa.string()),
+                    "p_bhb": pa.array(probability(part), pa.float32()),
+                }
+            )
+        )
+    return pa.concat_tables(tables)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from starsift.bhb.dataset import CLASSES, Dataset
+from starsift.bhb.dataset import Dataset, judged
 from starsift.bhb.encoders import (
     BAND_WEIGHTS,
     PRESETS,
@@ -25,7 +25,6 @@ END_TO_END = "batmm-end-to-end"
 ENCODERS = ("spectrum", "spectrum-plain", "image", "image-plain")
 NETWORKS = (*ENCODERS, *FUSIONS, END_TO_END)
 BATCH = 128  # rows at a time when nothing is learned
-JUDGED = ("validation", "test")
 
 log = logging.getLogger(__name__)
 
@@ -322,25 +321,6 @@ def predict(model: Any, part: Dataset, columns: Sequence[int] = (0, 1)) -> np.nd
     """Probabilities (n,) float32 of BHB; `columns` are 0 and 1 for networks that see spectra and images."""
     inputs = [[part.spectrum, part.image][which] for which in columns]
     return np.asarray(predict_batches(model, inputs, BATCH))[:, 1].astype(np.float32)
-
-
-def judged(dataset: Dataset, probability: Callable[[Dataset], np.ndarray]) -> pa.Table:
-    """Table of what a model says of the validation and test parts: see predictions.parquet in docs/bhb.md."""
-    tables = []
-    for name in JUDGED:
-        part = dataset.part(name)
-        tables.append(
-            pa.table(
-                {
-                    "spectrum_id": pa.array(part.spectrum_id, pa.string()),
-                    "star": pa.array(part.star, pa.string()),
-                    "split": pa.array([name] * len(part.label), pa.string()),
-                    "class": pa.array([CLASSES[number] for number in part.label], pa.string()),
-                    "p_bhb": pa.array(probability(part), pa.float32()),
-                }
-            )
-        )
-    return pa.concat_tables(tables)
 
 
 def _trainable(model: Any) -> int:
