@@ -34,7 +34,7 @@ $(VENV)/.installed: $(LOCK) pyproject.toml
 
 install: $(VENV)/.installed  ## create .venv with the pinned dependencies (GPU=1: CUDA TensorFlow)
 
-demo: install  ## simulate a survey, find its binaries, score them, write results/report.html
+demo: install  ## simulate surveys, find their rare stars, score them, write results/report.html
 	$(DEMO) --quiet rules
 	$(DEMO) --quiet --report results/report.html
 	@$(BIN)/starsift status

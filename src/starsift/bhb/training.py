@@ -161,10 +161,11 @@ def fit(
         len(losses) < settings.epochs
         and len(validated) - int(np.argmin(validated or [0])) <= settings.patience
     ):
-        learner.reset_metrics()
+        total = 0.0
         for rows in rng.permutation(len(label))[: steps * size].reshape(-1, size):
             learner.optimizer.learning_rate = next(rates)
-            loss = float(learner.train_on_batch(batches(rows, rng), label[rows]))
+            total += float(learner.train_on_batch(batches(rows, rng), label[rows]))
+        loss = total / steps
         if not np.isfinite(loss):
             rate = settings.learning_rate
             raise TrainingError(

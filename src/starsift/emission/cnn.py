@@ -5,7 +5,7 @@ open, and what was chosen:
 
 - Convolutions without padding, dropout of 0.5 after each fully connected layer: 2 481 731 weights.
 - Batches of 64, full ones only; who is left over changes with every epoch.
-- The loss that decides about stopping is the mean over an epoch, as Keras reports it while it trains.
+- The loss that decides about stopping, and which weights are kept, is that of the last batch of an epoch.
 - A network starts from random weights, or from those of the round before (`start`).
 """
 
