@@ -167,9 +167,9 @@ def test_kinds_differ_in_gravity_metals_and_motion_but_not_in_colour_or_magnitud
     np.testing.assert_allclose([stars.rv[some].std() for some in of], [110, 110, 35], rtol=0.06)
     assert stars.vsini[bhb].max() <= 30
     assert stars.vsini[young].min() >= 20
-    assert stars.magnitude[:, 1].min() > 15.5
-    assert stars.magnitude[:, 1].max() < 19.8
-    assert 7.5 < np.median(stars.snr) < 10.5
+    assert stars.magnitude[:, 1].min() > sdss.G_RANGE[0]
+    assert stars.magnitude[:, 1].max() < sdss.G_RANGE[1]
+    assert 5 < np.median(stars.snr) < 7
 
 
 def test_photometry_follows_the_published_relations(stars: AStars) -> None:
@@ -264,11 +264,28 @@ def test_noise_is_as_strong_as_asked_and_ivar_knows_it(stars: AStars) -> None:
     assert (ivar[mask] == 0).all()
     inside = (GRID.wavelength > 4000) & (GRID.wavelength < 9000)
     ratio = np.median(flux[:, inside] * np.sqrt(ivar[:, inside]), axis=1)
-    np.testing.assert_allclose(ratio, some.snr, rtol=0.15)
+    # Residuals of sky lines move the median of spectra of little signal.
+    np.testing.assert_allclose(ratio, some.snr, rtol=0.25)
     near = slice(2100, 2300)  # between lines
     smooth = np.polynomial.polynomial.polyfit(np.arange(200), flux[:, near].T, 4)
     left = flux[:, near] - np.polynomial.polynomial.polyval(np.arange(200), smooth)
     assert np.median((left * np.sqrt(ivar[:, near])).std(axis=1)) == pytest.approx(1, abs=0.06)
+
+
+def test_spikes_are_hits_and_residuals_of_sky_lines() -> None:
+    flux = np.ones((2000, GRID.pixels), np.float32)
+    sdss.add_spikes(np.random.default_rng(3), flux, np.full(2000, 1e9))
+    hit = flux > 1.01
+    assert hit.sum() == pytest.approx(2 * sdss.HITS * 2000, rel=0.06)  # two pixels each
+    height = np.maximum(flux[:, :-1], flux[:, 1:])[hit[:, :-1] & hit[:, 1:]] - 1
+    assert np.median(height) == pytest.approx(sdss.HIT_HEIGHT, rel=0.08)
+    faint = np.ones((2000, GRID.pixels), np.float32)
+    sdss.add_spikes(np.random.default_rng(3), faint, np.full(2000, 5.0))
+    left = np.median(np.abs(faint - flux), axis=0)
+    assert abs(GRID.wavelength[left.argmax()] - sdss.OXYGEN_LINE) < 1
+    both = np.hypot(sdss.OXYGEN, sdss.OTHER_LINES)  # the sky's lines have 5577 too
+    assert left.max() == pytest.approx(0.6745 * both / 5, rel=0.1)
+    assert left[GRID.wavelength < 4300].max() < 0.01  # there the sky has no lines
 
 
 # Images.
@@ -332,7 +349,8 @@ def test_magnitudes_are_what_a_fit_to_the_image_gives(monkeypatch: pytest.Monkey
     fitted = (images * shape).sum(axis=(2, 3)) / (shape**2).sum(axis=(2, 3))
     true = flux_of(some.magnitude + some.zero_point)
     seen = flux_of(measure_magnitudes(np.random.default_rng(8), some).astype(np.float64))
-    np.testing.assert_allclose((fitted / true).std(axis=0), (seen / true).std(axis=0), rtol=0.2)
+    # The fit here does not weigh pixels by their noise.
+    np.testing.assert_allclose((fitted / true).std(axis=0), (seen / true).std(axis=0), rtol=0.25)
 
 
 def test_neighbours_are_stars_and_galaxies_some_brighter_than_the_star(stars: AStars) -> None:
