@@ -1,6 +1,7 @@
 """Small LAMOST-MRS files for tests, in both layouts, and where the real files are."""
 
 import gzip
+import hashlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,15 @@ def real(folder: str) -> Path:
     if not (DATA / folder).is_dir():
         pytest.skip(f"no real spectra: {DATA / folder} is absent")
     return DATA / folder
+
+
+def digest(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file in a folder, by its path there."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def identity_of(names: Sequence[str]) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from figure_words import cells, words
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 from sklearn.metrics import average_precision_score
 
 from starsift.bhb.dataset import BANDS, PIXELS, SEGMENTS
@@ -144,6 +144,7 @@ METRICS = collect(RUNS)
 LADDER = ladder(METRICS, RUNS, resamples=50)
 FITTED = {
     "run": 1,
+    "models": {"spectrum+image": "batmm", "spectrum": "spectrum"},
     "purity": 0.9,
     "modalities": {
         "spectrum+image": {"temperature": 3.0, "threshold": 0.63},
@@ -164,17 +165,6 @@ def draw(name: str, rows: int | None = None, **other: Any) -> Figure:
     """A figure of all data, of the first rows of each table, or with some data replaced."""
     data = {key: value if isinstance(value, dict) else value[:rows] for key, value in DATA.items()} | other
     return FIGURES[name](**{argument: data[key] for argument, key in INPUTS[name].items()})
-
-
-def words(figure: Figure) -> str:
-    """All that a figure says."""
-    figure.canvas.draw()
-    return " | ".join(text.get_text() for text in figure.findobj(Text))
-
-
-def cells(page: str) -> list[list[str]]:
-    rows = re.findall(r"<tr>(.*?)</tr>", page)
-    return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in rows]
 
 
 def own(model: str, run: int) -> tuple[np.ndarray, np.ndarray]:

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from figure_words import cells, words
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 from starsift.catalog.plots import save
 from starsift.catalog.schema import EMISSION
@@ -173,17 +173,6 @@ def draw(name: str, rows: int | None = None, **other: Any) -> Figure:
     """A figure of all data, of the first rows of each table, or with some data replaced."""
     data = {key: value if isinstance(value, dict) else value[:rows] for key, value in DATA.items()} | other
     return FIGURES[name](**{argument: data[key] for argument, key in INPUTS[name].items()})
-
-
-def words(figure: Figure) -> str:
-    """All that a figure says."""
-    figure.canvas.draw()
-    return " | ".join(text.get_text() for text in figure.findobj(Text))
-
-
-def cells(page: str) -> list[list[str]]:
-    rows = re.findall(r"<tr>(.*?)</tr>", page)
-    return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in rows]
 
 
 def put(table: pa.Table, **columns: list[Any]) -> pa.Table:

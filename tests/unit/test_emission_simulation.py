@@ -1,7 +1,6 @@
 """The simulated labelled set and pool of the emission path: files as surveys write them, an honest truth."""
 
 import csv
-import hashlib
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
 from scipy.ndimage import gaussian_filter1d
+from survey_files import digest
 
 from starsift.emission.window import CLASSES, TARGETS
 from starsift.learning.labels import read_labels, vocabulary
@@ -248,14 +248,6 @@ def test_the_oracle_speaks_as_people_do(survey: Path, truth: dict[str, np.ndarra
     table = pq.read_table(survey / "oracle.parquet")
     assert table.equals(oracle_labels(pq.read_table(survey / "truth.parquet")))
     assert set(table["vetted_by"].to_pylist()) == {"truth"}
-
-
-def digest(folder: Path) -> dict[str, str]:
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def test_equal_seeds_give_equal_bytes_on_any_number_of_threads(

@@ -1,6 +1,5 @@
 """The simulated low-resolution survey: anybody can read it, and its truth is in the spectra."""
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
+from survey_files import digest
 
 from starsift.cli import main
 from starsift.mstars.indices import measure_indices
@@ -288,14 +288,6 @@ def test_some_sources_are_observed_twice(truth: dict[str, np.ndarray]) -> None:
     assert 20 < (count == 2).sum() < 40
     first, second = (truth["spectrum_id"][truth["source"] == source[count == 2][0]])[:2]
     assert first.split("-")[1] != second.split("-")[1]
-
-
-def digest(folder: Path) -> dict[str, str]:
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def test_equal_seeds_give_equal_bytes(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from figure_words import cells, words
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 from starsift.catalog.plots import save
 from starsift.mstars.figures import FIGURES, _binomial
@@ -163,12 +163,6 @@ SETTINGS = {"recall_precision": {"default": "pil_contrast"}}
 def draw(name: str, rows: int | None = None) -> Figure:
     tables = {key: table.slice(0, rows) for key, table in TABLES[name].items()}
     return FIGURES[name](**tables, **SETTINGS.get(name, {}))
-
-
-def words(figure: Figure) -> str:
-    """All that a figure says."""
-    figure.canvas.draw()
-    return " | ".join(text.get_text() for text in figure.findobj(Text))
 
 
 def without(table: pa.Table, *names: str) -> pa.Table:
@@ -354,11 +348,6 @@ def test_the_page_of_candidates_shows_the_best_first() -> None:
 def test_pages_of_little(rows: slice) -> None:
     for page in (evaluation_page(evaluation()[rows]), vetting_page(MANY[rows])):
         assert page.rstrip().endswith("</html>")
-
-
-def cells(page: str) -> list[list[str]]:
-    rows = re.findall(r"<tr>(.*?)</tr>", page)
-    return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in rows]
 
 
 def test_no_path_imports_another() -> None:

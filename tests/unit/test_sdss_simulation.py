@@ -1,7 +1,6 @@
 """The simulated SDSS survey of A-type stars: files as SDSS writes them, stars and images as physics says."""
 
 import csv
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from scipy.ndimage import gaussian_filter1d
 from scipy.stats import ks_2samp
+from survey_files import digest
 
 from starsift.bhb.dataset import BANDS, CLASSES
 from starsift.learning.labels import vocabulary
@@ -510,14 +510,6 @@ def test_labels_are_right_and_of_some_spectra(survey: Path, truth: dict[str, np.
         assert named[stem] == kind
     np.testing.assert_array_equal(truth["class"] == CLASSES[1], truth["kind"] == "BHB")
     assert list(truth["spectrum_id"]) == sorted(truth["spectrum_id"])
-
-
-def digest(folder: Path) -> dict[str, str]:
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def test_equal_seeds_give_equal_bytes_on_any_number_of_threads(
