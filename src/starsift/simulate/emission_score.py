@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from starsift.emission.window import CLASSES, TARGETS
 from starsift.learning.calibration import apply_temperature, expected_calibration_error
-from starsift.simulate.score import Line, match_truth, mean_line, value_line
+from starsift.simulate.score import Line, compare_found, match_truth, mean_line, value_line
 
 PRECISION, RECALL = 0.935, 0.90  # what the search must reach
 PROBABILITIES = ("p_single", "p_double", "p_uninteresting")
@@ -76,7 +76,7 @@ def score_emission(
     found = np.zeros(len(label), dtype=bool)
     found[[place[name] for name in catalog["spectrum_id"].to_pylist()]] = True
 
-    searched = _compare("active learning", found, emission)
+    searched = compare_found("active learning", found, emission, "emission")
     runs = [_run(f"no active learning, run {k}", table, truth_path) for k, table in enumerate(baseline, 1)]
     story = _rounds(rounds, predictions, truth_path)
     false, missed = _kinds(truth, found & ~emission), _kinds(truth, emission & ~found)
@@ -101,21 +101,6 @@ def score_emission(
     }
 
 
-def _compare(name: str, found: np.ndarray, emission: np.ndarray) -> dict[str, Any]:
-    """Precision, recall and F1 of what was found (n,) bool; None where nothing is to be divided by."""
-    right = int((found & emission).sum())
-    chosen, real = int(found.sum()), int(emission.sum())
-    return {
-        "name": name,
-        "precision": right / chosen if chosen else None,
-        "recall": right / real if real else None,
-        "f1": 2 * right / (chosen + real) if chosen + real else None,
-        "found": chosen,
-        "false": chosen - right,
-        "emission": real,
-    }
-
-
 def _predicted(table: pa.Table) -> np.ndarray:
     """Class numbers (n,) of the highest probabilities."""
     return np.stack([table[name].to_numpy() for name in PROBABILITIES], axis=1).argmax(axis=1)
@@ -123,7 +108,9 @@ def _predicted(table: pa.Table) -> np.ndarray:
 
 def _run(name: str, table: pa.Table, truth_path: str | os.PathLike[str]) -> dict[str, Any]:
     truth = match_truth(truth_path, table["spectrum_id"].to_pylist())
-    return _compare(name, _predicted(table) < TARGETS, np.array(truth["emission"].to_pylist(), dtype=bool))
+    return compare_found(
+        name, _predicted(table) < TARGETS, np.array(truth["emission"].to_pylist(), dtype=bool), "emission"
+    )
 
 
 def _rounds(

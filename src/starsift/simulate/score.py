@@ -7,6 +7,7 @@ spectra it rests on, and what it must reach.
 import json
 import os
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -46,6 +47,26 @@ def value_line(
     if bounds and value is not None:
         passed = (low is None or value >= low) and (high is None or value <= high)
     return Line(name, None if value is None else round(value, 5), number, " and ".join(bounds), passed)
+
+
+def compare_found(name: str, found: np.ndarray, real: np.ndarray, what: str) -> dict[str, Any]:
+    """Precision, recall and F1 of what was found (n,) bool; None where nothing is to be divided by.
+
+    Parameters
+    ----------
+    what : key for the number of `real` ones
+    """
+    right = int((found & real).sum())
+    chosen, there = int(found.sum()), int(real.sum())
+    return {
+        "name": name,
+        "precision": right / chosen if chosen else None,
+        "recall": right / there if there else None,
+        "f1": 2 * right / (chosen + there) if chosen + there else None,
+        "found": chosen,
+        "false": chosen - right,
+        what: there,
+    }
 
 
 def velocity_lines(

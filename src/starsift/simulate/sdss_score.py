@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from starsift.bhb.dataset import CLASSES
 from starsift.learning.calibration import apply_temperature, expected_calibration_error
-from starsift.simulate.score import Line, match_truth, mean_line, value_line
+from starsift.simulate.score import Line, compare_found, match_truth, mean_line, value_line
 
 BHB = CLASSES[1]
 SNR_EDGES = (0.0, 5.0, 10.0, 20.0, np.inf)
@@ -73,17 +73,7 @@ def score_bhb(
     used = np.array(predictions["p_bhb"].is_valid())
 
     def compare(name: str, some: np.ndarray) -> dict[str, Any]:
-        chosen, real = pool & some & found, pool & some & bhb
-        right, number, of = int((chosen & bhb).sum()), int(chosen.sum()), int(real.sum())
-        return {
-            "name": name,
-            "precision": right / number if number else None,
-            "recall": right / of if of else None,
-            "f1": 2 * right / (number + of) if number + of else None,
-            "found": number,
-            "false": number - right,
-            "bhb": of,
-        }
+        return compare_found(name, pool & some & found, pool & some & bhb, "bhb")
 
     modalities = sorted({name for name in modality if name is not None})
     parts = [compare(name, modality == name) for name in modalities]
