@@ -3,8 +3,6 @@
 Skoda et al. 2020, section 3.2.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numba import njit
 from scipy.ndimage import gaussian_filter1d
@@ -12,6 +10,7 @@ from scipy.ndimage import gaussian_filter1d
 from starsift.parallel import map_chunks
 from starsift.spectra.batches import MASK_IVAR, OK, SpectrumBatch
 from starsift.spectra.resample import min_max
+from starsift.spectra.windows import Windows, give_reasons
 
 CLASSES = ("single peak", "double peak", "uninteresting")
 TARGETS = 2  # the first so many classes are emission
@@ -20,19 +19,6 @@ WAVELENGTH = np.linspace(6519.0, 6732.0, PIXELS)  # vacuum Angstrom
 BLUR = 7.0  # pixels of CCD700, standard deviation
 MIN_GOOD = 0.5  # of the observed pixels in the window
 CHUNK = 256
-
-
-@dataclass(frozen=True)
-class Windows:
-    """n windows: `flux` float32 (n, 140) from -1 to 1, all -1 where `status` (n,) of str is not ok."""
-
-    flux: np.ndarray
-    status: np.ndarray
-
-    @property
-    def ok(self) -> np.ndarray:
-        """bool (n,): the windows that can be used."""
-        return np.asarray(self.status == OK, dtype=bool)
 
 
 @njit(nogil=True, cache=True)
@@ -116,12 +102,12 @@ def window(batch: SpectrumBatch, *, min_good: float = MIN_GOOD) -> Windows:
         )
         span = np.ptp(flux[part], axis=1)
         flux[part] = min_max(flux[part], -1.0, 1.0)
-        for bad, reason in (
+        reasons = (
             (share < 0, "no_window"),
             (share < min_good, "too_few_pixels"),
             (~((span > 0) & np.isfinite(span)), "constant"),
-        ):
-            status[part] = np.where((status[part] == OK) & bad, reason, status[part])
+        )
+        give_reasons(status[part], reasons)
 
     map_chunks(work, batch.n, CHUNK)
     flux[status != OK] = -1.0
