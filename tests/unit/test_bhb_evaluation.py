@@ -347,7 +347,11 @@ def test_calibration_moves_towards_one_half() -> None:
 
 def test_examples_are_certain_and_uncertain(tmp_path: Path) -> None:
     runs = [Run("batmm", 0, predictions([0.5] * 10)), Run("batmm", 2, predictions())]
-    fitted = {"run": 2, "modalities": {"spectrum+image": {"temperature": 1.0}}}
+    fitted = {
+        "run": 2,
+        "models": {"spectrum+image": "batmm"},
+        "modalities": {"spectrum+image": {"temperature": 1.0}},
+    }
     names = [f"spec-{k:04d}" for k in range(9, -1, -1)]
     data = {
         "spectrum_id": names,

@@ -203,6 +203,7 @@ rule bhb_calibrate:
         runtime=10,
     params:
         purity=BHB["purity"],
+        model=BHB["model"],
         code=code("bhb_calibrate"),
     script:
         "../scripts/bhb_calibrate.py"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from starsift.bhb.predict import FUSED, SINGLE
+from starsift.bhb.dataset import FUSED, SINGLE
 from starsift.bhb.results import choose_run, fit_calibration
 from starsift.logs import log_to
 from starsift.spectra.batches import atomic_path
@@ -15,5 +15,7 @@ source = snakemake.input
 run = choose_run([json.loads(Path(path).read_text()) for path in source.told])
 predictions = {FUSED: pq.read_table(source.fused[run]), SINGLE: pq.read_table(source.single[run])}
 calibration = fit_calibration(predictions, snakemake.params.purity, run=run)
+# Whose predictions these are, for figures.
+calibration["models"] = {FUSED: snakemake.params.model, SINGLE: "spectrum"}
 with atomic_path(snakemake.output[0]) as draft:
     draft.write_text(json.dumps(calibration, sort_keys=True) + "\n")

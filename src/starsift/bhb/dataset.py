@@ -23,6 +23,7 @@ from starsift.learning.labels import vocabulary as read_vocabulary
 from starsift.parallel import map_chunks
 from starsift.spectra.batches import MASK_PAD, OK, SpectrumBatch, read_rows
 from starsift.spectra.resample import SNAP, LogGrid, interpolate_gaps, min_max, resample
+from starsift.spectra.windows import Windows, give_reasons
 from starsift.survey.catalog import read_any
 from starsift.survey.cutouts import cutout_status, read_cutouts
 
@@ -33,6 +34,7 @@ BANDS = "ugriz"
 GRID = LogGrid(3.6021, 1e-4, 3522)  # 4000-9000 Angstrom, vacuum
 PIXELS = GRID.pixels
 SEGMENTS, SEGMENT = 7, 503  # the last pixel is dropped
+FUSED, SINGLE = "spectrum+image", "spectrum"  # modalities: what a probability rests on
 SPLITS = ("train", "validation", "test")
 JUDGED = SPLITS[1:]  # what a model has not learned from
 SHARES = (0.7, 0.2, 0.1)
@@ -50,19 +52,6 @@ _PLATE, _NIGHT, _FIBRE = ("plate", "plateid", "planid"), ("mjd", "lmjd"), ("fibe
 
 class DatasetError(ValueError):
     """Labels, spectra or images that make no data set; the message names what is wrong and what to do."""
-
-
-@dataclass(frozen=True)
-class Windows:
-    """n windows: `flux` float32 (n, 3522) from 0 to 1, all 0 where `status` (n,) of str is not ok."""
-
-    flux: np.ndarray
-    status: np.ndarray
-
-    @property
-    def ok(self) -> np.ndarray:
-        """bool (n,): the windows that can be used."""
-        return np.asarray(self.status == OK, dtype=bool)
 
 
 def windows(batch: SpectrumBatch, *, min_good: float = MIN_GOOD) -> Windows:
@@ -92,12 +81,12 @@ def windows(batch: SpectrumBatch, *, min_good: float = MIN_GOOD) -> Windows:
         cut = interpolate_gaps(cut, ivar)
         span = np.ptp(cut, axis=1)
         flux[part] = min_max(cut)
-        for bad, reason in (
+        reasons = (
             (~_covers(wavelength, mask), "not_covered"),
             (good < min_good, "too_few_pixels"),
             (~((span > 0) & np.isfinite(span)), "constant"),
-        ):
-            status[part] = np.where((status[part] == OK) & bad, reason, status[part])
+        )
+        give_reasons(status[part], reasons)
 
     map_chunks(work, batch.n, _CHUNK)
     flux[status != OK] = 0.0
@@ -325,12 +314,13 @@ def build_dataset(
     bundle, place = rows["file"].to_numpy(), rows["row"].to_numpy()
     spectra = np.empty((n, PIXELS), np.float32)
     status = np.empty((n, 2), dtype=object)  # of the spectrum and of the image
+    imaged = {k: cutout_status(bundles[k].cutouts) for k in np.unique(bundle).tolist()}
     for k, at in _pieces(bundle):
         batch = read_rows(bundles[k].spectra, place[at])
         _check_ids(bundles[k].spectra, rows, at, batch.identity)
         ready = windows(batch, min_good=min_good)
         spectra[at], status[at, 0] = ready.flux, ready.status
-        images = cutout_status(bundles[k].cutouts)
+        images = imaged[k]
         if place[at].max() < images.num_rows:
             images = images.take(pa.array(place[at]))
         _check_ids(bundles[k].cutouts, rows, at, images)

@@ -227,7 +227,7 @@ def _load_pretrained(backbone: Any, path: str | os.PathLike[str]) -> None:
         )
     keras = load_keras()
     size = backbone.input_shape[1]
-    if [layer.name for layer in backbone.layers if layer.name == "conv5_block3_3_conv"] == []:
+    if "conv5_block3_3_conv" not in [layer.name for layer in backbone.layers]:
         raise WeightsError(f"{path}: weights of ResNet50 fit the preset paper only")
     try:
         donor = keras.applications.ResNet50(

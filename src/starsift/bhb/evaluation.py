@@ -18,7 +18,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from starsift.bhb.dataset import CLASSES
+from starsift.bhb.dataset import CLASSES, FUSED
 from starsift.learning.calibration import apply_temperature
 from starsift.learning.metrics import evaluate_classes
 
@@ -47,8 +47,6 @@ MODELS = {
     "batmm": "BATMM",
     "batmm-end-to-end": "BATMM, trained end to end",
 }
-# The model whose probabilities the catalogue gives, by what there is of a star.
-MODALITIES = {"spectrum+image": "batmm", "spectrum": "spectrum"}
 # The better model first, as far as the paper says or, in the last two, as a reader will ask.
 PAIRS = (
     ("batmm", "spectrum"),
@@ -209,7 +207,10 @@ def evaluate(predictions: pa.Table, threshold: float = 0.5) -> dict[str, dict[st
     ------
     EvaluationError : as `select`.
     """
-    test = select(predictions)
+    return _evaluate(select(predictions), threshold)
+
+
+def _evaluate(test: Scored, threshold: float) -> dict[str, dict[str, float]]:
     found = evaluate_classes(test.truth, test.p_bhb >= threshold, (0, 1), {NOT_BHB: 0, BHB: 1})
     auc = float(roc_auc_score(test.truth, test.p_bhb))
     # Minus p, not 1 - p, which would round small probabilities to the same number.
@@ -249,12 +250,12 @@ def collect(runs: Sequence[tuple[str, int, pa.Table]], threshold: float = 0.5) -
             raise EvaluationError(f"{name}: given twice")
         try:
             own = select(predictions)
-            found = evaluate(predictions, threshold)
         except EvaluationError as error:
             raise EvaluationError(f"{name}: {error}") from None
         if test is None:
             test, seen = own, name
         _check_same(test, own, name, seen)
+        found = _evaluate(own, threshold)
         rows += [{"model": model, "run": number, "class": kind, **found[kind]} for kind in REPORTED]
     return pa.Table.from_pylist(rows, COLLECTED)
 
@@ -433,7 +434,7 @@ def read_examples(
     runs: Sequence[tuple[str, int, pa.Table]],
     fitted: Mapping[str, Any],
     number: int = 4,
-    modality: str = "spectrum+image",
+    modality: str = FUSED,
 ) -> pa.Table:
     """Test spectra of both classes to show, half of them the most certain ones, half the least certain.
 
@@ -451,7 +452,7 @@ def read_examples(
     """
     chosen: list[dict[str, Any]] = []
     for model, run, predictions in runs:
-        if (model, run) != (MODALITIES[modality], fitted["run"]):
+        if (model, run) != (fitted["models"][modality], fitted["run"]):
             continue
         test = select(predictions)
         p = calibrate(test.p_bhb, fitted["modalities"][modality]["temperature"])

@@ -18,11 +18,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
 
-from starsift.bhb.dataset import BANDS, GRID, SEGMENT, SEGMENTS
+from starsift.bhb.dataset import BANDS, FUSED, GRID, SEGMENT, SEGMENTS
 from starsift.bhb.evaluation import (
     ALL,
     BHB,
-    MODALITIES,
     MODELS,
     NOT_BHB,
     REPORTED,
@@ -67,13 +66,9 @@ Trainings = Sequence[Mapping[str, Any]]
 Style = dict[str, Any]
 
 
-def roc_pr(runs: Runs, fitted: Mapping[str, Any], model: str = MODALITIES["spectrum+image"]) -> Figure:
-    """ROC and precision-recall curves (Figure 8): the run that the catalogue uses, the others thin.
-
-    Parameters
-    ----------
-    model : whose
-    """
+def roc_pr(runs: Runs, fitted: Mapping[str, Any]) -> Figure:
+    """ROC and precision-recall curves (Figure 8) of the model that searches; runs that do not are thin."""
+    model = fitted["models"][FUSED]
     own = {number: select(predictions) for name, number, predictions in runs if name == model}
     with report_style():
         figure = Figure(figsize=(8, 4), layout="constrained")
@@ -323,7 +318,7 @@ def _modalities(runs: Runs, fitted: Mapping[str, Any]) -> list[tuple[str, str, p
     given = {(model, number): predictions for model, number, predictions in runs}
     return [
         (modality, model, given[model, fitted["run"]])
-        for modality, model in MODALITIES.items()
+        for modality, model in fitted["models"].items()
         if modality in fitted["modalities"] and (model, fitted["run"]) in given
     ]
 

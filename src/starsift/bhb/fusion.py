@@ -7,6 +7,7 @@ parts, so that eight blocks train; the next block takes the image tokens that se
 from dataclasses import dataclass
 from typing import Any
 
+from starsift.bhb.dataset import SEGMENTS
 from starsift.bhb.encoders import Preset, vgg
 from starsift.learning.backend import load_keras
 
@@ -46,7 +47,7 @@ def head(name: str, preset: Preset, image_tokens: int) -> Any:
     keras = load_keras()
     layers = keras.layers
     inputs = [
-        keras.Input((7, preset.tokens), name="spectrum_tokens"),
+        keras.Input((SEGMENTS, preset.tokens), name="spectrum_tokens"),
         keras.Input((preset.tokens,), name="spectrum_vector"),
         keras.Input((image_tokens, preset.tokens), name="image_tokens"),
         keras.Input((preset.tokens,), name="image_vector"),

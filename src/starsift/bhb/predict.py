@@ -2,19 +2,19 @@
 
 import os
 from collections.abc import Sequence
+from itertools import tee
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from starsift.bhb.dataset import MIN_GOOD, scale_images, windows
+from starsift.bhb.dataset import FUSED, MIN_GOOD, SINGLE, scale_images, windows
 from starsift.bhb.training import BATCH
 from starsift.learning.backend import predict_batches
 from starsift.spectra.batches import OK, read_bundle
 from starsift.survey.cutouts import iter_cutouts
 
 PathLike = str | os.PathLike[str]
-FUSED, SINGLE = "spectrum+image", "spectrum"  # modalities
 ROWS = 2048  # spectra in memory at once
 SCHEMA = pa.schema(
     [
@@ -46,10 +46,10 @@ def predict_bundle(
     spectrum has no window, which its status explains
     """
     parts, row = [SCHEMA.empty_table()], 0
-    sizes = (batch.n for batch in read_bundle(spectra, rows=ROWS))
-    for batch, (image_status, images) in zip(
-        read_bundle(spectra, rows=ROWS), iter_cutouts(cutouts, sizes), strict=True
-    ):
+    # Each batch is read once, and tells how many images belong to it.
+    batches, counted = tee(read_bundle(spectra, rows=ROWS))
+    pairs = zip(batches, iter_cutouts(cutouts, (batch.n for batch in counted)), strict=True)
+    for batch, (image_status, images) in pairs:
         ready = windows(batch, min_good=min_good)
         imaged = ready.ok & (image_status == OK)
         p = np.full(batch.n, np.nan, np.float32)

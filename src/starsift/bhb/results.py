@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from starsift.bhb.dataset import BANDS, CLASSES, SPLITS
+from starsift.bhb.dataset import BANDS, CLASSES, FUSED, SPLITS
 from starsift.bhb.evaluation import calibrate, one_a_star, select
 from starsift.bhb.photometry import (
     EXTINCTION,
@@ -38,7 +38,7 @@ from starsift.spectra.batches import IDENTITY_NAMES
 
 PathLike = str | os.PathLike[str]
 
-IMAGED, SPECTRUM = "spectrum+image", "spectrum"  # modalities
+
 PREDICTED, PEOPLE = "predicted", "people"  # where a row of the catalogue comes from
 RADIUS = 3.0  # arcsec, the diameter of a fibre of SDSS
 
@@ -220,7 +220,7 @@ def gather(
         for name, values in columns.items():
             table = table.append_column(name, values)
         parts.append(table.select(_ROWS.names).cast(_ROWS).filter(pa.array(chosen)))
-        imaged = pc.fill_null(pc.equal(table["modality"], IMAGED), False).to_numpy()
+        imaged = pc.fill_null(pc.equal(table["modality"], FUSED), False).to_numpy()
         usable = pc.is_valid(table["modality"]).to_numpy()
         counts += [len(p), usable.sum(), imaged.sum(), predicted.sum()]
     rows = pa.concat_tables(parts).sort_by("spectrum_id").combine_chunks()
