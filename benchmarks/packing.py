@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from astropy.io import fits
 
-from starsift.survey.catalog import index_folder
+from starsift.survey.index import index_folder
 from starsift.survey.lamost import read_mrs
 from starsift.survey.partition import apply_cuts, make_manifest, pack_bundle
 

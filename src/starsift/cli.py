@@ -131,7 +131,7 @@ def _simulate(options: argparse.Namespace) -> None:
 
 def _index(options: argparse.Namespace) -> None:
     from starsift.catalog.parquet import write_parquet
-    from starsift.survey.catalog import index_folder
+    from starsift.survey.index import index_folder
 
     table = index_folder(options.folder)
     write_parquet(table, options.output)

@@ -11,7 +11,8 @@ from astropy.io import fits
 from astropy.table import Table
 from survey_files import DATA, mrs_name, mrs_tables, real, write_mrs
 
-from starsift.survey.catalog import INDEX_COLUMNS, CatalogError, index_folder, read_any, read_catalog
+from starsift.survey.catalog import INDEX_COLUMNS, CatalogError, read_any, read_catalog
+from starsift.survey.index import index_folder
 
 COLUMNS: dict[str, Any] = {
     "obsid": [700001001, 700001002, 700001003],

@@ -11,7 +11,7 @@ import pytest
 from survey_files import ARRAYS, ROWS, mrs_name, mrs_table, mrs_tables, real, write_mrs
 
 from starsift.spectra.batches import IDENTITY_NAMES, MASK_IVAR, MASK_SURVEY, read_bundle, read_identity
-from starsift.survey.catalog import index_folder
+from starsift.survey.index import index_folder
 from starsift.survey.lamost import read_lrs, read_mrs
 from starsift.survey.partition import (
     MANIFEST_SCHEMA,

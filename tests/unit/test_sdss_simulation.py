@@ -34,8 +34,9 @@ from starsift.simulate.sdss import (
 )
 from starsift.simulate.sky import SkyError
 from starsift.spectra import C_KMS
-from starsift.survey.catalog import index_folder, read_catalog
+from starsift.survey.catalog import read_catalog
 from starsift.survey.fitsfile import SpectrumError
+from starsift.survey.index import index_folder
 from starsift.survey.sdss import read_sdss
 
 TEMPLATES = Path(__file__).resolve().parents[3] / "shared/data/templates-a/grid.npz"

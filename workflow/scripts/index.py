@@ -2,7 +2,7 @@
 
 from starsift.catalog.parquet import write_parquet
 from starsift.logs import log_to
-from starsift.survey.catalog import index_folder
+from starsift.survey.index import index_folder
 
 log_to(snakemake.log[0])
 write_parquet(index_folder(snakemake.params.root), snakemake.output[0])

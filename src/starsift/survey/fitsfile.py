@@ -341,6 +341,14 @@ def _open_astropy(path: Path) -> list[Hdu]:
     return [wrap(number) for number in range(len(headers))]
 
 
+def file_stem(path: str) -> str:
+    """Name of a file without its folder and without .fits, .fit, .gz."""
+    name = path.rsplit("/", 1)[-1]
+    for ending in (".gz", ".fits", ".fit"):
+        name = name.removesuffix(ending)
+    return name
+
+
 def number(header: Mapping[str, Any], *keys: str) -> float:
     """The first of ``keys`` that holds a number, else NaN."""
     for key in keys:

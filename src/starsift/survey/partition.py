@@ -34,8 +34,8 @@ from starsift.spectra.batches import (
     write_bundle,
     write_index,
 )
-from starsift.survey.catalog import file_stem, is_index, survey_kind
-from starsift.survey.fitsfile import Exposure, SpectrumError
+from starsift.survey.catalog import is_index, survey_kind
+from starsift.survey.fitsfile import Exposure, SpectrumError, file_stem
 from starsift.survey.lamost import read_lrs, read_mrs
 from starsift.survey.sdss import read_sdss
 
