@@ -31,6 +31,7 @@ from starsift.bhb.dataset import (
 )
 from starsift.catalog.naming import designation
 from starsift.catalog.parquet import write_parquet
+from starsift.io.tables import TableError
 from starsift.spectra.batches import SpectrumBatch, write_bundle
 from starsift.spectra.resample import LAMOST_LRS, LogGrid
 from starsift.survey.cutouts import pack_cutouts, read_cutout
@@ -171,7 +172,7 @@ def test_images_are_scaled_together() -> None:
     ],
 )
 def test_images_that_cannot_be_scaled(images: np.ndarray, message: str) -> None:
-    with pytest.raises(DatasetError, match=message):
+    with pytest.raises(ValueError, match=message):
         scale_images(images)
 
 
@@ -235,7 +236,7 @@ def test_labels_by_plate_or_name(tmp_path: Path) -> None:
         ({"plate": [1], "label": ["BHB"]}, "no column mjd, fiberid"),
         (
             {"plate": [1], "mjd": ["x"], "fiber": [1], "label": ["BHB"]},
-            "column mjd should hold whole numbers",
+            "row 1, column mjd: 'x' is not a whole number",
         ),
         (
             {"plate": ["01", "1"], "mjd": [5, 5], "fiber": [1, 1], "label": ["BHB", "BHB"]},
@@ -245,19 +246,30 @@ def test_labels_by_plate_or_name(tmp_path: Path) -> None:
 )
 def test_labels_that_cannot_be_used(tmp_path: Path, columns: dict[str, Any], message: str) -> None:
     path = csv(tmp_path / "labels.csv", **columns)
-    with pytest.raises(DatasetError, match=message) as caught:
+    with pytest.raises(ValueError, match=message) as caught:
         read_labelled(path)
     assert str(path) in str(caught.value)
 
 
 def test_label_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="no such catalogue"):
+    with pytest.raises(TableError, match="no such file"):
         read_labelled(tmp_path / "none.csv")
     (tmp_path / "a.parquet").write_text("text")
-    with pytest.raises(DatasetError, match="cannot be read"):
+    with pytest.raises(TableError, match="no parquet file"):
         read_labelled(tmp_path / "a.parquet")
-    with pytest.raises(DatasetError, match="must end in"):
-        read_labelled(csv(tmp_path / "a.dat", label=["BHB"]))
+
+
+def test_labels_as_pandas_and_skyserver_write_them(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("#Table1\nplate,mjd,fiberID,label\n266.0,51602.0,31.0,BHB\n0267,51608,32,bad\n")
+    table = read_labelled(path)
+    assert table["planid"].to_pylist() == ["266", "267"]
+    assert table["fiberid"].to_pylist() == [31, 32]
+    path.write_text("plate,mjd,fiber,label\n266,51602,31.5,BHB\n")
+    with pytest.raises(TableError, match=r"labels\.csv: row 1, column fiber: 31\.5 is not a whole number"):
+        read_labelled(path)
+    path.write_text("spectrum_id,label\nspec-0266-51602-0031.fits,BHB\n")
+    assert read_labelled(path)["spectrum_id"].to_pylist() == ["spec-0266-51602-0031"]
 
 
 def survey(folder: Path, bundles: int = 2, n: int = 30, size: int = 16) -> tuple[pa.Table, list[BundleFiles]]:

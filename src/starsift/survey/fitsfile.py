@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from isal import isal_zlib
 
 BLOCK = 2880
@@ -347,6 +349,11 @@ def file_stem(path: str) -> str:
     for ending in (".gz", ".fits", ".fit"):
         name = name.removesuffix(ending)
     return name
+
+
+def without_endings(names: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Names of spectra without the endings of their files: ``a.fits.gz/84420171`` is ``a/84420171``."""
+    return pc.replace_substring_regex(names, r"(?i)\.(fits|fit)(\.[a-z0-9]+)?(/|$)", r"\3")
 
 
 def number(header: Mapping[str, Any], *keys: str) -> float:
