@@ -43,6 +43,7 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from starsift.catalog.parquet import write_parquet
+from starsift.io.tables import read_table
 from starsift.mstars.preprocess import Prepared, is_defective, prepare
 from starsift.spectra import C_KMS
 from starsift.spectra.batches import (
@@ -620,7 +621,7 @@ def _part(
 
 def _read_templates(path: PathLike) -> Sample:
     """The user's templates as part of the positive sample."""
-    table = pq.ParquetFile(path).read()
+    table = read_table(path)
     missing = [
         name for name in TEMPLATE_COLUMNS if name not in table.column_names or table[name].null_count > 0
     ]
