@@ -65,8 +65,8 @@ MAX_VELOCITY = 3000.0  # km/s: no star of the Galaxy is faster, and releases wri
 MAX_LEAVES = 5000  # of BIRCH's tree: the last step needs the distances between all of them
 LEAVES_PER_GROUP = 20  # fewer leave groups of one odd spectrum
 THRESHOLD_SPECTRA = 5000  # of which BIRCH's threshold is found
-# Spectra scaled to [0, 1] that are no further apart are the same: arithmetic, whose last bits differ from place
-# to place in an array and among processors, errs by a hundredth of this; noise parts spectra by hundreds of it.
+# Spectra scaled to [0, 1] that are no further apart are the same. Arithmetic, whose last bits differ with the
+# place in an array and with the processor, errs by a hundredth of it; noise parts spectra by hundreds of it.
 SAME = 1e-4
 DWARF = re.compile(r"d?M\d")
 GIANT = re.compile(r"gM\d")
