@@ -16,10 +16,12 @@ DEMO := $(SNAKEMAKE) --set-threads $(ONE_THREAD) --configfile config/demo.yaml
 REAL := $(SNAKEMAKE) --configfile config/real.yaml --config 'surveys={real: {root: "$(DIR)", kind: $(KIND)}}'
 # One thread a test process, and as many of these as there are cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(CORES) --dist loadgroup
+# Kernels of BLAS that any processor can run, to stand for other processors: their sums differ in the last bits.
+KERNELS ?= $(if $(filter x86_64,$(shell uname -m)),Nehalem Haswell,ARMV8)
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo real test test-all lint format lock benchmarks clean
+.PHONY: help install demo real test test-all test-kernels lint format lock benchmarks clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -54,6 +56,12 @@ test: install  ## the tests, without those that take minutes
 
 test-all: install  ## all tests
 	$(PYTEST)
+
+test-kernels: install  ## the unit tests with the arithmetic of other processors
+	for kernel in $(KERNELS); do \
+	    OPENBLAS_CORETYPE=$$kernel NPY_DISABLE_CPU_FEATURES="X86_V3 X86_V4 AVX512_ICL" TF_ENABLE_ONEDNN_OPTS=0 \
+	    $(PYTEST) -m "not slow" tests/unit || exit 1; \
+	done
 
 lint: install  ## formatting, ruff, mypy
 	$(BIN)/ruff format --check .

@@ -41,7 +41,8 @@ from starsift.simulate.lrs_sky import (
     make_plans,
     observe_again,
 )
-from starsift.simulate.sky import ALTITUDE, LATITUDE, LONGITUDE, Plan, SkyError
+from starsift.simulate.sky import Plan, SkyError
+from starsift.sky.barycentric import XINGLONG
 from starsift.spectra import C_KMS
 from starsift.spectra.resample import LAMOST_LRS
 
@@ -182,9 +183,9 @@ def _cards(row: dict[str, Any], plan: Plan, layout: str, pixels: int) -> list[Ca
         ("ORIGIN", "SIMULATED", "not an observation"),
         ("DATA_V", f"LAMOST-LRS layout, {layout}", "what the file imitates"),
         ("TELESCOP", "LAMOST", ""),
-        ("LONGITUD", LONGITUDE, "[deg] longitude of site"),
-        ("LATITUDE", LATITUDE, "[deg] latitude of site"),
-        ("ALTITUDE", ALTITUDE, "[m] altitude of site"),
+        ("LONGITUD", XINGLONG.longitude, "[deg] longitude of site"),
+        ("LATITUDE", XINGLONG.latitude, "[deg] latitude of site"),
+        ("ALTITUDE", XINGLONG.altitude, "[m] altitude of site"),
         ("DATE-OBS", f"{row['obsdate']}T14:00:00", "median UTC"),
         ("LMJD", row["lmjd"], "local modified Julian day"),
         ("MJD", row["mjd"], "modified Julian day"),

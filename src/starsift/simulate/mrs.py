@@ -12,31 +12,27 @@ import pyarrow.parquet as pq
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import Table
-from astropy.time import Time
 from numba import njit, prange
 
 from starsift.simulate import fitswriter
 from starsift.simulate.fitswriter import Card
 from starsift.simulate.sky import (
-    ALTITUDE,
     BAD_BLUE,
     BAD_FIBER,
     EXPTIME,
-    LATITUDE,
-    LONGITUDE,
     SNR_MAX,
     SNR_MIN,
     Plan,
     Sky,
     SkyError,
     assign_fibers,
-    barycentric_correction,
     draw_sky,
     expected_snr,
     make_plans,
     utc_mid,
 )
 from starsift.simulate.stars import Synthesizer, Systems
+from starsift.sky import barycentric
 from starsift.spectra import C_KMS
 from starsift.spectra.air import air_to_vacuum
 from starsift.spectra.templates import TemplateGrid, load_grid
@@ -462,7 +458,7 @@ def _visit(
     row = np.repeat(star, e)
     lmjm = np.tile(np.array(plan.lmjm, dtype=np.int64), m)
     mjd = utc_mid(lmjm)
-    helio = barycentric_correction(sky.ra[row], sky.dec[row], mjd)
+    helio = barycentric.correction(sky.ra[row], sky.dec[row], mjd)
     rv = sky.velocities(row, mjd)
     place = {int(s): i for i, s in enumerate(star)}
     donor_star = np.array([place.get(int(p), -1) for p in sky.partner[star]], dtype=np.int64)
@@ -484,8 +480,9 @@ def _visit(
     return Visit(plan, spid, star, fiber, bad_fiber, bad_blue, lmjm, helio, rv, blue, red)
 
 
-def _local(lmjm: float) -> str:
-    return Time(lmjm / 1440, format="mjd").isot
+def _isot(minute: float) -> str:
+    """Date and time of a modified Julian minute, to the millisecond, as FITS headers have it."""
+    return str(np.datetime64("1858-11-17T00:00:00.000") + np.timedelta64(round(minute * 60_000), "ms"))
 
 
 def _primary_cards(visit: Visit, sky: Sky, i: int, obsid: int, layout: str) -> list[Card]:
@@ -493,7 +490,7 @@ def _primary_cards(visit: Visit, sky: Sky, i: int, obsid: int, layout: str) -> l
     ra, dec = float(sky.ra[star]), float(sky.dec[star])
     start, end = plan.lmjm[0], plan.lmjm[-1] + EXPTIME / 60
     middle = 0.5 * (start + end)
-    mjd = middle / 1440 - 480 / 1440
+    utc = middle - barycentric.UTC_OFFSET
     designation = SkyCoord(ra * u.deg, dec * u.deg).to_string("hmsdms", sep="", precision=2)
     return [
         ("EXTNAME", "Information", "no data here"),
@@ -504,14 +501,14 @@ def _primary_cards(visit: Visit, sky: Sky, i: int, obsid: int, layout: str) -> l
         ("DATA_V", f"LAMOST-MRS layout, {layout}", "what the file imitates"),
         ("N_EXTEN", 2 * e + 3, "units in this file"),
         ("TELESCOP", "LAMOST", ""),
-        ("LONGITUD", LONGITUDE, "[deg] longitude of site"),
-        ("LATITUDE", LATITUDE, "[deg] latitude of site"),
-        ("ALTITUDE", ALTITUDE, "[m] altitude of site"),
-        ("DATE-OBS", Time(mjd, format="mjd").isot, "median UTC"),
-        ("DATE-BEG", _local(start), "start, local time"),
-        ("DATE-END", _local(end), "end, local time"),
+        ("LONGITUD", barycentric.XINGLONG.longitude, "[deg] longitude of site"),
+        ("LATITUDE", barycentric.XINGLONG.latitude, "[deg] latitude of site"),
+        ("ALTITUDE", barycentric.XINGLONG.altitude, "[m] altitude of site"),
+        ("DATE-OBS", _isot(utc), "median UTC"),
+        ("DATE-BEG", _isot(start), "start, local time"),
+        ("DATE-END", _isot(end), "end, local time"),
         ("LMJD", plan.lmjd, "local modified Julian day"),
-        ("MJD", int(mjd), "modified Julian day"),
+        ("MJD", int(utc // 1440), "modified Julian day"),
         ("LMJMLIST", "-".join(map(str, plan.lmjm)), "local modified Julian minutes"),
         ("PLANID", plan.planid, "observing plan"),
         ("RA", round(ra, 7), "[deg] right ascension"),
@@ -561,7 +558,7 @@ def _write_visit(
     obsid = visit.obsid(number)
     arms = {"B": visit.blue, "R": visit.red}
     snr = {arm: observation.snr for arm, observation in arms.items()}
-    dates = [(Time(m / 1440 - 1 / 3, format="mjd").isot, _local(m)) for m in visit.plan.lmjm]
+    dates = [(_isot(m - barycentric.UTC_OFFSET), _isot(m)) for m in visit.plan.lmjm]
     for i in range(len(visit.star)):
         units = [fitswriter.primary(_primary_cards(visit, sky, i, int(obsid[i]), layout))]
         for arm in arms:
