@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -99,9 +100,6 @@ def test_other_files_are_named_for_what_they_are(tmp_path: Path, name: str) -> N
     [row] = index_folder(tmp_path).to_pylist()
     assert row["status"] == status
     assert row["message"].startswith(path.name)
-    assert np.size(np.char.find(row["message"], "")) == 1
-    import re
-
     assert re.search(message, row["message"]), row["message"]
     if status != "missing_extension":
         assert row["survey"] is None
@@ -129,10 +127,10 @@ def test_lamost_is_known_by_its_telescope_or_its_identity(tmp_path: Path, change
 
 def test_readers_refuse_another_survey(tmp_path: Path) -> None:
     lrs_hdu(TELESCOP="SDSS 2.5-M", PLATEID=266, MJD=51602).writeto(tmp_path / "a.fits")
-    with pytest.raises(SpectrumError, match="TELESCOP is SDSS 2.5-M; not LRS"):
+    with pytest.raises(SpectrumError, match=r"TELESCOP is SDSS 2\.5-M; not LRS"):
         read_lrs(tmp_path / "a.fits")
+    lrs_hdu().writeto(tmp_path / "b.fits")
     with pytest.raises(SpectrumError, match="not an SDSS spec file"):
-        lrs_hdu().writeto(tmp_path / "b.fits")
         read_sdss(tmp_path / "b.fits")
 
 
@@ -200,7 +198,7 @@ def pack(source: Path, folder: Path, ending: str) -> Path:
             else:
                 # As fpack: an image of the primary unit goes to an extension, without loss.
                 header = hdus[0].header
-                units.append(fits.CompImageHDU(hdus[0].data, header, "GZIP_2", quantize_level=0))
+                units.append(fits.CompImageHDU(hdus[0].data, header, None, "GZIP_2", quantize_level=0))
             fits.HDUList([*units, *hdus[1:]]).writeto(target)
     else:
         target.write_bytes(PACKED[ending](source.read_bytes()))
@@ -214,6 +212,7 @@ def test_every_ending_and_compression(tmp_path: Path, ending: str) -> None:
     lrs_hdu(OBSID=203025).writeto(sources / lrs_name())
     write_mrs(sources / mrs_name().removesuffix(".gz"), mrs_tables(layout=ROWS))
     old = image(5, 3800, PLATEID=266, MJD=51602, FIBERID=31, COEFF0=3.58, COEFF1=1e-4, RAOBJ=1.5)
+    old[0].data[3, 10:] = 0
     old.writeto(sources / "spSpec-51602-0266-031.fits")
     table("spectral", "flux", rows=1900).writeto(sources / "uc1.fits")
     files = {p.name: pack(p, tmp_path / "files", ending) for p in sorted(sources.iterdir())}
@@ -252,7 +251,7 @@ def test_real_files_compressed_with_loss_are_read(tmp_path: Path) -> None:
     """RICE, as fpack does by default: fluxes to a fraction of their noise."""
     source = next(iter(sorted(real("lamost-lrs-dr7").glob("*sp03-008.fits"))))
     with fits.open(source) as hdus:
-        packed = fits.CompImageHDU(hdus[0].data, hdus[0].header, "RICE_1", quantize_level=16)
+        packed = fits.CompImageHDU(hdus[0].data, hdus[0].header, compression_type="RICE_1")
         fits.HDUList([fits.PrimaryHDU(), packed]).writeto(tmp_path / f"{source.name}.fz")
     [row], [plain] = (
         [r for r in index_folder(folder).to_pylist() if source.name in r["path"]]

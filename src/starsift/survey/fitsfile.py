@@ -26,6 +26,7 @@ CARD = 80
 
 # The mandatory cards of an extension are its first ones: eight for a table, more for an image of many axes.
 _STRUCTURE = 16 * CARD
+_MOST = 999  # axes or columns (FITS standard 4.0, sections 4.4.1 and 7.3.1)
 _PIECE = 1 << 15  # packed bytes that are unpacked at a time
 _PACKED_WHOLE = {b"BZh": bz2.decompress, b"\xfd7zXZ": lzma.decompress}
 _ASTROPY_ONLY = (b"\x1f\x9d", b"PK\x03\x04")  # compress (.Z), zip
@@ -304,7 +305,7 @@ def _read_bytes(path: Path) -> bytes:
 def _data_size(start: bytes) -> int:
     """Bytes of the data that follow a header, from its mandatory cards (FITS standard 4.0, equation 2)."""
     header = Header(start)
-    axes = [int(header.get(f"NAXIS{i + 1}") or 0) for i in range(int(header.get("NAXIS") or 0))]
+    axes = [int(header.get(f"NAXIS{i + 1}") or 0) for i in range(count_of(header, "NAXIS"))]
     if not axes:
         return 0
     elements = int(np.prod(axes, dtype=np.int64)) + int(header.get("PCOUNT") or 0)
@@ -351,7 +352,7 @@ def _row_type_of(cards: bytes) -> np.dtype | None:
     header = Header(cards)
     if header.get("XTENSION") != "BINTABLE" or header.get("PCOUNT"):
         return None
-    fields = range(1, int(header.get("TFIELDS") or 0) + 1)
+    fields = range(1, count_of(header, "TFIELDS") + 1)
     if any(f"{key}{i}" in header for i in fields for key in ("TSCAL", "TZERO", "TDIM")):
         return None
     columns: list[Any] = []
@@ -422,8 +423,16 @@ def file_stem(path: str) -> str:
 
 
 def image_shape(header: Mapping[str, Any]) -> tuple[int, ...]:
-    """Shape of the image that a header describes, as numpy has it; () where there is none."""
-    return tuple(int(header[f"NAXIS{i}"]) for i in range(int(header.get("NAXIS") or 0), 0, -1))
+    """Shape of the image that a header describes, as numpy has it; () where it describes none."""
+    axes = range(count_of(header, "NAXIS"), 0, -1)
+    shape = tuple(n for n in (header.get(f"NAXIS{i}") for i in axes) if isinstance(n, int))
+    return shape if len(shape) == len(axes) else ()
+
+
+def count_of(header: Mapping[str, Any], key: str) -> int:
+    """Number of axes or of columns that a header says, as far as the FITS standard allows it; else 0."""
+    value = header.get(key)
+    return value if isinstance(value, int) and 0 <= value <= _MOST else 0
 
 
 def number(header: Mapping[str, Any], *keys: str) -> float:

@@ -253,8 +253,9 @@ def _name_duplicates(root: Path, files: Sequence[Sequence[dict[str, Any]]]) -> N
 
 
 def _worse(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Sorts copies: newest release, the survey's own name, first path."""
-    return (-row.get("release", 0), not _from_name(row["path"]), row["path"])
+    """Sorts copies: newest release, the survey's own name, not in a folder of a folder, first path."""
+    path = row["path"]
+    return (-row.get("release", 0), not _from_name(path), path.count("/"), path)
 
 
 def _content(path: Path) -> str:

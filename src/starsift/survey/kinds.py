@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from starsift.survey.fitsfile import Hdu, SpectrumError, image_shape, number
+from starsift.survey.fitsfile import Hdu, SpectrumError, count_of, image_shape, number
 from starsift.survey.lamost import is_lamost, is_lrs, is_mrs
 from starsift.survey.ondrejov import is_ondrejov
 from starsift.survey.sdss import is_sdss
@@ -92,14 +92,15 @@ def _describe(hdus: Sequence[Hdu]) -> tuple[str, str]:
 
 def _table_names(hdu: Hdu) -> list[str]:
     """Upper-case names of a table's columns; none for an image."""
-    count = int(number(hdu.header, "TFIELDS")) if "TFIELDS" in hdu.header else 0
-    return [str(hdu.header.get(f"TTYPE{i}") or i).upper() for i in range(1, count + 1)]
+    fields = range(1, count_of(hdu.header, "TFIELDS") + 1)
+    return [str(hdu.header.get(f"TTYPE{i}") or i).upper() for i in fields]
 
 
 def _rows_of_spectra(hdu: Hdu, shape: tuple[int, ...]) -> bool:
     axis = str(hdu.header.get("CTYPE1") or "").upper()
-    spectral = axis.startswith(("WAVE", "AWAV", "LAMBDA", "LINEAR", "MULTISPE")) or "COEFF0" in hdu.header
-    return spectral or (shape[1] >= _MANY_COLUMNS and 10 * shape[0] <= shape[1])
+    spectral = axis.startswith(("WAVE", "AWAV", "LAMBDA", "LINEAR", "MULTISPE"))
+    named = "COEFF0" in hdu.header or "PLATEID" in hdu.header
+    return spectral or named or (shape[1] >= _MANY_COLUMNS and 10 * shape[0] <= shape[1])
 
 
 def _source(hdus: Sequence[Hdu]) -> str:
