@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
 from astropy.table import Table
-from survey_files import DATA, mrs_name, mrs_tables, real, write_mrs
+from survey_files import mrs_name, mrs_tables, write_mrs
 
 from starsift.io.tables import TableError, read_table
 from starsift.survey.catalog import INDEX_COLUMNS, CatalogError, read_catalog
@@ -192,7 +192,7 @@ def test_index_of_a_mixed_folder(tmp_path: Path) -> None:
     status = {r["path"]: r["status"] for r in rows if r["status"] != "ok"}
     assert status == {
         f"a/{mrs_name(planid='GAC_1-x', fiberid=9)}": "truncated",
-        "image.fits": "unknown_format",
+        "image.fits": "not_a_spectrum",
         "odd.fits": "not_fits",
     }
     cut = next(r for r in rows if r["status"] == "truncated")
@@ -213,29 +213,6 @@ def test_index_serves_as_catalogue(tmp_path: Path) -> None:
     mrs = read_catalog(tmp_path / "index.parquet", "mrs")
     assert mrs.num_rows == 15  # of no other survey, and those nobody can tell
     assert read_catalog(tmp_path / "index.parquet", "sdss").num_rows == 2
-
-
-def test_index_of_real_files() -> None:
-    table = index_folder(real("lamost-lrs-dr10"))
-    assert table.num_rows == 12
-    assert set(table["status"].to_pylist()) == {"ok"}
-    assert set(table["survey"].to_pylist()) == {"lrs"}
-    first = table.to_pylist()[0]
-    assert (first["obsid"], first["planid"], first["spid"], first["fiberid"]) == (3706009, "B7708", 6, 9)
-    assert (first["class"], first["subclass"]) == ("STAR", "G0")
-    assert first["snr"] == pytest.approx(21.37)
-    sdss = index_folder(real("sdss-spec")).to_pylist()
-    assert [r["subclass"].split("V")[0] for r in sdss] == ["M1", "M4", "A9", "M1 (204445)", "K0"]
-    assert sdss[0]["ra"] == pytest.approx(236.97794)
-    assert len({r["obsid"] for r in sdss}) == 5
-
-
-def test_index_of_everything_real() -> None:
-    real("ondrejov-lamost")
-    table = index_folder(DATA / "ondrejov-lamost")
-    of = list(zip(table["survey"].to_pylist(), table["status"].to_pylist(), strict=True))
-    assert of.count(("lrs", "ok")) == 16
-    assert of.count((None, "unknown_format")) == 18
 
 
 def test_empty_and_missing_folders(tmp_path: Path) -> None:

@@ -1,30 +1,14 @@
-"""The reader of SDSS spectra on real files."""
+"""The reader of SDSS spectra; `test_formats` has it read real ones."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
-from survey_files import mrs_tables, real, write_mrs
+from survey_files import mrs_tables, write_mrs
 
 from starsift.survey.fitsfile import SpectrumError
 from starsift.survey.sdss import obsid, read_sdss
-
-
-def test_real_files() -> None:
-    paths = sorted(real("sdss-spec").glob("*.fits"))
-    assert len(paths) == 5
-    for path in paths:
-        fast, slow = read_sdss(path), read_sdss(path, fast=False)
-        for name in ("wavelength", "flux", "ivar", "mask"):
-            np.testing.assert_array_equal(getattr(fast, name), getattr(slow, name))
-        with fits.open(path) as hdus:
-            table = hdus["COADD"].data
-            np.testing.assert_allclose(fast.wavelength, 10.0 ** table["loglam"].astype(float), rtol=1e-6)
-            np.testing.assert_array_equal(fast.mask, table["and_mask"] != 0)
-            np.testing.assert_array_equal(fast.flux, table["flux"])
-            assert fast.snr == pytest.approx(float(hdus[2].data["SN_MEDIAN_ALL"][0]))
-        np.testing.assert_allclose(np.diff(np.log10(fast.wavelength)), 1e-4, atol=1e-12)
 
 
 def test_not_sdss(tmp_path: Path) -> None:

@@ -2,13 +2,17 @@
 
 A survey is millions of small gzipped files, and astropy spends most of its time on each one's headers. Here
 the file is unpacked with ISA-L and its plain binary tables are views of the bytes. Whatever is not plain
-(scaled columns, heaps, other compressions) goes to astropy; both ways give the same arrays.
+(scaled columns, heaps, images that are compressed inside) goes to astropy; both ways give the same arrays.
 """
 
 from __future__ import annotations
 
+import bz2
+import lzma
 import os
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -24,8 +28,12 @@ CARD = 80
 
 # The mandatory cards of an extension are its first ones: eight for a table, more for an image of many axes.
 _STRUCTURE = 16 * CARD
+_MOST = 999  # axes or columns (FITS standard 4.0, sections 4.4.1 and 7.3.1)
 _PIECE = 1 << 15  # packed bytes that are unpacked at a time
-_ASTROPY_ONLY = (b"BZh", b"\x1f\x9d", b"\xfd7zXZ", b"PK\x03\x04")  # bzip2, compress, xz, zip
+_PACKED_WHOLE = {b"BZh": bz2.decompress, b"\xfd7zXZ": lzma.decompress}
+_ASTROPY_ONLY = (b"\x1f\x9d", b"PK\x03\x04")  # compress (.Z), zip
+# Survey sites add an ending for the compression; fpack's .fz is a FITS file with compressed units.
+_ENDING = re.compile(r"\.(?:fits?|fts)(?:\.(?:gz|bz2|fz|xz|z|zip))?$", re.IGNORECASE)
 _END = b"END" + b" " * (CARD - 3)
 _TYPES = {"L": "i1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8", "A": "S"}
 
@@ -196,10 +204,11 @@ def open_fits(
     SpectrumError
         Status missing_file, unreadable, not_fits, truncated or corrupt.
     """
-    packed = _read_bytes(Path(path))
+    path = Path(path)
+    packed = _unpack_whole(path, _read_bytes(path))
     if not fast or packed.startswith(_ASTROPY_ONLY):
-        return _open_astropy(Path(path))
-    file = _Unpacked(Path(path), packed)
+        return _open_astropy(path)
+    file = _Unpacked(path, packed)
     file.reach(BLOCK)
     if not file.data.startswith(b"SIMPLE  ="):
         raise SpectrumError("not_fits", f"{path}: not a FITS file (it does not start with SIMPLE)")
@@ -213,8 +222,11 @@ def open_fits(
         if end < 0:
             raise SpectrumError("truncated", f"{path}: cut short in header {len(hdus)}; copy the file again")
         header = Header(bytes(file.data[position:end]))
+        if header.block.find(b"ZIMAGE  =") > 0:
+            return _open_astropy(path)
         start = position + -(-(end + CARD - position) // BLOCK) * BLOCK
-        size = _data_size(header.block[:_STRUCTURE])
+        with _damage(path):
+            size = _data_size(header.block[:_STRUCTURE])
         if not file.reach(start + size):
             raise SpectrumError(
                 "truncated",
@@ -226,6 +238,20 @@ def open_fits(
             missing.discard(hdus[-1].name)
         position = start + -(-size // BLOCK) * BLOCK
     return hdus
+
+
+def unpacked(path: str | os.PathLike[str]) -> bytes:
+    """All bytes of a file, without the compression around it: equal for copies that differ in that only.
+
+    Raises
+    ------
+    SpectrumError : status missing_file, unreadable, truncated or corrupt.
+    """
+    path = Path(path)
+    file = _Unpacked(path, _unpack_whole(path, _read_bytes(path)))
+    while file.reach(len(file.data) + _PIECE):
+        pass
+    return bytes(file.data)
 
 
 def _header_end(file: _Unpacked, position: int) -> int:
@@ -242,6 +268,32 @@ def _header_end(file: _Unpacked, position: int) -> int:
             return -1
 
 
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Whatever a damaged header breaks in numpy, astropy or here is that one file's `SpectrumError`."""
+    try:
+        yield
+    except SpectrumError:
+        raise
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        raise SpectrumError("corrupt", f"{path}: damaged, copy the file again ({what})") from error
+
+
+def _unpack_whole(path: Path, packed: bytes) -> bytes:
+    """The bytes of a file that was packed with bzip2 or xz; any other as it is."""
+    unpack = next((way for magic, way in _PACKED_WHOLE.items() if packed.startswith(magic)), None)
+    if unpack is None:
+        return packed
+    try:
+        return unpack(packed)
+    except ValueError as error:  # bzip2 that ends early
+        raise SpectrumError("truncated", f"{path}: {error}; copy the file again") from error
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        status = "truncated" if "ended before" in str(error) else "corrupt"
+        raise SpectrumError(status, f"{path}: the compressed file is damaged ({error})") from error
+
+
 def _read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -255,27 +307,31 @@ def _read_bytes(path: Path) -> bytes:
 def _data_size(start: bytes) -> int:
     """Bytes of the data that follow a header, from its mandatory cards (FITS standard 4.0, equation 2)."""
     header = Header(start)
-    axes = [int(header.get(f"NAXIS{i + 1}") or 0) for i in range(int(header.get("NAXIS") or 0))]
+    axes = [int(header.get(f"NAXIS{i + 1}") or 0) for i in range(count_of(header, "NAXIS"))]
     if not axes:
         return 0
     elements = int(np.prod(axes, dtype=np.int64)) + int(header.get("PCOUNT") or 0)
+    if min(*axes, elements) < 0:
+        raise ValueError(f"a unit of {axes} elements")
     return abs(int(header.get("BITPIX") or 8)) // 8 * int(header.get("GCOUNT") or 1) * elements
 
 
 def _fast_hdu(file: _Unpacked, index: int, header: Header, start: int) -> Hdu:
     def columns(names: Sequence[str]) -> dict[str, np.ndarray]:
-        kind = _row_type(header)
-        if kind is None:
-            return _open_astropy(file.path)[index].columns(names)
-        rows = np.frombuffer(file.data, dtype=kind, count=int(header["NAXIS2"]), offset=start)
-        return {name: rows[name] for name in names if name in (kind.names or ())}
+        with _damage(file.path):
+            kind = _row_type(header)
+            if kind is None:
+                return _open_astropy(file.path)[index].columns(names)
+            rows = np.frombuffer(file.data, dtype=kind, count=int(header["NAXIS2"]), offset=start)
+            return {name: rows[name] for name in names if name in (kind.names or ())}
 
     def image() -> np.ndarray:
-        shape = tuple(int(header[f"NAXIS{i}"]) for i in range(int(header.get("NAXIS") or 0), 0, -1))
-        kind = {-32: ">f4", -64: ">f8"}.get(header.get("BITPIX", 0))
-        if kind is None or not shape or "BSCALE" in header or "BZERO" in header:
-            return _open_astropy(file.path)[index].image()
-        return np.frombuffer(file.data, kind, int(np.prod(shape)), start).reshape(shape)
+        with _damage(file.path):
+            shape = image_shape(header)
+            kind = {-32: ">f4", -64: ">f8"}.get(header.get("BITPIX", 0))
+            if kind is None or not shape or "BSCALE" in header or "BZERO" in header:
+                return _open_astropy(file.path)[index].image()
+            return np.frombuffer(file.data, kind, int(np.prod(shape)), start).reshape(shape)
 
     return Hdu(_extension_name(header.block), header, columns, image)
 
@@ -298,7 +354,7 @@ def _row_type_of(cards: bytes) -> np.dtype | None:
     header = Header(cards)
     if header.get("XTENSION") != "BINTABLE" or header.get("PCOUNT"):
         return None
-    fields = range(1, int(header.get("TFIELDS") or 0) + 1)
+    fields = range(1, count_of(header, "TFIELDS") + 1)
     if any(f"{key}{i}" in header for i in fields for key in ("TSCAL", "TZERO", "TDIM")):
         return None
     columns: list[Any] = []
@@ -323,32 +379,62 @@ def _open_astropy(path: Path) -> list[Hdu]:
 
     def wrap(number: int) -> Hdu:
         def columns(names: Sequence[str]) -> dict[str, np.ndarray]:
-            with fits.open(path, memmap=False) as opened:
+            if headers[number].get("ZTABLE"):
+                raise SpectrumError(
+                    "compressed_table",
+                    f"{path}[{number}]: a table that is compressed inside, which is not read; use funpack",
+                )
+            with _damage(path), fits.open(path, memmap=False) as opened:
                 table = opened[number].data
-                present = {name.upper(): name for name in (table.names if table is not None else ())}
+                present = {name.upper(): name for name in getattr(table, "names", None) or ()}
                 return {name: np.array(table[present[name]]) for name in names if name in present}
 
         def image() -> np.ndarray:
-            with fits.open(path, memmap=False) as opened:
+            with _damage(path), fits.open(path, memmap=False) as opened:
                 return np.array(opened[number].data)
 
         return Hdu(names[number], headers[number], columns, image)
 
     try:
         with fits.open(path, memmap=False) as opened:
-            names = [hdu.header.get("EXTNAME", "").upper() for hdu in opened]
+            names = [str(hdu.header.get("EXTNAME", "")).upper() for hdu in opened]
             headers = [dict(hdu.header) for hdu in opened]
-    except OSError as error:
+            # A compressed image cannot be the primary unit: fpack puts an empty one before it.
+            moved = (
+                len(opened) > 1 and not headers[0].get("NAXIS") and isinstance(opened[1], fits.CompImageHDU)
+            )
+    except ModuleNotFoundError as error:  # astropy's optional decoders
+        raise SpectrumError(
+            "unreadable", f"{path}: this compression is not read ({error}); unpack the file"
+        ) from error
+    except Exception as error:
         raise SpectrumError("not_fits", f"{path}: astropy cannot read it as FITS ({error})") from error
-    return [wrap(number) for number in range(len(headers))]
+    if moved:
+        headers[1] = headers[0] | headers[1]
+    return [wrap(number) for number in range(int(moved), len(headers))]
+
+
+def is_fits_name(name: str) -> bool:
+    """Whether a file name ends as FITS files do: .fits, .fit or .fts, and .gz, .bz2, .fz, .xz, .Z or .zip."""
+    return _ENDING.search(name) is not None
 
 
 def file_stem(path: str) -> str:
-    """Name of a file without its folder and without .fits, .fit, .gz."""
-    name = path.rsplit("/", 1)[-1]
-    for ending in (".gz", ".fits", ".fit"):
-        name = name.removesuffix(ending)
-    return name
+    """Name of a file without its folder and without what `is_fits_name` knows as an ending."""
+    return _ENDING.sub("", path.rsplit("/", 1)[-1])
+
+
+def image_shape(header: Mapping[str, Any]) -> tuple[int, ...]:
+    """Shape of the image that a header describes, as numpy has it; () where it describes none."""
+    axes = range(count_of(header, "NAXIS"), 0, -1)
+    shape = tuple(n for n in (header.get(f"NAXIS{i}") for i in axes) if isinstance(n, int))
+    return shape if len(shape) == len(axes) else ()
+
+
+def count_of(header: Mapping[str, Any], key: str) -> int:
+    """Number of axes or of columns that a header says, as far as the FITS standard allows it; else 0."""
+    value = header.get(key)
+    return value if isinstance(value, int) and 0 <= value <= _MOST else 0
 
 
 def without_endings(names: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -357,11 +443,16 @@ def without_endings(names: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def number(header: Mapping[str, Any], *keys: str) -> float:
-    """The first of ``keys`` that holds a number, else NaN."""
+    """The first of ``keys`` that holds a number, also one that is written as text, else NaN."""
     for key in keys:
         value = header.get(key)
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return float(value)
+        if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+            try:
+                found = float(value)
+            except ValueError:
+                continue
+            if np.isfinite(found):
+                return found
     return float("nan")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +14,31 @@ import pyarrow as pa
 
 from starsift.survey import lamost, sdss
 from starsift.survey.catalog import INDEX_COLUMNS, MISSING, CatalogError
-from starsift.survey.fitsfile import Hdu, SpectrumError, file_stem, number, open_fits
+from starsift.survey.fitsfile import (
+    Hdu,
+    SpectrumError,
+    file_stem,
+    is_fits_name,
+    number,
+    open_fits,
+    unpacked,
+)
+from starsift.survey.kinds import OTHER_FILES, kind_of
+
+DUPLICATE = "duplicate"
+_MIN_OBSID = 100_000  # plan, spectrograph and fibre in one number; less is what is left of an overflow
+# What tells one observation from another, whatever its file is called.
+_OBSERVATION = ("survey", "lmjd", "planid", "spid", "fiberid")
 
 
 def index_folder(folder: str | os.PathLike[str]) -> pa.Table:
     """A catalogue made of the headers of all FITS files in a folder and the folders in it.
 
     One row a spectrum; an MRS file gives one row an exposure and arm, coadds included (``coadd`` 1). A file
-    that cannot be used is a row with its ``status`` and ``message``, and what its name tells. Headers know
-    nothing against an arm, so ``bad_b`` and ``bad_r`` are 0.
+    that cannot be used is a row with its ``status`` and ``message``, and what its name tells. Of several
+    copies of an observation one is kept, the newest release first; the rows of the others have status
+    `DUPLICATE` and name it. Headers know nothing against an arm, so ``bad_b`` and ``bad_r`` are 0;
+    ``fibermask`` is null where there is no such card (DR1 to DR3, SDSS).
 
     Returns
     -------
@@ -36,10 +54,11 @@ def index_folder(folder: str | os.PathLike[str]) -> pa.Table:
     root = Path(folder)
     if not root.is_dir():
         raise CatalogError(f"{root}: no such folder")
-    rows = [row for name in sorted(_fits_files(root)) for row in _index_file(root, name)]
-    if not rows:
-        raise CatalogError(f"{root}: no file in it ends in .fits, .fit or .fits.gz")
-    return pa.Table.from_pylist(rows, schema=INDEX_COLUMNS)
+    files = [_index_file(root, name) for name in sorted(_fits_files(root))]
+    if not files:
+        raise CatalogError(f"{root}: no file in it ends in .fits, .fit or .fts, or these with .gz, .bz2, .fz")
+    _name_duplicates(root, files)
+    return pa.Table.from_pylist([row for rows in files for row in rows], schema=INDEX_COLUMNS)
 
 
 def _fits_files(root: Path) -> Iterator[str]:
@@ -51,26 +70,33 @@ def _fits_files(root: Path) -> Iterator[str]:
             continue
         seen.add(real)
         for name in files:
-            if name.lower().endswith((".fits", ".fits.gz", ".fit")) and not name.startswith("."):
+            if is_fits_name(name) and not name.startswith("."):
                 yield (Path(here) / name).relative_to(root).as_posix()
 
 
 def _index_file(root: Path, name: str) -> list[dict[str, Any]]:
     base = _from_name(name) | {"path": name, "status": "ok"}
+    survey = None
     try:
         hdus = open_fits(root / name)
-        header = hdus[0].header
-        names = {hdu.name for hdu in hdus}
-        if any(lamost.MRS_EXTENSION.match(n) for n in names):
-            return _index_mrs(base, hdus)
-        if "PLATEID" in header and "COADD" in names:
-            return [_index_sdss(base, hdus)]
-        if "COADD" in names or (header.get("NAXIS") == 2 and header.get("NAXIS2", 0) >= 5):
-            return [_index_lrs(base, header)]
-        raise SpectrumError("unknown_format", f"{name}: neither LAMOST MRS, LAMOST LRS nor SDSS")
+        try:
+            survey = kind_of(hdus)
+            if survey == "mrs":
+                return _index_mrs(base, hdus)
+            return [_index_sdss(base, hdus) if survey == "sdss" else _index_lrs(base, hdus[0].header)]
+        except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
+            if isinstance(error, SpectrumError):
+                raise
+            raise SpectrumError(
+                "corrupt", f"a header is damaged ({type(error).__name__}: {error})"
+            ) from error
     except SpectrumError as error:
         # Without the folder: the same files give the same index wherever they lie.
-        return [base | {"status": error.status, "message": str(error).replace(str(root) + os.sep, "")}]
+        message = str(error).replace(str(root) + os.sep, "")
+        message = message if message.startswith(name) else f"{name}: {message}"
+        if error.status in OTHER_FILES:
+            base |= dict.fromkeys(("survey", "obsid", "mjd", "band", "coadd"))
+        return [base | {"status": error.status, "message": message}]
 
 
 def _from_name(path: str) -> dict[str, Any]:
@@ -84,9 +110,8 @@ def _from_name(path: str) -> dict[str, Any]:
             "spid": int(match[4]),
             "fiberid": int(match[5]),
         }
-    if match := sdss.FILE_NAME.match(stem):
-        plate, mjd, fiber = (int(text) for text in match.groups())
-        return _sdss_identity(plate, mjd, fiber)
+    if match := sdss.FILE_NAME.match(stem) or sdss.OLD_FILE_NAME.match(stem):
+        return _sdss_identity(*(int(match[name]) for name in ("plate", "mjd", "fiber")))
     return {}
 
 
@@ -104,9 +129,9 @@ def _sdss_identity(plate: int, mjd: int, fiber: int) -> dict[str, Any]:
     }
 
 
-def _int(header: Mapping[str, Any], key: str) -> int | None:
-    value = number(header, key)
-    return None if np.isnan(value) else int(header[key])
+def _int(header: Mapping[str, Any], *keys: str) -> int | None:
+    value = number(header, *keys)
+    return None if np.isnan(value) or value == MISSING else int(value)
 
 
 def _float(header: Mapping[str, Any], *keys: str) -> float | None:
@@ -120,25 +145,26 @@ def _text(header: Mapping[str, Any], key: str) -> str | None:
 
 
 def _lamost_header(header: Mapping[str, Any]) -> dict[str, Any]:
+    obsid = _int(header, "OBSID")
     known = {
-        "obsid": _int(header, "OBSID"),
+        "obsid": None if obsid is None or obsid < _MIN_OBSID else obsid,
         "planid": _text(header, "PLANID"),
         "spid": _int(header, "SPID"),
         "fiberid": _int(header, "FIBERID"),
         "lmjd": _int(header, "LMJD"),
         "mjd": _int(header, "MJD"),
-        "fibermask": _int(header, "FIB_MASK"),
+        "fibermask": _int(header, *lamost.FIBER_FLAGS),
         "ra": _float(header, "RA"),
         "dec": _float(header, "DEC"),
         "exptime": _float(header, "EXPTIME"),
         "class": _text(header, "CLASS"),
         "subclass": _text(header, "SUBCLASS"),
     }
-    return {"fibermask": 0, "bad_b": 0, "bad_r": 0} | {k: v for k, v in known.items() if v is not None}
+    return {"bad_b": 0, "bad_r": 0} | {k: v for k, v in known.items() if v is not None}
 
 
-def _index_mrs(base: dict[str, Any], hdus: list[Hdu]) -> list[dict[str, Any]]:
-    shared = base | _lamost_header(hdus[0].header) | {"survey": "mrs"}
+def _index_mrs(base: dict[str, Any], hdus: Sequence[Hdu]) -> list[dict[str, Any]]:
+    shared = base | _lamost_header(hdus[0].header) | {"survey": "mrs", "release": _release(hdus[0].header)}
     rows = []
     for hdu in hdus:
         if match := lamost.MRS_EXTENSION.match(hdu.name):
@@ -150,23 +176,36 @@ def _index_mrs(base: dict[str, Any], hdus: list[Hdu]) -> list[dict[str, Any]]:
             }
             exptime = _float(hdu.header, "EXPTIME")
             rows.append(row if exptime is None else row | {"exptime": exptime})
-    return rows
+    return [row | {"minutes": {other["lmjm"] for other in rows} - {None}} for row in rows]
 
 
 def _index_lrs(base: dict[str, Any], header: Mapping[str, Any]) -> dict[str, Any]:
-    snr = _float(header, "SNRG", "SN_G", "SNR")
-    return base | _lamost_header(header) | {"survey": "lrs", "band": "", "coadd": 1, "snr": snr}
+    cards = " ".join(str(header.get(f"LMJMLIS{end}") or "") for end in ("T", *range(10)))
+    known = {
+        "survey": "lrs",
+        "band": "",
+        "coadd": 1,
+        "snr": _float(header, *lamost.LRS_SNR),
+        "release": _release(header),
+        "minutes": {int(minute) for minute in re.findall(r"\d+", cards)},
+    }
+    return base | _lamost_header(header) | known
 
 
-def _index_sdss(base: dict[str, Any], hdus: list[Hdu]) -> dict[str, Any]:
+def _release(header: Mapping[str, Any]) -> int:
+    """Number of the data release that made a file, 0 where it does not say (until DR2)."""
+    found = re.search(r"DR(\d+)", str(header.get("DATA_V")))
+    return int(found[1]) if found else 0
+
+
+def _index_sdss(base: dict[str, Any], hdus: Sequence[Hdu]) -> dict[str, Any]:
     header = hdus[0].header
-    plate, mjd, fiber = (_int(header, key) for key in ("PLATEID", "MJD", "FIBERID"))
-    row = base | {"survey": "sdss"}
-    if plate is not None and mjd is not None and fiber is not None:
-        row |= _sdss_identity(plate, mjd, fiber)
-    # RA and DEC are the middle of the plate, PLUG_RA and PLUG_DEC the star.
-    row |= {"ra": _float(header, "PLUG_RA"), "dec": _float(header, "PLUG_DEC")}
-    row |= {"fibermask": 0, "exptime": _float(header, "EXPTIME")}
+    plate, mjd, fiber = (int(number(header, key)) for key in ("PLATEID", "MJD", "FIBERID"))
+    row = base | _sdss_identity(plate, mjd, fiber)
+    # RA and DEC are those of the plate; the star is at PLUG_RA and PLUG_DEC, until DR7 at RAOBJ and DECOBJ.
+    row |= {"ra": _float(header, "PLUG_RA", "RAOBJ"), "dec": _float(header, "PLUG_DEC", "DECOBJ")}
+    row |= {"exptime": _float(header, "EXPTIME"), "snr": _float(header, "SN_G")}
+    row["class"] = sdss.OLD_CLASSES.get(_int(header, "SPEC_CLN") or 0)
     found = next((hdu for hdu in hdus if hdu.name in sdss.CLASSIFICATIONS), None)
     if found is not None:
         columns = found.columns(["CLASS", "SUBCLASS", "SN_MEDIAN_ALL"])
@@ -179,3 +218,45 @@ def _index_sdss(base: dict[str, Any], hdus: list[Hdu]) -> dict[str, Any]:
         if "SN_MEDIAN_ALL" in columns:
             row["snr"] = float(columns["SN_MEDIAN_ALL"][0])
     return row
+
+
+def _name_duplicates(root: Path, files: Sequence[Sequence[dict[str, Any]]]) -> None:
+    """Give the rows of all copies of an observation but one the status `DUPLICATE`.
+
+    Copies have the same night, plan, spectrograph and fibre in their headers (and arm and minute, for single
+    exposures), and share minutes of exposure where they list any; files that lack one of these are copies if
+    their bytes are the same.
+    """
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for rows in files:
+        for row in rows:
+            if row["status"] == "ok":
+                identity = tuple(row.get(name) for name in _OBSERVATION)
+                if None in identity:
+                    identity = (_content(root / row["path"]),)
+                key = (*identity, *(row.get(name) for name in ("band", "coadd", "lmjm")))
+                groups.setdefault(key, []).append(row)
+    for group in groups.values():
+        kept: list[dict[str, Any]] = []
+        for row in sorted(group, key=_worse) if len(group) > 1 else ():
+            minutes = row.get("minutes", set())
+            first = next(
+                (k for k in kept if not (minutes and k["minutes"] and minutes.isdisjoint(k["minutes"]))), None
+            )
+            if first is None:
+                kept.append(row | {"minutes": minutes})
+                continue
+            same = _content(root / row["path"]) == _content(root / first["path"])
+            what = "the same bytes" if same else "the same observation, in other bytes"
+            row["status"] = DUPLICATE
+            row["message"] = f"{row['path']}: a copy of {first['path']} ({what}), which is kept"
+
+
+def _worse(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Sorts copies: newest release, the survey's own name, not in a folder of a folder, first path."""
+    path = row["path"]
+    return (-row.get("release", 0), not _from_name(path), path.count("/"), path)
+
+
+def _content(path: Path) -> str:
+    return hashlib.sha256(unpacked(path)).hexdigest()

@@ -2,15 +2,15 @@
 
 Medium resolution (MRS): extensions ``COADD_B``, ``COADD_R`` and one for each exposure and arm
 (``B-84420171``). Until DR8 a table row is a pixel, from DR9 on one row holds arrays. Low resolution (LRS): an
-image (5, pixel) in the primary unit until DR7, a one-row table ``COADD`` from DR8 on. All wavelengths are
-vacuum and heliocentric.
+image (5, pixel) in the primary unit until DR7 and in files of DR8, a one-row table ``COADD`` later. All
+wavelengths are vacuum and heliocentric. `docs/formats.md` lists the releases card by card.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from starsift.survey.fitsfile import (
     Hdu,
     SpectrumError,
     checked,
+    image_shape,
     number,
     open_fits,
     pixels,
@@ -33,6 +34,31 @@ FILE_NAME = re.compile(r"(med|spec)-(\d{5})-(.+)_sp(\d{2})-(\d{3})$")
 _MRS_MASKS = ("PIXMASK", "ORMASK", "OR_MASK", "ANDMASK", "AND_MASK")
 # In LRS coadds ORMASK marks a pixel that any exposure lost, although the sum is good; ANDMASK is fair.
 _LRS_MASKS = ("ANDMASK", "AND_MASK", "ORMASK", "OR_MASK")
+
+# Fibre flag: an 8-character card until DR8, another name later.
+FIBER_FLAGS = ("FIB_MASK", "FIBERMAS", "FIBMASK")
+# S/N in g: DR3 to now, DR1 and DR2.
+LRS_SNR = ("SNRG", "SN_G", "SNR")
+
+
+def is_lamost(header: Mapping[str, Any]) -> bool:
+    """Whether a primary header says that the file is an observation of LAMOST's, or imitates one."""
+    named = "LAMOST" in str(header.get("TELESCOP")).upper()
+    return named or all(key in header for key in ("PLANID", "SPID", "FIBERID", "LMJD"))
+
+
+def is_mrs(hdus: Sequence[Hdu]) -> bool:
+    """Whether a file holds medium-resolution spectra of LAMOST."""
+    return any(MRS_EXTENSION.match(hdu.name) and "TFIELDS" in hdu.header for hdu in hdus)
+
+
+def is_lrs(hdus: Sequence[Hdu]) -> bool:
+    """Whether a file holds a low-resolution spectrum of LAMOST, in either layout."""
+    header = hdus[0].header
+    if not is_lamost(header):
+        return False
+    shape = image_shape(header)
+    return any(hdu.name == "COADD" for hdu in hdus) or (len(shape) == 2 and shape[0] == 5)
 
 
 def read_mrs(
@@ -105,12 +131,15 @@ def read_lrs(path: str | os.PathLike[str], *, fast: bool = True) -> Exposure:
     """
     hdus = open_fits(path, fast=fast)
     header = hdus[0].header
+    telescope = str(header.get("TELESCOP") or "LAMOST")
+    if "LAMOST" not in telescope.upper():
+        raise SpectrumError("other_survey", f"{path}: TELESCOP is {telescope}; not LRS")
     if header.get("VACUUM") is False:
         raise SpectrumError("not_vacuum", f"{path}: VACUUM = F, expected wavelengths in vacuum")
     table = next((hdu for hdu in hdus if hdu.name == "COADD"), None)
     if table is not None:
         arrays = _table_spectrum(f"{path}[COADD]", table, _LRS_MASKS, snap=True)
-    elif header.get("NAXIS") == 2 and header.get("NAXIS2", 0) >= 5:
+    elif len(shape := image_shape(header)) == 2 and shape[0] >= 5:
         arrays = _image_spectrum(str(path), hdus[0])
     else:
         raise SpectrumError(
@@ -122,7 +151,7 @@ def read_lrs(path: str | os.PathLike[str], *, fast: bool = True) -> Exposure:
         "",
         None,
         True,
-        number(header, "SNRG", "SN_G", "SNR"),
+        number(header, *LRS_SNR),
         *arrays,
         header=header,
     )

@@ -1,11 +1,19 @@
 """Spectra of the Ondrejov 2 m Perek telescope (CCD700): a table of air wavelengths and fluxes, no errors."""
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
 from starsift.spectra.air import air_to_vacuum
-from starsift.survey.fitsfile import Exposure, SpectrumError, checked, open_fits, pixels
+from starsift.survey.fitsfile import Exposure, Hdu, SpectrumError, checked, open_fits, pixels
+
+
+def is_ondrejov(hdus: Sequence[Hdu]) -> bool:
+    """Whether a file says that it comes from the archive of the CCD700 camera."""
+    return len(hdus) > 1 and "ccd700" in " ".join(
+        str(hdus[1].header.get(key)) for key in ("DS_IDPUB", "TITLE")
+    )
 
 
 def read_ondrejov(path: str | os.PathLike[str], *, fast: bool = True) -> Exposure:
@@ -20,7 +28,7 @@ def read_ondrejov(path: str | os.PathLike[str], *, fast: bool = True) -> Exposur
     """
     hdus = open_fits(path, fast=fast)
     names = ("SPECTRAL", "FLUX")
-    if len(hdus) < 2 or not hasattr(hdus[1], "columns"):
+    if len(hdus) < 2:
         raise SpectrumError("missing_extension", f"{path}: no table in extension 1; not a CCD700 spectrum")
     columns = hdus[1].columns(names)
     missing = [name for name in names if name not in columns]

@@ -36,6 +36,8 @@ from starsift.spectra.batches import (
 )
 from starsift.survey.catalog import FILE_COLUMNS, is_index, survey_kind
 from starsift.survey.fitsfile import Exposure, SpectrumError, file_stem
+from starsift.survey.index import DUPLICATE
+from starsift.survey.kinds import OTHER_FILES
 from starsift.survey.lamost import read_lrs, read_mrs
 from starsift.survey.sdss import read_sdss
 
@@ -65,6 +67,8 @@ _COMPARE = {
     ">=": pc.greater_equal,
 }
 OPERATORS = (*_COMPARE, "in", "not in")
+_IN_NAMES = ("lmjd", "planid", "spid", "fiberid")  # what the names of a survey's files are made of
+FLAGS = ("fibermask", "bad_b", "bad_r")  # 0 means that nothing is known against a spectrum
 
 log = logging.getLogger(__name__)
 
@@ -90,14 +94,17 @@ def apply_cuts(table: pa.Table, cuts: Sequence[Mapping[str, Any]]) -> tuple[pa.T
     table : pyarrow.Table
         A catalogue of `read_catalog` or `index_folder`.
     cuts : sequence of {column, op, value}
-        In the order of the selection table. A null value does not pass; only a row of the index whose file
-        could not be read passes where its column is null, so that it stays in sight with its status.
+        In the order of the selection table. A null value does not pass, with two exceptions in an index of
+        `index_folder`: a row whose file could not be read, so that it stays in sight with its status; and a
+        flag (`FLAGS`) that the header of the file does not have, because the first releases have none and
+        nothing is known against their spectra. The line of the cut says how many of these it kept.
 
     Returns
     -------
     table : pyarrow.Table
     selection : list of Selected
-        A line a cut, and one for duplicated rows.
+        A line for the files of an index that are no spectra of a survey, if any; a line a cut; and one for
+        duplicated rows.
 
     Raises
     ------
@@ -110,15 +117,24 @@ def apply_cuts(table: pa.Table, cuts: Sequence[Mapping[str, Any]]) -> tuple[pa.T
             f"cuts use columns that the catalogue lacks: {', '.join(missing)}; "
             f"it has: {', '.join(table.column_names)}"
         )
-    unread = _unread(table)
     selection: list[Selected] = []
+    indexed = is_index(table)
+    if indexed:
+        kept = table.filter(pc.invert(pc.is_in(table["status"], pa.array(OTHER_FILES))))
+        if kept.num_rows < table.num_rows:
+            selection.append(_line("files of other kinds", table, kept))
+        table = kept
     for cut in cuts:
-        passed = _passes(table[cut["column"]], cut)
-        if unread is not None:
-            passed = pc.or_(passed, pc.and_(unread, pc.is_null(table[cut["column"]])))
-            unread = unread.filter(passed)
+        column, name = table[cut["column"]], _cut_name(cut)
+        passed = _passes(column, cut)
+        if indexed:
+            unread = _unread(table)
+            unknown = pc.and_(pc.is_null(column), pc.or_(unread, cut["column"] in FLAGS))
+            without = pc.sum(pc.and_(unknown, pc.invert(unread))).as_py()
+            name += f" ({without} without this flag kept)" if without else ""
+            passed = pc.or_(passed, unknown)
         kept = table.filter(passed)
-        selection.append(_line(_cut_name(cut), table, kept))
+        selection.append(_line(name, table, kept))
         table = kept
     kept = _drop_duplicates(table)
     selection.append(_line("duplicated rows", table, kept))
@@ -130,10 +146,8 @@ def apply_cuts(table: pa.Table, cuts: Sequence[Mapping[str, Any]]) -> tuple[pa.T
     return kept, selection
 
 
-def _unread(table: pa.Table) -> pa.ChunkedArray | None:
-    if not is_index(table):
-        return None
-    return pc.fill_null(pc.not_equal(table["status"], "ok"), False)
+def _unread(table: pa.Table) -> pa.ChunkedArray:
+    return pc.fill_null(pc.invert(pc.is_in(table["status"], pa.array(["ok", DUPLICATE]))), False)
 
 
 def _line(name: str, before: pa.Table, after: pa.Table) -> Selected:
@@ -172,27 +186,38 @@ def _passes(column: pa.ChunkedArray, cut: Mapping[str, Any]) -> pa.ChunkedArray:
 def _drop_duplicates(table: pa.Table) -> pa.Table:
     """The first row of each spectrum, a readable one if there is any.
 
-    A spectrum is an exposure of a file name, wherever the file lies, or of what file names are made of.
+    A spectrum is an exposure of a file name and of what the survey's file names are made of, wherever the
+    file lies: files of one name that differ in the latter are different spectra. Copies that an index has
+    found are left out too, and what could not be read of a file that could be read elsewhere.
     """
-    keys = table.select([n for n in ("lmjm", "band") if n in table.column_names])
-    stems = (
-        [file_stem(path) if path else None for path in _values(table["path"])] if _has(table, "path") else []
-    )
-    if stems and None not in stems:
-        keys = keys.append_column("stem", pa.array(stems))
-    else:
-        for name in ("lmjd", "planid", "spid", "fiberid", "coadd"):
-            keys = keys.append_column(name, table[name]) if _has(table, name) else keys
+    if indexed := is_index(table):
+        table = table.filter(pc.not_equal(table["status"], DUPLICATE))
+    stems = pa.chunked_array([pa.array(_stems(table), pa.string())])
+    if indexed:
+        unread = _unread(table)
+        again = pc.and_(unread, pc.is_in(stems, stems.filter(pc.invert(unread)).unique()))
+        table, stems = table.filter(pc.invert(again)), stems.filter(pc.invert(again))
+    keys = table.select([name for name in ("lmjm", "band", *_IN_NAMES) if _has(table, name)])
+    if not stems.null_count:
+        keys = keys.append_column("stem", stems)
+    elif _has(table, "coadd"):
+        keys = keys.append_column("coadd", table["coadd"])
     if not keys.num_columns:
         return table
     if _has(keys, "band"):
         keys = keys.set_column(keys.column_names.index("band"), "band", pc.fill_null(keys["band"], ""))
     n = table.num_rows
-    unread = _unread(table)
-    last = n * unread.to_numpy().astype(np.int64) if unread is not None else 0
+    last = n * _unread(table).to_numpy().astype(np.int64) if indexed else 0
     keys = keys.append_column("position", pa.array(np.arange(n) + last))
     first = keys.group_by(keys.column_names[:-1]).aggregate([("position", "min")])["position_min"].to_numpy()
     return table if len(first) == n else table.take(pa.array(np.sort(first % n)))
+
+
+def _stems(table: pa.Table) -> list[str | None]:
+    """Name of each row's file without its folder and ending, null where there is none."""
+    if not _has(table, "path"):
+        return [None] * table.num_rows
+    return [file_stem(path) if path else None for path in _values(table["path"])]
 
 
 def _has(table: pa.Table, name: str) -> bool:

@@ -1,0 +1,113 @@
+"""What a FITS file is: a spectrum that a reader here reads, one of another kind, or none at all.
+
+A file is taken for a survey's only where it says so itself. All others are named as their headers allow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starsift.survey.fitsfile import Hdu, SpectrumError, count_of, image_shape, number
+from starsift.survey.lamost import is_lamost, is_lrs, is_mrs
+from starsift.survey.ondrejov import is_ondrejov
+from starsift.survey.sdss import is_sdss
+
+NOT_A_SPECTRUM = "not_a_spectrum"
+UNSUPPORTED = "unsupported_spectrum"
+# Files of these statuses are no spectra of a survey that went wrong: they are other files.
+OTHER_FILES = (NOT_A_SPECTRUM, UNSUPPORTED)
+
+_WAVELENGTHS = {"WAVE", "WAVELENGTH", "LAMBDA", "LOGLAM", "SPECTRAL", "SPECTRAL_AXIS", "WL", "WAVELENGTH_AIR"}
+_FLUXES = {"FLUX", "FLUX_REDUCED", "FLUX_DENSITY", "SPEC", "SPECTRUM", "INTENSITY", "COUNTS"}
+_MANY_COLUMNS = 1000  # an image so wide and much less high holds spectra in its rows
+
+
+def kind_of(hdus: Sequence[Hdu]) -> str:
+    """``mrs``, ``lrs`` or ``sdss`` of an opened file.
+
+    Raises
+    ------
+    SpectrumError
+        The file is of no kind that is read. Status not_a_spectrum, unsupported_spectrum (of another
+        instrument or layout) or missing_extension (of LAMOST, without a spectrum in it); the message says
+        what the file seems to be.
+    """
+    header = hdus[0].header
+    target = str(header.get("OBS_TYPE") or "OBJ").strip().upper()
+    if is_lamost(header) and target in ("ARC", "FLAT", "BIAS", "DARK"):
+        raise SpectrumError(NOT_A_SPECTRUM, f"an exposure of a lamp or of nothing (OBS_TYPE is {target})")
+    for kind, test in (("sdss", is_sdss), ("lrs", is_lrs)):
+        if test(hdus):
+            return kind
+    if is_lamost(header) and is_mrs(hdus):
+        return "mrs"
+    if is_lamost(header) and (hdus[0].name == "INFORMATION" or "COMBIN_B" in header):
+        names = ", ".join(hdu.name for hdu in hdus[1:]) or "none"
+        raise SpectrumError(
+            "missing_extension",
+            f"a LAMOST MRS file without a spectrum: no table COADD_B, COADD_R, B-..., R-...; it has {names}",
+        )
+    raise SpectrumError(*_describe(hdus))
+
+
+def _describe(hdus: Sequence[Hdu]) -> tuple[str, str]:
+    """Status of a file that no reader reads, and what it seems to be."""
+    if is_ondrejov(hdus):
+        return UNSUPPORTED, (
+            "a spectrum of Ondrejov's CCD700; the emission search learns from such files: "
+            "set emission.labelled.root to their folder"
+        )
+    source = _source(hdus)
+    if any(hdu.name == "FIBERMAP" for hdu in hdus):
+        return UNSUPPORTED, f"spectra of many fibres in one file, as DESI has them{source}"
+    found = [(_table_names(hdu), image_shape(hdu.header), hdu) for hdu in hdus]
+    for names, shape, hdu in found:
+        place = f" in extension {hdu.name}" if hdu.name else ""
+        wave, flux = sorted(_WAVELENGTHS & set(names)), sorted(_FLUXES & set(names))
+        if wave and flux:
+            return UNSUPPORTED, (
+                f"a table of wavelengths and fluxes ({wave[0].lower()}, {flux[0].lower()}){place}{source}; "
+                "neither LAMOST nor SDSS"
+            )
+        if not names and len(shape) == 1 and number(hdu.header, "CRVAL1") > 0:
+            return UNSUPPORTED, f"a one-dimensional spectrum of {shape[0]} pixels{place}{source}"
+        if not names and len(shape) == 2 and _rows_of_spectra(hdu, shape):
+            return UNSUPPORTED, (
+                f"spectra in the rows of an image of {shape[0]} x {shape[1]} pixels{place}{source}; neither "
+                "LAMOST's image (5, n) nor SDSS's (4 or 5, n) with the cards that go with it"
+            )
+    for names, shape, hdu in found:
+        if names:
+            some = ", ".join(name.lower() for name in names[:6]) + (", ..." if len(names) > 6 else "")
+            return NOT_A_SPECTRUM, (
+                f"a table of {hdu.header.get('NAXIS2')} rows ({some}){source}; a catalogue belongs in "
+                "surveys.<name>.catalog"
+            )
+        if shape and shape[-1]:
+            word = {1: "a row", 2: "an image", 3: "a cube"}.get(len(shape), "an array")
+            size = " x ".join(str(n) for n in shape)
+            return NOT_A_SPECTRUM, f"{word} of {size} pixels{source}, without wavelengths"
+    return NOT_A_SPECTRUM, f"headers without data{source}"
+
+
+def _table_names(hdu: Hdu) -> list[str]:
+    """Upper-case names of a table's columns; none for an image."""
+    fields = range(1, count_of(hdu.header, "TFIELDS") + 1)
+    return [str(hdu.header.get(f"TTYPE{i}") or i).upper() for i in fields]
+
+
+def _rows_of_spectra(hdu: Hdu, shape: tuple[int, ...]) -> bool:
+    axis = str(hdu.header.get("CTYPE1") or "").upper()
+    spectral = axis.startswith(("WAVE", "AWAV", "LAMBDA", "LINEAR", "MULTISPE"))
+    named = "COEFF0" in hdu.header or "PLATEID" in hdu.header
+    return spectral or named or (shape[1] >= _MANY_COLUMNS and 10 * shape[0] <= shape[1])
+
+
+def _source(hdus: Sequence[Hdu]) -> str:
+    """Where a file says that it is from, to end a sentence with."""
+    for key in ("INSTRUME", "TELESCOP", "ORIGIN", "OBJECT"):
+        for hdu in hdus[:2]:
+            value = hdu.header.get(key)
+            if isinstance(value, str) and value.strip():
+                return f", {key} {value.strip()}"
+    return ""

@@ -1,0 +1,398 @@
+"""What a folder holds: other kinds of files, copies, endings, damage."""
+
+import bz2
+import gzip
+import lzma
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+from survey_files import ARRAYS, ROWS, mrs_name, mrs_tables, real, write_mrs
+
+from starsift.survey.fitsfile import SpectrumError, file_stem, is_fits_name, open_fits
+from starsift.survey.index import index_folder
+from starsift.survey.lamost import read_lrs, read_mrs
+from starsift.survey.ondrejov import read_ondrejov
+from starsift.survey.partition import SelectionError, apply_cuts, make_manifest, pack_bundle
+from starsift.survey.sdss import read_sdss
+
+LAMOST = {"TELESCOP": "LAMOST", "PLANID": "HD1", "SPID": 2, "FIBERID": 3, "LMJD": 58000}
+GOOD_FIBERS = [{"column": "fibermask", "op": "==", "value": 0}]
+
+
+def lrs_hdu(pixels: int = 3900, **cards: Any) -> fits.PrimaryHDU:
+    image = np.ones((5, pixels), np.float32)
+    image[0] += np.random.default_rng(1).normal(0, 0.1, pixels)
+    image[2] = 10 ** (3.5682 + 1e-4 * np.arange(pixels))
+    image[3:] = 0
+    hdu = fits.PrimaryHDU(image)
+    wavelengths = {"COEFF0": 3.5682, "COEFF1": 1e-4, "VACUUM": True}
+    hdu.header.update({k: v for k, v in (LAMOST | wavelengths | cards).items() if v is not None})
+    return hdu
+
+
+def lrs_name(planid: str = "HD1", spid: int = 2, fiberid: int = 3, lmjd: int = 58000) -> str:
+    return f"spec-{lmjd}-{planid}_sp{spid:02d}-{fiberid:03d}.fits"
+
+
+def image(*shape: int, **cards: Any) -> fits.HDUList:
+    hdu = fits.PrimaryHDU(np.ones(shape, np.float32))
+    for key, value in cards.items():
+        hdu.header[key] = value
+    return fits.HDUList([hdu])
+
+
+def table(*names: str, rows: int = 50, name: str = "", **cards: Any) -> fits.HDUList:
+    columns = Table({n: np.arange(1.0, rows + 1) for n in names})
+    primary = fits.PrimaryHDU()
+    primary.header.update(cards)
+    return fits.HDUList([primary, fits.BinTableHDU(columns, name=name)])
+
+
+def desi() -> fits.HDUList:
+    planes = [fits.ImageHDU(np.ones((500, 2751), np.float32), name=n) for n in ("B_FLUX", "B_IVAR")]
+    return fits.HDUList(
+        [*table("TARGETID", "FIBER", name="FIBERMAP", TELESCOP="KPNO 4.0-m telescope"), *planes]
+    )
+
+
+OTHERS: dict[str, tuple[fits.HDUList, str, str]] = {
+    "picture": (image(64, 64), "not_a_spectrum", "an image of 64 x 64 pixels"),
+    "sdss frame": (image(1489, 2048, TELESCOP="2.5m", CRVAL1=10.0), "not_a_spectrum", "2.5m"),
+    "detector": (image(4136, 4096, TELESCOP="LAMOST", OBS_TYPE="FLAT"), "not_a_spectrum", "lamp"),
+    "lamp": (fits.HDUList([lrs_hdu(OBS_TYPE="ARC")]), "not_a_spectrum", "OBS_TYPE is ARC"),
+    "cube": (image(7, 34, 34), "not_a_spectrum", "a cube of 7 x 34 x 34"),
+    "stars": (table("ra", "dec", "gmag"), "not_a_spectrum", r"a table of 50 rows \(ra, dec, gmag\).*catalog"),
+    "nothing": (fits.HDUList([fits.PrimaryHDU()]), "not_a_spectrum", "headers without data"),
+    "e2ds": (image(72, 4096, INSTRUME="HARPS"), "unsupported_spectrum", "72 x 4096 pixels, INSTRUME HARPS"),
+    "s1d": (image(3000, CRVAL1=3781.0, CDELT1=0.01, INSTRUME="HARPS"), "unsupported_spectrum", "one-dim"),
+    "phase 3": (table("WAVE", "FLUX", "ERR", INSTRUME="UVES"), "unsupported_spectrum", "wave, flux.*UVES"),
+    "five rows": (image(5, 3900, COEFF0=3.58, COEFF1=1e-4), "unsupported_spectrum", r"LAMOST's image \(5"),
+    "plate": (image(640, 3850, PLATEID=266, MJD=51602), "unsupported_spectrum", "640 x 3850"),
+    "desi": (desi(), "unsupported_spectrum", "DESI"),
+    "sdss-v": (
+        table("FLUX", "LOGLAM", "IVAR", "AND_MASK", name="COADD", FIELDID=15143),
+        "unsupported_spectrum",
+        "loglam",
+    ),
+    "empty mrs": (
+        fits.HDUList([fits.PrimaryHDU(header=fits.Header(LAMOST | {"EXTNAME": "Information"}))]),
+        "missing_extension",
+        "MRS file without a spectrum",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_files_are_named_for_what_they_are(tmp_path: Path, name: str) -> None:
+    hdus, status, message = OTHERS[name]
+    # Whatever they are called.
+    path = tmp_path / lrs_name()
+    hdus.writeto(path)
+    [row] = index_folder(tmp_path).to_pylist()
+    assert row["status"] == status
+    assert row["message"].startswith(path.name)
+    assert re.search(message, row["message"]), row["message"]
+    if status != "missing_extension":
+        assert row["survey"] is None
+
+
+def test_other_files_are_counted_and_left_out(tmp_path: Path) -> None:
+    lrs_hdu().writeto(tmp_path / lrs_name())
+    for name in ("picture", "stars", "s1d"):
+        OTHERS[name][0].writeto(tmp_path / f"{name}.fits")
+    (tmp_path / "broken.fits").write_bytes(b"?")
+    kept, selection = apply_cuts(index_folder(tmp_path), GOOD_FIBERS)
+    assert [tuple(line) for line in selection] == [
+        ("files of other kinds", 5, 3, 2),
+        ("fibermask == 0 (1 without this flag kept)", 2, 0, 2),
+        ("duplicated rows", 2, 0, 2),
+    ]
+    assert kept["path"].to_pylist() == ["broken.fits", lrs_name()]
+
+
+@pytest.mark.parametrize("change", [{"TELESCOP": None}, {"PLANID": None, "SPID": None}])
+def test_lamost_is_known_by_its_telescope_or_its_identity(tmp_path: Path, change: dict[str, None]) -> None:
+    lrs_hdu(**change).writeto(tmp_path / "some.fits")
+    assert index_folder(tmp_path)["survey"].to_pylist() == ["lrs"]
+
+
+def test_readers_refuse_another_survey(tmp_path: Path) -> None:
+    lrs_hdu(TELESCOP="SDSS 2.5-M", PLATEID=266, MJD=51602).writeto(tmp_path / "a.fits")
+    with pytest.raises(SpectrumError, match=r"TELESCOP is SDSS 2\.5-M; not LRS"):
+        read_lrs(tmp_path / "a.fits")
+    lrs_hdu().writeto(tmp_path / "b.fits")
+    with pytest.raises(SpectrumError, match="not an SDSS spec file"):
+        read_sdss(tmp_path / "b.fits")
+
+
+@pytest.mark.parametrize("card", ["FIBERMAS", "FIB_MASK"])
+@pytest.mark.parametrize("value", [0, 64, -1, "128"])
+def test_the_fibre_flag_under_each_of_its_names(tmp_path: Path, card: str, value: Any) -> None:
+    lrs_hdu(**{card: value}).writeto(tmp_path / lrs_name())
+    assert index_folder(tmp_path)["fibermask"].to_pylist() == [int(value)]
+    if value == 0:
+        assert apply_cuts(index_folder(tmp_path), GOOD_FIBERS)[0].num_rows == 1
+    else:
+        with pytest.raises(SelectionError, match="fibermask == 0: 1 -> 0"):
+            apply_cuts(index_folder(tmp_path), GOOD_FIBERS)
+
+
+def test_a_missing_flag_is_nothing_known_against_a_spectrum(tmp_path: Path) -> None:
+    lrs_hdu().writeto(tmp_path / lrs_name())
+    lrs_hdu(FIBERMAS=64, FIBERID=4).writeto(tmp_path / lrs_name(fiberid=4))
+    table = index_folder(tmp_path)
+    assert table["fibermask"].to_pylist() == [None, 64]
+    kept, selection = apply_cuts(table, GOOD_FIBERS)
+    assert kept["fiberid"].to_pylist() == [3]
+    assert selection[0] == ("fibermask == 0 (1 without this flag kept)", 2, 1, 1)
+    # In a catalogue a missing value is one, and so it is in columns that are no flags.
+    with pytest.raises(SelectionError, match="no spectrum is left"):
+        apply_cuts(table.drop_columns(["status"]).slice(0, 1), GOOD_FIBERS)
+    with pytest.raises(SelectionError, match="no spectrum is left"):
+        apply_cuts(table, [{"column": "snr", "op": ">", "value": 0}])
+
+
+@pytest.mark.parametrize(
+    ("obsid", "expected"), [(None, None), (-28762, None), (5190, None), (203025, 203025)]
+)
+def test_an_overflowed_identifier_is_none(tmp_path: Path, obsid: int | None, expected: int | None) -> None:
+    lrs_hdu(OBSID=obsid).writeto(tmp_path / lrs_name())
+    assert index_folder(tmp_path)["obsid"].to_pylist() == [expected]
+
+
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    ".fits": bytes,
+    ".fit": bytes,
+    ".FTS": bytes,
+    ".fits.gz": gzip.compress,
+    ".fit.gz": gzip.compress,
+    ".fits.bz2": bz2.compress,
+    ".fits.xz": lzma.compress,
+}
+NAMES = [*PACKED, ".fits.fz"]
+
+
+def same(one: Any, other: Any) -> None:
+    for name in ("wavelength", "flux", "ivar", "mask"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
+
+
+def pack(source: Path, folder: Path, ending: str) -> Path:
+    """A copy of a file as a survey site may deliver it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / (file_stem(str(source)) + ending)
+    if ending.endswith(".fz"):
+        with fits.open(source) as hdus:
+            units: list[Any] = [fits.PrimaryHDU()]
+            if hdus[0].data is None:
+                units[0].header.update(hdus[0].header)
+            else:
+                # As fpack: an image of the primary unit goes to an extension, without loss.
+                header = hdus[0].header
+                units.append(fits.CompImageHDU(hdus[0].data, header, None, "GZIP_2", quantize_level=0))
+            fits.HDUList([*units, *hdus[1:]]).writeto(target)
+    else:
+        target.write_bytes(PACKED[ending](source.read_bytes()))
+    return target
+
+
+@pytest.mark.parametrize("ending", NAMES)
+def test_every_ending_and_compression(tmp_path: Path, ending: str) -> None:
+    sources = tmp_path / "sources"
+    sources.mkdir()
+    lrs_hdu(OBSID=203025).writeto(sources / lrs_name())
+    write_mrs(sources / mrs_name().removesuffix(".gz"), mrs_tables(layout=ROWS))
+    old = image(5, 3800, PLATEID=266, MJD=51602, FIBERID=31, COEFF0=3.58, COEFF1=1e-4, RAOBJ=1.5)
+    old[0].data[3, 10:] = 0
+    old.writeto(sources / "spSpec-51602-0266-031.fits")
+    table("spectral", "flux", rows=1900).writeto(sources / "uc1.fits")
+    files = {p.name: pack(p, tmp_path / "files", ending) for p in sorted(sources.iterdir())}
+    rows = index_folder(tmp_path / "files").to_pylist()
+    plain = index_folder(sources).to_pylist()
+    differ = ("path", "message")
+    assert [{k: v for k, v in r.items() if k not in differ} for r in rows] == [
+        {k: v for k, v in r.items() if k not in differ} for r in plain
+    ]
+    assert [file_stem(r["path"]) for r in rows] == [file_stem(r["path"]) for r in plain]
+    for name, path in files.items():
+        reader: Any = {"spec": read_lrs, "spSp": read_sdss, "uc1.": read_ondrejov}.get(name[:4])
+        for fast in (True, False):
+            if reader is None:
+                for one, other in zip(read_mrs(path, fast=fast), read_mrs(sources / name), strict=True):
+                    same(one, other)
+            else:
+                same(reader(path, fast=fast), reader(sources / name))
+    # And through the manifest.
+    kept, _ = apply_cuts(index_folder(tmp_path / "files").filter(pa.compute.field("survey") == "lrs"), [])
+    manifest = make_manifest(kept, survey="lrs", root=tmp_path / "files")
+    assert manifest["spectrum_id"].to_pylist() == [file_stem(lrs_name())]
+    pq.write_table(manifest, tmp_path / "m.parquet")
+    assert pack_bundle(tmp_path / "m.parquet", tmp_path / "files", "lrs", tmp_path / "b.arrow") == {"ok": 1}
+
+
+def test_names() -> None:
+    for ending in (*NAMES, ".fits.Z", ".FITS.GZ", ".fit.zip", ".fts.bz2"):
+        assert is_fits_name(f"spec-1.5{ending}")
+        assert file_stem(f"a.fits/spec-1.5{ending}") == "spec-1.5"
+    for name in ("notes.txt", "fits", "a.fits.txt", "a.fitsx", "a.gz", "catalog.csv.gz", "a.fits.part"):
+        assert not is_fits_name(name)
+
+
+def test_real_files_compressed_with_loss_are_read(tmp_path: Path) -> None:
+    """RICE, as fpack does by default: fluxes to a fraction of their noise."""
+    source = next(iter(sorted(real("lamost-lrs-dr7").glob("*sp03-008.fits"))))
+    with fits.open(source) as hdus:
+        packed = fits.CompImageHDU(hdus[0].data, hdus[0].header, compression_type="RICE_1")
+        fits.HDUList([fits.PrimaryHDU(), packed]).writeto(tmp_path / f"{source.name}.fz")
+    [row], [plain] = (
+        [r for r in index_folder(folder).to_pylist() if source.name in r["path"]]
+        for folder in (tmp_path, source.parent)
+    )
+    assert row | {"path": ""} == plain | {"path": ""}
+    one, other = read_lrs(tmp_path / f"{source.name}.fz"), read_lrs(source)
+    assert len(one.flux) == len(other.flux)
+    good = other.ivar > 0
+    assert np.median(np.abs(one.flux - other.flux)[good] * np.sqrt(other.ivar[good])) < 0.5
+
+
+@pytest.mark.parametrize("ending", [".fits.gz", ".fits.bz2", ".fits.xz"])
+@pytest.mark.parametrize("damage", ["cut", "hole"])
+def test_damaged_compression_is_a_status(tmp_path: Path, ending: str, damage: str) -> None:
+    lrs_hdu().writeto(tmp_path / "plain")
+    whole = PACKED[ending]((tmp_path / "plain").read_bytes())
+    middle = len(whole) // 2
+    path = tmp_path / f"x{ending}"
+    path.write_bytes(whole[:middle] if damage == "cut" else whole[:middle] + bytes(40) + whole[middle + 40 :])
+    with pytest.raises(SpectrumError, match=path.name) as caught:
+        open_fits(path)
+    assert caught.value.status == ("truncated" if damage == "cut" else "corrupt")
+    assert index_folder(tmp_path)["status"].to_pylist() == [caught.value.status]
+
+
+def test_what_cannot_be_unpacked_says_so(tmp_path: Path) -> None:
+    (tmp_path / "x.fits.Z").write_bytes(b"\x1f\x9d\x90" + bytes(1000))
+    [row] = index_folder(tmp_path).to_pylist()
+    assert row["status"] in ("unreadable", "not_fits")
+    assert row["message"].startswith("x.fits.Z")
+
+
+def test_damaged_headers_never_raise_anything_else(tmp_path: Path) -> None:
+    """One bad file is one row: random damage to headers, then every reader and the index."""
+    sources = [tmp_path / "a.fits", tmp_path / "b.fits", tmp_path / "c.fits"]
+    lrs_hdu(300).writeto(sources[0])
+    write_mrs(sources[1], mrs_tables((84420171,), ARRAYS, pixel=50))
+    image(5, 300, PLATEID=266, MJD=51602, FIBERID=31, COEFF0=3.58, COEFF1=1e-4).writeto(sources[2])
+    rng = np.random.default_rng(7)
+    path = tmp_path / "files" / "x.fits"
+    path.parent.mkdir()
+    statuses = set()
+    for _ in range(150):
+        data = bytearray(sources[int(rng.integers(3))].read_bytes())
+        for at in rng.integers(0, 4000, 4):
+            data[at : at + 8] = rng.choice([b" " * 8, b"99999999", b"'abc'   ", b"-5      ", bytes(8)])
+        path.write_bytes(data)
+        statuses |= set(index_folder(path.parent)["status"].to_pylist())
+        for reader in (read_lrs, read_mrs, read_sdss, read_ondrejov):
+            try:
+                reader(path)
+            except SpectrumError as error:
+                statuses.add(error.status)
+    assert {"ok", "not_fits"} <= statuses
+
+
+def copies(tmp_path: Path) -> Path:
+    root = tmp_path / "files"
+    (root / "again").mkdir(parents=True)
+    lrs_hdu(FIBERMAS=0).writeto(root / lrs_name())
+    return root
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        lrs_name().replace(".fits", " (1).fits"),
+        f"again/{lrs_name()}",
+        f"{lrs_name()}.gz",
+        f"{lrs_name()}.bz2",
+        "star.fits",
+    ],
+)
+def test_copies_are_named(tmp_path: Path, name: str) -> None:
+    root = copies(tmp_path)
+    data = (root / lrs_name()).read_bytes()
+    (root / name).write_bytes(
+        {"gz": gzip.compress, "bz2": bz2.compress}.get(name.split(".")[-1], bytes)(data)
+    )
+    rows = {row["path"]: row for row in index_folder(root).to_pylist()}
+    assert len(rows) == 2
+    assert rows.pop(lrs_name())["status"] == "ok"
+    [(_, copy)] = rows.items()
+    assert copy["status"] == "duplicate"
+    assert copy["message"] == f"{name}: a copy of {lrs_name()} (the same bytes), which is kept"
+    kept, selection = apply_cuts(index_folder(root), GOOD_FIBERS)
+    assert selection[-1] == ("duplicated rows", 2, 1, 1)
+    assert make_manifest(kept, survey="lrs", root=root)["file"].to_pylist() == [lrs_name()]
+
+
+def test_of_two_reductions_the_newer_release_is_kept(tmp_path: Path) -> None:
+    root = copies(tmp_path)
+    lrs_hdu(DATA_V="LAMOST DR10", FIB_MASK=0, LMJMLIST="83520010-83520040").writeto(
+        root / "again" / lrs_name()
+    )
+    lrs_hdu(DATA_V="LAMOST DR9", FIB_MASK=0, LMJMLIST="83520010").writeto(root / "z.fits")
+    rows = index_folder(root).to_pylist()
+    assert [(row["path"], row["status"]) for row in rows] == [
+        (f"again/{lrs_name()}", "ok"),
+        (lrs_name(), "duplicate"),
+        ("z.fits", "duplicate"),
+    ]
+    assert f"again/{lrs_name()} (the same observation, in other bytes)" in rows[1]["message"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"LMJD": 58001},
+        {"PLANID": "HD1V2"},
+        {"PLANID": "HD1_V2"},
+        {"SPID": 3},
+        {"FIBERID": 4},
+        {"FIBERID": "4"},
+        {"LMJMLIST": "83521000-83521030"},
+    ],
+)
+def test_other_observations_are_no_copies(tmp_path: Path, change: dict[str, Any]) -> None:
+    """Not even where their files have one name."""
+    root = tmp_path / "files"
+    (root / "again").mkdir(parents=True)
+    lrs_hdu(LMJMLIST="83520010-83520040").writeto(root / lrs_name())
+    lrs_hdu(**({"LMJMLIST": "83520010-83520040"} | change)).writeto(root / "again" / lrs_name())
+    assert index_folder(root)["status"].to_pylist() == ["ok", "ok"]
+    if "LMJMLIST" not in change:
+        assert apply_cuts(index_folder(root), [])[1][-1] == ("duplicated rows", 2, 0, 2)
+
+
+def test_copies_of_medium_resolution_files(tmp_path: Path) -> None:
+    """Exposure by exposure: a later file may have more of them."""
+    write_mrs(tmp_path / "a" / mrs_name(), mrs_tables((84420171,)))
+    write_mrs(tmp_path / "b" / mrs_name(), mrs_tables((84420171, 84420194)))
+    rows = index_folder(tmp_path).to_pylist()
+    assert [r["status"] for r in rows] == ["ok"] * 4 + ["duplicate"] * 3 + ["ok"] + ["duplicate"] + ["ok"]
+    assert {r["lmjm"] for r in rows if r["status"] == "ok" and r["path"].startswith("b")} == {84420194}
+
+
+def test_spectra_without_identity_are_copies_by_content(tmp_path: Path) -> None:
+    bare = {"PLANID": None, "LMJD": None}
+    lrs_hdu(**bare).writeto(tmp_path / "a.fits")
+    lrs_hdu(**bare, RA=1.0).writeto(tmp_path / "b.fits")
+    shutil.copy(tmp_path / "a.fits", tmp_path / "c.fits")
+    assert index_folder(tmp_path)["status"].to_pylist() == ["ok", "ok", "duplicate"]
