@@ -230,9 +230,8 @@ def identity_from_name(path: str) -> dict[str, Any]:
             "spid": int(match[4]),
             "fiberid": int(match[5]),
         }
-    if match := sdss.FILE_NAME.match(stem):
-        plate, mjd, fiber = (int(text) for text in match.groups())
-        return sdss_identity(plate, mjd, fiber)
+    if match := sdss.FILE_NAME.match(stem) or sdss.OLD_FILE_NAME.match(stem):
+        return sdss_identity(*(int(match[name]) for name in ("plate", "mjd", "fiber")))
     return {}
 
 
