@@ -109,7 +109,17 @@ def test_a_job_logs_its_traceback_and_tells_its_sentence(tmp_path: Path) -> None
     assert done.stderr == "starsift: catalog.fits: no such catalogue\n"
     log = (tmp_path / "job.log").read_text()
     assert "noted" in log
+    assert "Traceback" in log
     assert log.rstrip().endswith("ValueError: catalog.fits: no such catalogue")
+
+
+def test_a_mistake_in_a_file_leaves_no_traceback(tmp_path: Path) -> None:
+    script = f"from starsift.logs import log_to\nlog_to({str(tmp_path / 'job.log')!r})\n"
+    script += f"from starsift.survey.index import index_folder\nindex_folder({str(tmp_path / 'nowhere')!r})\n"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 1
+    sentence = f"starsift: {tmp_path / 'nowhere'}: no such folder\n"
+    assert done.stderr == (tmp_path / "job.log").read_text() == sentence
 
 
 def test_pages_show_numbers_and_escape_text(tmp_path: Path) -> None:

@@ -2,20 +2,42 @@
 import hashlib
 import os
 import re
+import shlex
 from pathlib import Path
 
+from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 from starsift.catalog.provenance import fingerprint, package_fingerprint
-from starsift.config import ConfigError, validate
+from starsift.config import ConfigError, complete_settings, missing_triggers, validate
 from starsift.learning.labels import label_digest, read_labels
 
 ROOT = Path(workflow.basedir)
+SCHEMA = ROOT / "config" / "schema" / "config.schema.json"
 
+# What the user gave: Snakemake itself would merge a survey of the user's into a shipped one of the same name, and take
+# all values of --config for text.
+given_settings = workflow.config_settings
 try:
-    validate(config, ROOT / "config" / "schema" / "config.schema.json")
+    settings = complete_settings(
+        {} if given_settings.replace_workflow_config else load_configfile(CONFIG),
+        [load_configfile(path) for path in given_settings.configfiles],
+        given_settings.config_args,
+        SCHEMA,
+    )
+    validate(settings, SCHEMA)
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
+config.clear()
+config.update(settings)
+# Snakemake passes them on to each job with Python's quotes, which are not those of a shell: it's, $.
+given_settings.config_args = [shlex.quote(argument) for argument in given_settings.config_args]
+
+# None where nothing is to be run, as for --lint.
+if workflow.is_main_process and workflow.dag_settings:
+    if warning := missing_triggers(trigger.item_to_choice() for trigger in workflow.rerun_triggers):
+        logger.warning(warning)
 
 PATHS = config["paths"]
 BINARIES = config["binaries"]
@@ -30,7 +52,8 @@ GPU = int(config["gpu"])
 
 
 wildcard_constraints:
-    survey=r"[A-Za-z0-9-]+",
+    # None but these: real-index.parquet is the index of real, not the manifest of a survey real-index.
+    survey="|".join(config["surveys"]),
     bundle=r"[A-Za-z0-9_-]+",
     fold=r"\d+",
     classifier=r"C[1-4][ab]?",
@@ -44,9 +67,9 @@ def code(script):
     return fingerprint(*sorted(modules - {"starsift.logs"}))
 
 
-def survey(key, default=None):
+def survey(key):
     """A setting of the survey that a job's wildcard names, as a function for `params`."""
-    return lambda wildcards: config["surveys"][wildcards.survey].get(key, default)
+    return lambda wildcards: config["surveys"][wildcards.survey][key]
 
 
 def made_here(path):
@@ -62,8 +85,10 @@ def simulated_files(wildcards):
 
 def given(path, product):
     """A file from outside. Where neither it nor what is made of it is there, as on a fresh checkout, a dry run
-    still shows the plan, and the job that reads the file says that it is missing."""
-    return path if made_here(path) or Path(path).exists() or Path(product).exists() else []
+    still shows the plan, and the job that reads the file says that it is missing. A folder with braces in its name
+    is not watched: Snakemake would take them for a wildcard."""
+    found = made_here(path) or Path(path).exists() or Path(product).exists()
+    return path if found and "{" not in path else []
 
 
 # A store begins with the first label; a table that is named must be there.

@@ -37,7 +37,7 @@ checkpoint manifest:
         catalog=survey("catalog"),
         kind=survey("kind"),
         path_template=survey("path_template"),
-        columns=survey("columns", default=[]),
+        columns=survey("columns"),
         root=survey("root"),
         selection=survey("selection"),
         partition=survey("partition"),

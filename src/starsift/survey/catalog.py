@@ -122,9 +122,17 @@ def read_catalog(
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise CatalogError(f"{source}: cannot be read as a catalogue ({error})") from error
     table = _canonical(source, table, kind)
-    if is_index(table):
-        table = table.filter(pc.fill_null(pc.equal(table["survey"], kind), True))
-    return table
+    return _of_kind(source, table, kind) if is_index(table) else table
+
+
+def _of_kind(source: Path, table: pa.Table, kind: str) -> pa.Table:
+    """The rows of an index that are of a survey's kind, or of no known one."""
+    rows = table.filter(pc.fill_null(pc.equal(table["survey"], kind), True))
+    if table.num_rows and not rows.num_rows:
+        found = sorted((row["values"], row["counts"]) for row in pc.value_counts(table["survey"]).to_pylist())
+        number = ", ".join(f"{count} of kind {name}" for name, count in found)
+        raise CatalogError(f"{source}: no spectrum is of kind {kind}, but {number}; change the survey's kind")
+    return rows
 
 
 def is_index(table: pa.Table) -> bool:
