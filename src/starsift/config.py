@@ -138,7 +138,7 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def _parsed(text: str, loader: Any) -> Any:
     try:
         return yaml.load(text, loader)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):  # such as the date 2023-13-01
         return text
 
 

@@ -17,6 +17,8 @@ BHB_PUBLISHED = {
     "bhb": {key: value for key, value in BHB.items() if key != "compare"},
 }
 
+stop_without("bhb.labelled.catalog", BHB["labelled"]["catalog"], "results/bhb/dataset.parquet")
+
 
 wildcard_constraints:
     model=r"[a-z0-9-]+",
@@ -55,7 +57,10 @@ def with_labels(pattern):
 
     def files(wildcards):
         manifests = each_bundle("results/manifest/{survey}/{bundle}.parquet", BHB_LABELLED)(wildcards)
-        chosen = labelled_bundles(BHB["labelled"]["catalog"], manifests)
+        try:
+            chosen = labelled_bundles(BHB["labelled"]["catalog"], manifests)
+        except ValueError:
+            return []  # the job that reads the table says what is wrong with it
         return expand(pattern, survey=BHB_LABELLED, bundle=chosen)
 
     return files
@@ -98,7 +103,7 @@ rule bhb_cutouts:
 rule bhb_dataset:
     # The labelled stars, in three parts.
     input:
-        labelled=lambda wildcards: given(BHB["labelled"]["catalog"], "results/bhb/dataset.parquet"),
+        labelled=lambda wildcards: given(BHB["labelled"]["catalog"]),
         vocabulary=str(RESOURCES / "review" / "labels.csv"),
         manifests=ancient(with_labels("results/manifest/{survey}/{bundle}.parquet")),
         spectra=with_labels("results/spectra/{survey}/{bundle}.arrow"),
@@ -115,6 +120,7 @@ rule bhb_dataset:
         runtime=60,
     params:
         survey=BHB_LABELLED,
+        labelled=BHB["labelled"]["catalog"],
         dataset={
             "shares": BHB["labelled"]["shares"],
             "match_radius": BHB["catalog"]["match_radius"],

@@ -83,17 +83,33 @@ def simulated_files(wildcards):
     return getattr(rules, f"simulate_{Path(root).parts[2]}").output.spectra if made_here(root) else []
 
 
-def given(path, product):
-    """A file from outside. Where neither it nor what is made of it is there, as on a fresh checkout, a dry run
-    still shows the plan, and the job that reads the file says that it is missing. A folder with braces in its name
-    is not watched: Snakemake would take them for a wildcard."""
-    found = made_here(path) or Path(path).exists() or Path(product).exists()
-    return path if found and "{" not in path else []
+def given(path):
+    """A file or folder from outside, as an input. Where it is not there, as on a fresh checkout, a dry run still shows
+    the plan, and the job that reads the file says that it is missing. A folder with braces in its name is not watched:
+    Snakemake would take them for a wildcard."""
+    return path if (made_here(path) or Path(path).exists()) and "{" not in path else []
 
+
+def stop_without(key, path, product):
+    """Stop where a file or folder from outside is missing that a result was made of: Snakemake would keep the result."""
+    if path and not made_here(path) and not Path(path).exists() and Path(product).exists():
+        raise WorkflowError(f"config: {key} is {path!r}: no such file or folder")
+
+
+for _name, _survey in config["surveys"].items():
+    for _key in ("catalog", "root"):
+        stop_without(f"surveys.{_name}.{_key}", _survey[_key], f"results/manifest/{_name}.parquet")
 
 # A store begins with the first label; a table that is named must be there.
 if Path(LABELS).suffix != ".sqlite" and not made_here(LABELS) and not Path(LABELS).exists():
     raise WorkflowError(f"config: labels is {LABELS!r}: no such file")
+
+if workflow.is_main_process:
+    for _path in PATHS:
+        try:
+            read_labels(LABELS, _path, strict=_path == "emission", missing_ok=True)
+        except ValueError as error:
+            raise WorkflowError(f"config: labels: {error}") from None
 
 
 def people(path):
@@ -106,7 +122,7 @@ def catalog_of(name):
     path = config["surveys"][name]["catalog"]
     if path is None:
         return f"results/manifest/{name}-index.parquet"
-    return given(path, f"results/manifest/{name}.parquet")
+    return given(path)
 
 
 def bundles(name):

@@ -15,6 +15,10 @@ EMISSION_PUBLISHED = {
     "emission": {key: value for key, value in EMISSION.items() if key != "baseline"},
 }
 
+for _key, _path in EMISSION["labelled"].items():
+    if _key != "blur":
+        stop_without(f"emission.labelled.{_key}", _path, "results/emission/initial.parquet")
+
 
 wildcard_constraints:
     stage=r"round-\d\d|final|baseline/run-\d+",
@@ -81,8 +85,8 @@ def candidate_digest(wildcards):
 rule emission_initial:
     # The labelled Ondrejov spectra, as if LAMOST had observed them.
     input:
-        labels=lambda wildcards: given(EMISSION["labelled"]["labels"], "results/emission/initial.parquet"),
-        spectra=lambda wildcards: given(EMISSION["labelled"]["root"], "results/emission/initial.parquet"),
+        labels=lambda wildcards: given(EMISSION["labelled"]["labels"]),
+        spectra=lambda wildcards: given(EMISSION["labelled"]["root"]),
         codes=str(RESOURCES / "emission" / "labels.csv"),
     output:
         table="results/emission/initial.parquet",
@@ -95,6 +99,7 @@ rule emission_initial:
         runtime=60,
     params:
         root=EMISSION["labelled"]["root"],
+        labels=EMISSION["labelled"]["labels"],
         blur=EMISSION["labelled"]["blur"],
         code=code("emission_initial"),
     script:

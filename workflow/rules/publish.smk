@@ -28,9 +28,9 @@ def provenance_inputs(wildcards):
         files |= {name: tables[name] for name in ("sources", "templates") if tables[name]}
         files |= DEFINITIONS
     if "emission" in PATHS:
-        files["ondrejov_labels"] = given(EMISSION["labelled"]["labels"], "results/emission/initial.parquet")
+        files["ondrejov_labels"] = given(EMISSION["labelled"]["labels"])
     if "bhb" in PATHS:
-        files["bhb_labelled"] = given(BHB["labelled"]["catalog"], "results/bhb/dataset.parquet")
+        files["bhb_labelled"] = given(BHB["labelled"]["catalog"])
         if BHB["image"]["pretrained"]:
             files["bhb_pretrained"] = BHB["image"]["pretrained"]
     return files
