@@ -12,6 +12,7 @@ from snakemake.logging import logger
 from starsift.catalog.provenance import fingerprint, package_fingerprint
 from starsift.config import ConfigError, complete_settings, missing_triggers, validate
 from starsift.learning.labels import label_digest, read_labels
+from starsift.searches import SEARCHES, report_categories
 
 ROOT = Path(workflow.basedir)
 SCHEMA = ROOT / "config" / "schema" / "config.schema.json"
@@ -49,6 +50,7 @@ LABELS = config["labels"]
 RESOURCES = Path(os.path.relpath(ROOT / "resources"))
 GRID = config["template_grid"] or str(RESOURCES / "templates" / "grid.parquet")
 GPU = int(config["gpu"])
+CATEGORIES = report_categories(PATHS)
 
 
 wildcard_constraints:
@@ -144,3 +146,13 @@ def each_bundle(pattern, name=None):
 def digest(path):
     """SHA-256 of a small file."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def figure(name, category, title, suffix="svg"):
+    """A figure or table as an item of the report."""
+    return report(
+        f"results/figures/{name}.{suffix}",
+        caption=f"../report/{name}.rst",
+        category=CATEGORIES[category],
+        labels={"figure": title},
+    )

@@ -1,11 +1,5 @@
 # What made this run.
 
-CATALOGS = {
-    "binaries": ["binaries_spectra", "binaries_objects"],
-    "mstars": ["mstars"],
-    "emission": ["emission"],
-    "bhb": ["bhb"],
-}
 SURVEYS = {
     "binaries": [BINARIES["survey"]],
     "mstars": [MSTARS["survey"], MSTARS["labelled"]],
@@ -45,7 +39,7 @@ rule provenance:
         catalogs=[
             f"results/catalogs/{name}.{suffix}"
             for path in PATHS
-            for name in CATALOGS[path]
+            for name in SEARCHES[path].catalogs
             for suffix in ("parquet", "fits", "vot")
         ],
     output:
