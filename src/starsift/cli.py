@@ -66,7 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     index.add_argument("--output", type=Path, required=True, help="Parquet file to write")
     index.set_defaults(run=_index)
 
-    status = commands.add_parser("status", help="tell how far a run is, and what could not be read")
+    status = commands.add_parser(
+        "status", help="show the progress of a run and the spectra that could not be read"
+    )
     status.add_argument("results", type=Path, nargs="?", default=Path("results"), help="(%(default)s)")
     status.set_defaults(run=_status)
 

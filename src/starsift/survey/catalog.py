@@ -124,13 +124,21 @@ def read_catalog(
     keep = None if columns is None else known | {name.lower() for name in columns}
     texts = {alias for kind, names in ALIASES.values() if kind == pa.string() for alias in names}
     table = read_table(source, None if keep is None else keep | _queried(keep), texts | _queried(texts))
-    if is_index(table):
-        table = table.filter(pc.fill_null(pc.equal(table["survey"], kind), True))
-    return _canonical(source, table, kind)
+    return _canonical(source, _of_kind(source, table, kind) if is_index(table) else table, kind)
 
 
 def _queried(names: Collection[str]) -> set[str]:
     return {f"{QUERIED}{name}" for name in names}
+
+
+def _of_kind(source: Path, table: pa.Table, kind: str) -> pa.Table:
+    """The rows of an index that are of a survey's kind, or of no known one."""
+    rows = table.filter(pc.fill_null(pc.equal(table["survey"], kind), True))
+    if table.num_rows and not rows.num_rows:
+        found = sorted((row["values"], row["counts"]) for row in pc.value_counts(table["survey"]).to_pylist())
+        number = ", ".join(f"{count} of kind {name}" for name, count in found)
+        raise CatalogError(f"{source}: no spectrum is of kind {kind}, but {number}; change the survey's kind")
+    return rows
 
 
 def is_index(table: pa.Table) -> bool:
