@@ -55,8 +55,8 @@ _UNITS = {
 }
 
 REQUIRED = {
-    "mrs": ("obsid", "planid", "spid", "fiberid", "lmjd", "lmjm", "band", "coadd"),
-    "lrs": ("obsid", "planid", "spid", "fiberid", "lmjd"),
+    "mrs": ("planid", "spid", "fiberid", "lmjd", "lmjm", "band", "coadd"),
+    "lrs": ("planid", "spid", "fiberid", "lmjd"),
     "sdss": ("planid", "fiberid", "mjd"),
 }
 
