@@ -123,3 +123,24 @@ def write_mrs(
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(data, 4, mtime=0) if path.suffix == ".gz" else data)
     return path
+
+
+def assert_cards_of(made: Path, model: Path) -> None:
+    """A simulated file has no card, unit or column, nor kind of value, that the real file does not have."""
+    with fits.open(made) as ours, fits.open(model) as theirs:
+        for unit in ours:
+            stem = unit.name.split("-")[0]
+            real_unit = next(u for u in theirs if u.name.split("-")[0] == stem)
+            assert unit.header.get("BITPIX") == real_unit.header["BITPIX"]
+            known = {card.keyword: card for card in real_unit.header.cards}
+            for card in unit.header.cards:
+                if card.keyword.startswith(("TTYPE", "TFORM", "LMJMLIS")):
+                    continue
+                assert card.keyword in known, f"{unit.name}: {card.keyword}"
+                kinds = [type(c.value) for c in (card, known[card.keyword])]
+                assert kinds[0] is kinds[1], f"{unit.name}: {card.keyword} is {kinds}"
+            if unit.is_image:
+                continue
+            assert unit.columns.names == real_unit.columns.names
+            for one, other in zip(unit.columns.formats, real_unit.columns.formats, strict=True):
+                assert one.lstrip("0123456789") == other.lstrip("0123456789")

@@ -511,6 +511,15 @@ def test_labelled_spectra_of_another_survey(run: dict[str, Any], tmp_path: Path)
     assert rows[0]["known_class"] is None
 
 
+def test_observations_without_an_identifier(run: dict[str, Any], tmp_path: Path) -> None:
+    write_parquet(manifest(IDS, obsid=pa.nulls(len(IDS), pa.int64())), run["manifests"][0])
+    good, _, _ = catalog(run, people(tmp_path), link="https://a.example/{obsid}")
+    # The star of the other survey has one.
+    assert good["obsid"].null_count == good["link"].null_count == good.num_rows - 1
+    publish(good, BHB, tmp_path / "bhb", {"seed": 1})
+    assert len(Table.read(tmp_path / "bhb.fits")) == good.num_rows
+
+
 # Files
 
 

@@ -11,6 +11,7 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 from cutout_files import FLUX, SCALE, planes, star, wcs, write_cutout
+from survey_files import real
 
 from starsift.simulate.cutouts import draw_cutouts
 from starsift.simulate.sdss import draw_astars
@@ -196,6 +197,62 @@ def test_places_are_astropys() -> None:
     sky = WCS(fits.Header(first)).wcs_pix2world([middle], 0)
     expected = WCS(fits.Header(second)).wcs_world2pix(sky, 0)[0]
     np.testing.assert_allclose(cutouts._places([first, second], middle), [middle, expected], atol=1e-6)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("turned", [True, False])
+def test_a_cutout_of_another_place_is_refused(tmp_path: Path, fast: bool, turned: bool) -> None:
+    cards = {band: wcs(40) | {"CRPIX1": 900.0, "CD1_2": 3e-5, "CD2_1": 2e-5} for band in BANDS}
+    if turned:  # declination first, as early SDSS images have it
+        for card in cards.values():
+            other = {"CTYPE1": "DEC--TAN", "CTYPE2": "RA---TAN", "CRVAL1": 20.0, "CRVAL2": 150.0}
+            other |= {f"CD{3 - i}_{j}": card[f"CD{i}_{j}"] for i in (1, 2) for j in (1, 2)}
+            card |= other
+    path = write_cutout(tmp_path / "a.fits", cards=cards)
+    sky = WCS(fits.Header(cards["r"])).celestial
+    for x, y, inside in ((19.5, 19.5, True), (4.0, 35.0, True), (3.0, 19.5, False), (19.5, 200.0, False)):
+        place = sky.pixel_to_world(x, y)
+        position = (place.ra.deg, place.dec.deg)
+        if inside:
+            read_cutout(path, 32, position=position, fast=fast)
+            continue
+        away = place.separation(sky.pixel_to_world(19.5, 19.5)).arcsec
+        with pytest.raises(CutoutError, match=rf"a\.fits: its middle is {away:.1f} arcsec from") as caught:
+            read_cutout(path, 32, position=position, fast=fast)
+        assert caught.value.status == "wrong_place"
+    with pytest.raises(CutoutError, match=r"its middle is 1\d\d\.\d\d deg from the star at 330\.00000 -20"):
+        read_cutout(path, 32, position=(330.0, -20.0), fast=fast)
+
+
+def test_where_place_or_coordinates_are_unknown_nothing_is_checked(tmp_path: Path) -> None:
+    nowhere = dict.fromkeys(BANDS, dict.fromkeys(wcs(40)))
+    read_cutout(write_cutout(tmp_path / "a.fits", cards=nowhere), 32, position=(1.0, 2.0))
+    galactic = {band: {"CTYPE1": "GLON-TAN", "CTYPE2": "GLAT-TAN"} for band in BANDS}
+    read_cutout(write_cutout(tmp_path / "b.fits", cards=galactic), 32, position=(1.0, 2.0))
+    read_cutout(write_cutout(tmp_path / "c.fits"), 32, position=(float("nan"), 2.0))
+
+
+def test_real_frames_in_bzip2(tmp_path: Path) -> None:
+    """A frame of SDSS, for want of others in all five bands."""
+    path = real("sdss-frame") / "frame-r-001000-1-0100.fits.bz2"
+    with fits.open(path) as hdus:
+        image, sky = hdus[0].data[34:66, 34:66], WCS(hdus[0].header)
+    place = sky.pixel_to_world(50.0, 48.0)
+    cut = read_cutout([path] * 5, 32, position=(place.ra.deg, place.dec.deg))
+    for band in cut:
+        np.testing.assert_array_equal(band, image)
+    far = sky.pixel_to_world(49.5, 80.0)
+    with pytest.raises(CutoutError, match=r"its middle is 12\.1 arcsec from the star"):
+        read_cutout([path] * 5, 32, position=(far.ra.deg, far.dec.deg))
+    # In a bundle, by the places of its stars.
+    for band in BANDS:
+        (tmp_path / f"0-{band}.fits.bz2").write_bytes(path.read_bytes())
+        (tmp_path / f"1-{band}.fits.bz2").write_bytes(path.read_bytes())
+    made = manifest(
+        tmp_path / "m.parquet", 2, ra=[place.ra.deg, place.ra.deg + 1], dec=[place.dec.deg, place.dec.deg]
+    )
+    counts = pack_cutouts(made, tmp_path, "{fiberid}-{band}.fits.bz2", tmp_path / "c.parquet", size=32)
+    assert counts == {"ok": 1, "wrong_place": 1}
 
 
 def test_missing_pixels(tmp_path: Path) -> None:

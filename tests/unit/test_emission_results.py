@@ -447,6 +447,19 @@ def test_links_are_filled_from_columns(run: dict[str, Any]) -> None:
         catalog(run, link="https://a.example/{nonsense}/{obsid}")
 
 
+def test_observations_without_an_identifier(run: dict[str, Any], tmp_path: Path) -> None:
+    """The first releases of LAMOST have none: no link then, and null in the catalogue."""
+    for path in run["windows"]:
+        table = pq.read_table(path)
+        place = table.column_names.index("obsid")
+        write_parquet(table.set_column(place, "obsid", pa.nulls(table.num_rows, pa.int64())), path)
+    good = catalog(run, link="https://a.example/{obsid}")[0]
+    assert good.num_rows
+    assert good["obsid"].null_count == good["link"].null_count == good.num_rows
+    publish(good, EMISSION, tmp_path / "emission", {"seed": 1})
+    assert pq.read_table(tmp_path / "emission.parquet")["obsid"].null_count == good.num_rows
+
+
 def test_answers_keep_their_windows(run: dict[str, Any]) -> None:
     answers = read_answers(run["rounds"])
     assert [int(np.argmax(w)) for w in answers["window"].to_pylist()] == answers["row"].to_pylist()

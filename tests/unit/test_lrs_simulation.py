@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
-from survey_files import digest
+from survey_files import assert_cards_of, digest, real
 
 from starsift.cli import main
 from starsift.mstars.indices import measure_indices
@@ -374,3 +374,18 @@ def test_an_empty_search_and_a_foreign_one(survey: Path, truth: dict[str, np.nda
     foreign = pa.table({"spectrum_id": ["spec-1-X_sp01-001"], "p_m": [0.5]})
     with pytest.raises(ValueError, match="1 spectra are not in the truth, the first is spec-1-X_sp01-001"):
         score_mstars(survey / "truth.parquet", foreign, catalog)
+
+
+@pytest.mark.parametrize(
+    ("layout", "folder", "name"),
+    [
+        ("image", "lamost-lrs-dr7", "spec-58575-HD103621N361936B01_sp03-008.fits"),
+        ("table", "lamost-lrs-dr10", "spec-55877-B7708_sp13-238.fits"),
+    ],
+)
+def test_files_have_the_cards_of_their_release(
+    survey: Path, truth: dict[str, np.ndarray], layout: str, folder: str, name: str
+) -> None:
+    model = real(folder) / name
+    for stem in truth["spectrum_id"][truth["layout"] == layout][:5]:
+        assert_cards_of(file_of(survey, stem), model)

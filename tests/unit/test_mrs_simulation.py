@@ -10,6 +10,7 @@ from astropy.io import fits
 from astropy.table import Table
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import median_filter
+from survey_files import assert_cards_of, real
 
 from starsift.simulate import fitswriter
 from starsift.simulate.mrs import (
@@ -275,27 +276,40 @@ def test_files_are_as_lamost_writes_them(survey: Path, catalog: Table) -> None:
             assert primary["RA"] == pytest.approx(first["ra"])
             assert primary["FILENAME"] == Path(path).name.removesuffix(".gz")
             assert path == f"{first['lmjd']}/{first['planid']}/{Path(path).name}"
-            assert primary["FIB_MASK"] == first["fibermask"]
+            tall = hdus[1].header["NAXIS2"] > 1
+            assert primary["FIBERMAS" if tall else "FIB_MASK"] == first["fibermask"]
+            layouts.add(tall)
             assert primary["VACUUM"] is primary["HELIO"] is True
             names = [hdu.name for hdu in hdus[1:]]
             times = sorted({int(row["lmjm"]) for row in rows if row["coadd"] == 0})
-            assert names == ["COADD_B", "COADD_R", *(f"{arm}-{time}" for time in times for arm in "BR")]
+            assert names == ["COADD_B", "COADD_R", *(f"{arm}-{time}" for arm in "BR" for time in times)]
             for hdu in hdus[1:]:
-                tall = hdu.header["NAXIS2"] > 1
-                layouts.add(tall)
                 expected = ["FLUX", "IVAR", "LOGLAM" if tall else "WAVELENGTH"]
                 expected += ["ANDMASK", "ORMASK"] if hdu.name.startswith("COADD") else ["PIXMASK"]
                 assert hdu.columns.names == expected
                 wave = np.ravel(hdu.data[expected[2]]).astype(float)
-                assert (np.diff(wave) > 0).all()
+                turned = tall and hdu.name.startswith("R-")
+                assert (np.diff(wave[::-1] if turned else wave) > 0).all()
                 wave = 10**wave if tall else wave
                 middle = 5143 if "B" in hdu.name else 6550
                 assert wave.mean() == pytest.approx(middle, abs=12)
             for row in rows[rows["coadd"] == 0]:
                 header = hdus[f"{row['band']}-{row['lmjm']}"].header
-                assert header["LMJM"] == row["lmjm"]
+                assert header["LMJM"] == (str(row["lmjm"]) if tall else row["lmjm"])
                 assert header["SNR"] == pytest.approx(row["snr"], abs=0.006)
     assert layouts == {True, False}
+
+
+def test_files_have_the_cards_of_their_release(survey: Path, catalog: Table) -> None:
+    model = real("lamost-mrs-dr7") / "med-58644-TD192102N424113K01_sp12-076.fits.gz"
+    found = 0
+    for path in np.unique(catalog["path"])[::23]:
+        with fits.open(survey / "spectra" / path) as hdus:
+            tall = hdus[1].header["NAXIS2"] > 1
+        if tall:
+            assert_cards_of(survey / "spectra" / path, model)
+            found += 1
+    assert found
 
 
 def test_catalog_has_what_the_cuts_must_remove(catalog: Table) -> None:

@@ -498,3 +498,14 @@ def test_sources_that_cannot_be_read(tmp_path: Path, ending: str) -> None:
             ValueError, match=rf"s\.{ending}: (no such|no table|this is no|cannot be|the table)"
         ):
             read_sources(path)
+
+
+def test_observations_without_an_identifier(build: Assemble, candidates: pa.Table, tmp_path: Path) -> None:
+    """The first releases of LAMOST have none; the spectrum's name is its identity."""
+    none = put(candidates, "obsid", pa.nulls(candidates.num_rows, pa.int64()))
+    without, given = build(candidates=none)[0], build()[0]
+    assert without.num_rows
+    assert without["obsid"].null_count == without.num_rows
+    assert without.drop_columns("obsid").equals(given.drop_columns("obsid"))
+    publish(without, MSTARS, tmp_path / "mstars", {"seed": 1})
+    assert pq.read_table(tmp_path / "mstars.parquet")["obsid"].null_count == without.num_rows

@@ -341,6 +341,8 @@ def test_links() -> None:
     assert "target=10.684708+-5.500000" in found["Aladin Lite"]
     assert found["LAMOST archive"].endswith("/medspectrum/view?obsid=42")
     assert [link["name"] for link in links(SDSS[0], 42, None, None)] == []
+    assert links("spSpec-52203-0685-425", 42, None, None) == []
+    assert [link["name"] for link in links(LRS[0], None, 1.0, 2.0)] == ["SIMBAD", "Aladin Lite"]
     assert links(LRS[0], 42, None, None)[0]["url"].endswith("/spectrum/view?obsid=42")
     assert all(link["url"].startswith("https://") for link in links(MRS[0], 42, 1.0, 2.0))
 

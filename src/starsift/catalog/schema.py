@@ -151,7 +151,7 @@ def _probability(name: str, description: str) -> ColumnSchema:
 
 _IDENTITY = (
     _C("spectrum_id", pa.string(), "Stem of the file, and /LMJM of the exposure", "meta.id;meta.main"),
-    _C("obsid", pa.int64(), "Observation in the survey", "meta.id;obs"),
+    _C("obsid", pa.int64(), "Observation in the survey; none until DR3", "meta.id;obs", nullable=True),
     _C("planid", pa.string(), "Observing plan", "meta.id;obs.field"),
     _C("spid", pa.int8(), "Spectrograph", "meta.id;instr"),
     _C("fiberid", pa.int16(), "Fibre", "meta.id;instr.setup"),

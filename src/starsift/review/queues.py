@@ -33,6 +33,7 @@ from starsift.catalog.schema import BHB, BINARIES_SPECTRA, EMISSION, MSTARS
 from starsift.emission.window import CLASSES, WAVELENGTH
 from starsift.spectra.air import air_to_vacuum
 from starsift.spectra.batches import MASK_IVAR, OK
+from starsift.survey.sdss import is_sdss_name
 
 MATCH = 5.0  # arcsec within which exposures are of one star
 NEAREST = 5  # M stars shown beside a candidate
@@ -99,7 +100,6 @@ _UNITS = {
     }.items()
 }
 _PROBABILITIES = dict(zip(CLASSES, ("p_single", "p_double", "p_uninteresting"), strict=True))
-_SDSS = re.compile(r"spec-\d{4,5}-\d{5}-\d{4}$")
 _ROUND = re.compile(r"round-(\d+)$")
 
 
@@ -657,7 +657,7 @@ def links(name: str, obsid: int | None, ra: float | None, dec: float | None) -> 
                 + urlencode({"target": where, "fov": "0.05"}),
             },
         ]
-    if obsid is not None and not _SDSS.match(name):
+    if obsid is not None and not is_sdss_name(name):
         page = "medspectrum" if name.startswith("med-") else "spectrum"
         url = f"https://www.lamost.org/dr10/v2.0/{page}/view?{urlencode({'obsid': obsid})}"
         found.append({"name": "LAMOST archive", "url": url})
@@ -725,7 +725,7 @@ def _numbers(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
 
 
 def _kind(name: str) -> str:
-    return "sdss" if _SDSS.match(name) else name.partition("-")[0]
+    return "sdss" if is_sdss_name(name) else name.partition("-")[0]
 
 
 @lru_cache(4)

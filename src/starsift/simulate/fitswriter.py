@@ -40,12 +40,13 @@ def header(cards: Sequence[Card]) -> bytes:
     return text.ljust(-(-len(text) // BLOCK) * BLOCK).encode("ascii")
 
 
-def primary(cards: Sequence[Card]) -> bytes:
-    """A primary unit without data."""
+def primary(cards: Sequence[Card], *, bitpix: int = 8, lengths: Sequence[int] = ()) -> bytes:
+    """A primary unit without data; `lengths` are axes that it names all the same, as LAMOST DR10 does."""
     mandatory: list[Card] = [
         ("SIMPLE", True, "conforms to FITS standard"),
-        ("BITPIX", 8, "array data type"),
+        ("BITPIX", bitpix, "array data type"),
         ("NAXIS", 0, "number of array dimensions"),
+        *((f"NAXIS{i}", length, "") for i, length in enumerate(lengths, 1)),
         ("EXTEND", True, "there are extensions"),
     ]
     return header([*mandatory, *cards])

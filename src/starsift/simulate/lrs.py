@@ -174,18 +174,26 @@ def band_snr(spectra: Spectra) -> dict[str, np.ndarray]:
     return measured
 
 
-def _cards(row: dict[str, Any], plan: Plan, layout: str, pixels: int) -> list[Card]:
+_IMAGE_CARDS: list[Card] = [
+    ("EXTEN0", "Flux, Inverse, Wavelength, Andmask, Ormask", ""),
+    ("N_EXTEN", 1, "units in this file"),
+    ("EXTNAME", "Flux", "name of this unit"),
+]
+
+
+def _cards(row: dict[str, Any], plan: Plan, layout: str) -> list[Card]:
     """Header of the primary unit of one spectrum (a row of the catalogue)."""
+    image = layout == "image"
     return [
         ("FILENAME", Path(row["path"]).name.removesuffix(".gz"), ""),
         ("OBSID", row["obsid"], "unique number of this spectrum"),
         ("AUTHOR", "starsift", "who made this file"),
+        ("DATA_V", "LAMOST DR7" if image else "LAMOST DR10", "release whose files these imitate"),
+        *(_IMAGE_CARDS if image else [("N_EXTEN", 2, "units in this file")]),
         ("ORIGIN", "SIMULATED", "not an observation"),
-        ("DATA_V", f"LAMOST-LRS layout, {layout}", "what the file imitates"),
         ("TELESCOP", "LAMOST", ""),
         ("LONGITUD", XINGLONG.longitude, "[deg] longitude of site"),
         ("LATITUDE", XINGLONG.latitude, "[deg] latitude of site"),
-        ("ALTITUDE", XINGLONG.altitude, "[m] altitude of site"),
         ("DATE-OBS", f"{row['obsdate']}T14:00:00", "median UTC"),
         ("LMJD", row["lmjd"], "local modified Julian day"),
         ("MJD", row["mjd"], "modified Julian day"),
@@ -193,27 +201,30 @@ def _cards(row: dict[str, Any], plan: Plan, layout: str, pixels: int) -> list[Ca
         ("PLANID", row["planid"], "observing plan"),
         ("RA", row["ra"], "[deg] right ascension"),
         ("DEC", row["dec"], "[deg] declination"),
-        ("RADECSYS", "ICRS", "coordinate system"),
-        ("EQUINOX", 2000.0, "of coordinates"),
+        ("RA_OBS", row["ra"], "[deg] right ascension during observing"),
+        ("DEC_OBS", row["dec"], "[deg] declination during observing"),
         ("DESIG", f"LAMOST {row['designation']}", "designation"),
-        ("SPID", row["spid"], "spectrograph"),
         ("FIBERID", row["fiberid"], "fibre"),
         ("OBJTYPE", "Star", "from the input catalogue"),
         ("TSOURCE", "SIMULATED", "input catalogue"),
-        ("FIB_TYPE", "Obj", "fibre type"),
-        ("FIB_MASK", 0, "0 means good"),
+        ("FIBERTYP" if image else "FIB_TYPE", "Obj", "fibre type"),
+        ("FIBERMAS" if image else "FIB_MASK", 0, "0 means good"),
+        ("OBS_TYPE", "OBJ", "OBJ, FLAT, ARC or BIAS"),
+        ("RADECSYS", "ICRS", "coordinate system"),
+        ("EQUINOX", 2000.0, "of coordinates"),
         ("NEXP", 3, "exposures"),
         ("EXPTIME", 3 * EXPTIME, "[s] summed exposure time"),
+        ("SPID", row["spid"], "spectrograph"),
         ("HELIO", True, "velocities refer to the Sun"),
         ("VACUUM", True, "wavelengths are in vacuum"),
-        ("RESOLUT", RESOLUTION, "resolving power"),
+        ("WFITTYPE", "LOG-LINEAR", "kind of wavelengths"),
         ("COEFF0", LAMOST_LRS.log10_lambda0, "log10(wavelength) of the first pixel"),
         ("COEFF1", LAMOST_LRS.dlog10_lambda, "log10 step a pixel"),
         ("CRVAL1", LAMOST_LRS.log10_lambda0, "log10(wavelength) of the first pixel"),
         ("CD1_1", LAMOST_LRS.dlog10_lambda, "log10 step a pixel"),
         ("CRPIX1", 1, "first pixel"),
+        ("CTYPE1", "LINEAR", ""),
         ("DC-FLAG", 1, "log-linear"),
-        ("NPIX", pixels, "pixels"),
         ("CLASS", row["class"], "of the object"),
         ("SUBCLASS", row["subclass"], "of the object"),
         ("Z", row["z"], "redshift, -9999 where unknown"),
@@ -233,7 +244,7 @@ def write_files(root: Path, rows: list[dict[str, Any]], plans: list[Plan], spect
             m = LAMOST_LRS.pixels - row["obsid"] % 4
             flux, ivar = spectra.flux[i, :m], spectra.ivar[i, :m]
             and_mask, or_mask = (x[i, :m].astype(np.float32) for x in (spectra.and_mask, spectra.or_mask))
-            cards = _cards(row, plans[row["plan"]], row["layout"], m)
+            cards = _cards(row, plans[row["plan"]], row["layout"])
             if row["layout"] == "image":
                 units = [fitswriter.image(np.stack([flux, ivar, wavelength[:m], and_mask, or_mask]), cards)]
             else:
@@ -246,7 +257,10 @@ def write_files(root: Path, rows: list[dict[str, Any]], plans: list[Plan], spect
                     "ORMASK": or_mask,
                     "NORMALIZATION": flux / level if level > 0 else np.zeros(m, np.float32),
                 }
-                units = [fitswriter.primary(cards), fitswriter.table("COADD", columns, [], tall=False)]
+                units = [
+                    fitswriter.primary(cards, bitpix=16, lengths=(m, 5)),
+                    fitswriter.table("COADD", columns, [], tall=False),
+                ]
             fitswriter.write_gzip(root / row["path"], units)
 
     map_chunks(work, len(rows), 128)

@@ -1,6 +1,6 @@
 """Simulated LAMOST medium-resolution exposures: as arrays, and as a survey of files with its truth."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -492,47 +492,56 @@ def _primary_cards(visit: Visit, sky: Sky, i: int, obsid: int, layout: str) -> l
     middle = 0.5 * (start + end)
     utc = middle - barycentric.UTC_OFFSET
     designation = SkyCoord(ra * u.deg, dec * u.deg).to_string("hmsdms", sep="", precision=2)
+    tall = layout == "tall"
     return [
-        ("EXTNAME", "Information", "no data here"),
         ("FILENAME", f"{visit.stem(i)}.fits", ""),
         ("OBSID", obsid, "unique number of this spectrum"),
         ("AUTHOR", "starsift", "who made this file"),
-        ("ORIGIN", "SIMULATED", "not an observation"),
-        ("DATA_V", f"LAMOST-MRS layout, {layout}", "what the file imitates"),
+        ("DATA_V", "LAMOST DR7" if tall else "LAMOST DR9", "release whose files these imitate"),
         ("N_EXTEN", 2 * e + 3, "units in this file"),
+        ("EXTNAME", "Information", "no data here"),
+        ("ORIGIN", "SIMULATED", "not an observation"),
         ("TELESCOP", "LAMOST", ""),
         ("LONGITUD", barycentric.XINGLONG.longitude, "[deg] longitude of site"),
         ("LATITUDE", barycentric.XINGLONG.latitude, "[deg] latitude of site"),
-        ("ALTITUDE", barycentric.XINGLONG.altitude, "[m] altitude of site"),
         ("DATE-OBS", _isot(utc), "median UTC"),
         ("DATE-BEG", _isot(start), "start, local time"),
         ("DATE-END", _isot(end), "end, local time"),
         ("LMJD", plan.lmjd, "local modified Julian day"),
         ("MJD", int(utc // 1440), "modified Julian day"),
-        ("LMJMLIST", "-".join(map(str, plan.lmjm)), "local modified Julian minutes"),
         ("PLANID", plan.planid, "observing plan"),
         ("RA", round(ra, 7), "[deg] right ascension"),
         ("DEC", round(dec, 7), "[deg] declination"),
-        ("RADECSYS", "ICRS", "coordinate system"),
-        ("EQUINOX", 2000.0, "of coordinates"),
+        ("RA_OBS", round(ra, 7), "[deg] right ascension during observing"),
+        ("DEC_OBS", round(dec, 7), "[deg] declination during observing"),
         ("DESIG", f"LAMOST J{designation.replace(' ', '')}", "designation"),
-        ("SPID", visit.spid, "spectrograph"),
         ("FIBERID", int(visit.fiber[i]), "fibre"),
         ("OBJNAME", str(sky.gaia[star]), "Gaia source identifier"),
         ("OBJTYPE", "Star", "from the input catalogue"),
         ("TSOURCE", "SIMULATED", "input catalogue"),
-        ("FIB_TYPE", "Obj", "fibre type"),
-        ("FIB_MASK", int(visit.bad_fiber[i]), "0 means good"),
+        ("FIBERTYP" if tall else "FIB_TYPE", "Obj", "fibre type"),
+        ("FIBERMAS" if tall else "FIB_MASK", int(visit.bad_fiber[i]), "0 means good"),
         ("MAGTYPE", "G", "Gaia"),
         ("MAG1", round(float(sky.g_mag[star]), 3), "[mag]"),
         ("OBS_TYPE", "OBJ", "OBJ, FLAT, ARC or BIAS"),
-        ("NEXP", e, "exposures"),
-        ("EXPTIME", EXPTIME, "[s] of one exposure"),
+        ("RADECSYS", "ICRS", "coordinate system"),
+        ("EQUINOX", 2000.0, "of coordinates"),
+        ("NEXP_B", e, "blue exposures"),
+        ("COMBIN_B", True, "there is a blue coadd"),
+        ("NEXP_R", e, "red exposures"),
+        ("COMBIN_R", True, "there is a red coadd"),
+        ("SPID", visit.spid, "spectrograph"),
         ("HELIO", True, "velocities refer to the Sun"),
         ("HELIO_RV", round(float(visit.helio[i * e : (i + 1) * e].mean()), 5), "[km/s] correction applied"),
         ("VACUUM", True, "wavelengths are in vacuum"),
-        ("RESOLUT", RESOLUTION, "resolving power"),
     ]
+
+
+def _minutes(lmjm: Sequence[int]) -> list[Card]:
+    """Exposures of a coadd; a card holds three, so that more take several."""
+    lists = ["-".join(map(str, lmjm[k : k + 3])) for k in range(0, len(lmjm), 3)]
+    keys = ["LMJMLIST"] if len(lists) == 1 else [f"LMJMLIS{k}" for k in range(len(lists))]
+    return [(key, text, "local modified Julian minutes") for key, text in zip(keys, lists, strict=True)]
 
 
 def _columns(
@@ -558,37 +567,29 @@ def _write_visit(
     obsid = visit.obsid(number)
     arms = {"B": visit.blue, "R": visit.red}
     snr = {arm: observation.snr for arm, observation in arms.items()}
-    dates = [(_isot(m - barycentric.UTC_OFFSET), _isot(m)) for m in visit.plan.lmjm]
     for i in range(len(visit.star)):
-        units = [fitswriter.primary(_primary_cards(visit, sky, i, int(obsid[i]), layout))]
+        units = [fitswriter.primary(_primary_cards(visit, sky, i, int(obsid[i]), layout), bitpix=16)]
         for arm in arms:
             grid, flux, ivar, and_mask, or_mask = (a if a.ndim == 1 else a[i] for a in coadds[arm])
             columns = _columns(layout, grid, flux, ivar)
             columns |= {"ANDMASK": _mask_column(layout, and_mask), "ORMASK": _mask_column(layout, or_mask)}
             cards: list[Card] = [
+                *_minutes(visit.plan.lmjm),
                 ("SNR", round(_median_snr(flux, ivar), 4), "median S/N a pixel"),
-                ("EXPTIME", EXPTIME * e, "[s] summed exposure time"),
-                ("NEXP", e, "exposures"),
-                ("LMJMLIST", "-".join(map(str, visit.plan.lmjm)), "local modified Julian minutes"),
-                ("VACUUM", True, "wavelengths are in vacuum"),
-                ("HELIO", True, "velocities refer to the Sun"),
             ]
             units.append(fitswriter.table(f"COADD_{arm}", columns, cards, tall=tall))
-        for k in range(e):
-            row = i * e + k
-            for arm, seen in arms.items():
-                columns = _columns(layout, seen.wavelength[row], seen.flux[row], seen.ivar[row])
-                columns["PIXMASK"] = _mask_column(layout, seen.mask[row])
+        for arm, seen in arms.items():
+            # As released: exposures of the red arm are written from red to blue in rows of pixels.
+            order = slice(None, None, -1 if tall and arm == "R" else 1)
+            for row in range(i * e, (i + 1) * e):
+                pixels = (a[row, order] for a in (seen.wavelength, seen.flux, seen.ivar))
+                columns = _columns(layout, *pixels)
+                columns["PIXMASK"] = _mask_column(layout, seen.mask[row, order])
+                lmjm = int(visit.lmjm[row])
                 cards = [
-                    ("LMJM", int(visit.lmjm[row]), "local modified Julian minute of the start"),
+                    ("LMJM", str(lmjm) if tall else lmjm, "local modified Julian minute of the start"),
+                    ("EXPTIME", int(EXPTIME), "[s] exposure time"),
                     ("SNR", round(float(snr[arm][row]), 4), "median S/N a pixel"),
-                    ("EXPTIME", EXPTIME, "[s] exposure time"),
-                    ("DATE-OBS", dates[k][0], "start, UTC"),
-                    ("DATE-BEG", dates[k][1], "start, local time"),
-                    ("HELIO", True, "velocities refer to the Sun"),
-                    ("HELIO_RV", round(float(visit.helio[row]), 5), "[km/s] correction applied"),
-                    ("VACUUM", True, "wavelengths are in vacuum"),
-                    ("BAD", int(arm == "B" and visit.bad_blue[row]), "0 means good"),
                 ]
                 units.append(fitswriter.table(f"{arm}-{visit.lmjm[row]}", columns, cards, tall=tall))
         fitswriter.write_gzip(folder / f"{visit.stem(i)}.fits.gz", units)

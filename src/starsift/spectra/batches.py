@@ -42,7 +42,7 @@ def _field(name: str, kind: pa.DataType, description: str, unit: str = "") -> pa
 IDENTITY = pa.schema(
     [
         _field("spectrum_id", pa.string(), "file stem, and /lmjm for one exposure"),
-        _field("obsid", pa.int64(), "identifier of the observation in the survey"),
+        _field("obsid", pa.int64(), "identifier of the observation in the survey, if it has one"),
         _field("planid", pa.string(), "observing plan (SDSS: plate)"),
         _field("spid", pa.int8(), "spectrograph"),
         _field("fiberid", pa.int16(), "fibre"),

@@ -61,8 +61,19 @@ _MIN_SNR, _MIN_SAME = 8.0, 4.0  # of a peak in the window, and of the same one i
 _WCS = tuple(
     key
     for i in "12"
-    for key in (f"CRPIX{i}", f"CRVAL{i}", f"CDELT{i}", f"CD{i}_1", f"CD{i}_2", f"PC{i}_1", f"PC{i}_2")
+    for key in (
+        f"CTYPE{i}",
+        f"CRPIX{i}",
+        f"CRVAL{i}",
+        f"CDELT{i}",
+        f"CD{i}_1",
+        f"CD{i}_2",
+        f"PC{i}_1",
+        f"PC{i}_2",
+    )
 )
+
+_EQUATORIAL = ("RA--", "DEC-")
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +88,7 @@ def read_cutout(
     *,
     max_offset: float = MAX_OFFSET,
     max_bad: float = MAX_BAD,
+    position: tuple[float, float] | None = None,
     fast: bool = True,
 ) -> np.ndarray:
     """Read the middle of a five-band cutout.
@@ -87,6 +99,8 @@ def read_cutout(
     size : pixels a side
     max_offset : pixels that bands may lie apart, by their coordinates or by the star where it is bright
     max_bad : share of the pixels that may be missing; they take the median of their band
+    position : right ascension and declination of the star, degrees; where the image tells its coordinates,
+        the star must be in the part that is read
     fast : False reads with astropy, for comparison
 
     Returns
@@ -96,8 +110,9 @@ def read_cutout(
     Raises
     ------
     CutoutError
-        Status missing_file, corrupt_file, missing_band, wrong_shape, too_small, gaps (too many pixels, or one
-        near the middle, are not finite or in a stretch of equal values) or misaligned.
+        Status missing_file, corrupt_file, missing_band, wrong_shape, too_small, wrong_place (the star is not
+        in it), gaps (too many pixels, or one near the middle, are not finite or in a stretch of equal values)
+        or misaligned.
     """
     paths = [path] if isinstance(path, str | os.PathLike) else list(path)
     if len(paths) not in (1, len(BANDS)):
@@ -128,6 +143,8 @@ def read_cutout(
     top, left = (shape[0] - size) // 2, (shape[1] - size) // 2
     cut = np.array([image[top : top + size, left : left + size] for image in images], dtype=np.float32)
     middle = np.array([left, top]) + (size - 1) / 2
+    if position is not None:
+        _check_position(where, [hdu.header for hdu in planes], middle, size, position)
     apart = _widest(np.array(_places([hdu.header for hdu in planes], middle)))
     if apart > max_offset:
         raise CutoutError(
@@ -213,15 +230,62 @@ def _places(headers: Sequence[Mapping[str, Any]], pixel: np.ndarray) -> np.ndarr
     return places
 
 
+def _check_position(
+    where: str,
+    headers: Sequence[Mapping[str, Any]],
+    middle: np.ndarray,
+    size: int,
+    position: tuple[float, float],
+) -> None:
+    """Raise `CutoutError` wrong_place where a star is not in the `size` pixels around `middle` (x, y) from 0.
+
+    The first band that tells its coordinates decides: that bands agree is another test. Distances are those
+    of the tangential projection, exact enough to tell a star from another.
+    """
+    known = (_coordinates(h) for h in headers if sorted(_axes(h)) == sorted(_EQUATORIAL))
+    found = next((one for one in known if one is not None), None)
+    if found is None or not np.isfinite(position).all():
+        return
+    reference, frame, matrix = found
+    ra, dec = np.radians(position)
+    along = frame @ np.array([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
+    xi, eta = np.radians(matrix @ (middle + 1 - reference))
+    towards = frame.T @ np.array([1.0, xi, eta])
+    star = frame.T @ along
+    away = np.degrees(np.arctan2(np.linalg.norm(np.cross(towards, star)), towards @ star))
+    inside = along[0] > 0  # on this side of the sky
+    if inside:
+        pixel = reference - 1 + np.linalg.solve(matrix, np.degrees(along[1:] / along[0]))
+        inside = bool((np.abs(pixel - middle) <= size / 2).all())
+    if not inside:
+        raise CutoutError(
+            "wrong_place",
+            f"{where}: its middle is {_angle(away)} from the star at {position[0]:.5f} {position[1]:+.5f}, "
+            f"which is not in the {size} x {size} pixels; is this the image of another star?",
+        )
+
+
+def _angle(degrees: float) -> str:
+    return f"{degrees:.2f} deg" if degrees > 1 else f"{3600 * degrees:.1f} arcsec"
+
+
 def _card(header: Mapping[str, Any], key: str) -> Any:
     """A card as it is written, or its value: to compare headers read in one way."""
     return header.cards.get(key.ljust(8).encode()) if isinstance(header, Header) else header.get(key)
+
+
+def _axes(header: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the two axes are; right ascension and declination where the header does not say."""
+    return tuple(str(header.get(f"CTYPE{i}") or kind)[:4] for i, kind in enumerate(_EQUATORIAL, 1))
 
 
 def _coordinates(header: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """CRPIX (2,); unit vectors (3, 3) to CRVAL, and east and north of it; degrees a pixel (2, 2)."""
     reference = np.array([number(header, "CRPIX1"), number(header, "CRPIX2")])
     ra, dec = np.radians([number(header, "CRVAL1"), number(header, "CRVAL2")])
+    turned = _axes(header) == _EQUATORIAL[::-1]
+    if turned:
+        ra, dec = dec, ra
     if "CD1_1" in header:
         matrix = np.array([[number(header, f"CD{i}_{j}") for j in (1, 2)] for i in (1, 2)])
         # A card that is not there is 0.
@@ -232,6 +296,8 @@ def _coordinates(header: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, np.
         matrix = matrix * np.array([[number(header, "CDELT1")], [number(header, "CDELT2")]])
     if not np.isfinite([*reference, ra, dec, *matrix.ravel()]).all() or not np.linalg.det(matrix):
         return None
+    if turned:
+        matrix = matrix[::-1]
     frame = np.array(
         [
             [np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)],
@@ -373,7 +439,7 @@ def pack_cutouts(
 
     Parameters
     ----------
-    manifest : the bundle's part of the manifest
+    manifest : the bundle's part of the manifest; images of other places than its `ra` and `dec` are refused
     root : folder of the cutouts; None if the survey has none, then all rows say ``no_cutouts``
     path_template : path in `root` from the manifest's columns; with ``{band}`` in it there are five files
     out : Parquet file to write
@@ -391,6 +457,12 @@ def pack_cutouts(
     table = pq.ParquetFile(manifest).read()
     n = table.num_rows
     paths = None if root is None or path_template is None else _paths(table, Path(root), path_template)
+    ra, dec = (
+        table[name].cast(pa.float64()).fill_null(np.nan).to_numpy()
+        if name in table.column_names
+        else np.full(n, np.nan)
+        for name in ("ra", "dec")
+    )
     counts: dict[str, int] = {}
     schema = _SCHEMA.with_metadata({"starsift": "cutouts 1", "size": str(size)})
     with atomic_path(out) as temporary, pq.ParquetWriter(temporary, schema, **_WRITER) as sink:
@@ -400,8 +472,8 @@ def pack_cutouts(
             def work(part: slice, start: int = start) -> list[np.ndarray | str]:
                 if paths is None:
                     return [NO_CUTOUTS] * (part.stop - part.start)
-                here = slice(start + part.start, start + part.stop)
-                return [_read(path, size, max_offset, max_bad) for path in paths[here]]
+                rows = range(start + part.start, start + part.stop)
+                return [_read(paths[i], size, max_offset, max_bad, (ra[i], dec[i])) for i in rows]
 
             found = [one for part in map_chunks(work, stop - start, 32) for one in part]
             status = [one if isinstance(one, str) else OK for one in found]
@@ -425,14 +497,20 @@ def _paths(table: pa.Table, root: Path, template: str) -> list[Path | list[Path]
     return [None if None in row else [root / path for path in row] for row in zip(*columns, strict=True)]
 
 
-def _read(path: Path | list[Path] | None, size: int, max_offset: float, max_bad: float) -> np.ndarray | str:
+def _read(
+    path: Path | list[Path] | None,
+    size: int,
+    max_offset: float,
+    max_bad: float,
+    position: tuple[float, float],
+) -> np.ndarray | str:
     """An image, or the status of what is none."""
     try:
         if path is None:
             raise CutoutError(
                 "missing_file", "a catalogue row has nulls where the path template of cutouts has columns"
             )
-        return read_cutout(path, size, max_offset=max_offset, max_bad=max_bad)
+        return read_cutout(path, size, max_offset=max_offset, max_bad=max_bad, position=position)
     except CutoutError as error:
         log.warning("%s: %s", error.status, error)
         return error.status

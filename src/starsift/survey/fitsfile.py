@@ -308,6 +308,9 @@ def _read_bytes(path: Path) -> bytes:
 def _data_size(start: bytes) -> int:
     """Bytes of the data that follow a header, from its mandatory cards (FITS standard 4.0, equation 2)."""
     header = Header(start)
+    for key in ("NAXIS", "TFIELDS"):
+        if (header.get(key) or 0) != count_of(header, key):
+            raise ValueError(f"{key} is {header.get(key)}")  # astropy would count that far
     axes = [int(header.get(f"NAXIS{i + 1}") or 0) for i in range(count_of(header, "NAXIS"))]
     if not axes:
         return 0
@@ -458,7 +461,9 @@ def number(header: Mapping[str, Any], *keys: str) -> float:
 
 
 def pixels(where: str, name: str, column: np.ndarray) -> np.ndarray:
-    """A column as (pixel,): one value a row, or one row of values."""
+    """A column of numbers as (pixel,): one value a row, or one row of values."""
+    if column.dtype.kind not in "fiub":
+        raise SpectrumError("corrupt", f"{where}: column {name} holds {column.dtype}, expected numbers")
     if column.ndim == 1:
         return column
     if column.ndim == 2 and column.shape[0] == 1:

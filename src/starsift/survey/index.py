@@ -75,14 +75,17 @@ def _fits_files(root: Path) -> Iterator[str]:
 
 def _index_file(root: Path, name: str) -> list[dict[str, Any]]:
     base = identity_from_name(name) | {"path": name, "status": "ok"}
-    survey = None
     try:
         hdus = open_fits(root / name)
         try:
-            survey = kind_of(hdus)
-            if survey == "mrs":
-                return _index_mrs(base, hdus)
-            return [_index_sdss(base, hdus) if survey == "sdss" else _index_lrs(base, hdus[0].header)]
+            kind = kind_of(hdus)
+            if kind == "mrs":
+                rows = _index_mrs(base, hdus)
+            else:
+                rows = [_index_sdss(base, hdus) if kind == "sdss" else _index_lrs(base, hdus[0].header)]
+            for row in rows:
+                _check_integers(row)
+            return rows
         except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
             if isinstance(error, SpectrumError):
                 raise
@@ -96,6 +99,15 @@ def _index_file(root: Path, name: str) -> list[dict[str, Any]]:
         if error.status in OTHER_FILES:
             base |= dict.fromkeys(("survey", "obsid", "mjd", "band", "coadd"))
         return [base | {"status": error.status, "message": message}]
+
+
+def _check_integers(row: Mapping[str, Any]) -> None:
+    for field in INDEX_COLUMNS:
+        value = row.get(field.name)
+        if pa.types.is_integer(field.type) and value is not None:
+            limit = 2 ** (field.type.bit_width - 1)
+            if not -limit <= value < limit:
+                raise ValueError(f"{field.name} is {value}")
 
 
 def _int(header: Mapping[str, Any], *keys: str) -> int | None:

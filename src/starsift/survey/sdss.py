@@ -42,6 +42,11 @@ def obsid(plate: int, mjd: int, fiber: int) -> int:
     return (plate * 100_000 + mjd) * 10_000 + fiber
 
 
+def is_sdss_name(stem: str) -> bool:
+    """Whether a file without its ending, or a spectrum, has a name of SDSS's."""
+    return (FILE_NAME.match(stem) or OLD_FILE_NAME.match(stem)) is not None
+
+
 def is_sdss(hdus: Sequence[Hdu]) -> bool:
     """Whether a file says that it holds one spectrum of an SDSS plate, in either layout."""
     header = hdus[0].header
