@@ -18,7 +18,7 @@ STAGES = ("unusable", "not in the union", "p_m too low to measure", "p_m too low
 
 
 def lost_at(folder: Path, names: pa.ChunkedArray, probability: float) -> np.ndarray:
-    """The place in `STAGES` where each of the spectra `names` (n,) was lost; their number where it was not."""
+    """Where in `STAGES` each of the spectra `names` (n,) was lost; the number of stages where it was not."""
     pool = pq.read_table(folder / "mstars/pool.parquet")
     vetting = pq.read_table(folder / "catalogs/mstars_vetting.parquet")
     catalog = pq.read_table(folder / "catalogs/mstars.parquet", columns=["spectrum_id"])

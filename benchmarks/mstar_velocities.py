@@ -4,9 +4,9 @@
 
 Templates are one half of the mean M spectra in `sdss-templates/templates.npz`, stars the other half, and the
 other way round: redshifted within +-200 km/s, with 5 % smooth errors of flux calibration, photon and sky
-noise. Also: what stays without noise, what junk gets, the SDSS spectra against their own pipeline, and LAMOST's
-M stars against theirs. With the results of `make demo`, dwarfs and giants of the simulator that the demo has
-not seen, against templates that are means of the demo's sample.
+noise. Also: what stays without noise, what junk gets, and spectra of SDSS and LAMOST against their pipelines.
+With the results of `make demo`: dwarfs and giants of the simulator that the demo has not seen, against
+templates that are means of the demo's sample.
 """
 
 import argparse
@@ -83,9 +83,7 @@ def simulated(results: Path, spectra: int) -> None:
     rng = np.random.default_rng(99)
     fields = make_plans(rng, 6)[1]
     sky = draw_sources(rng, fields, list(range(1, 17)), 10 * spectra, 10)
-    print(
-        "| M stars | S/N | template members | with velocity | bias | scatter | std | error | pull | pull, std |"
-    )
+    print("| M stars | S/N | members | with velocity | bias | scatter | std | error | pull | pull, std |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for enough in (0, ENOUGH):
         bank = build_velocity_bank(*mean_templates(*members, enough=enough))

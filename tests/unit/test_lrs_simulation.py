@@ -252,8 +252,8 @@ def test_m_stars_are_those_that_lamost_sees() -> None:
     sky = draw_sources(rng, make_plans(rng, 6)[1], list(range(1, 17)), 20_000, 40_000)
     subtype = np.where(sky.is_m, sky.number - 40, np.nan)
     late, pool = subtype >= 5.5, sky.group == "unknown"
-    # Guo et al. 2019: 569 of 11 410 M stars of the pool are later than M5 (section 3.6), fewer of those that were
-    # released (figure 14); late dwarfs are rarer still (Table 1).
+    # Guo et al. 2019: 569 of 11 410 M stars of the pool are later than M5 (section 3.6), fewer of those that
+    # were released (figure 14); late dwarfs are rarer still (Table 1).
     assert late[pool & sky.is_m].mean() == pytest.approx(569 / 11_410, abs=0.012)
     assert late[~pool & sky.is_m & (sky.kind == "dwarf")].mean() < 0.015
     # No metal-poor giant is cool enough to be of type M.

@@ -85,15 +85,14 @@ def test_colours_of_dwarfs_and_giants():
 
 
 def test_faint_red_stars_are_late_dwarfs_by_h():
-    # An M0 giant of H = 14 would be 40 kpc away: what is that faint and red is a dwarf, up to M7 at H = 14 and
-    # M8 at 15.
+    # An M0 giant of H = 14 would be 40 kpc away: what is so faint and red is a dwarf.
     for h, types in ((14.0, 9), (15.0, 10), (16.0, 10)):
         dwarfs = separate(_table(_photometry(DWARF_JK[:types], DWARF_W12[:types], h)))
         assert dwarfs["giant_h_jk"].to_pylist() == [0] * types
 
 
 def test_giants_by_h_hide_fewer_dwarfs_than_giants_by_w1_w2():
-    # Guo et al. 2019, section 4.1: about 12 % of the giants by W1-W2 are dwarfs by parallax, fewer of those by H.
+    # Guo et al. 2019, section 4.1: some 12 % of the giants by W1-W2 are dwarfs by parallax, fewer by H.
     spec = importlib.util.spec_from_file_location("giants_benchmark", ROOT / "benchmarks/giants.py")
     assert spec is not None
     assert spec.loader is not None
@@ -103,9 +102,9 @@ def test_giants_by_h_hide_fewer_dwarfs_than_giants_by_w1_w2():
     assert 1500 > giant.sum() > 1000
     shares = benchmark.count_dwarfs(stars, giant, m_g)
     by_h, by_wise = shares["h_jk"], shares["jk_w1w2"]
-    assert by_h["dwarfs by parallax"] < 0.6 * by_wise["dwarfs by parallax"]
-    assert by_h["dwarfs in truth"] < 0.6 * by_wise["dwarfs in truth"]
-    assert 0.08 < by_wise["dwarfs by parallax"] < 0.17
+    assert by_h["dwarfs by parallax"] < 0.8 * by_wise["dwarfs by parallax"]
+    assert by_h["dwarfs in truth"] < 0.8 * by_wise["dwarfs in truth"]
+    assert 0.05 < by_wise["dwarfs by parallax"] < 0.13
     assert min(by_h["giants found"], by_wise["giants found"]) > 0.97
     # All evidence together is purer than each.
     result = separate(stars, benchmark.BY_COLOUR)

@@ -64,8 +64,8 @@ def test_real_lamost_m_dwarfs_are_measured_as_their_pipeline_does() -> None:
         bank = build_velocity_bank(file["names"][is_m].tolist(), file["flux"][is_m])
     dr1, dr7 = "lamost-lrs-dr1/spec-55862-B6212_sp06", "lamost-lrs-dr7/spec-58575-HD103621N361936B01_sp03"
     paths = [DATA / f"{name}.fits" for name in (f"{dr1}-099", f"{dr1}-112", f"{dr7}-011", f"{dr7}-030")]
-    # Of class Unknown in DR7, and a DR1 star whose Ca II, Na I 8190 and K I lines are at +110 to +180 km/s, where
-    # the header has -198.
+    # Of class Unknown in DR7; and a DR1 star whose Ca II, Na I 8190 and K I lines are at +110 to +180 km/s,
+    # where the header has -198.
     paths += [DATA / f"{dr7}-072.fits", DATA / f"{dr1}-025.fits"]
     headers = [open_fits(path)[0].header for path in paths]
     spectra = [read_lrs(path) for path in paths]

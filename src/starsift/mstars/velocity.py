@@ -45,9 +45,9 @@ SECURE = 0.9
 MEMBER_SNR = 20.0
 ZERO_POINT = 2.0  # km/s, what a template may find in itself: its noise moves the peak by some 0.5 km/s
 MERGED = 2  # subtypes: rare ones join neighbours as near as this
-# Spectra that a template should be the mean of. The noise of fewer is mistaken for features: from ten to thirty
-# spectra of S/N 9 a subtype, velocities of simulated giants scatter by 1.4 of their errors at S/N 3, else by 1.2
-# (benchmarks/mstar_velocities.py).
+# Spectra that a template should be the mean of. The noise of fewer is taken for features: with ten to fifty
+# spectra of S/N 9 a subtype, velocities of simulated giants scatter by 1.5 of their errors at S/N 3, else by
+# 1.2 (benchmarks/mstar_velocities.py).
 ENOUGH = 100
 
 SUBTYPE = re.compile(r"\s*(?P<luminosity>d|g|sd|esd|usd)?(?P<letter>[OBAFGKML])(?P<digit>\d)")

@@ -71,10 +71,9 @@ UNKNOWN = {
 }
 STELLAR = ("dwarf", "giant", "star", "white_dwarf", "carbon")
 # Shares of M0 to M9. A survey limited in magnitude sees few late dwarfs: of the 5336 M dwarfs in the positive
-# sample of Guo et al. (2019, Table 1), which favours rare kinds, 47 % are M0 and 0.5 % later than M5; of the M
-# stars that they found among UNKNOWN spectra 5.0 % are later than M5, giants among them (section 3.6). Types
-# M4 to M9 of released dwarfs are some two times as frequent here as in Table 1, so that there is something to
-# learn from.
+# sample of Guo et al. (2019, Table 1), which favours rare kinds, 47 % are M0 and 0.5 % later than M5; of the
+# M stars that they found among UNKNOWN spectra 5.0 % are later than M5, giants among them (section 3.6). Of
+# released dwarfs types from M4 on are two to three times as frequent here as in Table 1, to learn from.
 DWARF_SUBTYPES = {
     "released": (0.39, 0.19, 0.20, 0.16, 0.04, 0.01, 0.006, 0.002, 0.001, 0.001),
     "unknown": (0.355, 0.18, 0.18, 0.15, 0.07, 0.03, 0.018, 0.008, 0.006, 0.003),
