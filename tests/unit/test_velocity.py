@@ -240,6 +240,28 @@ def test_mean_templates_by_subtype_and_class(stars):
     np.testing.assert_allclose(rv, 90.0, atol=8.0)
 
 
+def test_templates_of_few_spectra_are_means_of_their_neighbours_too(stars):
+    rng = np.random.default_rng(2)
+    star = stars[0] / np.median(stars[0])
+    subclass = [name for name in ("gM1", "gM2", "gM3", "gM4", "gM5", "dM3") for _ in range(20)]
+    flux = (star + rng.normal(0, 0.3, (len(subclass), WAVELENGTH.size))).astype(np.float32)
+    ivar = np.full(flux.shape, 1 / 0.3**2, np.float32)
+
+    def noise(enough):
+        names, means = mean_templates(flux, ivar, subclass, enough=enough)
+        assert names == ("dM3", "gM1", "gM2", "gM3", "gM4", "gM5")
+        return dict(
+            zip(names, (means / np.median(means, axis=1, keepdims=True) - star).std(axis=1), strict=True)
+        )
+
+    own, some, many = noise(20), noise(50), noise(1000)
+    # 20 spectra, 60 with the next subtypes, 100 with those beyond; no giant ever joins a dwarf.
+    assert some["gM3"] / own["gM3"] == pytest.approx(np.sqrt(1 / 3), rel=0.1)
+    assert many["gM3"] / own["gM3"] == pytest.approx(np.sqrt(1 / 5), rel=0.1)
+    assert many["gM1"] / own["gM1"] == pytest.approx(np.sqrt(1 / 3), rel=0.1)
+    assert many["dM3"] == pytest.approx(own["dM3"], rel=1e-3)
+
+
 def test_templates_that_cannot_be_used_are_refused(stars):
     with pytest.raises(ValueError, match="no subtype such as dM3"):
         mean_templates(stars, np.ones_like(stars), ["dM0", "dM5", "K7"])
