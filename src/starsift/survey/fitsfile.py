@@ -432,6 +432,12 @@ def image_shape(header: Mapping[str, Any]) -> tuple[int, ...]:
     return shape if len(shape) == len(axes) else ()
 
 
+def column_names(header: Mapping[str, Any]) -> list[str]:
+    """Upper-case names of a table's columns; none for an image."""
+    fields = range(1, count_of(header, "TFIELDS") + 1)
+    return [str(header.get(f"TTYPE{i}") or i).upper() for i in fields]
+
+
 def count_of(header: Mapping[str, Any], key: str) -> int:
     """Number of axes or of columns that a header says, as far as the FITS standard allows it; else 0."""
     value = header.get(key)

@@ -26,6 +26,7 @@ from starsift.survey.fitsfile import (
 from starsift.survey.kinds import OTHER_FILES, kind_of
 
 DUPLICATE = "duplicate"
+_LIMITS = {f.name: 2 ** (f.type.bit_width - 1) for f in INDEX_COLUMNS if pa.types.is_integer(f.type)}
 _MIN_OBSID = 100_000  # plan, spectrograph and fibre in one number; less is what is left of an overflow
 # What tells one observation from another, whatever its file is called.
 _OBSERVATION = ("survey", "lmjd", "planid", "spid", "fiberid")
@@ -103,12 +104,10 @@ def _index_file(root: Path, name: str) -> list[dict[str, Any]]:
 
 
 def _check_integers(row: Mapping[str, Any]) -> None:
-    for field in INDEX_COLUMNS:
-        value = row.get(field.name)
-        if pa.types.is_integer(field.type) and value is not None:
-            limit = 2 ** (field.type.bit_width - 1)
-            if not -limit <= value < limit:
-                raise ValueError(f"{field.name} is {value}")
+    for name, limit in _LIMITS.items():
+        value = row.get(name)
+        if value is not None and not -limit <= value < limit:
+            raise ValueError(f"{name} is {value}")
 
 
 def _from_name(path: str) -> dict[str, Any]:
@@ -188,7 +187,10 @@ def _index_mrs(base: dict[str, Any], hdus: Sequence[Hdu]) -> list[dict[str, Any]
             }
             exptime = _float(hdu.header, "EXPTIME")
             rows.append(row if exptime is None else row | {"exptime": exptime})
-    return [row | {"minutes": {other["lmjm"] for other in rows} - {None}} for row in rows]
+    minutes = {row["lmjm"] for row in rows} - {None}
+    for row in rows:
+        row["minutes"] = minutes
+    return rows
 
 
 def _index_lrs(base: dict[str, Any], header: Mapping[str, Any]) -> dict[str, Any]:
