@@ -13,13 +13,15 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 ONE_THREAD := emission_train=1 emission_predict=1 simulate_emission=1 simulate_lrs=1 simulate_mrs=1 \
     simulate_sdss=1 bhb_train=1 bhb_predict=1
 DEMO := $(SNAKEMAKE) --set-threads $(ONE_THREAD) --configfile config/demo.yaml
-REAL := $(SNAKEMAKE) --configfile config/real.yaml --config 'surveys={real: {root: "$(DIR)", kind: $(KIND)}}'
+REAL := $(SNAKEMAKE) --configfile config/real.yaml results/real.json
 # One thread a test process, and as many of these as there are cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(CORES) --dist loadgroup
+# Kernels of BLAS that any processor can run, to stand for other processors: their sums differ in the last bits.
+KERNELS ?= $(if $(filter x86_64,$(shell uname -m)),Nehalem Haswell,ARMV8)
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo real test test-all lint format lock benchmarks clean
+.PHONY: help install demo real test test-all test-kernels lint format lock benchmarks clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -45,7 +47,13 @@ demo: install  ## simulate surveys, find their rare stars, score them, write res
 	@echo "Your own files: make real DIR=/path/to/spectra KIND=mrs   (index, selection, packing)"
 	@echo "A full survey:  edit config/config.yaml, then $(BIN)/snakemake --cores $(CORES)   (docs/running.md)"
 
+# In a file, from the environment: a folder's name may hold quotes, dollar signs and all else.
+real: export REAL_DIR = $(value DIR)
+real: export REAL_KIND = $(value KIND)
 real: install  ## index, select and pack the spectra in DIR (KIND=mrs, lrs or sdss), say what each file was
+	@mkdir -p results
+	@$(BIN)/python -c 'import json, os; e = os.environ; \
+	    print(json.dumps({"surveys": {"real": {"root": e["REAL_DIR"], "kind": e["REAL_KIND"]}}}))' > results/real.json
 	$(REAL) --quiet rules -- results/manifest/real-status.csv
 	@$(BIN)/starsift status
 
@@ -54,6 +62,12 @@ test: install  ## the tests, without those that take minutes
 
 test-all: install  ## all tests
 	$(PYTEST)
+
+test-kernels: install  ## the unit tests with the arithmetic of other processors
+	for kernel in $(KERNELS); do \
+	    OPENBLAS_CORETYPE=$$kernel NPY_DISABLE_CPU_FEATURES="X86_V3 X86_V4 AVX512_ICL" TF_ENABLE_ONEDNN_OPTS=0 \
+	    $(PYTEST) -m "not slow" tests/unit || exit 1; \
+	done
 
 lint: install  ## formatting, ruff, mypy
 	$(BIN)/ruff format --check .

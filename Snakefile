@@ -6,7 +6,11 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 
-configfile: str(Path(workflow.basedir, "config", "config.yaml"))
+# Completed and checked by common.smk.
+CONFIG = str(Path(workflow.basedir, "config", "config.yaml"))
+
+
+configfile: CONFIG
 
 
 report: "workflow/report/workflow.rst"

@@ -1,10 +1,12 @@
 """Accuracy and speed of M-star radial velocities on real mean spectra of SDSS.
 
-    python benchmarks/mstar_velocities.py ../shared/data [--spectra 1000]
+    python benchmarks/mstar_velocities.py ../shared/data [--spectra 1000] [--results results]
 
 Templates are one half of the mean M spectra in `sdss-templates/templates.npz`, stars the other half, and the
 other way round: redshifted within +-200 km/s, with 5 % smooth errors of flux calibration, photon and sky
-noise. Also: what stays without noise, what junk gets, and the SDSS spectra against their own pipeline.
+noise. Also: what stays without noise, what junk gets, and spectra of SDSS and LAMOST against their pipelines.
+With the results of `make demo`: dwarfs and giants of the simulator that the demo has not seen, against
+templates that are means of the demo's sample.
 """
 
 import argparse
@@ -13,17 +15,32 @@ from pathlib import Path
 
 import numpy as np
 
-from starsift.mstars.velocity import Velocities, build_velocity_bank, measure_velocities
+from starsift.mstars.samples import read_sample
+from starsift.mstars.velocity import (
+    ENOUGH,
+    Velocities,
+    build_velocity_bank,
+    mean_templates,
+    measure_velocities,
+)
 from starsift.simulate.degrade import add_noise, featureless, miscalibrate, shift
+from starsift.simulate.lrs import observe as expose
+from starsift.simulate.lrs_sky import draw_sources, make_plans
 from starsift.simulate.training import anonymous_batch
 from starsift.spectra import C_KMS
 from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.ccf import TemplateBank
 from starsift.spectra.resample import LAMOST_LRS
 from starsift.survey.fitsfile import open_fits
+from starsift.survey.lamost import read_lrs
 from starsift.survey.sdss import CLASSIFICATIONS, read_sdss
 
 WAVELENGTH = LAMOST_LRS.wavelength
+# Of LAMOST DR1 and DR7 at hand: what their pipeline calls M.
+LAMOST_M = (
+    *(f"lamost-lrs-dr1/spec-55862-B6212_sp06-{fiber}.fits" for fiber in ("005", "025", "099", "112")),
+    *(f"lamost-lrs-dr7/spec-58575-HD103621N361936B01_sp03-{fiber}.fits" for fiber in ("011", "030")),
+)
 
 
 def observe(
@@ -50,11 +67,42 @@ def robust(values: np.ndarray) -> float:
     return 1.4826 * float(np.median(np.abs(values - np.median(values))))
 
 
+def summary(delta: np.ndarray, error: np.ndarray) -> str:
+    """Cells of a table: share with a velocity, bias, scatter, pull; of all stars (n,), NaN without."""
+    has = np.isfinite(delta)
+    d, pull = delta[has], delta[has] / error[has]
+    cells = (np.median(d), robust(d), d.std(), np.median(error[has]), robust(pull), pull.std())
+    return f"{has.mean():.1%} | " + " | ".join(f"{cell:.2f}" for cell in cells)
+
+
+def simulated(results: Path, spectra: int) -> None:
+    """Unseen dwarfs and giants against templates of the demo's sample, with and without their neighbours."""
+    sample = read_sample(results / "mstars/sample.arrow", results / "mstars/sample.parquet")
+    m = sample.is_m
+    members = sample.flux[m] - sample.zero[m, None], sample.ivar[m], sample.subclass[m]
+    rng = np.random.default_rng(99)
+    fields = make_plans(rng, 6)[1]
+    sky = draw_sources(rng, fields, list(range(1, 17)), 10 * spectra, 10)
+    print("| M stars | S/N | members | with velocity | bias | scatter | std | error | pull | pull, std |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for enough in (0, ENOUGH):
+        bank = build_velocity_bank(*mean_templates(*members, enough=enough))
+        for kind in ("dwarf", "giant"):
+            rows = np.flatnonzero(sky.kind == kind)[:spectra]
+            for snr in (1, 2, 3, 5, 10, 30):
+                noise = np.random.default_rng(snr)
+                seen = expose(noise, sky, rows, np.full(rows.size, float(snr)), np.zeros(rows.size, bool))
+                found = measure(WAVELENGTH, seen.flux, seen.ivar, bank)
+                cells = summary(found.rv - sky.rv[rows], found.rv_err)
+                print(f"| {kind}s | {snr} | {'own' if not enough else f'at least {enough}'} | {cells} |")
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, help="folder with sdss-templates and sdss-spec")
     parser.add_argument("--spectra", type=int, default=1000, help="a signal-to-noise ratio and half")
+    parser.add_argument("--results", type=Path, help="of `make demo`: measure unseen simulated stars too")
     options = parser.parse_args()
     with np.load(options.data / "sdss-templates/templates.npz") as arrays:
         is_m = np.char.startswith(arrays["names"], "M")
@@ -109,6 +157,18 @@ def main() -> None:
             f"{path.name} {kind.decode().strip()}: {found.rv[0]:.1f} +- {found.rv_err[0]:.1f} km/s, "
             f"SDSS {C_KMS * z:.1f} +- {C_KMS * z_err:.1f}, r {found.ccf_max[0]:.3f}"
         )
+
+    for name in LAMOST_M:
+        spectrum = read_lrs(options.data / name)
+        found = measure(spectrum.wavelength, spectrum.flux[None], spectrum.ivar[None], bank)
+        header = open_fits(options.data / name)[0].header
+        print(
+            f"{name} {header['SUBCLASS']}: {found.rv[0]:.1f} +- {found.rv_err[0]:.1f} km/s, "
+            f"LAMOST {C_KMS * float(header['Z']):.1f}, r {found.ccf_max[0]:.3f}"
+        )
+
+    if options.results:
+        simulated(options.results, options.spectra)
 
     n = 4 * options.spectra
     flux = shift(LAMOST_LRS, stars[rng.integers(0, len(stars), n)], rng.uniform(-200, 200, n))

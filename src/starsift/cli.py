@@ -66,7 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     index.add_argument("--output", type=Path, required=True, help="Parquet file to write")
     index.set_defaults(run=_index)
 
-    status = commands.add_parser("status", help="tell how far a run is, and what could not be read")
+    status = commands.add_parser(
+        "status", help="show the progress of a run and the spectra that could not be read"
+    )
     status.add_argument("results", type=Path, nargs="?", default=Path("results"), help="(%(default)s)")
     status.set_defaults(run=_status)
 
@@ -96,6 +98,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     import_labels.add_argument("--user", metavar="NAME", help="who gave labels that do not tell")
     import_labels.add_argument("--path", help="of the workflow, where the file has no such column")
+    import_labels.add_argument(
+        "--results",
+        type=Path,
+        default=Path("results"),
+        help="folder of the run whose spectra the labels should be of (%(default)s)",
+    )
     import_labels.set_defaults(run=_import_labels)
 
     for command in (review, export, import_labels):
@@ -167,11 +175,16 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _import_labels(options: argparse.Namespace) -> None:
+    from starsift.learning.labels import load_labels, unmatched
     from starsift.review.labels import LabelStore
 
     with LabelStore(options.labels) as store:
         added = store.import_labels(options.file, who=options.user, path=options.path)
     print(f"{added} labels were added to {options.labels}")
+    strangers, spectra = unmatched(load_labels(options.file, path=options.path), options.results)
+    if spectra and strangers:
+        print(f"{len(strangers)} labelled spectra are none of the {spectra} of {options.results}:")
+        print(*(f"  {name}" for name in strangers), sep="\n")
 
 
 def _verify(options: argparse.Namespace) -> None:

@@ -1,13 +1,19 @@
-"""Settings: checked against the JSON Schema before anything runs, with one sentence that names the key."""
+"""Settings: put together, and checked against the JSON Schema before anything runs.
+
+A setting that cannot be used gives one sentence that names its key.
+"""
 
 import difflib
 import json
+import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator
+import yaml
+from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError
 
 _KINDS = {
@@ -25,10 +31,158 @@ _LIMITS = {
     "exclusiveMinimum": "more than",
     "exclusiveMaximum": "less than",
 }
+# Files that the workflow writes beside a survey's manifest, results/manifest/{survey}.parquet.
+_TABLES_OF_A_SURVEY = ("index", "unusable")
+# Files and folders that Snakemake watches.
+_FILES = (
+    "template_grid",
+    "labels",
+    "mstars.sample.templates",
+    "mstars.catalog.sources",
+    "emission.labelled.root",
+    "emission.labelled.labels",
+    "bhb.labelled.catalog",
+    "bhb.image.pretrained",
+)
+# What each of Snakemake's rerun triggers notices.
+_TRIGGERS = {
+    "params": "settings, labels and the library",
+    "input": "the set of files that a job reads",
+    "mtime": "files",
+    "code": "rules and scripts",
+}
+
+
+def _is_whole(_checker: Any, value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_finite(_checker: Any, value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+# JSON Schema takes 64.0 for a whole number, and infinity for a number: range() and the methods do not.
+_Validator = validators.extend(
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_whole).redefine(
+        "number", _is_finite
+    ),
+)
 
 
 class ConfigError(ValueError):
     """A setting that cannot be used; the message is one sentence that names its key."""
+
+
+def complete_settings(
+    shipped: Mapping[str, Any],
+    files: Iterable[Mapping[str, Any]],
+    arguments: Iterable[str],
+    schema: str | os.PathLike[str],
+) -> dict[str, Any]:
+    """All settings of a run: those that ship with starsift, the user's own on top, and defaults of surveys.
+
+    Groups of settings are merged key by key. A survey that the user names takes nothing from a shipped one of
+    the same name: what it does not say has the schema's default.
+
+    Parameters
+    ----------
+    shipped : settings that come with starsift
+    files : the user's configuration files, later ones win
+    arguments : "key=value" of the command line, values in YAML; these win over files
+    schema : path of the JSON Schema
+
+    Returns
+    -------
+    settings that `validate` has yet to check; text stands as a number, and a number as text, where only that
+    fits the schema: the command line does not tell them apart, and to YAML 1e-4 is text
+    """
+    validator = _validator(schema)
+    own: dict[str, Any] = {}
+    for settings in files:
+        own = _merged(own, settings)
+    text: dict[str, Any] = {}
+    for key, _, value in (argument.partition("=") for argument in arguments):
+        own = _merged(own, {key: _parsed(value, yaml.SafeLoader)})
+        text = _merged(text, {key: _parsed(value, yaml.BaseLoader)})
+    settings = _merged(shipped, own)
+    surveys = settings.get("surveys")
+    if isinstance(surveys, dict) and isinstance(own.get("surveys"), dict):
+        surveys |= own["surveys"]
+    _convert(settings, text, validator)
+    if isinstance(surveys, dict):
+        defaults = _defaults(*validator.schema["properties"]["surveys"]["patternProperties"].values())
+        for name, survey in surveys.items():
+            if isinstance(survey, dict):
+                surveys[name] = _merged(defaults, survey)
+    return settings
+
+
+def _validator(schema: str | os.PathLike[str]) -> Any:
+    return _Validator(json.loads(Path(schema).read_text()))
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with others on top; names of settings are text, also where YAML reads a number."""
+    result = {
+        str(key): _merged(value, {}) if isinstance(value, Mapping) else value for key, value in base.items()
+    }
+    for key, value in over.items():
+        below = result.get(str(key))
+        if isinstance(value, Mapping):
+            value = _merged(below if isinstance(below, Mapping) else {}, value)
+        result[str(key)] = value
+    return result
+
+
+def _parsed(text: str, loader: Any) -> Any:
+    try:
+        return yaml.load(text, loader)
+    except (yaml.YAMLError, ValueError):  # such as the date 2023-13-01
+        return text
+
+
+def _defaults(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The defaults of a group of settings, and of the groups in it."""
+    found = {}
+    for key, setting in schema["properties"].items():
+        if "default" in setting:
+            found[key] = setting["default"]
+        elif setting.get("type") == "object":
+            found[key] = _defaults(setting)
+    return found
+
+
+def _convert(settings: dict[str, Any], text: dict[str, Any], validator: Any) -> None:
+    """Give values of a wrong type the right one, where they have an equivalent of it."""
+    for error in list(validator.iter_errors(settings)):
+        if error.validator == "type" and error.absolute_path:
+            *groups, key = error.absolute_path
+            for candidate in _equivalents(error.instance, _at(text, error.absolute_path)):
+                if validator.evolve(schema=error.schema).is_valid(candidate):
+                    _at(settings, groups)[key] = candidate
+                    break
+
+
+def _at(tree: Any, path: Iterable[str | int]) -> Any:
+    """What stands at a path of a tree of settings; None: nothing."""
+    for key in path:
+        try:
+            tree = tree[key]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return tree
+
+
+def _equivalents(value: Any, written: Any) -> Iterator[Any]:
+    if isinstance(written, str):
+        yield written  # 007 is a name, too
+    if isinstance(value, str):
+        yield _parsed(value, yaml.SafeLoader)
+    if isinstance(value, str | float):
+        with suppress(ValueError, OverflowError):
+            yield float(value)
+            yield int(float(value)) if float(value).is_integer() else None
 
 
 def validate(config: Mapping[str, Any], schema: str | os.PathLike[str]) -> None:
@@ -43,12 +197,28 @@ def validate(config: Mapping[str, Any], schema: str | os.PathLike[str]) -> None:
     ------
     ConfigError : names the first key that is wrong, what was expected and what was found.
     """
-    validator = Draft202012Validator(json.loads(Path(schema).read_text()))
-    errors = sorted(validator.iter_errors(dict(config)), key=_order)
+    errors = sorted(_validator(schema).iter_errors(dict(config)), key=_order)
     if errors:
         raise ConfigError(f"config: {_sentence(errors[0])}")
     for problem in _contradictions(config):
         raise ConfigError(f"config: {problem}")
+
+
+def missing_triggers(active: Iterable[str]) -> str | None:
+    """A warning that names the rerun triggers of Snakemake that are off; None: all are on.
+
+    Parameters
+    ----------
+    active : names of those that are on, such as "mtime"
+    """
+    off = [name for name in _TRIGGERS if name not in set(active)]
+    if not off:
+        return None
+    unnoticed = "; ".join(f"{name}: {_TRIGGERS[name]}" for name in off)
+    return (
+        f"rerun-triggers lacks {', '.join(off)}: old results stay, stale, when what these notice changes "
+        f"({unnoticed}). Remove rerun-triggers from the profile or the command line to have them made again."
+    )
 
 
 def _order(error: ValidationError) -> tuple[bool, list[str]]:
@@ -76,7 +246,8 @@ def _sentence(error: ValidationError) -> str:
         case "type":
             kinds = [wanted] if isinstance(wanted, str) else wanted
             names = " or ".join(_KINDS[kind] for kind in kinds)
-            return f"{key} must be {names}, not {found!r}{_meaning(error.schema)}"
+            shown = "null" if found is None else repr(found)
+            return f"{key} must be {names}, not {shown}{_meaning(error.schema)}"
         case "enum":
             return f"{key} must be one of {', '.join(map(str, wanted))}, not {found!r}"
         case "minItems" | "maxItems":
@@ -120,6 +291,16 @@ def _meaning(schema: Any) -> str:
 def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
     """What the schema cannot say: settings that do not fit together."""
     surveys, binaries = config["surveys"], config["binaries"]
+    for name in surveys:
+        stem, _, table = name.rpartition("-")
+        if stem in surveys and table in _TABLES_OF_A_SURVEY:
+            file = f"results/manifest/{name}.parquet"
+            yield f"surveys.{name}: {file} is a table of the survey {stem}; choose another name"
+    tables = [f"surveys.{name}.catalog" for name in surveys]
+    for key in (*_FILES, *tables):
+        path = _at(config, key.split("."))
+        if path is not None and "{" in path:
+            yield f"{key} is {path!r}: Snakemake takes braces in a path for a wildcard; rename the file"
     bands = ("lrs", "sdss"), "that is where bands show"
     bhb = config["bhb"]
     images = ("lrs", "sdss"), "that is where the network finds 4000 to 9000 Angstrom"

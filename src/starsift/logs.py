@@ -10,8 +10,9 @@ from types import TracebackType
 def log_to(path: str | os.PathLike[str]) -> None:
     """Send all output of this process, that of compiled libraries too, into a log file.
 
-    An exception that ends the process leaves its traceback in the log, and its message, which says what to
-    do, on the terminal.
+    An exception that ends the process leaves its message, which says what to do, in the log and on the
+    terminal. Its traceback is in the log unless the exception is one of starsift's own, which tell of a file
+    or a setting, or of the operating system.
 
     Parameters
     ----------
@@ -24,8 +25,12 @@ def log_to(path: str | os.PathLike[str]) -> None:
         os.dup2(log.fileno(), 2)
 
     def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        traceback.print_exception(kind, error, trace)
         message = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-        terminal.write(f"starsift: {message or kind.__name__}\n")
+        sentence = f"starsift: {message or kind.__name__}\n"
+        if kind.__module__.startswith("starsift.") or isinstance(error, OSError):
+            sys.stderr.write(sentence)
+        else:
+            traceback.print_exception(kind, error, trace)
+        terminal.write(sentence)
 
     sys.excepthook = report

@@ -18,10 +18,11 @@ ARRAYS = "one row"  # DR9 on
 LAYOUTS = (ROWS, ARRAYS)
 
 
-def real(folder: str) -> Path:
-    if not (DATA / folder).is_dir():
-        pytest.skip(f"no real spectra: {DATA / folder} is absent")
-    return DATA / folder
+def real(name: str) -> Path:
+    """A folder or file of real data, or the test is skipped."""
+    if not (DATA / name).exists():
+        pytest.skip(f"no real spectra: {DATA / name} is absent")
+    return DATA / name
 
 
 def digest(folder: Path) -> dict[str, str]:

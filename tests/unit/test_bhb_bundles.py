@@ -7,7 +7,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from starsift.bhb.bundles import labelled_bundles
-from starsift.bhb.dataset import DatasetError
 
 
 @pytest.fixture
@@ -45,5 +44,5 @@ def test_bundles_with_labels_are_found(
 
 
 def test_a_catalogue_that_cannot_be_read_is_named(manifests: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"nowhere\.csv: no such catalogue of labelled spectra"):
+    with pytest.raises(ValueError, match=r"nowhere\.csv: no such file"):
         labelled_bundles(tmp_path / "nowhere.csv", manifests)

@@ -155,7 +155,7 @@ def test_segments_are_weighed_by_the_attention_that_they_receive() -> None:
     weighed = layer_output(encoder, multiply.name, spectra)
     factor = (weighed * segments).sum(axis=2) / (segments**2).sum(axis=2)
     np.testing.assert_allclose(weighed, factor[:, :, None] * segments, rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(factor.argsort(axis=1), found.argsort(axis=1))
+    assert np.diff(np.take_along_axis(factor, found.argsort(axis=1), axis=1), axis=1).min() > -1e-5
     plain = spectrum_encoder(SMALL, attention=False)
     copy_common(encoder, plain)
     for a, b in zip(outputs(encoder, spectra), outputs(after_segments(plain), weighed), strict=True):

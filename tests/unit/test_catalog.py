@@ -11,7 +11,8 @@ from astropy.io import fits
 from astropy.table import Table
 from survey_files import mrs_name, mrs_tables, write_mrs
 
-from starsift.survey.catalog import INDEX_COLUMNS, CatalogError, read_any, read_catalog
+from starsift.io.tables import TableError, read_table
+from starsift.survey.catalog import INDEX_COLUMNS, CatalogError, read_catalog
 from starsift.survey.index import index_folder
 
 COLUMNS: dict[str, Any] = {
@@ -94,9 +95,9 @@ def test_one_error_lists_all_missing_columns(tmp_path: Path) -> None:
 
 
 def test_a_value_of_the_wrong_type_names_the_column(tmp_path: Path) -> None:
-    with pytest.raises(CatalogError, match=r"column fiberid should hold int16.*seven"):
+    with pytest.raises(TableError, match=r"row 2, column fiberid: 'seven' is not a whole number"):
         read_catalog(write(tmp_path / "c.csv", COLUMNS | {"fiberid": ["1", "seven", "3"]}))
-    with pytest.raises(CatalogError, match="column spid should hold int8"):
+    with pytest.raises(TableError, match="row 3, column spid: 999 is not a whole number"):
         read_catalog(write(tmp_path / "c.fits", COLUMNS | {"spid": [1, 2, 999]}))
 
 
@@ -106,48 +107,41 @@ def test_any_table_is_read_as_it_is(tmp_path: Path, name: str) -> None:
     columns = {"Source": [2**60 + 1, 5, -9999], "Plx": [1.5, -9999.0, 0.25], "Note": ["a", "bc", "d"]}
     path = write(tmp_path / name.lower(), columns)
     path = path.rename(tmp_path / name)
-    assert read_any(path).to_pydict() == columns
-    assert read_any(path, {"source", "note", "more"}).column_names == ["Source", "Note"]
+    assert read_table(path).to_pydict() == columns
+    assert read_table(path, {"source", "note", "more"}).column_names == ["Source", "Note"]
 
 
 def test_what_is_missing_in_any_table_is_null(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("source,plx,name\n1,,x\n2,NaN,\n3,0.5,z\n")
     expected = {"source": [1, 2, 3], "plx": [None, None, 0.5], "name": ["x", None, "z"]}
-    assert read_any(tmp_path / "t.csv").to_pydict() == expected
+    assert read_table(tmp_path / "t.csv").to_pydict() == expected
     pq.write_table(pa.table(expected), tmp_path / "t.parquet")
-    assert read_any(tmp_path / "t.parquet").to_pydict() == expected
+    assert read_table(tmp_path / "t.parquet").to_pydict() == expected
     table = Table({"source": [1, 2, 3], "plx": [0.5, 1.5, 2.5]}, masked=True)
     table["source"].mask = [False, True, False]
     for name in ("t.fits", "t.ecsv"):
         table.write(tmp_path / name)
-        assert read_any(tmp_path / name)["source"].to_pylist() == [1, None, 3]
-
-
-def test_any_other_ending_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(CatalogError, match=r"t\.vot: the name must end in \.fits, \.fits\.gz, \.csv"):
-        read_any(tmp_path / "t.vot")
+        assert read_table(tmp_path / name)["source"].to_pylist() == [1, None, 3]
 
 
 def test_what_is_not_a_catalogue(tmp_path: Path) -> None:
-    with pytest.raises(CatalogError, match="no such catalogue"):
+    with pytest.raises(TableError, match=r"none\.csv: no such file"):
         read_catalog(tmp_path / "none.csv")
-    (tmp_path / "c.xlsx").write_bytes(b"PK")
-    with pytest.raises(CatalogError, match="must end in"):
-        read_catalog(tmp_path / "c.xlsx")
     for ending in ("fits", "csv", "ecsv", "parquet"):
         path = tmp_path / f"broken.{ending}"
         path.write_bytes(b"obsid,planid\n1,2,3\n" if ending == "csv" else b"nothing of the kind")
-        with pytest.raises(CatalogError, match=path.name):
+        with pytest.raises(TableError, match=path.name):
             read_catalog(path)
     fits.PrimaryHDU(np.zeros((2, 2))).writeto(tmp_path / "image.fits")
-    with pytest.raises(CatalogError, match="no table"):
+    with pytest.raises(TableError, match="no table"):
         read_catalog(tmp_path / "image.fits")
     with pytest.raises(CatalogError, match="expected one of: mrs, lrs, sdss"):
         read_catalog(tmp_path / "image.fits", "hrs")
 
 
 def test_sdss_and_lrs_catalogues(tmp_path: Path) -> None:
-    sdss = {"PLATE": [618, 7454], "MJD": [52049, 56751], "FIBERID": [372, 770], "PLUG_RA": [1.0, 2.0]}
+    sdss = {"PLATE": [618, 7454], "MJD": [52049, 56751], "FIBERID": [372, 770]}
+    sdss |= {"PLUG_RA": [1.0, 2.0], "PLUG_DEC": [0.0, 1.0]}
     table = read_catalog(write(tmp_path / "s.fits", sdss), "sdss")
     assert table["planid"].to_pylist() == ["618", "7454"]
     assert table["lmjd"].to_pylist() == [52049, 56751]

@@ -96,6 +96,55 @@ def test_status_tells_what_was_cut_packed_and_not_read(results: Path) -> None:
     assert "b            B     truncated  b.fits" in text
 
 
+def test_status_knows_every_search(results: Path) -> None:
+    """Files of each stage and step of each search, as the workflow writes them."""
+    done = ["binaries/ccf/one.arrow", "mstars/codes/one.parquet", "emission/windows/one.parquet"]
+    done += [
+        f"emission/round-{number}/predictions/{bundle}.parquet"
+        for number, bundle in (("00", "one"), ("01", "two"))
+    ]
+    done += [
+        "emission/round-00/round.json",
+        "bhb/predictions/demo/one.parquet",
+        "bhb/predictions/demo/two.parquet",
+    ]
+    done += [
+        "bhb/models/batmm/run-0/training.json",
+        "bhb/models/image/run-0/training.json",
+        "catalogs/bhb.parquet",
+    ]
+    # Of another survey, or of no bundle.
+    done += ["bhb/predictions/other/one.parquet", "mstars/codes/three.parquet"]
+    for name in done:
+        (results / name).parent.mkdir(parents=True, exist_ok=True)
+        (results / name).touch()
+    text = "\n".join(describe_results(results)) + "\n"
+    for line in (
+        "  binaries, ccf: 1 of 2 bundles",
+        "  mstars, codes: 1 of 2 bundles",
+        "  emission, windows: 1 of 2 bundles",
+        "  emission, round-00, predictions: 1 of 2 bundles",
+        "  emission, round-01, predictions: 1 of 2 bundles",
+        "  bhb, predictions: 2 of 2 bundles",
+        "search emission\n  rounds judged: 1\n  catalogues published: none yet",
+        "search bhb\n  trainings: 2\n  catalogues published: bhb",
+    ):
+        assert f"{line}\n" in text
+    assert "search binaries" not in text
+
+
+def test_status_gives_examples_of_broken_spectra(results: Path) -> None:
+    kinds = ["truncated"] * 50 + ["not_finite"] * 2
+    rows = {"spectrum_id": [f"s{at:02d}" for at in range(52)], "band": ["B"] * 52, "status": kinds}
+    table = pa.table(rows | {"file": [f"s{at:02d}.fits" for at in range(52)]})
+    path = results / "manifest/demo-unusable.parquet"
+    pq.write_table(table, path)
+    lines = list(describe_results(results))
+    shown = [line.split()[0] for line in lines if line.endswith(".fits")]
+    assert shown == ["s00", "s01", "s02", "s50", "s51"]
+    assert f"    all 52 are in {path}" in lines
+
+
 def test_what_could_not_be_read_is_listed(results: Path) -> None:
     listed = pq.read_table(results / "manifest/demo-unusable.parquet").to_pylist()
     assert listed == [{"spectrum_id": "b", "band": "B", "status": "truncated", "file": "b.fits"}]
@@ -109,7 +158,17 @@ def test_a_job_logs_its_traceback_and_tells_its_sentence(tmp_path: Path) -> None
     assert done.stderr == "starsift: catalog.fits: no such catalogue\n"
     log = (tmp_path / "job.log").read_text()
     assert "noted" in log
+    assert "Traceback" in log
     assert log.rstrip().endswith("ValueError: catalog.fits: no such catalogue")
+
+
+def test_a_mistake_in_a_file_leaves_no_traceback(tmp_path: Path) -> None:
+    script = f"from starsift.logs import log_to\nlog_to({str(tmp_path / 'job.log')!r})\n"
+    script += f"from starsift.survey.index import index_folder\nindex_folder({str(tmp_path / 'nowhere')!r})\n"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 1
+    sentence = f"starsift: {tmp_path / 'nowhere'}: no such folder\n"
+    assert done.stderr == (tmp_path / "job.log").read_text() == sentence
 
 
 def test_pages_show_numbers_and_escape_text(tmp_path: Path) -> None:

@@ -85,8 +85,10 @@ def test_chunks_make_no_difference(monkeypatch):
     table = _sky(1500, 4, around=(np.resize(ra, 1500), np.resize(dec, 1500)))
     whole = crossmatch(ra, dec, *table)
     monkeypatch.setattr("starsift.catalog.crossmatch._CHUNK", 37)
-    for one, other in zip(whole, crossmatch(ra, dec, *table), strict=True):
-        np.testing.assert_array_equal(one, other)
+    row, source, separation = crossmatch(ra, dec, *table)
+    np.testing.assert_array_equal(row, whole[0])
+    np.testing.assert_array_equal(source, whole[1])
+    np.testing.assert_allclose(separation, whole[2], atol=1e-9)
 
 
 def test_spectra_of_one_star_all_get_their_source():

@@ -138,8 +138,9 @@ def test_batches() -> None:
     moved = measure_indices(WAVELENGTH, flux[order], ivar[order])
     for name in shared:
         for k in (0, 1):
-            np.testing.assert_array_equal(shared[name][k], own[name][k])
-            np.testing.assert_array_equal(shared[name][k][order], moved[name][k])
+            # Matrix products round differently from place to place in a batch.
+            np.testing.assert_allclose(shared[name][k], own[name][k], rtol=1e-9)
+            np.testing.assert_allclose(shared[name][k][order], moved[name][k], rtol=1e-9)
     assert measure_indices(WAVELENGTH, flux[:0], ivar[:0])["zeta"][0].shape == (0,)
 
 

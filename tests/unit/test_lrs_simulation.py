@@ -18,6 +18,7 @@ from starsift.simulate.bands import dwarfs, giants, lrs_bands
 from starsift.simulate.degrade import shift
 from starsift.simulate.lrs import simulate_lrs
 from starsift.simulate.lrs_score import score_mstars
+from starsift.simulate.lrs_sky import draw_sources, make_plans
 from starsift.simulate.score import describe
 from starsift.simulate.sky import SkyError
 from starsift.spectra.resample import LAMOST_LRS
@@ -244,6 +245,20 @@ def test_astrometry_and_velocities_are_one_space_motion(
     m_g = star["phot_g_mean_mag"] + 5 - 5 * np.log10(distance)
     dust = 0.8 * truth["a_v"][at].astype(float)
     assert np.std(m_g - dust - truth["m_g"][at].astype(float)) < 0.2
+
+
+def test_m_stars_are_those_that_lamost_sees() -> None:
+    rng = np.random.default_rng(11)
+    sky = draw_sources(rng, make_plans(rng, 6)[1], list(range(1, 17)), 20_000, 40_000)
+    subtype = np.where(sky.is_m, sky.number - 40, np.nan)
+    late, pool = subtype >= 5.5, sky.group == "unknown"
+    # Guo et al. 2019: 569 of 11 410 M stars of the pool are later than M5 (section 3.6), fewer of those that
+    # were released (figure 14); late dwarfs are rarer still (Table 1).
+    assert late[pool & sky.is_m].mean() == pytest.approx(569 / 11_410, abs=0.012)
+    assert late[~pool & sky.is_m & (sky.kind == "dwarf")].mean() < 0.015
+    # No metal-poor giant is cool enough to be of type M.
+    assert sky.feh[sky.kind == "giant"].min() >= -1.0
+    assert sky.feh[sky.kind == "dwarf"].min() < -1.2
 
 
 def test_heights_and_populations(truth: dict[str, np.ndarray]) -> None:

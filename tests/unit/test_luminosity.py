@@ -1,5 +1,7 @@
 """Giants and dwarfs: published colours, indices of real mean spectra, evidence that contradicts itself."""
 
+import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,8 @@ from starsift.mstars.luminosity import (
     separators,
 )
 
-TEMPLATES = Path(__file__).parents[2].parent / "shared/data/sdss-templates/templates.npz"
+ROOT = Path(__file__).parents[2]
+TEMPLATES = ROOT.parent / "shared/data/sdss-templates/templates.npz"
 
 # Pecaut & Mamajek 2013, table of 2019: K5V, M0V, M1V, ... M8V. W1-W2 is given for K5V and from M5V on; those
 # between are interpolated.
@@ -25,6 +28,8 @@ DWARF_W12 = np.array([-0.073, -0.03, 0.01, 0.05, 0.09, 0.13, 0.17, 0.21, 0.24, 0
 # Groenewegen 2004, Table 5: M0, M3, M5, M7 giants.
 GIANT_JK = np.array([1.08, 1.18, 1.27, 1.37])
 GIANT_W12 = np.full(4, -0.1)
+# Bessell & Brett 1988, Table III, M0 to M7, in the 2MASS system (Carpenter 2001).
+BRIGHT_GIANT_JK = 0.983 * np.array([1.01, 1.05, 1.08, 1.13, 1.17, 1.23, 1.26, 1.27]) - 0.018
 # M2 I and M7 III of Pickles 1998: TiO5, CaH1, CaOH, CaH2, CaH3.
 GIANT_BANDS = np.array([[0.61, 1.03, 0.68, 0.69, 0.89], [0.31, 1.03, 0.46, 0.42, 0.99]])
 NAMES = ("tio5", "cah1", "caoh", "cah2", "cah3")
@@ -74,6 +79,40 @@ def test_colours_of_dwarfs_and_giants():
         giants = separate(_table(_photometry(GIANT_JK, GIANT_W12, h)))
         assert giants["giant"].to_pylist() == [1] * 4
         assert set(giants["giant_evidence"].to_pylist()) == {"photometry"}
+    for h in (6.0, 9.0, 11.0):
+        giants = separate(_table(_photometry(BRIGHT_GIANT_JK, np.full(8, -0.12), h)))
+        assert giants["giant"].to_pylist() == giants["giant_h_jk"].to_pylist() == [1] * 8
+
+
+def test_faint_red_stars_are_late_dwarfs_by_h():
+    # An M0 giant of H = 14 would be 40 kpc away: what is so faint and red is a dwarf.
+    for h, types in ((14.0, 9), (15.0, 10), (16.0, 10)):
+        dwarfs = separate(_table(_photometry(DWARF_JK[:types], DWARF_W12[:types], h)))
+        assert dwarfs["giant_h_jk"].to_pylist() == [0] * types
+
+
+def test_giants_by_h_hide_fewer_dwarfs_than_giants_by_w1_w2():
+    # Guo et al. 2019, section 4.1: some 12 % of the giants by W1-W2 are dwarfs by parallax, fewer by H.
+    spec = importlib.util.spec_from_file_location("giants_benchmark", ROOT / "benchmarks/giants.py")
+    assert spec is not None
+    assert spec.loader is not None
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    stars, giant, m_g = benchmark.draw_m_stars(20_000, seed=3)
+    assert 1500 > giant.sum() > 1000
+    shares = benchmark.count_dwarfs(stars, giant, m_g)
+    by_h, by_wise = shares["h_jk"], shares["jk_w1w2"]
+    assert by_h["dwarfs by parallax"] < 0.8 * by_wise["dwarfs by parallax"]
+    assert by_h["dwarfs in truth"] < 0.8 * by_wise["dwarfs in truth"]
+    assert 0.05 < by_wise["dwarfs by parallax"] < 0.13
+    assert min(by_h["giants found"], by_wise["giants found"]) > 0.97
+    # All evidence together is purer than each.
+    result = separate(stars, benchmark.BY_COLOUR)
+    called = result["giant"].to_numpy() == 1
+    assert (~giant[called]).mean() < by_h["dwarfs in truth"]
+    flat = [replace(one, points=benchmark.FLAT_LINE) if one.x == "h" else one for one in benchmark.BY_COLOUR]
+    worse = benchmark.count_dwarfs(stars, giant, m_g, flat)["h_jk"]
+    assert worse["dwarfs by parallax"] > by_wise["dwarfs by parallax"]
 
 
 def test_bands_of_giants():

@@ -23,7 +23,7 @@ from starsift.simulate.mrs import (
     sample,
     simulate_survey,
 )
-from starsift.simulate.sky import SkyError, barycentric_correction, utc_mid
+from starsift.simulate.sky import SkyError, utc_mid
 from starsift.simulate.stars import Synthesizer, draw_binaries, draw_singles
 from starsift.spectra import C_KMS
 from starsift.spectra.templates import load_grid
@@ -226,15 +226,6 @@ def test_red_arm_shows_halpha_of_both_stars() -> None:
     for rv in systems.rv[0]:
         at = np.argmin(np.abs(wavelength - 6564.61 * (1 + rv / C_KMS)))
         assert flux[0, at] < 0.95 * np.median(flux)
-
-
-def test_barycentric_correction_follows_the_earth() -> None:
-    # Towards a star near the ecliptic: a sine of a year, 29.8 km/s, zero when the Sun is in front of it.
-    mjd = 58_849 + np.arange(0, 365, 5.0)  # from 1 January 2020
-    ra, dec = np.full(mjd.size, 116.3), np.full(mjd.size, 21.4)  # ecliptic longitude 114.4, latitude 0.2
-    sun = np.radians(280.46 + 0.98565 * (mjd - 58_849))
-    expected = 29.8 * np.sin(sun - np.radians(114.4))
-    assert np.abs(barycentric_correction(ra, dec, mjd) - expected).max() < 1.6
 
 
 def test_local_minutes_are_eight_hours_ahead() -> None:

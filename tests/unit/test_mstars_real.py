@@ -6,9 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from starsift.mstars.luminosity import SEPARATORS, separate
+from starsift.mstars.measure import measure
 from starsift.mstars.methods import METHODS, rank_codes, represent, train
 from starsift.mstars.preprocess import prepare
+from starsift.mstars.velocity import build_velocity_bank
+from starsift.spectra import C_KMS
 from starsift.spectra.batches import IDENTITY_NAMES, SpectrumBatch
+from starsift.survey.fitsfile import open_fits
 from starsift.survey.lamost import read_lrs
 from starsift.survey.sdss import read_sdss
 
@@ -51,3 +56,33 @@ def test_real_m_stars_score_above_all_other_real_spectra() -> None:
     assert of_m.sum() == 3
     assert score[of_m].min() > 0
     assert score[~of_m].max() < -20
+
+
+def test_real_lamost_m_dwarfs_are_measured_as_their_pipeline_does() -> None:
+    with np.load(DATA / "sdss-templates/templates.npz") as file:
+        is_m = np.char.startswith(file["names"].astype(str), "M")
+        bank = build_velocity_bank(file["names"][is_m].tolist(), file["flux"][is_m])
+    dr1, dr7 = "lamost-lrs-dr1/spec-55862-B6212_sp06", "lamost-lrs-dr7/spec-58575-HD103621N361936B01_sp03"
+    paths = [DATA / f"{name}.fits" for name in (f"{dr1}-099", f"{dr1}-112", f"{dr7}-011", f"{dr7}-030")]
+    # Of class Unknown in DR7; and a DR1 star whose Ca II, Na I 8190 and K I lines are at +110 to +180 km/s,
+    # where the header has -198.
+    paths += [DATA / f"{dr7}-072.fits", DATA / f"{dr1}-025.fits"]
+    headers = [open_fits(path)[0].header for path in paths]
+    spectra = [read_lrs(path) for path in paths]
+    identity = {name: [None] * len(paths) for name in IDENTITY_NAMES} | {
+        "spectrum_id": [p.stem for p in paths]
+    }
+    arrays = [(e.wavelength, e.flux, e.ivar, e.mask) for e in spectra]
+    found = measure(SpectrumBatch.from_ragged(identity, arrays), bank)
+    rv = found["rv"].to_numpy()
+    for row, header in enumerate(headers[:4]):
+        assert abs(rv[row] - C_KMS * float(header["Z"])) < 12
+    assert 110 < rv[5] < 185
+    # Types of the Hammer are some half a subtype later than those of LAMOST's templates (docs/mstars.md).
+    types = [float(header["SUBCLASS"][-1]) for header in (*headers[:4], headers[5])]
+    subtype = np.delete(found["subtype"].to_numpy(), 4)
+    assert np.abs(subtype - types).max() < 1.6
+    by_indices = [one for one in SEPARATORS if one.evidence == "indices"]
+    classes = separate(found, by_indices)
+    assert classes["giant"].to_pylist() == [0] * 6
+    assert classes["giant_cah23_tio5"].to_pylist() == [0] * 6

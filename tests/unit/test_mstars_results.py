@@ -494,7 +494,9 @@ def test_sources_that_cannot_be_read(tmp_path: Path, ending: str) -> None:
     for content in (None, b"nothing of the kind"):
         if content is not None:
             path.write_bytes(content)
-        with pytest.raises(ResultError, match=rf"s\.{ending}: cannot be read as a table of sources"):
+        with pytest.raises(
+            ValueError, match=rf"s\.{ending}: (no such|no table|this is no|cannot be|the table)"
+        ):
             read_sources(path)
 
 

@@ -1,6 +1,7 @@
 """Codes of every spectrum, and the search of the pool against a naive one, spectrum by spectrum."""
 
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,11 @@ def batch() -> SpectrumBatch:
     return SpectrumBatch.from_arrays(identity([f"s{i}" for i in range(9)], status), WAVE, flux, ivar)
 
 
+def bits_apart(a: np.ndarray, b: np.ndarray) -> int:
+    """Products of other sizes round differently, so that one bit at its threshold may change."""
+    return int(np.bitwise_count(a ^ b).sum())
+
+
 def test_codes_keep_every_spectrum(batch: SpectrumBatch, model: Model) -> None:
     table = encode_batch(batch, model)
     assert table.schema.equals(CODES)
@@ -136,9 +142,9 @@ def test_a_code_is_that_of_the_prepared_spectrum(batch: SpectrumBatch, model: Mo
     codes = codes_of(encode_batch(batch, model)["code"].drop_null())
     for i, code in enumerate(codes, 4):
         ready = prepare(batch.take([i]))
-        np.testing.assert_array_equal(model.encode(ready.flux, ready.ivar, ready.zero)[0], code)
+        assert bits_apart(model.encode(ready.flux, ready.ivar, ready.zero)[0], code) <= 1
     assert codes.shape == (5, 8)
-    assert len(np.unique(codes, axis=0)) == 5
+    assert min(bits_apart(a, b) for a, b in combinations(codes, 2)) > 1
 
 
 @pytest.mark.parametrize("rows", [2, 1024])
@@ -148,7 +154,11 @@ def test_codes_of_a_bundle(tmp_path: Path, batch: SpectrumBatch, model: Model, r
     table = pq.read_table(tmp_path / "codes.parquet")
     assert table.schema.equals(CODES)
     expected = encode_batch(batch, model)
-    assert table.drop_columns(["n_bad"]).equals(expected.drop_columns(["n_bad"]))
+    others = ["n_bad", "code"]
+    assert table.drop_columns(others).equals(expected.drop_columns(others))
+    assert table["code"].is_null().equals(expected["code"].is_null())
+    codes = [codes_of(one["code"].drop_null()) for one in (table, expected)]
+    assert all(bits_apart(a, b) <= 1 for a, b in zip(*codes, strict=True))
     # The pixels of what could not be read are not stored, so how many were bad is no longer known.
     ok = pc.equal(expected["status"], "ok")
     assert table["n_bad"].filter(ok).equals(expected["n_bad"].filter(ok))

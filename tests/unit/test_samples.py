@@ -16,6 +16,8 @@ from starsift.mstars.samples import (
     Sample,
     SampleError,
     _allocate,
+    _cluster_dwarfs,
+    _kmeans,
     build_sample,
     read_sample,
     role_of,
@@ -292,14 +294,28 @@ def test_one_m_star_is_enough(tmp_path: Path) -> None:
 
 
 def test_equal_spectra_make_one_cluster(tmp_path: Path) -> None:
+    """The same but for the last bit of each pixel, as another processor may leave it."""
     manifest, flux, ivar = survey(60)
-    flux[::6] = flux[0]
+    up = np.random.default_rng(2).random((10, WAVE.size)) < 0.5
+    flux[::6] = np.where(up, np.nextafter(flux[0], np.float32(np.inf)), flux[0])
     rows = np.flatnonzero(~np.isin(np.resize(KINDS, 60), ["dM4", "gM2"]))
     manifest = manifest.take(rows)
     manifest = manifest.set_column(3, "rv", pa.array(np.zeros(len(rows))))
     sample, clusters = build_sample(**write_survey(tmp_path, manifest, flux[rows], ivar[rows]), **SETTINGS)
     assert clusters["members"].to_pylist() == [10]
     assert sample.is_m.sum() == 10
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_clusters_are_no_more_than_different_spectra(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    kind = rng.permutation(np.repeat(np.arange(7), [1, 2, 4, 8, 16, 32, 64]))
+    # Kinds 0.05 apart or more, as those of real stars are; members by what arithmetic does.
+    features = np.arange(7)[kind, None] * np.float32(0.05) + rng.normal(0, 0.02, (7, 5))[kind]
+    features = (features + rng.normal(0, 1e-6, features.shape)).astype(np.float32)
+    for label in (_kmeans(features, 20, seed), _cluster_dwarfs(features, 50, 20, seed, rng)):
+        assert len(np.unique(label)) == 7
+        assert len(set(zip(kind.tolist(), label.tolist(), strict=True))) == 7
 
 
 @pytest.fixture

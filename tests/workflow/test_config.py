@@ -12,7 +12,7 @@ from starsift.bhb.baselines import BASELINES
 from starsift.bhb.encoders import PRESETS
 from starsift.bhb.training import ENCODERS, NETWORKS, Settings
 from starsift.catalog.schema import MSTARS
-from starsift.config import ConfigError, validate
+from starsift.config import ConfigError, complete_settings, missing_triggers, validate
 from starsift.mstars.luminosity import SEPARATORS, separators
 
 ROOT = Path(__file__).parents[2]
@@ -280,3 +280,131 @@ def test_a_missing_setting_is_named(config: dict[str, Any]) -> None:
         ConfigError, match=r"binaries\.errors\.n_copies is missing \(noisy copies of a spectrum\)"
     ):
         validate(config, SCHEMA)
+
+
+THREE_LINES = {"kind": "sdss", "root": "mine"}
+DEFAULTS = {
+    "path_template": None,
+    "catalog": None,
+    "selection": [],
+    "columns": [],
+    "cutouts": None,
+    "partition": {"spectra_per_bundle": 20000, "level": "night"},
+}
+
+
+def complete(config: dict[str, Any], *files: dict[str, Any], arguments: list[str] | None = None) -> Any:
+    settings = complete_settings(config, files, arguments or [], SCHEMA)
+    validate(settings, SCHEMA)
+    return settings
+
+
+def test_a_survey_is_a_name_a_kind_and_a_root(config: dict[str, Any]) -> None:
+    """Also where a survey of this name ships: nothing of that is left."""
+    settings = complete(config, {"surveys": {"sdss": THREE_LINES}, "paths": ["binaries"]})
+    assert settings["surveys"]["sdss"] == THREE_LINES | DEFAULTS
+    assert settings["surveys"]["lamost-mrs"] == config["surveys"]["lamost-mrs"] | {
+        "columns": [],
+        "cutouts": None,
+    }
+
+
+def test_own_files_and_the_command_line_are_merged(config: dict[str, Any]) -> None:
+    first = {"surveys": {"sdss": THREE_LINES}, "paths": ["binaries"]}
+    second = {"surveys": {"sdss": {"partition": {"level": "spectrograph"}}}}
+    settings = complete(config, first, second, arguments=["surveys={sdss: {root: other}}"])
+    partition = DEFAULTS["partition"] | {"level": "spectrograph"}
+    expected = THREE_LINES | DEFAULTS | {"root": "other", "partition": partition}
+    assert settings["surveys"]["sdss"] == expected
+    assert config == yaml.safe_load((ROOT / "config/config.yaml").read_text())
+
+
+@pytest.mark.parametrize(
+    ("argument", "key", "value"),
+    [
+        ("binaries={vote: {sb2_threshold: 0.9}}", "binaries.vote.sb2_threshold", 0.9),
+        ("binaries={network: {learning_rate: 1e-4}}", "binaries.network.learning_rate", 1e-4),
+        ("gpu=true", "gpu", True),
+        ("gpu='true'", "gpu", True),
+        ("gpu=False", "gpu", False),
+        ("seed=7", "seed", 7),
+        ("seed=1e3", "seed", 1000),
+        ("seed='7'", "seed", 7),
+        ("template_grid=null", "template_grid", None),
+        ("template_grid=", "template_grid", None),
+        ("template_grid=2023-01-01", "template_grid", "2023-01-01"),
+        ("labels=007", "labels", "007"),
+        ("labels=it's here: [", "labels", "it's here: ["),
+        ("surveys={s: {kind: lrs, root: 1.10}}", "surveys.s.root", "1.10"),
+        ("surveys={s: {kind: lrs, root: x, catalog: null}}", "surveys.s.catalog", None),
+        ("surveys={2023: {kind: lrs, root: x}}", "surveys.2023.root", "x"),
+        ("paths=[mstars]", "paths", ["mstars"]),
+        ("bhb={runs: 2.0}", "bhb.runs", 2),
+    ],
+)
+def test_values_of_the_command_line_get_the_type_of_the_setting(
+    config: dict[str, Any], argument: str, key: str, value: Any
+) -> None:
+    found = complete(config, arguments=[argument])
+    for part in key.split("."):
+        found = found[part]
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_cuts_of_the_command_line_are_numbers(config: dict[str, Any]) -> None:
+    argument = 'surveys={s: {kind: mrs, root: x, selection: [{column: snr, op: ">=", value: 5}]}}'
+    assert complete(config, arguments=[argument])["surveys"]["s"]["selection"][0]["value"] == 5
+
+
+def test_numbers_that_yaml_takes_for_text_are_numbers(config: dict[str, Any]) -> None:
+    written = yaml.safe_load("bhb: {training: {fusion: {learning_rate: 1e-5}}}")
+    assert complete(config, written)["bhb"]["training"]["fusion"]["learning_rate"] == 1e-5
+
+
+@pytest.mark.parametrize(
+    ("argument", "sentence"),
+    [
+        ("gpu=maybe", "config: gpu must be true or false, not 'maybe'"),
+        ("seed=many", "config: seed must be a whole number, not 'many'"),
+        ("seed=1.5", "config: seed must be a whole number, not 1.5"),
+        ("bnaries={vote: {sb2_threshold: 0.9}}", "config: bnaries is not a setting; did you mean binaries?"),
+        (
+            "binaries={vote: {sb2_treshold: 0.9}}",
+            "vote.sb2_treshold is not a setting; did you mean sb2_threshold?",
+        ),
+        ("binaries=", "config: binaries must be a group of settings, not null"),
+        (
+            "binaries={ccf: {velocity_max: .inf}}",
+            "config: binaries.ccf.velocity_max must be a number, not inf",
+        ),
+        ("surveys=", "config: surveys must be a group of settings, not null"),
+        ("surveys={sdss: }", "config: surveys.sdss must be a group of settings, not null (a survey)"),
+        (
+            "surveys={sdss: {kind: sdss}}",
+            "config: surveys.sdss.root is missing (folder that holds the spectra)",
+        ),
+        (
+            "surveys={s: {kind: lr, root: x}}",
+            "config: surveys.s.kind must be one of mrs, lrs, sdss, not 'lr'",
+        ),
+        ("labels={x}.csv", "config: labels is '{x}.csv': Snakemake takes braces in a path for a wildcard"),
+        (
+            "surveys={s: {kind: lrs, root: x}, s-index: {kind: lrs, root: x}}",
+            "config: surveys.s-index: results/manifest/s-index.parquet is a table of the survey s",
+        ),
+    ],
+)
+def test_mistakes_on_the_command_line_are_named(config: dict[str, Any], argument: str, sentence: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        complete(config, arguments=[argument])
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_triggers_that_are_off_are_named() -> None:
+    assert missing_triggers(["mtime", "params", "input", "code", "software-env"]) is None
+    assert missing_triggers(["mtime", "params", "input", "code"]) is None
+    warning = missing_triggers(["mtime"])
+    assert warning is not None
+    assert warning.startswith("rerun-triggers lacks params, input, code: ")

@@ -17,6 +17,8 @@ BHB_PUBLISHED = {
     "bhb": {key: value for key, value in BHB.items() if key != "compare"},
 }
 
+stop_without("bhb.labelled.catalog", BHB["labelled"]["catalog"], "results/bhb/dataset.parquet")
+
 
 wildcard_constraints:
     model=r"[a-z0-9-]+",
@@ -55,7 +57,10 @@ def with_labels(pattern):
 
     def files(wildcards):
         manifests = each_bundle("results/manifest/{survey}/{bundle}.parquet", BHB_LABELLED)(wildcards)
-        chosen = labelled_bundles(BHB["labelled"]["catalog"], manifests)
+        try:
+            chosen = labelled_bundles(BHB["labelled"]["catalog"], manifests)
+        except ValueError:
+            return []  # the job that reads the table says what is wrong with it
         return expand(pattern, survey=BHB_LABELLED, bundle=chosen)
 
     return files
@@ -98,7 +103,7 @@ rule bhb_cutouts:
 rule bhb_dataset:
     # The labelled stars, in three parts.
     input:
-        labelled=lambda wildcards: given(BHB["labelled"]["catalog"], "results/bhb/dataset.parquet"),
+        labelled=lambda wildcards: given(BHB["labelled"]["catalog"]),
         vocabulary=str(RESOURCES / "review" / "labels.csv"),
         manifests=ancient(with_labels("results/manifest/{survey}/{bundle}.parquet")),
         spectra=with_labels("results/spectra/{survey}/{bundle}.arrow"),
@@ -115,6 +120,7 @@ rule bhb_dataset:
         runtime=60,
     params:
         survey=BHB_LABELLED,
+        labelled=BHB["labelled"]["catalog"],
         dataset={
             "shares": BHB["labelled"]["shares"],
             "match_radius": BHB["catalog"]["match_radius"],
@@ -286,16 +292,6 @@ rule bhb_evaluate:
         "../scripts/bhb_evaluate.py"
 
 
-def bhb_figure(name, category, title, suffix="svg"):
-    """A figure or table as an item of the report."""
-    return report(
-        f"results/figures/bhb_{name}.{suffix}",
-        caption=f"../report/bhb_{name}.rst",
-        category=category,
-        labels={"figure": title},
-    )
-
-
 rule bhb_figures:
     # All in one job: each takes less than starting a job does.
     input:
@@ -306,15 +302,15 @@ rule bhb_figures:
         predictions=bhb_runs(BHB_MODELS, "predictions.parquet"),
         told=bhb_runs(BHB_MODELS, "training.json"),
     output:
-        examples=bhb_figure("examples", "9 BHB: networks", "Examples"),
-        roc_pr=bhb_figure("roc_pr", "9 BHB: networks", "ROC and precision-recall"),
-        weights=bhb_figure("weights", "9 BHB: networks", "Weights of segments and bands"),
-        fusion=bhb_figure("fusion", "9 BHB: networks", "Ways to join spectrum and image"),
-        training=bhb_figure("training", "9 BHB: networks", "Training"),
-        reliability=bhb_figure("reliability", "9 BHB: the catalogue", "Reliability"),
-        purity=bhb_figure("purity", "9 BHB: the catalogue", "Purity and completeness"),
-        colours=bhb_figure("colours", "9 BHB: the catalogue", "Colours"),
-        distances=bhb_figure("distances", "9 BHB: the catalogue", "Distances"),
+        examples=figure("bhb_examples", "bhb/networks", "Examples"),
+        roc_pr=figure("bhb_roc_pr", "bhb/networks", "ROC and precision-recall"),
+        weights=figure("bhb_weights", "bhb/networks", "Weights of segments and bands"),
+        fusion=figure("bhb_fusion", "bhb/networks", "Ways to join spectrum and image"),
+        training=figure("bhb_training", "bhb/networks", "Training"),
+        reliability=figure("bhb_reliability", "bhb/catalog", "Reliability"),
+        purity=figure("bhb_purity", "bhb/catalog", "Purity and completeness"),
+        colours=figure("bhb_colours", "bhb/catalog", "Colours"),
+        distances=figure("bhb_distances", "bhb/catalog", "Distances"),
     log:
         "results/logs/bhb_figures.log",
     resources:
@@ -337,14 +333,14 @@ rule bhb_pages:
         counts="results/bhb/dataset.csv",
         dropped="results/bhb/dataset-dropped.csv",
     output:
-        table5=bhb_figure("table5", "9 BHB: networks", "Table 5: by class", "html"),
-        table6=bhb_figure("table6", "9 BHB: networks", "Table 6: encoders", "html"),
-        table7=bhb_figure("table7", "9 BHB: networks", "Table 7: the Transformer", "html"),
-        table8=bhb_figure("table8", "9 BHB: networks", "Table 8: models", "html"),
-        gaps=bhb_figure("gaps", "9 BHB: networks", "Differences between models", "html"),
-        dataset=bhb_figure("dataset", "9 BHB: networks", "Labelled stars", "html"),
-        candidates=bhb_figure("candidates", "9 BHB: the catalogue", "Candidates", "html"),
-        funnel=bhb_figure("funnel", "9 BHB: the catalogue", "Funnel: from spectra to BHB stars", "html"),
+        table5=figure("bhb_table5", "bhb/networks", "Table 5: by class", "html"),
+        table6=figure("bhb_table6", "bhb/networks", "Table 6: encoders", "html"),
+        table7=figure("bhb_table7", "bhb/networks", "Table 7: the Transformer", "html"),
+        table8=figure("bhb_table8", "bhb/networks", "Table 8: models", "html"),
+        gaps=figure("bhb_gaps", "bhb/networks", "Differences between models", "html"),
+        dataset=figure("bhb_dataset", "bhb/networks", "Labelled stars", "html"),
+        candidates=figure("bhb_candidates", "bhb/catalog", "Candidates", "html"),
+        funnel=figure("bhb_funnel", "bhb/catalog", "Funnel: from spectra to BHB stars", "html"),
     log:
         "results/logs/bhb_pages.log",
     resources:

@@ -237,12 +237,7 @@ rule figure_snr:
         manifest=f"results/manifest/{SURVEY}.parquet",
         spectra="results/catalogs/binaries_spectra.parquet",
     output:
-        report(
-            "results/figures/snr_magnitude.svg",
-            caption="../report/snr_magnitude.rst",
-            category="1 The survey",
-            labels={"figure": "S/N against magnitude"},
-        ),
+        figure("snr_magnitude", "binaries/survey", "S/N against magnitude"),
     log:
         "results/logs/figures/snr_magnitude.log",
     resources:
@@ -284,12 +279,7 @@ use rule figure_snr as figure_examples with:
     input:
         examples="results/binaries/examples.parquet",
     output:
-        report(
-            "results/figures/examples.svg",
-            caption="../report/examples.rst",
-            category="2 Finding components",
-            labels={"figure": "Spectra, CCFs and derivatives"},
-        ),
+        figure("examples", "binaries/components", "Spectra, CCFs and derivatives"),
     log:
         "results/logs/figures/examples.log",
     params:
@@ -302,12 +292,7 @@ use rule figure_snr as figure_errors with:
     input:
         spectra="results/catalogs/binaries_spectra.parquet",
     output:
-        report(
-            "results/figures/rv_errors.svg",
-            caption="../report/rv_errors.rst",
-            category="2 Finding components",
-            labels={"figure": "Velocity errors against S/N"},
-        ),
+        figure("rv_errors", "binaries/components", "Velocity errors against S/N"),
     log:
         "results/logs/figures/rv_errors.log",
     params:
@@ -319,12 +304,7 @@ use rule figure_snr as figure_detection with:
     input:
         rates="results/binaries/injection/rates.parquet",
     output:
-        report(
-            "results/figures/detection_rates.svg",
-            caption="../report/detection_rates.rst",
-            category="3 What can be found",
-            labels={"figure": "Detection rate against velocity difference and S/N"},
-        ),
+        figure("detection_rates", "binaries/detection", "Detection rate against velocity difference and S/N"),
     log:
         "results/logs/figures/detection_rates.log",
     params:
@@ -336,12 +316,7 @@ use rule figure_snr as figure_flux_ratio with:
     input:
         flux_ratios="results/binaries/injection/flux_ratios.parquet",
     output:
-        report(
-            "results/figures/flux_ratio.svg",
-            caption="../report/flux_ratio.rst",
-            category="3 What can be found",
-            labels={"figure": "Detection against flux ratio"},
-        ),
+        figure("flux_ratio", "binaries/detection", "Detection against flux ratio"),
     log:
         "results/logs/figures/flux_ratio.log",
     params:
@@ -353,12 +328,7 @@ use rule figure_snr as figure_exposures with:
     input:
         objects="results/catalogs/binaries_objects.parquet",
     output:
-        report(
-            "results/figures/exposures.svg",
-            caption="../report/exposures.rst",
-            category="4 The catalogue",
-            labels={"figure": "Number of exposures"},
-        ),
+        figure("exposures", "binaries/catalog", "Number of exposures"),
     log:
         "results/logs/figures/exposures.log",
     params:
@@ -370,12 +340,7 @@ use rule figure_snr as figure_differences with:
     input:
         spectra="results/catalogs/binaries_spectra.parquet",
     output:
-        report(
-            "results/figures/rv_differences.svg",
-            caption="../report/rv_differences.rst",
-            category="4 The catalogue",
-            labels={"figure": "Velocity differences"},
-        ),
+        figure("rv_differences", "binaries/catalog", "Velocity differences"),
     log:
         "results/logs/figures/rv_differences.log",
     params:
@@ -391,24 +356,11 @@ rule report_tables:
         folds=expand("results/binaries/training/cv/fold-{fold}.json", fold=FOLDS),
         funnel="results/catalogs/binaries_funnel.csv",
     output:
-        selection=report(
-            "results/figures/selection.html",
-            caption="../report/selection.rst",
-            category="1 The survey",
-            labels={"figure": "Cuts, and what was read"},
+        selection=figure("selection", "binaries/survey", "Cuts, and what was read", "html"),
+        cross_validation=figure(
+            "cross_validation", "binaries/detection", "Cross-validation of the classifiers", "html"
         ),
-        cross_validation=report(
-            "results/figures/cross_validation.html",
-            caption="../report/cross_validation.rst",
-            category="3 What can be found",
-            labels={"figure": "Cross-validation of the classifiers"},
-        ),
-        funnel=report(
-            "results/figures/funnel.html",
-            caption="../report/funnel.rst",
-            category="4 The catalogue",
-            labels={"figure": "Funnel: from candidates to binaries"},
-        ),
+        funnel=figure("funnel", "binaries/catalog", "Funnel: from candidates to binaries", "html"),
     log:
         "results/logs/figures/tables.log",
     resources:

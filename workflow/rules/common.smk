@@ -2,20 +2,43 @@
 import hashlib
 import os
 import re
+import shlex
 from pathlib import Path
 
+from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 from starsift.catalog.provenance import fingerprint, package_fingerprint
-from starsift.config import ConfigError, validate
+from starsift.config import ConfigError, complete_settings, missing_triggers, validate
 from starsift.learning.labels import label_digest, read_labels
+from starsift.searches import SEARCHES, report_categories
 
 ROOT = Path(workflow.basedir)
+SCHEMA = ROOT / "config" / "schema" / "config.schema.json"
 
+# What the user gave: Snakemake itself would merge a survey of the user's into a shipped one of the same name, and take
+# all values of --config for text.
+given_settings = workflow.config_settings
 try:
-    validate(config, ROOT / "config" / "schema" / "config.schema.json")
+    settings = complete_settings(
+        {} if given_settings.replace_workflow_config else load_configfile(CONFIG),
+        [load_configfile(path) for path in given_settings.configfiles],
+        given_settings.config_args,
+        SCHEMA,
+    )
+    validate(settings, SCHEMA)
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
+config.clear()
+config.update(settings)
+# Snakemake passes them on to each job with Python's quotes, which are not those of a shell: it's, $.
+given_settings.config_args = [shlex.quote(argument) for argument in given_settings.config_args]
+
+# None where nothing is to be run, as for --lint.
+if workflow.is_main_process and workflow.dag_settings:
+    if warning := missing_triggers(trigger.item_to_choice() for trigger in workflow.rerun_triggers):
+        logger.warning(warning)
 
 PATHS = config["paths"]
 BINARIES = config["binaries"]
@@ -27,10 +50,12 @@ LABELS = config["labels"]
 RESOURCES = Path(os.path.relpath(ROOT / "resources"))
 GRID = config["template_grid"] or str(RESOURCES / "templates" / "grid.parquet")
 GPU = int(config["gpu"])
+CATEGORIES = report_categories(PATHS)
 
 
 wildcard_constraints:
-    survey=r"[A-Za-z0-9-]+",
+    # None but these: real-index.parquet is the index of real, not the manifest of a survey real-index.
+    survey="|".join(config["surveys"]),
     bundle=r"[A-Za-z0-9_-]+",
     fold=r"\d+",
     classifier=r"C[1-4][ab]?",
@@ -44,9 +69,9 @@ def code(script):
     return fingerprint(*sorted(modules - {"starsift.logs"}))
 
 
-def survey(key, default=None):
+def survey(key):
     """A setting of the survey that a job's wildcard names, as a function for `params`."""
-    return lambda wildcards: config["surveys"][wildcards.survey].get(key, default)
+    return lambda wildcards: config["surveys"][wildcards.survey][key]
 
 
 def made_here(path):
@@ -60,15 +85,33 @@ def simulated_files(wildcards):
     return getattr(rules, f"simulate_{Path(root).parts[2]}").output.spectra if made_here(root) else []
 
 
-def given(path, product):
-    """A file from outside. Where neither it nor what is made of it is there, as on a fresh checkout, a dry run
-    still shows the plan, and the job that reads the file says that it is missing."""
-    return path if made_here(path) or Path(path).exists() or Path(product).exists() else []
+def given(path):
+    """A file or folder from outside, as an input. Where it is not there, as on a fresh checkout, a dry run still shows
+    the plan, and the job that reads the file says that it is missing. A folder with braces in its name is not watched:
+    Snakemake would take them for a wildcard."""
+    return path if (made_here(path) or Path(path).exists()) and "{" not in path else []
 
+
+def stop_without(key, path, product):
+    """Stop where a file or folder from outside is missing that a result was made of: Snakemake would keep the result."""
+    if path and not made_here(path) and not Path(path).exists() and Path(product).exists():
+        raise WorkflowError(f"config: {key} is {path!r}: no such file or folder")
+
+
+for _name, _survey in config["surveys"].items():
+    for _key in ("catalog", "root"):
+        stop_without(f"surveys.{_name}.{_key}", _survey[_key], f"results/manifest/{_name}.parquet")
 
 # A store begins with the first label; a table that is named must be there.
 if Path(LABELS).suffix != ".sqlite" and not made_here(LABELS) and not Path(LABELS).exists():
     raise WorkflowError(f"config: labels is {LABELS!r}: no such file")
+
+if workflow.is_main_process:
+    for _path in PATHS:
+        try:
+            read_labels(LABELS, _path, strict=_path == "emission", missing_ok=True)
+        except ValueError as error:
+            raise WorkflowError(f"config: labels: {error}") from None
 
 
 def people(path):
@@ -81,7 +124,7 @@ def catalog_of(name):
     path = config["surveys"][name]["catalog"]
     if path is None:
         return f"results/manifest/{name}-index.parquet"
-    return given(path, f"results/manifest/{name}.parquet")
+    return given(path)
 
 
 def bundles(name):
@@ -103,3 +146,13 @@ def each_bundle(pattern, name=None):
 def digest(path):
     """SHA-256 of a small file."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def figure(name, category, title, suffix="svg"):
+    """A figure or table as an item of the report."""
+    return report(
+        f"results/figures/{name}.{suffix}",
+        caption=f"../report/{name}.rst",
+        category=CATEGORIES[category],
+        labels={"figure": title},
+    )

@@ -108,8 +108,8 @@ def scorecard(path):
     return report(
         f"results/scorecards/{path}.txt",
         caption=f"../report/score_{path}.rst",
-        category="9 Truth",
-        labels={"figure": f"Scorecard: {path}"},
+        category=CATEGORIES["scores"],
+        labels={"figure": SEARCHES[path].title},
     )
 
 

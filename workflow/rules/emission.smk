@@ -15,6 +15,10 @@ EMISSION_PUBLISHED = {
     "emission": {key: value for key, value in EMISSION.items() if key != "baseline"},
 }
 
+for _key, _path in EMISSION["labelled"].items():
+    if _key != "blur":
+        stop_without(f"emission.labelled.{_key}", _path, "results/emission/initial.parquet")
+
 
 wildcard_constraints:
     stage=r"round-\d\d|final|baseline/run-\d+",
@@ -81,8 +85,8 @@ def candidate_digest(wildcards):
 rule emission_initial:
     # The labelled Ondrejov spectra, as if LAMOST had observed them.
     input:
-        labels=lambda wildcards: given(EMISSION["labelled"]["labels"], "results/emission/initial.parquet"),
-        spectra=lambda wildcards: given(EMISSION["labelled"]["root"], "results/emission/initial.parquet"),
+        labels=lambda wildcards: given(EMISSION["labelled"]["labels"]),
+        spectra=lambda wildcards: given(EMISSION["labelled"]["root"]),
         codes=str(RESOURCES / "emission" / "labels.csv"),
     output:
         table="results/emission/initial.parquet",
@@ -95,6 +99,7 @@ rule emission_initial:
         runtime=60,
     params:
         root=EMISSION["labelled"]["root"],
+        labels=EMISSION["labelled"]["labels"],
         blur=EMISSION["labelled"]["blur"],
         code=code("emission_initial"),
     script:
@@ -324,16 +329,6 @@ rule emission_catalog:
         "../scripts/emission_catalog.py"
 
 
-def emission_figure(name, category, title, suffix="svg"):
-    """A figure or table as an item of the report."""
-    return report(
-        f"results/figures/emission_{name}.{suffix}",
-        caption=f"../report/emission_{name}.rst",
-        category=category,
-        labels={"figure": title},
-    )
-
-
 rule emission_figures:
     # All in one job: each takes less than starting a job does.
     input:
@@ -344,15 +339,15 @@ rule emission_figures:
         held_out="results/emission/final/held_out.parquet",
         calibration="results/emission/final/calibration.json",
     output:
-        precision=emission_figure("precision", "5 Emission: active learning", "Precision by round"),
-        answers=emission_figure("answers", "5 Emission: active learning", "Answers of the oracle"),
-        queries=emission_figure("queries", "5 Emission: active learning", "What the oracle was asked"),
-        initial=emission_figure("initial", "5 Emission: active learning", "Examples to start from"),
-        single_peaks=emission_figure("single_peaks", "5 Emission: the catalogue", "Single peaks"),
-        double_peaks=emission_figure("double_peaks", "5 Emission: the catalogue", "Double peaks"),
-        calibration=emission_figure("calibration", "5 Emission: the catalogue", "Reliability"),
-        snr_magnitude=emission_figure("snr_magnitude", "5 Emission: the catalogue", "S/N and magnitudes"),
-        exposures=emission_figure("exposures", "5 Emission: the catalogue", "Exposures of one star"),
+        precision=figure("emission_precision", "emission/learning", "Precision by round"),
+        answers=figure("emission_answers", "emission/learning", "Answers of the oracle"),
+        queries=figure("emission_queries", "emission/learning", "What the oracle was asked"),
+        initial=figure("emission_initial", "emission/learning", "Examples to start from"),
+        single_peaks=figure("emission_single_peaks", "emission/catalog", "Single peaks"),
+        double_peaks=figure("emission_double_peaks", "emission/catalog", "Double peaks"),
+        calibration=figure("emission_calibration", "emission/catalog", "Reliability"),
+        snr_magnitude=figure("emission_snr_magnitude", "emission/catalog", "S/N and magnitudes"),
+        exposures=figure("emission_exposures", "emission/catalog", "Exposures of one star"),
     log:
         "results/logs/emission_figures.log",
     resources:
@@ -378,12 +373,12 @@ rule emission_pages:
         ),
         funnel="results/catalogs/emission_funnel.csv",
     output:
-        rounds=emission_figure("rounds", "5 Emission: active learning", "Rounds", "html"),
-        baseline=emission_figure("baseline", "5 Emission: active learning", "Without active learning", "html"),
-        confusion=emission_figure("confusion", "5 Emission: the catalogue", "Confusion matrix", "html"),
-        candidates=emission_figure("candidates", "5 Emission: the catalogue", "Candidates", "html"),
-        funnel=emission_figure(
-            "funnel", "5 Emission: the catalogue", "Funnel: from spectra to emission-line stars", "html"
+        rounds=figure("emission_rounds", "emission/learning", "Rounds", "html"),
+        baseline=figure("emission_baseline", "emission/learning", "Without active learning", "html"),
+        confusion=figure("emission_confusion", "emission/catalog", "Confusion matrix", "html"),
+        candidates=figure("emission_candidates", "emission/catalog", "Candidates", "html"),
+        funnel=figure(
+            "emission_funnel", "emission/catalog", "Funnel: from spectra to emission-line stars", "html"
         ),
     log:
         "results/logs/emission_pages.log",

@@ -218,16 +218,6 @@ rule mstars_matches:
         "../scripts/mstars_matches.py"
 
 
-def mstars_figure(name, category, title):
-    """A figure as an item of the report."""
-    return report(
-        f"results/figures/mstars_{name}.svg",
-        caption=f"../report/mstars_{name}.rst",
-        category=category,
-        labels={"figure": title},
-    )
-
-
 rule mstars_figures:
     # All in one job: each takes less than starting a job does.
     input:
@@ -238,19 +228,19 @@ rule mstars_figures:
         all_m="results/mstars/all_m.parquet",
         bins="results/mstars/velocity_bins.parquet",
     output:
-        recall_precision=mstars_figure("recall_precision", "6 M stars: the search", "Precision and recall"),
-        top_matches=mstars_figure("top_matches", "6 M stars: the search", "Nearest of a late query"),
-        ranked_matches=mstars_figure("ranked_matches", "6 M stars: the search", "Ranks of an early query"),
-        subtypes=mstars_figure("subtypes", "7 M stars: the catalogue", "Subtypes"),
-        snr=mstars_figure("snr", "7 M stars: the catalogue", "Signal-to-noise ratios"),
-        magnitudes=mstars_figure("magnitudes", "7 M stars: the catalogue", "Magnitudes"),
-        subtype_comparison=mstars_figure(
-            "subtype_comparison", "7 M stars: the catalogue", "Subtypes, released ones too"
+        recall_precision=figure("mstars_recall_precision", "mstars/search", "Precision and recall"),
+        top_matches=figure("mstars_top_matches", "mstars/search", "Nearest of a late query"),
+        ranked_matches=figure("mstars_ranked_matches", "mstars/search", "Ranks of an early query"),
+        subtypes=figure("mstars_subtypes", "mstars/catalog", "Subtypes"),
+        snr=figure("mstars_snr", "mstars/catalog", "Signal-to-noise ratios"),
+        magnitudes=figure("mstars_magnitudes", "mstars/catalog", "Magnitudes"),
+        subtype_comparison=figure(
+            "mstars_subtype_comparison", "mstars/catalog", "Subtypes, released ones too"
         ),
-        giants_spectra=mstars_figure("giants_spectra", "8 M stars: what they are", "Giants by indices"),
-        giants_photometry=mstars_figure("giants_photometry", "8 M stars: what they are", "Giants by colours"),
-        activity=mstars_figure("activity", "8 M stars: what they are", "Activity"),
-        kinematics=mstars_figure("kinematics", "8 M stars: what they are", "Kinematics"),
+        giants_spectra=figure("mstars_giants_spectra", "mstars/kinds", "Giants by indices"),
+        giants_photometry=figure("mstars_giants_photometry", "mstars/kinds", "Giants by colours"),
+        activity=figure("mstars_activity", "mstars/kinds", "Activity"),
+        kinematics=figure("mstars_kinematics", "mstars/kinds", "Kinematics"),
     log:
         "results/logs/mstars_figures.log",
     resources:
@@ -282,30 +272,10 @@ rule mstars_pages:
         candidates="results/catalogs/mstars_vetting.parquet",
         funnel="results/catalogs/mstars_funnel.csv",
     output:
-        positive_sample=report(
-            "results/figures/mstars_positive_sample.html",
-            caption="../report/mstars_positive_sample.rst",
-            category="6 M stars: the search",
-            labels={"figure": "The positive sample"},
-        ),
-        evaluation=report(
-            "results/figures/mstars_evaluation.html",
-            caption="../report/mstars_evaluation.rst",
-            category="6 M stars: the search",
-            labels={"figure": "Average precision of the methods"},
-        ),
-        vetting=report(
-            "results/figures/mstars_vetting.html",
-            caption="../report/mstars_vetting.rst",
-            category="7 M stars: the catalogue",
-            labels={"figure": "To be looked at"},
-        ),
-        funnel=report(
-            "results/figures/mstars_funnel.html",
-            caption="../report/mstars_funnel.rst",
-            category="7 M stars: the catalogue",
-            labels={"figure": "Funnel: from spectra to M stars"},
-        ),
+        positive_sample=figure("mstars_positive_sample", "mstars/search", "The positive sample", "html"),
+        evaluation=figure("mstars_evaluation", "mstars/search", "Average precision of the methods", "html"),
+        vetting=figure("mstars_vetting", "mstars/catalog", "To be looked at", "html"),
+        funnel=figure("mstars_funnel", "mstars/catalog", "Funnel: from spectra to M stars", "html"),
     log:
         "results/logs/mstars_pages.log",
     resources:

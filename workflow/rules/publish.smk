@@ -1,11 +1,5 @@
 # What made this run.
 
-CATALOGS = {
-    "binaries": ["binaries_spectra", "binaries_objects"],
-    "mstars": ["mstars"],
-    "emission": ["emission"],
-    "bhb": ["bhb"],
-}
 SURVEYS = {
     "binaries": [BINARIES["survey"]],
     "mstars": [MSTARS["survey"], MSTARS["labelled"]],
@@ -28,9 +22,9 @@ def provenance_inputs(wildcards):
         files |= {name: tables[name] for name in ("sources", "templates") if tables[name]}
         files |= DEFINITIONS
     if "emission" in PATHS:
-        files["ondrejov_labels"] = given(EMISSION["labelled"]["labels"], "results/emission/initial.parquet")
+        files["ondrejov_labels"] = given(EMISSION["labelled"]["labels"])
     if "bhb" in PATHS:
-        files["bhb_labelled"] = given(BHB["labelled"]["catalog"], "results/bhb/dataset.parquet")
+        files["bhb_labelled"] = given(BHB["labelled"]["catalog"])
         if BHB["image"]["pretrained"]:
             files["bhb_pretrained"] = BHB["image"]["pretrained"]
     return files
@@ -45,7 +39,7 @@ rule provenance:
         catalogs=[
             f"results/catalogs/{name}.{suffix}"
             for path in PATHS
-            for name in CATALOGS[path]
+            for name in SEARCHES[path].catalogs
             for suffix in ("parquet", "fits", "vot")
         ],
     output:

@@ -4,7 +4,7 @@
 rule index:
     # No catalogue came with the files: make one from their headers.
     input:
-        lambda wildcards: given(survey("root")(wildcards), f"results/manifest/{wildcards.survey}.parquet"),
+        lambda wildcards: given(survey("root")(wildcards)),
     output:
         "results/manifest/{survey}-index.parquet",
     log:
@@ -37,7 +37,7 @@ checkpoint manifest:
         catalog=survey("catalog"),
         kind=survey("kind"),
         path_template=survey("path_template"),
-        columns=survey("columns", default=[]),
+        columns=survey("columns"),
         root=survey("root"),
         selection=survey("selection"),
         partition=survey("partition"),

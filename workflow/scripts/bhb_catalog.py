@@ -12,12 +12,13 @@ from starsift.catalog.parquet import write_csv, write_parquet
 from starsift.catalog.provenance import provenance
 from starsift.catalog.publish import publish
 from starsift.catalog.schema import BHB, conform
-from starsift.learning.labels import read_labels
+from starsift.learning.labels import read_labels, warn_unmatched
 from starsift.logs import log_to
 
 log_to(snakemake.log[0])
 source, output, settings = snakemake.input, snakemake.output, snakemake.params
-labels = read_labels(settings.store, "bhb", strict=False, missing_ok=True)
+warn_unmatched(settings.store, "bhb", "results")
+labels = read_labels(settings.store, "bhb", missing_ok=True)
 calibration = json.loads(Path(source.calibration).read_text())
 taught = pq.read_table(source.dataset, columns=["spectrum_id", "survey", "class", "split"])
 photometry = {name: settings.catalog[name] for name in ("magnitude", "extinction")}

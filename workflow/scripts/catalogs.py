@@ -7,11 +7,12 @@ from starsift.catalog.parquet import write_csv
 from starsift.catalog.provenance import provenance
 from starsift.catalog.publish import publish
 from starsift.catalog.schema import BINARIES_OBJECTS, BINARIES_SPECTRA
-from starsift.learning.labels import read_labels, with_labels
+from starsift.learning.labels import read_labels, warn_unmatched, with_labels
 from starsift.logs import log_to
 
 log_to(snakemake.log[0])
 source, settings = snakemake.input, snakemake.params
+warn_unmatched(settings.store, "binaries", "results")
 stages = {name: source[name] for name in ("components", "errors", "classes", "suspects", "manifests")}
 spectra, exposures, candidates = gather_catalog(stages)
 spectra, objects = make_objects(spectra, exposures, settings.match_radius)

@@ -17,11 +17,12 @@ from starsift.emission.results import (
     read_temperature,
     with_windows,
 )
-from starsift.learning.labels import load_labels
+from starsift.learning.labels import load_labels, warn_unmatched
 from starsift.logs import log_to
 
 log_to(snakemake.log[0])
 source, output, settings = snakemake.input, snakemake.output, snakemake.params
+warn_unmatched(settings.store, "emission", "results")
 answers = read_answers(source.rounds)
 labels = candidate_labels(load_labels(settings.store, path="emission", missing_ok=True))
 found, funnel = gather_candidates(source.windows, source.predictions, answers)

@@ -7,7 +7,8 @@ from starsift.emission.dataset import initial_set
 from starsift.logs import log_to
 
 log_to(snakemake.log[0])
-table, counts = initial_set(snakemake.params.root, snakemake.input.labels, blur=snakemake.params.blur)
+settings = snakemake.params
+table, counts = initial_set(settings.root, settings.labels, blur=settings.blur)
 write_parquet(table, snakemake.output.table)
 counted = pa.table({"status": list(counts), "spectra": list(counts.values())})
 write_csv(counted, snakemake.output.counts)

@@ -4,11 +4,13 @@ from pathlib import Path
 from string import Formatter
 
 from starsift.logs import log_to
-from starsift.survey.catalog import read_catalog
+from starsift.survey.catalog import CatalogError, read_catalog
 from starsift.survey.partition import apply_cuts, make_manifest, write_manifest
 
 log_to(snakemake.log[0])
 settings = snakemake.params
+if not Path(settings.root).is_dir():
+    raise CatalogError(f"{settings.root}: no such folder")
 used = [cut["column"] for cut in settings.selection]
 used += [name for _, name, _, _ in Formatter().parse(settings.path_template or "") if name]
 used += settings.columns

@@ -8,18 +8,13 @@ from starsift.catalog.parquet import write_csv, write_parquet
 from starsift.catalog.provenance import provenance
 from starsift.catalog.publish import publish
 from starsift.catalog.schema import MSTARS
-from starsift.learning.labels import read_labels
+from starsift.learning.labels import read_labels, warn_unmatched
 from starsift.logs import log_to
-from starsift.mstars.results import (
-    all_m,
-    assemble,
-    characterize,
-    read_sources,
-    velocity_bins,
-)
+from starsift.mstars.results import all_m, assemble, characterize, read_sources, velocity_bins
 
 log_to(snakemake.log[0])
 source, output, settings = snakemake.input, snakemake.output, snakemake.params
+warn_unmatched(settings.store, "mstars", "results")
 rest = dict(settings.catalog) | {"giants": settings.giants, "kinematics": settings.kinematics}
 probability = rest.pop("probability")
 sources = read_sources(source.get("sources") or None)

@@ -19,13 +19,14 @@ import pyarrow.parquet as pq
 
 from starsift.catalog.crossmatch import RADIUS, group_exposures
 from starsift.catalog.naming import designation
+from starsift.io.tables import cast_column, read_table, whole_numbers
 from starsift.learning.labels import vocabulary as read_vocabulary
 from starsift.parallel import map_chunks
 from starsift.spectra.batches import MASK_PAD, OK, SpectrumBatch, read_rows
 from starsift.spectra.resample import SNAP, LogGrid, interpolate_gaps, min_max, resample
 from starsift.spectra.windows import Windows, give_reasons
-from starsift.survey.catalog import read_any
 from starsift.survey.cutouts import cutout_status, read_cutouts
+from starsift.survey.fitsfile import without_endings
 
 PathLike = str | os.PathLike[str]
 
@@ -156,7 +157,7 @@ def read_labelled(path: PathLike, vocabulary: PathLike | None = None) -> pa.Tabl
 
     Parameters
     ----------
-    path : FITS, CSV, ECSV or Parquet with `label`, and `spectrum_id` or plate, mjd (or lmjd) and fiberid.
+    path : a table with `label`, and `spectrum_id` or plate, mjd (or lmjd) and fiberid.
         A label is one of path bhb in the vocabulary.
     vocabulary : by default resources/review/labels.csv
 
@@ -167,17 +168,13 @@ def read_labelled(path: PathLike, vocabulary: PathLike | None = None) -> pa.Tabl
 
     Raises
     ------
-    DatasetError : the file cannot be read, a column is missing, a row lacks a value or has an unknown label,
-        or a spectrum is there twice.
+    TableError : the file cannot be read, or a plate, night or fibre is no whole number.
+    DatasetError : a column is missing, a row lacks a value or has an unknown label, or a spectrum is there
+        twice.
     """
     kinds = {term["label"]: term["class"] for term in read_vocabulary(vocabulary)["bhb"]}
     columns = ("spectrum_id", "label", *_PLATE, *_NIGHT, *_FIBRE)
-    try:
-        table = read_any(Path(path), set(columns))
-    except FileNotFoundError:
-        raise DatasetError(f"{path}: no such catalogue of labelled spectra") from None
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        raise DatasetError(f"{path}: cannot be read as a catalogue of labelled spectra ({error})") from error
+    table = read_table(path, columns, ("spectrum_id", "label", *_PLATE))
     present = {name.lower(): table[name] for name in table.column_names}
     if "spectrum_id" in present:
         keys = {"spectrum_id": "spectrum_id"}
@@ -194,12 +191,15 @@ def read_labelled(path: PathLike, vocabulary: PathLike | None = None) -> pa.Tabl
             f"fiberid; it has: {', '.join(table.column_names)}"
         )
     made = {
-        name: _column(path, found, present[found], numbers=name in (*_NIGHT, "fiberid"))
-        for name, found in keys.items()
+        name: cast_column(
+            path, found, present[found], pa.int64() if name in (*_NIGHT, "fiberid") else pa.string()
+        )
+        for name, found in (keys | {"label": "label"}).items()
     }
     if "planid" in made:
-        made["planid"] = pc.utf8_ltrim(made["planid"], "0")
-    made["label"] = _column(path, "label", present["label"], numbers=False)
+        made["planid"] = pc.utf8_ltrim(whole_numbers(made["planid"]), "0")
+    else:
+        made["spectrum_id"] = without_endings(made["spectrum_id"])
     for name, values in made.items():
         empty = pc.indices_nonzero(pc.or_kleene(pc.is_null(values), pc.equal(values.cast(pa.string()), "")))
         if len(empty):
@@ -218,16 +218,6 @@ def read_labelled(path: PathLike, vocabulary: PathLike | None = None) -> pa.Tabl
             )
     classes = [kinds[label] for label in result["label"].to_pylist()]
     return result.append_column("class", pa.array(classes, pa.string()))
-
-
-def _column(path: PathLike, name: str, values: pa.ChunkedArray, *, numbers: bool) -> pa.ChunkedArray:
-    try:
-        if numbers or pa.types.is_floating(values.type):
-            values = values.cast(pa.int64())
-        return values if numbers else pc.utf8_trim_whitespace(values.cast(pa.string()))
-    except pa.ArrowException as error:
-        kind = "whole numbers" if numbers else "text"
-        raise DatasetError(f"{path}: column {name} should hold {kind}: {error}") from error
 
 
 def spectrum_keys(table: pa.Table, labelled: pa.Table) -> pa.Array:

@@ -1,27 +1,18 @@
 """Binaries that may be light from elsewhere: the Moon, or the star on the next fibre. Flags, not cuts.
 
 The wavelengths of the survey are heliocentric. Moonlight is sunlight that hardly moves for the observer, so
-it shows at the velocity that was added to every other: the correction from the observer to the Sun. astropy's
+it shows at the velocity that was added to every other: the correction from the observer to the Sun. The
 barycentric one stands in for it, because the Sun moves by less than 0.02 km/s about the barycentre. Observer,
 Moon and Sun move by up to 1.5 km/s relative to each other, hence the floor of an error.
 """
 
-import warnings
-
-import astropy.units as u
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from astropy.coordinates import EarthLocation, SkyCoord
-from astropy.time import Time
-from astropy.utils import iers
-from astropy.utils.exceptions import AstropyWarning
 
 from starsift.binaries.objects import group_stars
+from starsift.sky import barycentric
 from starsift.spectra.batches import IDENTITY, IDENTITY_NAMES
-
-XINGLONG = (117.5775, 40.3958, 960.0)  # degrees east, degrees north, metres
-UTC_OFFSET = 480  # minutes by which local time is ahead of UTC
 
 # A larger error tells that a velocity is hardly measured, not that it may be any other; with no ceiling every
 # badly measured component would be a suspect (km/s).
@@ -53,29 +44,9 @@ def barycentric_correction(
 
     Returns
     -------
-    (n,) float64, km/s; NaN where the coordinates are not finite. Never downloads: the packaged table of the
-    Earth's rotation, and even its mean rotation later on, is good to 1 m/s.
+    (n,) float64, km/s; NaN where coordinates are not finite, see `starsift.sky.barycentric.correction`
     """
-    ra, dec, lmjm = (np.asarray(values, dtype=np.float64) for values in (ra, dec, lmjm))
-    mjd = (lmjm - UTC_OFFSET) / 1440 + np.nan_to_num(np.asarray(exptime, dtype=np.float64)) / 2 / 86400
-    result = np.full(mjd.shape, np.nan)
-    good = np.isfinite(ra) & np.isfinite(dec)
-    if not good.any():
-        return result
-    longitude, latitude, altitude = XINGLONG
-    site = EarthLocation.from_geodetic(longitude * u.deg, latitude * u.deg, altitude * u.m)
-    with (
-        iers.conf.set_temp("auto_download", False),
-        iers.conf.set_temp("iers_degraded_accuracy", "ignore"),
-        warnings.catch_warnings(),
-    ):
-        # Beyond the table astropy warns of an arcsecond: less than 1 m/s here.
-        warnings.filterwarnings("ignore", "Tried to get polar motions", AstropyWarning)
-        time = Time(mjd[good], format="mjd", scale="utc")
-        star = SkyCoord(ra[good] * u.deg, dec[good] * u.deg)
-        velocity = star.radial_velocity_correction("barycentric", obstime=time, location=site)
-    result[good] = velocity.to_value(u.km / u.s)
-    return result
+    return barycentric.correction(ra, dec, barycentric.mid_exposure(lmjm, exptime))
 
 
 def flag_moonlight(

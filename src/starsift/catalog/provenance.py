@@ -16,13 +16,13 @@ from starsift.spectra.batches import atomic_path
 # Distributions whose version can change a number in a result; those not installed are left out.
 PACKAGES = (
     "astropy",
-    "astropy-iers-data",
     "isal",
     "jax",
     "keras",
     "numba",
     "numpy",
     "pyarrow",
+    "pyerfa",
     "scikit-learn",
     "scipy",
     "snakemake",

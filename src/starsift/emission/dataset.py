@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet as pq
 
 from starsift.emission.window import BLUR, CLASSES, MIN_GOOD, PIXELS, transfer, window
+from starsift.io.tables import read_table, whole_numbers
 from starsift.parallel import map_chunks
 from starsift.spectra.batches import IDENTITY_NAMES, OK, ROW_SCHEMA, SpectrumBatch, read_bundle
-from starsift.survey.fitsfile import SpectrumError
+from starsift.survey.fitsfile import SpectrumError, file_stem
 from starsift.survey.ondrejov import read_ondrejov
 
 PathLike = str | os.PathLike[str]
@@ -36,29 +36,25 @@ def read_label_codes(path: PathLike) -> dict[str, str | None]:
 
     Parameters
     ----------
-    path : CSV with the columns id and label. Of an id such as ``ivo://asu.cas.cz/stel/ccd700/uc050029`` the
+    path : table with the columns id and label. Of an id such as ``ivo://asu.cas.cz/stel/ccd700/uc050029`` the
         last part is the stem. A label is a code of resources/emission/labels.csv, or a class.
 
     Raises
     ------
+    TableError : the file cannot be read.
     DatasetError : the table lacks a column, or has an unknown label or a spectrum twice.
     """
-    as_text = pyarrow.csv.ConvertOptions(column_types={name: pa.string() for name in ("id", "label", "code")})
-    try:
-        table = pyarrow.csv.read_csv(path, convert_options=as_text)
-    except (OSError, pa.ArrowException) as error:
-        raise DatasetError(f"{path}: cannot be read as a CSV of labels ({error})") from error
+    table, codes = (read_table(file, text=("id", "label", "code")) for file in (path, SHIPPED))
     missing = [name for name in ("id", "label") if name not in table.column_names]
     if missing:
         raise DatasetError(f"{path}: no column {', '.join(missing)}; expected id and label")
-    codes = pyarrow.csv.read_csv(SHIPPED, convert_options=as_text)
     meaning = dict(zip(codes["code"].to_pylist(), codes["class"].to_pylist(), strict=True))
     meaning |= {name: name for name in CLASSES}
     found: dict[str, str | None] = {}
     for row, (name, label) in enumerate(
-        zip(*(table[c].to_pylist() for c in ("id", "label")), strict=True), 2
+        zip(table["id"].to_pylist(), whole_numbers(table["label"]).to_pylist(), strict=True), 2
     ):
-        stem = (name or "").rsplit("/", 1)[-1].removesuffix(".fits")
+        stem = file_stem(name or "")
         if label not in meaning:
             raise DatasetError(f"{path}: line {row}: label {label!r} is none of {', '.join(meaning)}")
         if not stem or stem in found:

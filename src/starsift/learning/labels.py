@@ -9,6 +9,7 @@ that is read here. Reading never changes a label, also while the review app writ
 import csv
 import hashlib
 import json
+import logging
 import os
 import re
 import sqlite3
@@ -18,10 +19,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet as pq
 
+from starsift.io.tables import TableError, read_table
+from starsift.survey.fitsfile import without_endings
+
 PathLike = str | os.PathLike[str]
+log = logging.getLogger(__name__)
 
 PATHS = ("binaries", "mstars", "emission", "bhb")
 SHIPPED = Path(__file__).resolve().parents[3] / "resources/review/labels.csv"
@@ -57,6 +61,8 @@ CONSENSUS = pa.schema(
     }
 )
 _KEY = ["path", "spectrum_id", "vetted_by"]
+# People may also say of a candidate which type it is (dM4, K7): see `check_words`.
+_SPECTRAL_TYPE = re.compile(r"(?:[dg]|[eu]?sd)?[OBAFGKMLT](?:\d(?:\.\d+)?)?e?[IV]*")
 _ROW = "row"  # number of the row in the file, for messages
 
 
@@ -222,22 +228,84 @@ def read_labels(file: PathLike, which: str, *, strict: bool = True, missing_ok: 
         raise LabelError(f"labels of {which!r} are asked for; there are those of {', '.join(PATHS)}")
     table = _load(file, which, missing_ok)
     table = table.filter(pc.and_(pc.equal(table["path"], which), pc.is_valid(table["label"])))
-    terms = vocabulary()[which]
-    classes = {term["class"]: term["class"] for term in terms} | {
-        term["label"]: term["class"] for term in terms
-    }
-    label = table["label"].to_pylist()
+    classes = _classes(which)
     if strict:
-        for row, text in zip(table[_ROW].to_pylist(), label, strict=True):
-            if text not in classes:
-                raise LabelError(
-                    f"{file}: row {row}: label {text!r} is none of {which}: {', '.join(classes)}; correct "
-                    f"it, or add it to {SHIPPED.name}"
-                )
+        _refuse_unknown(file, table, which, classes)
+    label = table["label"].to_pylist()
     votes = table.append_column("class", pa.array([classes.get(text, text) for text in label], pa.string()))
     result = consensus(votes)
     kind = pa.array([classes.get(text) for text in result["label"].to_pylist()], pa.string())
     return result.add_column(3, "class", kind)
+
+
+def check_words(file: PathLike, table: pa.Table) -> None:
+    """Make sure that labels say what their path has words for: of M star candidates also a spectral type.
+
+    Parameters
+    ----------
+    file : for messages
+    table : of `load_labels`, in the order of the file
+
+    Raises
+    ------
+    LabelError : a label that no review app wrote is none of the allowed words; the message lists them.
+    """
+    said = table.append_column(_ROW, pa.array(range(1, table.num_rows + 1), pa.int64()))
+    # Words that a review app has written are kept, whatever the vocabulary is now.
+    said = said.filter(pc.and_(pc.is_valid(said["label"]), pc.is_null(said["version"])))
+    for path in PATHS:
+        own = said.filter(pc.equal(said["path"], path))
+        if path == "mstars":
+            is_type = [bool(_SPECTRAL_TYPE.fullmatch(text)) for text in own["label"].to_pylist()]
+            own = own.filter(pc.invert(pa.array(is_type, pa.bool_())))
+        _refuse_unknown(file, own, path, _classes(path))
+
+
+def _classes(path: str) -> dict[str, str]:
+    """Class of each word that a label can be: those of the vocabulary, and the classes themselves."""
+    terms = vocabulary()[path]
+    return {term["class"]: term["class"] for term in terms} | {term["label"]: term["class"] for term in terms}
+
+
+def _refuse_unknown(file: PathLike, table: pa.Table, path: str, words: Iterable[str]) -> None:
+    allowed = dict.fromkeys(words)
+    for row, text in zip(table[_ROW].to_pylist(), table["label"].to_pylist(), strict=True):
+        if text not in allowed:
+            raise LabelError(
+                f"{file}: row {row}: label {text!r} is none of {path}: {', '.join(allowed)}; correct it, or "
+                f"add it to {SHIPPED.name}"
+            )
+
+
+def unmatched(labels: pa.Table, results: PathLike) -> tuple[list[str], int]:
+    """Labelled spectra that are none of a run's, sorted, and how many spectra the run has.
+
+    Parameters
+    ----------
+    labels : with spectrum_id
+    results : the folder that the workflow writes
+    """
+    manifests = [path for path in Path(results).glob("manifest/*.parquet") if path.with_suffix("").is_dir()]
+    known = {
+        name for path in manifests for name in pq.read_table(path, columns=["spectrum_id"])[0].to_pylist()
+    }
+    return sorted(set(labels["spectrum_id"].to_pylist()) - known), len(known)
+
+
+def warn_unmatched(file: PathLike, path: str, results: PathLike) -> None:
+    """Log how many labels of a path, from a table that somebody wrote, are of no spectrum of the run.
+
+    A store is not warned of: it may hold the labels of other surveys too.
+    """
+    if Path(file).suffix.lower() in STORE_ENDINGS:
+        return
+    labels = load_labels(file, path=path, missing_ok=True)
+    strangers, spectra = unmatched(labels.filter(pc.equal(labels["path"], path)), results)
+    if strangers:
+        log.warning(
+            "%s: %d labelled spectra are none of the %d of this run: %s",
+            *(file, len(strangers), spectra, ", ".join(strangers)),
+        )
 
 
 def consensus(table: pa.Table) -> pa.Table:
@@ -322,13 +390,11 @@ def _load(file: PathLike, path: str | None, missing_ok: bool) -> pa.Table:
     ending = source.suffix.lower()
     if ending in STORE_ENDINGS:
         table = _read_store(source)
-    elif ending in (".parquet", ".parq", ".csv"):
-        table = _read_file(source, ending == ".csv")
     else:
-        raise LabelError(
-            f"{source}: labels are a store ({STORE_ENDINGS[0]}), an export (.parquet) or a table (.csv), "
-            f"not {ending or 'a file without an ending'}"
-        )
+        try:
+            table = read_table(source, text=LABELS.names)
+        except TableError as error:
+            raise LabelError(f"{error} (labels are also read from a store, {STORE_ENDINGS[0]})") from error
     return _checked(source, table, path)
 
 
@@ -340,28 +406,6 @@ def _read_store(file: Path) -> pa.Table:
         raise LabelError(f"{file}: the label store cannot be read ({error})") from error
     finally:
         database.close()
-
-
-def _read_file(file: Path, is_csv: bool) -> pa.Table:
-    try:
-        if is_csv:
-            kinds = dict.fromkeys(LABELS.names, pa.string())
-            options = pyarrow.csv.ConvertOptions(
-                column_types=kinds, strings_can_be_null=True, null_values=[""], check_utf8=True
-            )
-            table = pyarrow.csv.read_csv(
-                file,
-                convert_options=options,
-                parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
-            )
-        else:
-            table = pq.ParquetFile(file).read()
-        twice = [name for name, count in Counter(table.column_names).items() if count > 1]
-        if twice:
-            raise LabelError(f"{file}: cannot be read as labels: column {', '.join(twice)} is there twice")
-    except (OSError, KeyError, pa.ArrowException) as error:
-        raise LabelError(f"{file}: cannot be read as labels, Parquet or CSV ({error})") from error
-    return table
 
 
 def _checked(file: Path, table: pa.Table, path: str | None) -> pa.Table:
@@ -410,6 +454,8 @@ def _column(file: Path, table: pa.Table, field: pa.Field) -> pa.ChunkedArray | p
         try:
             if pa.types.is_string(field.type):
                 values = pc.utf8_trim_whitespace(values.cast(field.type))
+                if field.name == "spectrum_id":
+                    values = without_endings(values)
                 if field.name == "vetted_by":  # as the store spells names
                     values = pc.utf8_normalize(values, "NFC")
                 values = pc.if_else(pc.equal(values, ""), pa.scalar(None, field.type), values)

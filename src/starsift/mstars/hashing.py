@@ -219,7 +219,7 @@ def _principal_axes(centred: np.ndarray, n: int) -> np.ndarray:
 
 
 def spectral_features(
-    flux: np.ndarray, ivar: np.ndarray, *, narrow: float = 10.0, wide: float = 150.0, depth: float = 0.05
+    flux: np.ndarray, ivar: np.ndarray, *, narrow: float = 10.0, wide: float = 250.0, depth: float = 0.05
 ) -> np.ndarray:
     """What is left of spectra when noise and flux calibration are taken out: the depths of broad bands.
 

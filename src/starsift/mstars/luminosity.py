@@ -5,10 +5,12 @@ W1-W2 and CaH2+CaH3 against TiO5 of Zhong et al. (2015). They show their lines i
 the lines here are our own, half-way between where dwarfs and giants lie:
 
 - Colours of dwarfs are those of Pecaut & Mamajek (2013, table of 2019): J-K 0.82 to 0.84 from M0 to M4, then
-  0.89, 0.96, 1.00, 1.12, 1.23 from M5 to M9; W1-W2 from -0.07 (K5) to 0.17 (M5) and 0.27 (M9). Giants are
-  redder in J-K, 1.08 at M0 and 1.27 at M5 (Groenewegen 2004, A&A 425, 595, Table 5), those of the halo less
-  so, and bluer in W1-W2 (Li et al. 2016, ApJ 823, 59). Faint stars are rarely giants, so the line in H rises.
-  Of dwarfs from M6 on it makes giants; the others tell them apart.
+  0.89, 0.96, 1.00, 1.12, 1.23 from M5 to M9; W1-W2 from -0.04 (K7) to 0.17 (M5) and 0.27 (M9). Giants are
+  redder in J-K, 0.98 at M0 and 1.19 at M5 (Bessell & Brett 1988, in the 2MASS system), and bluer in W1-W2 (Li
+  et al. 2016, ApJ 823, 59). From M6 on dwarfs have the J-K of giants, but H tells: an M0 giant of H = 14
+  would be 40 kpc away, and there are few, while errors and late types redden ever more of the faint dwarfs.
+  So the line in H rises beyond the colours of M7 dwarfs at 14 and of M9 at 16. What it still takes for giants
+  are late dwarfs of H < 13; a survey limited in magnitude has few (benchmarks/giants.py).
 - Indices of dwarfs were measured on the mean SDSS spectra of Kesseli et al. (2017), K7 to M8. At TiO5 of 0.61
   and 0.32 they have CaH1 of 0.83 and 0.80, CaH2+CaH3 of 1.40 and 1.02, while Pickles' (1998) M2 I and M7 III
   have 1.03 and 1.03, 1.58 and 1.41. At M0 the two differ little, as the paper finds.
@@ -126,7 +128,7 @@ SEPARATORS = (
         "photometry",
         x="h",
         y="j-k",
-        points=((8.0, 0.83, 0.97), (12.0, 0.84, 1.02), (16.0, 0.86, 1.18)),
+        points=((8.0, 0.83, 0.97), (12.0, 0.84, 1.02), (14.0, 0.90, 1.20), (16.0, 1.00, 1.50)),
         scatter=0.04,
     ),
     Separator(
@@ -150,7 +152,7 @@ SEPARATORS = (
         y="j-k",
         points=(
             (-0.25, 0.62, 1.00),
-            (-0.07, 0.70, 1.05),
+            (-0.04, 0.78, 1.08),
             (0.0, 0.82, 1.15),
             (0.17, 0.89, 1.45),
             (0.27, 1.2, 1.6),

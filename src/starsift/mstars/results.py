@@ -8,19 +8,19 @@ import logging
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from starsift.catalog.crossmatch import attach
+from starsift.catalog.crossmatch import CrossmatchError, attach, standard_columns
 from starsift.catalog.naming import dates, designation
 from starsift.catalog.schema import MSTARS
+from starsift.io.tables import read_table
 from starsift.mstars.kinematics import derive, dispersions
 from starsift.mstars.luminosity import giant_by_magnitude, separate, separators
-from starsift.survey.catalog import MISSING, read_any
+from starsift.survey.catalog import MISSING
 
 PathLike = str | os.PathLike[str]
 log = logging.getLogger(__name__)
@@ -32,18 +32,19 @@ class ResultError(ValueError):
 
 
 def read_sources(path: PathLike | None) -> pa.Table | None:
-    """A table of Gaia, 2MASS and WISE sources: FITS, CSV, ECSV or Parquet.
+    """A table of Gaia, 2MASS and WISE sources.
 
     Raises
     ------
-    ResultError : the file cannot be read.
+    TableError : the file cannot be read, or source_id has lost digits.
+    ResultError : a column is missing or has the wrong type.
     """
     if path is None:
         return None
     try:
-        return read_any(Path(path))
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        raise ResultError(f"{path}: cannot be read as a table of sources ({error})") from error
+        return standard_columns(read_table(path))
+    except CrossmatchError as error:
+        raise ResultError(f"{path}: {error}") from error
 
 
 def assemble(

@@ -12,6 +12,7 @@ What the paper leaves open, and what was chosen:
   its M spectra. The principal components are those of at most `pca_spectra` of them.
 - **BIRCH's threshold** is found, not set: the widest of a falling series that gives 20 leaves a group, and
   wider again where the whole sample makes more than `MAX_LEAVES`, as BIRCH does when memory is short.
+- **Equal spectra** are in one cluster: distances up to `SAME` are those of arithmetic, not of stars.
 - **Defective** is a cluster whose mean spectrum has a flux gap (`starsift.mstars.preprocess`), or most of
   whose members have. Single defective spectra in other clusters are not drawn.
 - **Draws.** Members are sorted by S/N and taken at equal distances from a random start: each is as likely as
@@ -37,12 +38,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial.distance import cdist
 from sklearn.cluster import Birch, KMeans
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from starsift.catalog.parquet import write_parquet
+from starsift.io.tables import read_table
 from starsift.mstars.preprocess import Prepared, is_defective, prepare
 from starsift.spectra import C_KMS
 from starsift.spectra.batches import (
@@ -62,6 +66,9 @@ MAX_VELOCITY = 3000.0  # km/s: no star of the Galaxy is faster, and releases wri
 MAX_LEAVES = 5000  # of BIRCH's tree: the last step needs the distances between all of them
 LEAVES_PER_GROUP = 20  # fewer leave groups of one odd spectrum
 THRESHOLD_SPECTRA = 5000  # of which BIRCH's threshold is found
+# Spectra scaled to [0, 1] that are no further apart are the same. Arithmetic, whose last bits differ with the
+# place in an array and with the processor, errs by a hundredth of it; noise parts spectra by hundreds of it.
+SAME = 1e-4
 DWARF = re.compile(r"d?M\d")
 GIANT = re.compile(r"gM\d")
 
@@ -450,12 +457,13 @@ def _m_features(
     with np.errstate(invalid="ignore", divide="ignore"):  # a single spectrum has no variance
         pca = PCA(min(n_components, filled), random_state=int(rng.integers(2**31))).fit(flux[:filled])
     del flux
+    mean, axes = (np.asarray(array, np.float64) for array in (pca.mean_, pca.components_))
     usable = np.zeros(len(rows), bool)
     defective = np.zeros(len(rows), bool)
-    features = np.empty((len(rows), pca.n_components_), np.float32)
+    features = np.empty((len(rows), len(axes)), np.float32)
     for found, ready, _ in _stream(bundles, labels, rows):
         at = np.searchsorted(rows, found)
-        usable[at], defective[at], features[at] = ready.ok, ready.defective, pca.transform(ready.flux)
+        usable[at], defective[at], features[at] = ready.ok, ready.defective, (ready.flux - mean) @ axes.T
     return rows[usable], features[usable], defective[usable]
 
 
@@ -479,11 +487,11 @@ def _birch(features: np.ndarray, groups: int, rng: np.random.Generator) -> np.nd
     """Group (n,) of each spectrum by BIRCH with a threshold that suits the sample."""
     some = features[np.sort(rng.choice(len(features), min(len(features), THRESHOLD_SPECTRA), replace=False))]
     enough = min(LEAVES_PER_GROUP * groups, len(some) // 2)
-    threshold = float(np.sqrt(features.var(axis=0).sum())) or 1.0
+    threshold = max(float(np.sqrt(features.var(axis=0).sum())), SAME)
     for _ in range(20):  # a thousandth of the whole spread: what is not parted by then is the same spectrum
-        if len(_leaves(some, threshold).subcluster_centers_) >= enough:
+        if threshold == SAME or len(_leaves(some, threshold).subcluster_centers_) >= enough:
             break
-        threshold /= np.sqrt(2.0)
+        threshold = max(threshold / np.sqrt(2.0), SAME)
     tree = _leaves(features, threshold)
     while len(tree.subcluster_centers_) > MAX_LEAVES:
         threshold *= np.sqrt(2.0)
@@ -505,8 +513,10 @@ def _kmeans(features: np.ndarray, clusters: int, seed: int) -> np.ndarray:
         return np.zeros(0, np.int32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # equal spectra make fewer clusters
-        label = KMeans(min(clusters, len(features)), n_init=1, random_state=seed).fit_predict(features)
-    return np.unique(label, return_inverse=True)[1].astype(np.int32)
+        found = KMeans(min(clusters, len(features)), n_init=1, random_state=seed).fit(features)
+    # Where clusters outnumber different spectra, K-means parts equal ones by their last bits.
+    _, same = connected_components(cdist(found.cluster_centers_, found.cluster_centers_) <= SAME)
+    return np.unique(same[found.labels_], return_inverse=True)[1].astype(np.int32)
 
 
 def _defective_clusters(
@@ -620,7 +630,7 @@ def _part(
 
 def _read_templates(path: PathLike) -> Sample:
     """The user's templates as part of the positive sample."""
-    table = pq.ParquetFile(path).read()
+    table = read_table(path)
     missing = [
         name for name in TEMPLATE_COLUMNS if name not in table.column_names or table[name].null_count > 0
     ]

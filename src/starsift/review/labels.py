@@ -36,6 +36,7 @@ from starsift.learning.labels import (
     LabelError,
     PathLike,
     check_store,
+    check_words,
     connect_store,
     load_labels,
     read_current,
@@ -463,10 +464,12 @@ class LabelStore:
 
         Raises
         ------
-        LabelError : the file cannot be used; the message names file, row and column.
+        LabelError : the file cannot be used, or a label is none of its path's words; the message names file,
+            row and column.
         ValueError, ReadOnlyError, OSError : as in `add`.
         """
         table = load_labels(file, path=path)
+        check_words(file, table)
         kept = table.column_names
         rows = table.set_column(kept.index("time"), "time", table["time"].cast(pa.int64())).to_pylist()
         checked = [_imported(row, file, who or UNKNOWN) for row in rows]

@@ -41,7 +41,8 @@ from starsift.simulate.lrs_sky import (
     make_plans,
     observe_again,
 )
-from starsift.simulate.sky import LATITUDE, LONGITUDE, Plan, SkyError
+from starsift.simulate.sky import Plan, SkyError
+from starsift.sky.barycentric import XINGLONG
 from starsift.spectra import C_KMS
 from starsift.spectra.resample import LAMOST_LRS
 
@@ -191,8 +192,8 @@ def _cards(row: dict[str, Any], plan: Plan, layout: str) -> list[Card]:
         *(_IMAGE_CARDS if image else [("N_EXTEN", 2, "units in this file")]),
         ("ORIGIN", "SIMULATED", "not an observation"),
         ("TELESCOP", "LAMOST", ""),
-        ("LONGITUD", LONGITUDE, "[deg] longitude of site"),
-        ("LATITUDE", LATITUDE, "[deg] latitude of site"),
+        ("LONGITUD", XINGLONG.longitude, "[deg] longitude of site"),
+        ("LATITUDE", XINGLONG.latitude, "[deg] latitude of site"),
         ("DATE-OBS", f"{row['obsdate']}T14:00:00", "median UTC"),
         ("LMJD", row["lmjd"], "local modified Julian day"),
         ("MJD", row["mjd"], "modified Julian day"),

@@ -70,11 +70,19 @@ UNKNOWN = {
     "empty": 0.10,
 }
 STELLAR = ("dwarf", "giant", "star", "white_dwarf", "carbon")
+# Shares of M0 to M9. A survey limited in magnitude sees few late dwarfs: of the 5336 M dwarfs in the positive
+# sample of Guo et al. (2019, Table 1), which favours rare kinds, 47 % are M0 and 0.5 % later than M5; of the
+# M stars that they found among UNKNOWN spectra 5.0 % are later than M5, giants among them (section 3.6). Of
+# released dwarfs types from M4 on are two to three times as frequent here as in Table 1, to learn from.
 DWARF_SUBTYPES = {
-    "released": (0.20, 0.15, 0.17, 0.17, 0.11, 0.07, 0.05, 0.035, 0.025, 0.02),
-    "unknown": (0.22, 0.13, 0.16, 0.17, 0.12, 0.08, 0.05, 0.03, 0.02, 0.02),
+    "released": (0.39, 0.19, 0.20, 0.16, 0.04, 0.01, 0.006, 0.002, 0.001, 0.001),
+    "unknown": (0.355, 0.18, 0.18, 0.15, 0.07, 0.03, 0.018, 0.008, 0.006, 0.003),
 }
-GIANT_SUBTYPES = (0.20, 0.17, 0.15, 0.12, 0.11, 0.09, 0.07, 0.05, 0.025, 0.015)
+GIANT_SUBTYPES = (0.36, 0.13, 0.14, 0.09, 0.10, 0.05, 0.06, 0.04, 0.02, 0.01)  # Table 1, rounded
+# Mean metallicities. The halo's M giants are those of its young and metal-rich streams: old giants below -1
+# are too hot for type M (Majewski et al. 2003, ApJ 599, 1082).
+MEAN_FEH = {"active": 0.0, "thin": -0.1, "thick": -0.5, "halo": -1.4, "": 0.0}
+HALO_GIANT_FEH, LOWEST_GIANT_FEH = -0.7, -1.0
 # Subtype, share of active dwarfs in the plane, scale height of that share (pc): the trend of West et al. 2008
 # (AJ 135, 785), Figure 3 (activity grows to M7 and falls with height, later types more slowly), by eye.
 ACTIVITY = np.array(
@@ -357,9 +365,10 @@ def draw_sources(
     active = (kind == "dwarf") & (rng.random(n) < share)
     ewha = np.where(active, np.maximum(rng.lognormal(np.log(2.0 + 0.9 * subtype), 0.45), 1.8), 0.0)
     population = np.where(stellar, _populations(rng, np.nan_to_num(height), active), "")
-    mean_feh = {"active": 0.0, "thin": -0.1, "thick": -0.5, "halo": -1.4, "": 0.0}
-    feh = np.array([mean_feh[p] for p in population]) + rng.normal(0, 0.15, n)
-    feh = np.clip(feh, -1.5, 0.4)
+    m_giant = kind == "giant"
+    feh = np.array([MEAN_FEH[p] for p in population])
+    feh[m_giant & (population == "halo")] = HALO_GIANT_FEH
+    feh = np.clip(feh + rng.normal(0, 0.15, n), np.where(m_giant, LOWEST_GIANT_FEH, -1.5), 0.4)
 
     ellipsoid = np.array([ELLIPSOIDS.get(p, (0.0, 0.0, 0.0, 0.0)) for p in population])
     velocity = rng.normal(0, 1, (n, 3)) * ellipsoid[:, :3]

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import Table
-from astropy.time import Time
 from numba import njit, prange
 
 from starsift.simulate import fitswriter
@@ -21,21 +20,19 @@ from starsift.simulate.sky import (
     BAD_BLUE,
     BAD_FIBER,
     EXPTIME,
-    LATITUDE,
-    LONGITUDE,
     SNR_MAX,
     SNR_MIN,
     Plan,
     Sky,
     SkyError,
     assign_fibers,
-    barycentric_correction,
     draw_sky,
     expected_snr,
     make_plans,
     utc_mid,
 )
 from starsift.simulate.stars import Synthesizer, Systems
+from starsift.sky import barycentric
 from starsift.spectra import C_KMS
 from starsift.spectra.air import air_to_vacuum
 from starsift.spectra.templates import TemplateGrid, load_grid
@@ -461,7 +458,7 @@ def _visit(
     row = np.repeat(star, e)
     lmjm = np.tile(np.array(plan.lmjm, dtype=np.int64), m)
     mjd = utc_mid(lmjm)
-    helio = barycentric_correction(sky.ra[row], sky.dec[row], mjd)
+    helio = barycentric.correction(sky.ra[row], sky.dec[row], mjd)
     rv = sky.velocities(row, mjd)
     place = {int(s): i for i, s in enumerate(star)}
     donor_star = np.array([place.get(int(p), -1) for p in sky.partner[star]], dtype=np.int64)
@@ -483,8 +480,9 @@ def _visit(
     return Visit(plan, spid, star, fiber, bad_fiber, bad_blue, lmjm, helio, rv, blue, red)
 
 
-def _local(lmjm: float) -> str:
-    return Time(lmjm / 1440, format="mjd").isot
+def _isot(minute: float) -> str:
+    """Date and time of a modified Julian minute, to the millisecond, as FITS headers have it."""
+    return str(np.datetime64("1858-11-17T00:00:00.000") + np.timedelta64(round(minute * 60_000), "ms"))
 
 
 def _primary_cards(visit: Visit, sky: Sky, i: int, obsid: int, layout: str) -> list[Card]:
@@ -492,7 +490,7 @@ def _primary_cards(visit: Visit, sky: Sky, i: int, obsid: int, layout: str) -> l
     ra, dec = float(sky.ra[star]), float(sky.dec[star])
     start, end = plan.lmjm[0], plan.lmjm[-1] + EXPTIME / 60
     middle = 0.5 * (start + end)
-    mjd = middle / 1440 - 480 / 1440
+    utc = middle - barycentric.UTC_OFFSET
     designation = SkyCoord(ra * u.deg, dec * u.deg).to_string("hmsdms", sep="", precision=2)
     tall = layout == "tall"
     return [
@@ -504,13 +502,13 @@ def _primary_cards(visit: Visit, sky: Sky, i: int, obsid: int, layout: str) -> l
         ("EXTNAME", "Information", "no data here"),
         ("ORIGIN", "SIMULATED", "not an observation"),
         ("TELESCOP", "LAMOST", ""),
-        ("LONGITUD", LONGITUDE, "[deg] longitude of site"),
-        ("LATITUDE", LATITUDE, "[deg] latitude of site"),
-        ("DATE-OBS", Time(mjd, format="mjd").isot, "median UTC"),
-        ("DATE-BEG", _local(start), "start, local time"),
-        ("DATE-END", _local(end), "end, local time"),
+        ("LONGITUD", barycentric.XINGLONG.longitude, "[deg] longitude of site"),
+        ("LATITUDE", barycentric.XINGLONG.latitude, "[deg] latitude of site"),
+        ("DATE-OBS", _isot(utc), "median UTC"),
+        ("DATE-BEG", _isot(start), "start, local time"),
+        ("DATE-END", _isot(end), "end, local time"),
         ("LMJD", plan.lmjd, "local modified Julian day"),
-        ("MJD", int(mjd), "modified Julian day"),
+        ("MJD", int(utc // 1440), "modified Julian day"),
         ("PLANID", plan.planid, "observing plan"),
         ("RA", round(ra, 7), "[deg] right ascension"),
         ("DEC", round(dec, 7), "[deg] declination"),

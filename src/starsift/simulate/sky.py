@@ -3,17 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import astropy.units as u
 import numpy as np
-from astropy.coordinates import EarthLocation, SkyCoord
-from astropy.time import Time
-from astropy.utils import iers
 
 from starsift.simulate.stars import COLUMNS, Orbits, Systems, draw_binaries, draw_singles, draw_triples
-
-# Xinglong, degrees east, degrees north, metres. Its clock is eight hours ahead of UTC.
-LONGITUDE, LATITUDE, ALTITUDE = 117.5775, 40.3958, 960.0
-UTC_OFFSET_MINUTES = 480
+from starsift.sky import barycentric
 
 FIELD_RA, FIELD_DEC = 290.6, 42.4  # centre of the one field, ICRS degrees
 PATCH = 1.0  # degrees between neighbouring spectrographs on the focal plane
@@ -124,17 +117,7 @@ def make_plans(rng: np.random.Generator, n_plans: int, exposures: int) -> list[P
 
 def utc_mid(lmjm: np.ndarray) -> np.ndarray:
     """Middle of an exposure, UTC modified Julian date, from the local minute at which it starts."""
-    return (np.asarray(lmjm) - UTC_OFFSET_MINUTES) / 1440 + 0.5 * EXPTIME / 86_400
-
-
-def barycentric_correction(ra: np.ndarray, dec: np.ndarray, mjd: np.ndarray) -> np.ndarray:
-    """Velocity to add to an observed one, km/s: degrees, UTC modified Julian dates, any one shape."""
-    site = EarthLocation.from_geodetic(LONGITUDE * u.deg, LATITUDE * u.deg, ALTITUDE * u.m)
-    # The packaged table of Earth rotation is exact to far below 1 m/s: never wait for a download.
-    with iers.conf.set_temp("auto_download", False):
-        time = Time(mjd, format="mjd", scale="utc", location=site)
-        correction = SkyCoord(ra * u.deg, dec * u.deg).radial_velocity_correction("barycentric", obstime=time)
-    return correction.to_value(u.km / u.s)
+    return barycentric.mid_exposure(lmjm, EXPTIME)
 
 
 def expected_snr(g_mag: np.ndarray) -> np.ndarray:
@@ -241,7 +224,7 @@ def draw_sky(rng: np.random.Generator, plans: list[Plan], spectrographs: list[in
     n_components[kind == "noise"] = 0
     # Moonlight matters where it does not hide under the star's own lines.
     moon = rows["moon"]
-    sun = barycentric_correction(ra[moon], dec[moon], epoch[moon])
+    sun = barycentric.correction(ra[moon], dec[moon], epoch[moon])
     rv = systems.rv.copy()
     rv[moon, 0] = sun + rng.choice([-1, 1], len(moon)) * rng.uniform(75, 160, len(moon))
     # One leading digit group for all, then the row: unique whatever the random part is.

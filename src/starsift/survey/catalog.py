@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet as pq
 
-from starsift.survey import sdss
+from starsift.io.tables import TableError, cast_column, read_table, whole_numbers
+from starsift.survey import lamost, sdss
+from starsift.survey.fitsfile import file_stem
 
 MISSING = -9999  # how LAMOST and SDSS write a missing number
 
@@ -55,10 +53,16 @@ _UNITS = {
 }
 
 REQUIRED = {
-    "mrs": ("planid", "spid", "fiberid", "lmjd", "lmjm", "band", "coadd"),
-    "lrs": ("planid", "spid", "fiberid", "lmjd"),
-    "sdss": ("planid", "fiberid", "mjd"),
+    "mrs": ("planid", "spid", "fiberid", "lmjd", "lmjm", "band", "coadd", "ra", "dec"),
+    "lrs": ("planid", "spid", "fiberid", "lmjd", "ra", "dec"),
+    "sdss": ("planid", "fiberid", "mjd", "ra", "dec"),
 }
+# Names of a file with a folder or without, as LAMOST's query page and others give them.
+FILE_COLUMNS = ("file", "filename")
+# LAMOST's query page puts this before the names of columns.
+QUERIED = "combined_"
+_OF_INDEX = ("survey", "status", "message")
+_LIMITS = {"ra": (0.0, 360.0), "dec": (-90.0, 90.0)}
 
 INDEX_COLUMNS = pa.schema(
     [
@@ -73,7 +77,7 @@ INDEX_COLUMNS = pa.schema(
 )
 
 
-class CatalogError(ValueError):
+class CatalogError(TableError):
     """A catalogue or folder that cannot be used; the message names the file and the columns."""
 
 
@@ -90,10 +94,13 @@ def read_catalog(
 ) -> pa.Table:
     """Read a catalogue with our column names and types; missing values are null.
 
+    Coordinates are degrees, or text such as 09:49:17. What the catalogue lacks of plan, spectrograph, fibre
+    and night comes from the names of the spectra's files (`path`, `file` or `filename`) if it has them.
+
     Parameters
     ----------
     path : path
-        FITS, CSV (with ``|`` or ``,``), ECSV or Parquet, by its ending.
+        Whatever `starsift.io.tables.read_table` reads.
     survey : str
         mrs, lrs or sdss: which columns there must be.
     columns : sequence of str, optional
@@ -106,25 +113,32 @@ def read_catalog(
 
     Raises
     ------
+    TableError
+        The file cannot be read, or a value has the wrong type or has lost digits.
     CatalogError
-        The file cannot be read, columns are missing (all are listed), or a value has the wrong type.
+        Columns are missing (all are listed), or coordinates are none.
     """
     source = Path(path)
     kind = survey_kind(survey)
-    if not source.is_file():
-        raise CatalogError(f"{source}: no such catalogue")
-    known = {alias for _, names in ALIASES.values() for alias in names} | {"survey", "status", "message"}
+    known = {alias for _, names in ALIASES.values() for alias in names} | {*FILE_COLUMNS, *_OF_INDEX}
     keep = None if columns is None else known | {name.lower() for name in columns}
-    try:
-        table = read_any(source, keep)
-    except CatalogError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        raise CatalogError(f"{source}: cannot be read as a catalogue ({error})") from error
-    table = _canonical(source, table, kind)
-    if is_index(table):
-        table = table.filter(pc.fill_null(pc.equal(table["survey"], kind), True))
-    return table
+    texts = {alias for kind, names in ALIASES.values() if kind == pa.string() for alias in names}
+    table = read_table(source, None if keep is None else keep | _queried(keep), texts | _queried(texts))
+    return _canonical(source, _of_kind(source, table, kind) if is_index(table) else table, kind)
+
+
+def _queried(names: Collection[str]) -> set[str]:
+    return {f"{QUERIED}{name}" for name in names}
+
+
+def _of_kind(source: Path, table: pa.Table, kind: str) -> pa.Table:
+    """The rows of an index that are of a survey's kind, or of no known one."""
+    rows = table.filter(pc.fill_null(pc.equal(table["survey"], kind), True))
+    if table.num_rows and not rows.num_rows:
+        found = sorted((row["values"], row["counts"]) for row in pc.value_counts(table["survey"]).to_pylist())
+        number = ", ".join(f"{count} of kind {name}" for name, count in found)
+        raise CatalogError(f"{source}: no spectrum is of kind {kind}, but {number}; change the survey's kind")
+    return rows
 
 
 def is_index(table: pa.Table) -> bool:
@@ -132,133 +146,36 @@ def is_index(table: pa.Table) -> bool:
     return {"survey", "path", "status", "message"} <= set(table.column_names)
 
 
-def read_any(path: Path, keep: set[str] | None = None) -> pa.Table:
-    """Read a table as it is, FITS, CSV (with | or ,), ECSV or Parquet by its ending.
-
-    `keep`: names in lower case of the columns to read; the table has them as they are written.
-    """
-    name = path.name.lower()
-    if name.endswith((".fits", ".fits.gz", ".fit")):
-        return _read_fits(path, keep)
-    if name.endswith(".ecsv"):
-        return _read_ecsv(path, keep)
-    if name.endswith((".csv", ".csv.gz", ".txt")):
-        return _read_csv(path, keep)
-    if name.endswith((".parquet", ".parq")):
-        present = pq.read_schema(path).names
-        wanted = [n for n in present if keep is None or n.lower() in keep]
-        return pq.ParquetFile(path).read(columns=wanted)
-    raise CatalogError(f"{path}: the name must end in .fits, .fits.gz, .csv, .csv.gz, .ecsv or .parquet")
-
-
-def _read_fits(path: Path, keep: set[str] | None) -> pa.Table:
-    from astropy.io import fits
-
-    with fits.open(path) as hdus:
-        table = next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)), None)
-        if table is None:
-            raise CatalogError(f"{path}: no table in this FITS file")
-        found: dict[str, tuple[pa.Array, str | None]] = {}
-        for column in table.columns:
-            if keep is None or column.name.lower() in keep:
-                values = np.asarray(table.data[column.name])
-                null = column.null if column.null not in (None, "") else None
-                mask = values == null if null is not None and values.dtype.kind in "iu" else None
-                _add_column(found, column.name, values, mask, column.unit)
-    return _table(found)
-
-
-def _read_ecsv(path: Path, keep: set[str] | None) -> pa.Table:
-    from astropy.table import Table
-
-    found: dict[str, tuple[pa.Array, str | None]] = {}
-    for column in Table.read(path, format="ascii.ecsv").itercols():
-        if keep is None or column.name.lower() in keep:
-            mask = np.ma.getmaskarray(column) if hasattr(column, "mask") else None
-            _add_column(
-                found, column.name, np.asarray(column), mask, str(column.unit) if column.unit else None
-            )
-    return _table(found)
-
-
-def _add_column(
-    found: dict[str, tuple[pa.Array, str | None]],
-    name: str,
-    values: np.ndarray,
-    mask: np.ndarray | None,
-    unit: str | None,
-) -> None:
-    if values.ndim != 1 or name in found:
-        return  # vectors are nothing to select on
-    if values.dtype.kind == "S":
-        values = np.char.decode(values, "ascii", "replace")
-    if values.dtype.kind in "UO":
-        values = np.char.strip(values.astype(str)).astype(object)
-    elif values.dtype.kind in "iuf":
-        values = values.astype(values.dtype.newbyteorder("="), copy=False)
-    found[name] = (pa.array(values, mask=mask), unit)
-
-
-def _table(found: Mapping[str, tuple[pa.Array, str | None]]) -> pa.Table:
-    fields = [
-        pa.field(name, array.type, metadata={"unit": unit} if unit else None)
-        for name, (array, unit) in found.items()
-    ]
-    return pa.table([array for array, _ in found.values()], schema=pa.schema(fields))
-
-
-def _read_csv(path: Path, keep: set[str] | None) -> pa.Table:
-    with pa.input_stream(str(path), compression="detect") as stream:
-        first = stream.read(1 << 16).split(b"\n", 1)[0].decode("utf-8-sig").strip()
-    delimiter = "|" if first.count("|") > first.count(",") else ","
-    names = [name.strip() for name in next(csv.reader([first.lstrip("# ")], delimiter=delimiter))]
-    texts = {alias for kind, aliases in ALIASES.values() if kind == pa.string() for alias in aliases}
-    return pyarrow.csv.read_csv(
-        path,
-        read_options=pyarrow.csv.ReadOptions(column_names=names, skip_rows=1),
-        parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter),
-        convert_options=pyarrow.csv.ConvertOptions(
-            include_columns=[n for n in names if keep is None or n.lower() in keep],
-            # A plan called 0012 is not the number 12.
-            column_types={n: pa.string() for n in names if n.lower() in texts},
-            null_values=["", "NULL", "null", "NaN", "nan", "N/A", "None"],
-            strings_can_be_null=True,
-        ),
-    )
-
-
 def _canonical(path: Path, table: pa.Table, kind: str) -> pa.Table:
     """``table`` with our names first, then its other columns in lower case."""
     present: dict[str, str] = {}
     for name in table.column_names:
-        present.setdefault(name.lower(), name)
+        present.setdefault(name.lower().removeprefix(QUERIED), name)
     taken: dict[str, str] = {}
     for ours, (_, aliases) in ALIASES.items():
         match = next((present[alias] for alias in aliases if alias in present), None)
         if match is not None:
             taken[ours] = match
-    missing = [name for name in REQUIRED[kind] if name not in taken]
-    if missing:
-        wanted = "; ".join(" or ".join(ALIASES[name][1]) for name in missing)
-        raise CatalogError(
-            f"{path}: missing columns for a catalogue of kind {kind}: {wanted}. "
-            f"It has: {', '.join(table.column_names)}"
-        )
     columns: dict[str, pa.ChunkedArray] = {}
     fields = []
     for ours, theirs in taken.items():
-        columns[ours] = _cast(path, theirs, table[theirs], ALIASES[ours][0])
+        columns[ours] = _cast(path, ours, theirs, table[theirs])
         unit = (table.schema.field(theirs).metadata or {}).get(b"unit", _UNITS.get(ours, "").encode())
         fields.append(pa.field(ours, ALIASES[ours][0], metadata={"unit": unit} if unit else None))
     for lower, theirs in present.items():
         if lower not in columns and theirs not in taken.values():
             columns[lower] = _no_sentinel(table[theirs])
             fields.append(table.schema.field(theirs).with_name(lower).with_type(columns[lower].type))
-    try:
-        filled = _fill(pa.table(list(columns.values()), schema=pa.schema(fields)), kind)
-    except ValueError as error:
-        raise CatalogError(f"{path}: column {taken['planid']} should hold plate numbers: {error}") from error
-    return filled.replace_schema_metadata(None)
+    made = _from_file_names(pa.table(list(columns.values()), schema=pa.schema(fields)), kind)
+    missing = [name for name in REQUIRED[kind] if name not in made.column_names]
+    if missing:
+        wanted = "; ".join(" or ".join(ALIASES[name][1]) for name in missing)
+        remedy = "; with `catalog: null` the coordinates come from the headers of the files"
+        raise CatalogError(
+            f"{path}: missing columns for a catalogue of kind {kind}: {wanted}. "
+            f"It has: {', '.join(table.column_names)}{remedy if {'ra', 'dec'} & {*missing} else ''}"
+        )
+    return _fill(path, made, kind).replace_schema_metadata(None)
 
 
 def _no_sentinel(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -275,20 +192,72 @@ def _no_sentinel(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.if_else(pc.fill_null(bad, False), pa.scalar(None, kind), column)
 
 
-def _cast(path: Path, name: str, column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    if pa.types.is_string(kind) and pa.types.is_floating(column.type):
-        column = column.cast(pa.int64())  # a plate number that passed through a table with gaps
-    try:
-        if pa.types.is_boolean(column.type):
-            column = column.cast(pa.int8())
-        if pa.types.is_string(column.type) and not pa.types.is_string(kind):
-            column = pc.utf8_trim_whitespace(column)
-        return _no_sentinel(column).cast(kind)
-    except pa.ArrowInvalid as error:
-        raise CatalogError(f"{path}: column {name} should hold {kind} values: {error}") from error
+def _cast(path: Path, ours: str, theirs: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    kind = ALIASES[ours][0]
+    values = cast_column(path, theirs, _no_sentinel(column), kind)
+    if ours == "obsid":  # the first releases had none, or one that had overflowed
+        values = pc.if_else(pc.less(values, 0), pa.scalar(None, kind), values)
+    if ours == "planid":
+        values = whole_numbers(values)
+    if ours in _LIMITS:
+        low, high = _LIMITS[ours]
+        outside = pc.fill_null(
+            pc.invert(pc.and_(pc.greater_equal(values, low), pc.less_equal(values, high))), False
+        )
+        if pc.any(outside).as_py():
+            row = pc.index(outside, True).as_py()
+            raise CatalogError(
+                f"{path}: row {row + 1}, column {theirs}: {values[row].as_py()!r} is not between "
+                f"{low:g} and {high:g} degrees"
+            )
+    return values
 
 
-def _fill(table: pa.Table, kind: str) -> pa.Table:
+def _from_file_names(table: pa.Table, kind: str) -> pa.Table:
+    """Add the identity that the names of the spectra's files hold, where the catalogue lacks it."""
+    files = next((name for name in ("path", *FILE_COLUMNS) if name in table.column_names), None)
+    lacking = [name for name in REQUIRED[kind] if name not in table.column_names]
+    if files is None or not lacking:
+        return table
+    named = [identity_from_name(path or "") for path in table[files].to_pylist()]
+    for name in lacking:
+        if any(name in one for one in named):
+            kept = [one.get(name) for one in named]
+            table = table.append_column(name, pa.array(kept, ALIASES[name][0]))
+    return table
+
+
+def identity_from_name(path: str) -> dict[str, Any]:
+    """What the name of a file says of its spectrum: survey, plan, fibre, night; or nothing."""
+    stem = file_stem(path)
+    if match := lamost.FILE_NAME.match(stem):
+        return {
+            "survey": "mrs" if match[1] == "med" else "lrs",
+            "lmjd": int(match[2]),
+            "planid": match[3],
+            "spid": int(match[4]),
+            "fiberid": int(match[5]),
+        }
+    if match := sdss.FILE_NAME.match(stem) or sdss.OLD_FILE_NAME.match(stem):
+        return sdss_identity(*(int(match[name]) for name in ("plate", "mjd", "fiber")))
+    return {}
+
+
+def sdss_identity(plate: int, mjd: int, fiber: int) -> dict[str, Any]:
+    return {
+        "survey": "sdss",
+        "obsid": sdss.obsid(plate, mjd, fiber),
+        "planid": str(plate),
+        "spid": 1,
+        "fiberid": fiber,
+        "lmjd": mjd,
+        "mjd": mjd,
+        "band": "",
+        "coadd": 1,
+    }
+
+
+def _fill(path: Path, table: pa.Table, kind: str) -> pa.Table:
     """Add what follows from the kind of survey; nothing that is there is changed."""
 
     def add(name: str, values: Any) -> None:
@@ -298,16 +267,22 @@ def _fill(table: pa.Table, kind: str) -> pa.Table:
                 values = pa.array([values] * table.num_rows, ALIASES[name][0])
             table = table.append_column(name, values)
 
+    add("obsid", _sdss_obsids(path, table) if kind == "sdss" else None)
     if kind in ("lrs", "sdss"):
         add("band", "")
         add("coadd", 1)
     if kind == "sdss":
         add("lmjd", table["mjd"])
         add("spid", 1)
-        if "obsid" not in table.column_names:
-            observations = zip(
-                *(table[name].to_pylist() for name in ("planid", "mjd", "fiberid")), strict=True
-            )
-            numbers = [None if None in one else sdss.obsid(int(one[0]), *one[1:]) for one in observations]
-            add("obsid", pa.array(numbers, pa.int64()))
     return table
+
+
+def _sdss_obsids(path: Path, table: pa.Table) -> pa.Array:
+    plates, *others = (table[name].to_pylist() for name in ("planid", "mjd", "fiberid"))
+    for row, plate in enumerate(plates, 1):
+        if plate is not None and not plate.isdecimal():
+            raise CatalogError(f"{path}: row {row}, column of plates: {plate!r} is not a plate number")
+    observations = zip(plates, *others, strict=True)
+    return pa.array(
+        [None if None in one else sdss.obsid(int(one[0]), *one[1:]) for one in observations], pa.int64()
+    )

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from isal import isal_zlib
 
 BLOCK = 2880
@@ -31,7 +33,8 @@ _PIECE = 1 << 15  # packed bytes that are unpacked at a time
 _PACKED_WHOLE = {b"BZh": bz2.decompress, b"\xfd7zXZ": lzma.decompress}
 _ASTROPY_ONLY = (b"\x1f\x9d", b"PK\x03\x04")  # compress (.Z), zip
 # Survey sites add an ending for the compression; fpack's .fz is a FITS file with compressed units.
-_ENDING = re.compile(r"\.(?:fits?|fts)(?:\.(?:gz|bz2|fz|xz|z|zip))?$", re.IGNORECASE)
+_ENDINGS = r"\.(?:fits?|fts)(?:\.(?:gz|bz2|fz|xz|z|zip))?"
+_ENDING = re.compile(rf"{_ENDINGS}$", re.IGNORECASE)
 _END = b"END" + b" " * (CARD - 3)
 _TYPES = {"L": "i1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8", "A": "S"}
 
@@ -442,6 +445,11 @@ def count_of(header: Mapping[str, Any], key: str) -> int:
     """Number of axes or of columns that a header says, as far as the FITS standard allows it; else 0."""
     value = header.get(key)
     return value if isinstance(value, int) and 0 <= value <= _MOST else 0
+
+
+def without_endings(names: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Names of spectra without the endings of their files: ``a.fits.gz/84420171`` is ``a/84420171``."""
+    return pc.replace_substring_regex(names, rf"(?i){_ENDINGS}(/|$)", r"\1")
 
 
 def number(header: Mapping[str, Any], *keys: str) -> float:

@@ -13,11 +13,10 @@ import numpy as np
 import pyarrow as pa
 
 from starsift.survey import lamost, sdss
-from starsift.survey.catalog import INDEX_COLUMNS, MISSING, CatalogError
+from starsift.survey.catalog import INDEX_COLUMNS, MISSING, CatalogError, identity_from_name, sdss_identity
 from starsift.survey.fitsfile import (
     Hdu,
     SpectrumError,
-    file_stem,
     is_fits_name,
     number,
     open_fits,
@@ -76,7 +75,7 @@ def _fits_files(root: Path) -> Iterator[str]:
 
 
 def _index_file(root: Path, name: str) -> list[dict[str, Any]]:
-    base = _from_name(name) | {"path": name, "status": "ok"}
+    base = identity_from_name(name) | {"path": name, "status": "ok"}
     try:
         hdus = open_fits(root / name)
         try:
@@ -108,36 +107,6 @@ def _check_integers(row: Mapping[str, Any]) -> None:
         value = row.get(name)
         if value is not None and not -limit <= value < limit:
             raise ValueError(f"{name} is {value}")
-
-
-def _from_name(path: str) -> dict[str, Any]:
-    """What the file's name says of its spectra."""
-    stem = file_stem(path)
-    if match := lamost.FILE_NAME.match(stem):
-        return {
-            "survey": "mrs" if match[1] == "med" else "lrs",
-            "lmjd": int(match[2]),
-            "planid": match[3],
-            "spid": int(match[4]),
-            "fiberid": int(match[5]),
-        }
-    if match := sdss.FILE_NAME.match(stem) or sdss.OLD_FILE_NAME.match(stem):
-        return _sdss_identity(*(int(match[name]) for name in ("plate", "mjd", "fiber")))
-    return {}
-
-
-def _sdss_identity(plate: int, mjd: int, fiber: int) -> dict[str, Any]:
-    return {
-        "survey": "sdss",
-        "obsid": sdss.obsid(plate, mjd, fiber),
-        "planid": str(plate),
-        "spid": 1,
-        "fiberid": fiber,
-        "lmjd": mjd,
-        "mjd": mjd,
-        "band": "",
-        "coadd": 1,
-    }
 
 
 def _int(header: Mapping[str, Any], *keys: str) -> int | None:
@@ -215,7 +184,7 @@ def _release(header: Mapping[str, Any]) -> int:
 def _index_sdss(base: dict[str, Any], hdus: Sequence[Hdu]) -> dict[str, Any]:
     header = hdus[0].header
     plate, mjd, fiber = (int(number(header, key)) for key in ("PLATEID", "MJD", "FIBERID"))
-    row = base | _sdss_identity(plate, mjd, fiber)
+    row = base | sdss_identity(plate, mjd, fiber)
     # RA and DEC are those of the plate; the star is at PLUG_RA and PLUG_DEC, until DR7 at RAOBJ and DECOBJ.
     row |= {"ra": _float(header, "PLUG_RA", "RAOBJ"), "dec": _float(header, "PLUG_DEC", "DECOBJ")}
     row |= {"exptime": _float(header, "EXPTIME"), "snr": _float(header, "SN_G")}
@@ -269,7 +238,7 @@ def _name_duplicates(root: Path, files: Sequence[Sequence[dict[str, Any]]]) -> N
 def _worse(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """Sorts copies: newest release, the survey's own name, not in a folder of a folder, first path."""
     path = row["path"]
-    return (-row.get("release", 0), not _from_name(path), path.count("/"), path)
+    return (-row.get("release", 0), not identity_from_name(path), path.count("/"), path)
 
 
 def _content(path: Path) -> str:

@@ -34,7 +34,7 @@ from starsift.spectra.batches import (
     write_bundle,
     write_index,
 )
-from starsift.survey.catalog import is_index, survey_kind
+from starsift.survey.catalog import FILE_COLUMNS, is_index, survey_kind
 from starsift.survey.fitsfile import Exposure, SpectrumError, file_stem
 from starsift.survey.index import DUPLICATE
 from starsift.survey.kinds import OTHER_FILES
@@ -309,11 +309,12 @@ def make_manifest(
 
 def _files(table: pa.Table, template: str | None, root: str) -> list[str | None]:
     """Path of each row's file, relative to ``root`` where it lies in it."""
-    given = table["path"] if "path" in table.column_names else None
+    names = ("path",) if template else ("path", *FILE_COLUMNS)
+    given = next((table[name] for name in names if name in table.column_names), None)
     if template is None:
         if given is None:
             raise SelectionError(
-                "the catalogue has no column `path`: set `path_template` to say where files are"
+                f"the catalogue has no column {', '.join(names)}: set `path_template` to say where files are"
             )
         made: Iterable[str | None] = [None] * table.num_rows
     else:

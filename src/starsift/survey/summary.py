@@ -10,13 +10,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from starsift.catalog.parquet import write_parquet
+from starsift.searches import SEARCHES
 from starsift.spectra.batches import OK, atomic_path
 
-LISTED = 40  # rows that people read; more are for programs, in the files
-STAGES = (
-    *(f"binaries/{stage}" for stage in ("ccf", "components", "errors", "classes", "suspects")),
-    *(f"mstars/{stage}" for stage in ("codes", "measurements", "released")),
-)
+LISTED = 20  # files that people read about; more are for programs, in tables
+EXAMPLES = 3  # of each kind of broken spectra
 DESCRIPTIVE = ("class", "subclass", "snr", "z", "exptime")
 
 
@@ -52,7 +50,10 @@ def summarize_reading(
 
 
 def describe_results(results: str | os.PathLike[str]) -> Iterator[str]:
-    """Lines that tell how far a run is: cuts, bundles of each stage, statuses, and what each file was.
+    """Lines that tell how far a run is: survey by survey, then search by search.
+
+    Of a survey: cuts, bundles of each stage, statuses with examples of what could not be used, and, where the
+    files came without a catalogue, what they are.
 
     Parameters
     ----------
@@ -68,40 +69,66 @@ def describe_results(results: str | os.PathLike[str]) -> Iterator[str]:
         raise FileNotFoundError(f"{folder}: no manifest here; is this the results folder of a run?")
     for path in manifests:
         name = path.name.removesuffix("-selection.csv")
-        bundles = sorted(p.stem for p in (folder / "manifest" / name).glob("*.parquet"))
-        packed = sum((folder / "spectra" / name / f"{b}.arrow").exists() for b in bundles)
         yield f"survey {name}"
         yield from _indented(_read_csv(path))
-        yield f"  bundles packed: {packed} of {len(bundles)}"
-        for stage in STAGES:
-            done = sum(any((folder / stage).glob(f"{b}.*")) for b in bundles)
-            if done:
-                yield f"  {stage.replace('/', ', ')}: {done} of {len(bundles)} bundles"
+        yield from _describe_stages(folder, name)
         status = folder / "manifest" / f"{name}-status.csv"
         if status.exists():
             yield from _indented(_read_csv(status))
-        yield from _describe_files(folder, name)
+        yield from _describe_unusable(folder / "manifest" / f"{name}-unusable.parquet")
+        yield from _describe_files(folder / "manifest" / f"{name}-index.parquet")
+    for name, search in SEARCHES.items():
+        done = {step: len(list(folder.glob(pattern))) for step, pattern in search.steps.items()}
+        published = [one for one in search.catalogs if (folder / f"catalogs/{one}.parquet").exists()]
+        if any(done.values()) or published:
+            yield f"search {name}"
+            yield from (f"  {step}: {number}" for step, number in done.items() if number)
+            yield f"  catalogues published: {', '.join(published) or 'none yet'}"
 
 
-def _describe_files(folder: Path, name: str) -> Iterator[str]:
-    """What each file was, or for a large survey only what could not be used."""
-    index, unusable = folder / f"manifest/{name}-index.parquet", folder / f"manifest/{name}-unusable.parquet"
-    if index.exists():
-        table = pq.read_table(index)
-        columns = [c for c in ("path", "band", *DESCRIPTIVE, "status") if c in table.column_names]
-        yield from _listing("  what each file was", table.select(columns))
-    elif unusable.exists():
-        table = pq.read_table(unusable)
-        if table.num_rows:
-            yield from _listing("  could not be used", table)
+def _describe_stages(folder: Path, name: str) -> Iterator[str]:
+    """How many bundles of a survey are done in each stage that has begun."""
+    bundles = {path.stem for path in (folder / "manifest" / name).glob("*.parquet")}
+    packed = sum((folder / "spectra" / name / f"{bundle}.arrow").exists() for bundle in bundles)
+    yield f"  bundles packed: {packed} of {len(bundles)}"
+    for search in SEARCHES.values():
+        for stage in search.stages:
+            for place in sorted(folder.glob(stage.format(survey=name))):
+                done = len(bundles & {path.stem for path in place.iterdir()})
+                if done:
+                    title = ", ".join(part for part in place.relative_to(folder).parts if part != name)
+                    yield f"  {title}: {done} of {len(bundles)} bundles"
 
 
-def _listing(title: str, table: pa.Table) -> Iterator[str]:
-    yield f"{title}:"
-    rows = table.slice(0, LISTED).to_pylist()
-    yield from _indented([table.column_names, *([_text(v) for v in row.values()] for row in rows)])
-    if table.num_rows > LISTED:
-        yield f"  ... and {table.num_rows - LISTED} more"
+def _describe_unusable(path: Path) -> Iterator[str]:
+    """The first spectra of each status that could not be used, and where all are listed."""
+    table = pq.read_table(path) if path.exists() else None
+    if table is None or not table.num_rows:
+        return
+    yield "  could not be used, for example:"
+    kinds = pc.unique(table["status"]).to_pylist()
+    each = [table.filter(pc.equal(table["status"], kind)).slice(0, EXAMPLES) for kind in kinds]
+    examples = pa.concat_tables(each)
+    yield from _indented(_rows(examples))
+    if table.num_rows > examples.num_rows:
+        yield f"    all {table.num_rows} are in {path}"
+
+
+def _describe_files(path: Path) -> Iterator[str]:
+    """What the first files of a folder without a catalogue are, and where all are listed."""
+    if path.exists():
+        table = pq.read_table(path)
+        usable = table.filter(pc.equal(table["status"], OK))
+        columns = [name for name in ("path", "survey", "band", *DESCRIPTIVE) if name in table.column_names]
+        if usable.num_rows:
+            yield "  what the files are:"
+            yield from _indented(_rows(usable.select(columns).slice(0, LISTED)))
+            if table.num_rows > LISTED:
+                yield f"    all {table.num_rows} are in {path}"
+
+
+def _rows(table: pa.Table) -> list[list[str]]:
+    return [table.column_names, *([_text(value) for value in row.values()] for row in table.to_pylist())]
 
 
 def _text(value: object) -> str:

@@ -1,0 +1,376 @@
+"""Tables as people bring them, from spreadsheets, archives and other programs."""
+
+import bz2
+import gzip
+import lzma
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+from astropy.table import QTable, Table
+from survey_files import real
+
+from starsift.cli import main
+from starsift.io.tables import TableError, cast_column, read_table
+from starsift.learning.labels import LabelError, load_labels, unmatched, warn_unmatched
+from starsift.mstars.results import read_sources
+from starsift.review.labels import LabelStore
+from starsift.survey.catalog import CatalogError, read_catalog
+from starsift.survey.partition import make_manifest
+
+GAIA = [2125971226269667584, 2125971226269667712, 2**63 - 1]
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def write(content: str | bytes, name: str = "t.csv") -> Path:
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return write
+
+
+def columns(path: Path, *names: str) -> list[list]:
+    table = read_table(path)
+    return [table[name].to_pylist() for name in names]
+
+
+# Formats and compressions
+
+
+@pytest.mark.parametrize("packed", ["", ".gz", ".bz2", ".xz"])
+@pytest.mark.parametrize("ending", ["vot", "ecsv", "csv", "fits"])
+def test_every_format_is_read_packed_and_plain(tmp_path: Path, ending: str, packed: str) -> None:
+    table = Table({"source_id": GAIA, "ra": [1.0, 2.0, 3.0], "name": ["a", "b", "c"]}, masked=True)
+    table["ra"].unit = "deg"
+    table["ra"].mask = [False, True, False]
+    formats = {"vot": "votable", "ecsv": "ascii.ecsv", "csv": "ascii.csv", "fits": "fits"}
+    table.write(tmp_path / "t", format=formats[ending])
+    pack = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}[packed]
+    path = tmp_path / f"t.{ending}{packed}"
+    path.write_bytes(pack((tmp_path / "t").read_bytes()))
+    read = read_table(path)
+    assert read["source_id"].to_pylist() == GAIA
+    assert read["name"].to_pylist() == ["a", "b", "c"]
+    assert [v if v == v else None for v in read["ra"].to_pylist()] == [1.0, None, 3.0]
+    if ending != "csv":
+        assert read.schema.field("ra").metadata == {b"unit": b"deg"}
+    assert read_table(path, {"ra"}).column_names == ["ra"]
+
+
+def test_gaia_bulk_download() -> None:
+    path = real("cases") / "gaia-bulk.csv.gz"
+    table = read_table(path)
+    assert table["source_id"].to_pylist() == GAIA[:2]
+    assert table["parallax"].to_pylist() == [1.5, None]
+    assert table.schema.field("phot_g_mean_mag").type == pa.float32()
+    sources = read_sources(path)
+    assert sources is not None
+    assert sources["gaia_source_id"].to_pylist() == GAIA[:2]
+
+
+def test_ecsv_with_mixins_and_vectors(tmp_path: Path) -> None:
+    table = QTable({"at": SkyCoord([1, 2], [3, 4], unit="deg"), "v": [[1, 2], [3, 4]], "m": [5, 6] * u.mag})
+    table.write(tmp_path / "t.ecsv")
+    assert read_table(tmp_path / "t.ecsv").to_pydict() == {"at.ra": [1, 2], "at.dec": [3, 4], "m": [5, 6]}
+
+
+def test_categories_of_pandas_are_text(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"class": pa.array(["STAR", "QSO", "STAR"]).dictionary_encode()}), tmp_path / "t")
+    assert read_table(tmp_path / "t")["class"].to_pylist() == ["STAR", "QSO", "STAR"]
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "message"),
+    [
+        (b"PK\x03\x04...", "t.xlsx", "a zip archive or a spreadsheet .*: save the sheet as CSV"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "t.xls", "a spreadsheet .*: save the sheet as CSV"),
+        (b"SQLite format 3\0", "t.csv", "this is a SQLite database"),
+        (b"", "t.csv", "the file is empty"),
+        (b"\x93NUMPY\x01\0", "t.npy", "neither a table nor text"),
+        (b"<!DOCTYPE html><html>Log in</html>", "t.vot", "cannot be read as a VOTable"),
+        (b"<!DOCTYPE html><html>Log in</html>", "t.fits", "cannot be read as a VOTable"),
+        (b"source_id,ra\n1,2\n", "t.fits.gz", "this is no fits file but text"),
+        (b"ra,dec\n1,\xff\n", "t.csv", "not UTF-8 text"),
+        (b"ra dec\n1.5 2.5\n", "t.txt", "its columns are separated by blanks"),
+        (b"ra,dec,ra\n1,2,3\n", "t.csv", "column ra is there twice; rename"),
+        (b"ra,dec\n1,2\n1,2,3\n", "t.csv", "Expected 2 columns, got 3: 1,2,3"),
+        (b"# %ECSV 1.0\n# ---\n# nothing\nra dec\n1 2\n", "t.ecsv", "the ECSV header cannot be read"),
+        (b"\x1f\x8b\x08\x00broken", "t.csv.gz", "cannot be read as a table"),
+    ],
+)
+def test_what_is_no_table(write: Write, content: bytes, name: str, message: str) -> None:
+    with pytest.raises(TableError, match=message) as error:
+        read_table(write(content, name))
+    assert str(error.value).startswith(str(write(content, name)))
+
+
+# Delimited text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "plate,ra,dec,name\n266,147.3,-0.5,x\n",
+        "plate;ra;dec;name\n266;147,3;-0,5;x\n",
+        "plate|ra|dec|name\n266|147.3|-0.5|x\n",
+        "plate\tra\tdec\tname\n266\t147.3\t-0.5\tx\n",
+        "#Table1\nplate,ra,dec,name\n266,147.3,-0.5,x\n",
+        "#plate|ra|dec|name\n266|147.3|-0.5|x\n",
+        "# made by a program, in 2026\n# plate , ra , dec , name\n266,147.3,-0.5,x\n",
+        "# made by a program\n\nplate,ra,dec,name\n# more\n266,147.3,-0.5,x\n# the end\n",
+        '"plate";"ra";"dec";"name"\r\n"266";"147,3";"-0,5";"x"\r\n',
+        "#RESOURCE=1\n#Name: x\nplate;ra;dec;name\n;deg;deg;\n----;-----;-----;----\n266;147.3;-0.5;x\n",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_spellings_of_csv(write: Write, text: str, encoding: str) -> None:
+    table = read_table(write(text.encode(encoding)))
+    assert table.to_pylist() == [{"plate": 266, "ra": 147.3, "dec": -0.5, "name": "x"}]
+    assert table.schema.field("ra").metadata in (None, {b"unit": b"deg"})
+
+
+def test_decimal_commas_and_points_in_one_file_are_refused(write: Write) -> None:
+    with pytest.raises(TableError, match=r"decimal commas \(147,3\) and decimal points \(0.5\)"):
+        read_table(write("ra;dec\n147,3;0.5\n"))
+    path = write('plate,mjd,fiberid,ra,dec,snr\n1,2,3,4,5,"147,3"\n')
+    with pytest.raises(TableError, match=r"row 1, column snr: '147,3' is not a number .* decimal points"):
+        read_catalog(path, "sdss")
+
+
+def test_text_with_the_delimiter_and_line_breaks(write: Write) -> None:
+    path = write('id,comment\n1,"a, b"\n2,"two\nlines"\n')
+    assert columns(path, "id", "comment") == [[1, 2], ["a, b", "two\nlines"]]
+
+
+def test_headers_without_rows(write: Write) -> None:
+    table = read_table(write("spectrum_id,label\n"), text=["label"])
+    assert (table.num_rows, table.schema.field("label").type) == (0, pa.string())
+
+
+# Identifiers
+
+
+@pytest.mark.parametrize("text", ["2.12597E+18", "2.1259712262696676e+18", "1E+05", "4.4712E+8"])
+@pytest.mark.parametrize("name", ["gaia_source_id", "obsid", "objID"])
+def test_identifiers_that_lost_digits_are_refused(write: Write, name: str, text: str) -> None:
+    with pytest.raises(TableError, match=rf"row 2, column {name}: .* has lost the last digits"):
+        read_table(write(f"{name},ra\n12,1\n{text},2\n,3\n"))
+
+
+def test_identifiers_with_all_digits_are_kept(write: Write) -> None:
+    big = 2**63 + 11  # as SDSS numbers spectra
+    path = write(f"specobjid,obsid,fluxid\n{big},101001.0,1.5\n{big + 1},1.01002E+05,2.5\n")
+    table = read_table(path)
+    assert table["specobjid"].to_pylist() == [str(big), str(big + 1)]
+    assert cast_column(path, "obsid", table["obsid"], pa.int64()).to_pylist() == [101001, 101002]
+    assert table["fluxid"].to_pylist() == [1.5, 2.5]
+
+
+@pytest.mark.parametrize("ending", ["fits", "parquet", "vot", "ecsv"])
+def test_identifiers_in_columns_of_floats_are_refused(tmp_path: Path, ending: str) -> None:
+    table = Table({"source_id": np.array([5.0, np.nan, 2.1e18]), "ra": [1.0, 2.0, 3.0]})
+    path = tmp_path / f"t.{ending}"
+    table.write(path, format={"vot": "votable"}.get(ending))
+    with pytest.raises(TableError, match=rf"t.{ending}: row 3, column source_id: 2.1e\+18 has lost the last"):
+        read_table(path)
+    narrow = tmp_path / "f4.fits"  # float32 holds 24 bits
+    Table({"obsid": np.array([447123456], np.float32)}).write(narrow)
+    with pytest.raises(TableError, match=r"row 1, column obsid: .* has lost the last digits"):
+        read_table(narrow)
+
+
+def test_gaia_ids_as_floats() -> None:
+    for kind in ("lrs", "sdss"):
+        with pytest.raises(TableError, match=r"row 1, column gaia_source_id: 2.12597E\+18 .*3 rows"):
+            read_catalog(real("cases") / "gaia-ids-as-floats.csv", kind)
+    with pytest.raises(TableError, match="has lost the last digits"):
+        read_sources(real("cases") / "gaia-ids-as-floats.csv")
+
+
+# Numbers and text in each other's place
+
+
+def test_plate_as_float(write: Write) -> None:
+    table = read_catalog(real("cases") / "plate-as-float.csv", "sdss")
+    assert table["planid"].to_pylist() == ["266", "266"]
+    assert table["obsid"].to_pylist() == [266516020031, 266516020032]
+    path = write("plate,mjd,fiberid,ra,dec\n266,51602,31,1,1\n266,51602,31.5,1,1\n")
+    with pytest.raises(TableError, match=r"t\.csv: row 2, column fiberid: 31\.5 is not a whole number"):
+        read_catalog(path, "sdss")
+    with pytest.raises(CatalogError, match=r"row 1, .*: '266\.5' is not a plate number"):
+        read_catalog(write("plate,mjd,fiberid,ra,dec\n266.5,51602,31,1,1\n"), "sdss")
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "expected"),
+    [
+        ([" 31 ", "32.0", "", None], pa.int16(), [31, 32, None, None]),
+        ([31.0, float("nan"), None], pa.int16(), [31, None, None]),
+        ([True, False], pa.int32(), [1, 0]),
+        (["1.5", " 2 "], pa.float32(), [1.5, 2.0]),
+        ([266.0, None], pa.string(), ["266", None]),
+        ([266, 1], pa.string(), ["266", "1"]),
+        ([" a "], pa.string(), ["a"]),
+    ],
+)
+def test_columns_become_what_they_should_be(values: list, kind: pa.DataType, expected: list) -> None:
+    assert cast_column("t", "c", pa.chunked_array([values]), kind).to_pylist() == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "message"),
+    [
+        (["31", "x"], pa.int16(), "t: row 2, column c: 'x' is not a whole number"),
+        ([31.0, 31.5], pa.int16(), "t: row 2, column c: 31.5 is not a whole number"),
+        ([1, 70000], pa.int16(), "t: row 2, column c: 70000 is not a whole number"),
+        (["1", "1e40"], pa.int64(), "row 2, column c: 1e40 has lost the last digits"),
+        ([float("inf")], pa.int16(), "row 1, column c: inf"),
+        (["1.5", "fast"], pa.float32(), "t: row 2, column c: 'fast' is not a number"),
+        ([1.5], pa.string(), "row 1, column c: 1.5 is not a whole number"),
+    ],
+)
+def test_values_that_do_not_fit_are_named(values: list, kind: pa.DataType, message: str) -> None:
+    with pytest.raises(TableError, match=message):
+        cast_column("t", "c", pa.chunked_array([values]), kind)
+
+
+# Coordinates
+
+
+def test_sexagesimal() -> None:
+    table = read_catalog(real("cases") / "sexagesimal.csv", "sdss")
+    expected = SkyCoord("09:49:17", "-00:00:24", unit=("hourangle", "deg"))
+    assert table["ra"].to_pylist() == pytest.approx([expected.ra.deg], abs=1e-9)
+    assert table["dec"].to_pylist() == pytest.approx([expected.dec.deg], abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("ra", "dec"), [("09:49:17.5", "-00:30:24"), ("9h49m17.5s", "-0d30m24s"), ("09 49 17.5", "-00 30 24")]
+)
+def test_spellings_of_angles(write: Write, ra: str, dec: str) -> None:
+    table = read_table(write(f"RAJ2000,DEJ2000,ra_error\n{ra},{dec},1\n,,2\n"))
+    assert table["RAJ2000"].to_pylist() == pytest.approx([147.3229166667, None])
+    assert table["DEJ2000"].to_pylist() == pytest.approx([-0.5066666667, None])
+    sources = read_sources(write(f"ra,dec\n{ra},{dec}\n"))
+    assert sources is not None
+    assert sources["dec"].to_pylist() == pytest.approx([-0.5066666667])
+
+
+def test_angles_that_are_none(write: Write) -> None:
+    with pytest.raises(TableError, match="row 2, column ra: '09:99:00' is no angle"):
+        read_table(write("ra,dec\n09:49:17,1\n09:99:00,1\n"))
+    with pytest.raises(CatalogError, match=r"row 1, column dec: 147\.3 is not between -90 and 90 degrees"):
+        read_catalog(write("plate,mjd,fiberid,ra,dec\n1,2,3,0.5,147.3\n"), "sdss")
+
+
+def test_no_coordinates() -> None:
+    with pytest.raises(CatalogError, match=r"missing columns.*: ra or .*; dec or .*`catalog: null`"):
+        read_catalog(real("cases") / "no-coordinates.csv", "lrs")
+
+
+# Catalogues of the surveys' sites
+
+
+def test_skyserver() -> None:
+    table = read_catalog(real("cases") / "skyserver.csv", "sdss")
+    assert table["planid"].to_pylist() == ["266", "266"]
+    assert table["subclass"].to_pylist() == ["A0", "A4"]
+
+
+def first(table: pa.Table) -> list:
+    return [table[name][0].as_py() for name in ("planid", "spid", "fiberid", "lmjd")]
+
+
+def test_lamost_query_page() -> None:
+    table = read_catalog(real("lamost-web-query.csv"), "lrs")
+    assert table["obsid"].to_pylist()[:2] == [103232, 105172]
+    assert table["ra"].to_pylist()[0] == 330.9094528
+    assert table["snr"].to_pylist()[0] == pytest.approx(94.11)  # in g, as the index has it
+    assert [table[name].to_pylist()[0] for name in ("planid", "spid", "fiberid", "lmjd")] == [
+        "F5902",
+        3,
+        232,
+        55859,
+    ]
+    manifest = make_manifest(table, survey="lrs")
+    assert manifest["file"].to_pylist()[0] == "20111024/F5902/spec-55859-F5902_sp03-232.fits.gz"
+    assert manifest["spectrum_id"].to_pylist()[0] == "spec-55859-F5902_sp03-232"
+
+
+def test_lamost_dr1_catalogue() -> None:
+    table = read_catalog(real("lamost-dr1-catalogue.csv"), "lrs")
+    assert [table[name].to_pylist()[0] for name in ("planid", "spid", "fiberid", "lmjd")] == [
+        "B6001",
+        5,
+        6,
+        55860,
+    ]
+    assert make_manifest(table, survey="lrs")["file"].to_pylist()[0] == "spec-55860-B6001_sp05-006.fits"
+
+
+def test_observations_without_number(write: Write) -> None:
+    """The first releases had none, or one that had overflowed."""
+    head = "planid,spid,fiberid,lmjd,ra,dec"
+    assert read_catalog(write(f"{head}\nB1,1,2,55860,1,1\n"), "lrs")["obsid"].to_pylist() == [None]
+    path = write(f"{head},obsid\nB1,1,2,55860,1,1,-28762\nB1,1,3,55860,1,1,7\n")
+    assert read_catalog(path, "lrs")["obsid"].to_pylist() == [None, 7]
+
+
+# Labels
+
+
+def test_labels_of_a_spreadsheet() -> None:
+    (row,) = load_labels(real("cases") / "labels-semicolon.csv").to_pylist()
+    assert (row["label"], row["path"], row["vetted_by"]) == ("SB2", "binaries", "ab")
+    assert row["spectrum_id"] == "med-58644-TD192102N424113K01_sp12-076/84447441"
+
+
+def test_labels_with_extension(write: Write) -> None:
+    (row,) = load_labels(real("cases") / "labels-with-extension.csv").to_pylist()
+    assert row["spectrum_id"] == "med-58644-TD192102N424113K01_sp12-076"
+    text = "spectrum_id,label\na.fits.gz/84447441,SB2\nb.FIT,SB2\nc.fits.bz2,SB2\nd.fits.fz,SB2\nV.fit1,SB2\n"
+    ids = load_labels(write(text), path="binaries")["spectrum_id"].to_pylist()
+    assert ids == ["a/84447441", "b", "c", "d", "V.fit1"]
+    with pytest.raises(LabelError, match="labelled more than once, the first is a"):
+        load_labels(write("spectrum_id,label\na.fits,SB2\na,SB1\n"), path="binaries")
+
+
+def test_unknown_words_are_refused_on_import(tmp_path: Path, write: Write) -> None:
+    with LabelStore(tmp_path / "l.sqlite") as store:
+        message = "row 1: label 'double-lined' is none of binaries: SB1, SB2, SB3, not binary"
+        with pytest.raises(LabelError, match=message):
+            store.import_labels(real("cases") / "labels-unknown-word.csv")
+        with pytest.raises(LabelError, match="row 2: label 'Nova' is none of mstars: M, not M, M dwarf"):
+            store.import_labels(write("spectrum_id,label\na,dM4\nb,Nova\n"), path="mstars")
+        assert not any(store.current(path) for path in ("binaries", "mstars"))
+        assert store.import_labels(write("spectrum_id,label\na,dM4\nb,K7\nc,M giant\n"), path="mstars") == 3
+
+
+def test_labels_of_no_spectrum_of_the_run_are_listed(
+    tmp_path: Path, write: Write, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    results = tmp_path / "results"
+    (results / "manifest" / "demo").mkdir(parents=True)
+    pq.write_table(pa.table({"spectrum_id": ["a", "b"]}), results / "manifest" / "demo.parquet")
+    pq.write_table(pa.table({"spectrum_id": ["c"]}), results / "manifest" / "demo-unusable.parquet")
+    path = write("spectrum_id,label\na,SB2\nc.fits,SB2\nd,SB1\n")
+    assert unmatched(load_labels(path, path="binaries"), results) == (["c", "d"], 2)
+    with caplog.at_level("WARNING"):
+        warn_unmatched(path, "binaries", results)
+    assert "2 labelled spectra are none of the 2 of this run: c, d" in caplog.text
+    options = ["--path", "binaries", "--labels", str(tmp_path / "l.sqlite"), "--results", str(results)]
+    assert main(["import", str(path), *options]) == 0
+    out = capsys.readouterr().out
+    assert "3 labels were added" in out
+    assert "2 labelled spectra are none of the 2 of" in out
+    assert out.split()[-2:] == ["c", "d"]
+    assert main(["import", str(path), *options[:-1], str(tmp_path / "none")]) == 0
+    assert "none of" not in capsys.readouterr().out
