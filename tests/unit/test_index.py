@@ -396,3 +396,14 @@ def test_spectra_without_identity_are_copies_by_content(tmp_path: Path) -> None:
     lrs_hdu(**bare, RA=1.0).writeto(tmp_path / "b.fits")
     shutil.copy(tmp_path / "a.fits", tmp_path / "c.fits")
     assert index_folder(tmp_path)["status"].to_pylist() == ["ok", "ok", "duplicate"]
+
+
+def test_tables_compressed_inside_say_so(tmp_path: Path) -> None:
+    column = fits.Column("FLUX", "1PB()", array=np.array([np.zeros(5, np.uint8)], dtype=object))
+    packed = fits.BinTableHDU.from_columns([column], name="COADD")
+    packed.header["ZTABLE"] = True
+    primary = fits.PrimaryHDU(header=lrs_hdu().header)
+    fits.HDUList([primary, packed]).writeto(tmp_path / "x.fits.fz")
+    with pytest.raises(SpectrumError, match="use funpack") as caught:
+        read_lrs(tmp_path / "x.fits.fz")
+    assert caught.value.status == "compressed_table"

@@ -23,6 +23,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from isal import isal_zlib
 
+# Statuses of files that are not at fault: of no survey that is read, or copies.
+NOT_A_SPECTRUM, UNSUPPORTED, DUPLICATE = "not_a_spectrum", "unsupported_spectrum", "duplicate"
+OTHER_FILES = (NOT_A_SPECTRUM, UNSUPPORTED)
+
 BLOCK = 2880
 CARD = 80
 

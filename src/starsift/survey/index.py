@@ -15,6 +15,8 @@ import pyarrow as pa
 from starsift.survey import lamost, sdss
 from starsift.survey.catalog import INDEX_COLUMNS, MISSING, CatalogError, identity_from_name, sdss_identity
 from starsift.survey.fitsfile import (
+    DUPLICATE,
+    OTHER_FILES,
     Hdu,
     SpectrumError,
     is_fits_name,
@@ -22,9 +24,8 @@ from starsift.survey.fitsfile import (
     open_fits,
     unpacked,
 )
-from starsift.survey.kinds import OTHER_FILES, kind_of
+from starsift.survey.kinds import kind_of
 
-DUPLICATE = "duplicate"
 _LIMITS = {f.name: 2 ** (f.type.bit_width - 1) for f in INDEX_COLUMNS if pa.types.is_integer(f.type)}
 _MIN_OBSID = 100_000  # plan, spectrograph and fibre in one number; less is what is left of an overflow
 # What tells one observation from another, whatever its file is called.

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from starsift.survey.fitsfile import Hdu, SpectrumError, column_names, image_shape, number
+from starsift.survey.fitsfile import (
+    NOT_A_SPECTRUM,
+    UNSUPPORTED,
+    Hdu,
+    SpectrumError,
+    column_names,
+    image_shape,
+    number,
+)
 from starsift.survey.lamost import is_lamost, is_lrs, is_mrs
 from starsift.survey.ondrejov import is_ondrejov
 from starsift.survey.sdss import is_sdss
-
-NOT_A_SPECTRUM = "not_a_spectrum"
-UNSUPPORTED = "unsupported_spectrum"
-# Files of these statuses are no spectra of a survey that went wrong: they are other files.
-OTHER_FILES = (NOT_A_SPECTRUM, UNSUPPORTED)
 
 _WAVELENGTHS = {"WAVE", "WAVELENGTH", "LAMBDA", "LOGLAM", "SPECTRAL", "SPECTRAL_AXIS", "WL", "WAVELENGTH_AIR"}
 _FLUXES = {"FLUX", "FLUX_REDUCED", "FLUX_DENSITY", "SPEC", "SPECTRUM", "INTENSITY", "COUNTS"}

@@ -35,9 +35,7 @@ from starsift.spectra.batches import (
     write_index,
 )
 from starsift.survey.catalog import FILE_COLUMNS, is_index, survey_kind
-from starsift.survey.fitsfile import Exposure, SpectrumError, file_stem
-from starsift.survey.index import DUPLICATE
-from starsift.survey.kinds import OTHER_FILES
+from starsift.survey.fitsfile import DUPLICATE, OTHER_FILES, Exposure, SpectrumError, file_stem
 from starsift.survey.lamost import read_lrs, read_mrs
 from starsift.survey.sdss import read_sdss
 
