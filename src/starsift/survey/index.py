@@ -200,7 +200,8 @@ def _index_sdss(base: dict[str, Any], hdus: Sequence[Hdu]) -> dict[str, Any]:
                     value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
                 ).strip()
         if "SN_MEDIAN_ALL" in columns:
-            row["snr"] = float(columns["SN_MEDIAN_ALL"][0])
+            snr = float(columns["SN_MEDIAN_ALL"][0])
+            row["snr"] = snr if np.isfinite(snr) else None
     return row
 
 
