@@ -1,6 +1,7 @@
 """A network that has learned from simulated Ondrejov spectra, on stars that both telescopes have seen."""
 
 import csv
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,19 @@ def cut(exposures: list[Exposure], blur: float) -> Windows:
     identity["spectrum_id"] = [f"s{i}" for i in range(len(exposures))]
     spectra = [(e.wavelength, transfer(e.flux, sigma=blur), e.ivar, e.mask) for e in exposures]
     return window(SpectrumBatch.from_ragged(identity, spectra))
+
+
+def test_labelled_files_may_be_compressed(tmp_path: Path) -> None:
+    folder = real("ondrejov-lamost")
+    for path in sorted((folder / "ondrejov").glob("*.fits")):
+        (tmp_path / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    labels = tmp_path / "labels.csv"
+    codes = read_label_codes(folder / "ondrejov-dataset-labels.csv")
+    ids = [path.name[:-8] for path in tmp_path.glob("*.gz")]
+    labels.write_text("id,label\n" + "".join(f"{name},{codes[name]}\n" for name in ids if codes.get(name)))
+    table, counts = initial_set(tmp_path, labels)
+    assert table.num_rows == counts["ok"] > 0
+    assert table.equals(initial_set(folder / "ondrejov", labels)[0])
 
 
 @pytest.mark.slow

@@ -21,8 +21,9 @@ from starsift.survey.fitsfile import SpectrumError, file_stem, is_fits_name, ope
 from starsift.survey.index import index_folder
 from starsift.survey.lamost import read_lrs, read_mrs
 from starsift.survey.ondrejov import read_ondrejov
-from starsift.survey.partition import SelectionError, apply_cuts, make_manifest, pack_bundle
+from starsift.survey.partition import SelectionError, apply_cuts, make_manifest, pack_bundle, write_manifest
 from starsift.survey.sdss import read_sdss
+from starsift.survey.summary import describe_results
 
 LAMOST = {"TELESCOP": "LAMOST", "PLANID": "HD1", "SPID": 2, "FIBERID": 3, "LMJD": 58000}
 GOOD_FIBERS = [{"column": "fibermask", "op": "==", "value": 0}]
@@ -377,8 +378,13 @@ def test_other_observations_are_no_copies(tmp_path: Path, change: dict[str, Any]
     lrs_hdu(LMJMLIST="83520010-83520040").writeto(root / lrs_name())
     lrs_hdu(**({"LMJMLIST": "83520010-83520040"} | change)).writeto(root / "again" / lrs_name())
     assert index_folder(root)["status"].to_pylist() == ["ok", "ok"]
-    if "LMJMLIST" not in change:
-        assert apply_cuts(index_folder(root), [])[1][-1] == ("duplicated rows", 2, 0, 2)
+    kept, selection = apply_cuts(index_folder(root), [])
+    assert selection[-1] == ("duplicated rows", 2, 0, 2)
+    stem = file_stem(lrs_name())
+    manifest = make_manifest(kept, survey="lrs", root=root)
+    assert sorted(manifest["spectrum_id"].to_pylist()) == [f"again_{stem}", stem]
+    pq.write_table(manifest, tmp_path / "m.parquet")
+    assert pack_bundle(tmp_path / "m.parquet", root, "lrs", tmp_path / "b.arrow") == {"ok": 2}
 
 
 def test_copies_of_medium_resolution_files(tmp_path: Path) -> None:
@@ -396,3 +402,28 @@ def test_spectra_without_identity_are_copies_by_content(tmp_path: Path) -> None:
     lrs_hdu(**bare, RA=1.0).writeto(tmp_path / "b.fits")
     shutil.copy(tmp_path / "a.fits", tmp_path / "c.fits")
     assert index_folder(tmp_path)["status"].to_pylist() == ["ok", "ok", "duplicate"]
+
+
+def test_tables_compressed_inside_say_so(tmp_path: Path) -> None:
+    column = fits.Column("FLUX", "1PB()", array=np.array([np.zeros(5, np.uint8)], dtype=object))
+    packed = fits.BinTableHDU.from_columns([column], name="COADD")
+    packed.header["ZTABLE"] = True
+    primary = fits.PrimaryHDU(header=lrs_hdu().header)
+    fits.HDUList([primary, packed]).writeto(tmp_path / "x.fits.fz")
+    with pytest.raises(SpectrumError, match="use funpack") as caught:
+        read_lrs(tmp_path / "x.fits.fz")
+    assert caught.value.status == "compressed_table"
+
+
+def test_status_names_other_files_and_copies(tmp_path: Path) -> None:
+    root = copies(tmp_path)
+    shutil.copy(root / lrs_name(), root / "again" / lrs_name())
+    OTHERS["picture"][0].writeto(root / "picture.fits")
+    index = index_folder(root)
+    kept, selection = apply_cuts(index, [])
+    results = tmp_path / "results" / "manifest"
+    write_manifest(results, "real", make_manifest(kept, survey="lrs", root=root), selection)
+    pq.write_table(index, results / "real-index.parquet")
+    text = "\n".join(describe_results(tmp_path / "results"))
+    assert "picture.fits: an image of 64 x 64 pixels" in text
+    assert f"again/{lrs_name()}: a copy of {lrs_name()}" in text

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from astropy.table import Table
 from conftest import Checkout, make_checkout, merged
 
 from starsift.catalog.schema import SCHEMAS, check
@@ -40,6 +41,26 @@ def test_catalogues_are_as_declared(run: Checkout, path: str) -> None:
         check(table, SCHEMAS[name])
         for suffix in ("fits", "vot"):
             assert (folder / f"{name}.{suffix}").stat().st_size > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("path", "kind"), [("binaries", "mrs"), ("mstars", "lrs"), ("emission", "emission")])
+def test_spectra_without_identifiers_go_to_the_end(
+    checkout: Callable[..., Checkout], path: str, kind: str
+) -> None:
+    """LAMOST has no OBSID until DR3: the name of the spectrum is its identity."""
+    run = checkout(path)
+    for file in (run.folder / "results/simulated" / kind).glob("*.fits"):
+        table = Table.read(file)
+        if "obsid" in table.colnames:
+            table.remove_column("obsid")
+            table.write(file, overwrite=True)
+    run.snakemake()
+    for name in (name for name in SCHEMAS if name.startswith(path)):
+        published = pq.read_table(run.folder / f"results/catalogs/{name}.parquet")
+        check(published, SCHEMAS[name])
+        if "obsid" in published.column_names:
+            assert published["obsid"].null_count == published.num_rows
 
 
 def test_every_stage_keeps_every_spectrum(finished: Checkout) -> None:

@@ -14,7 +14,7 @@ from starsift.emission.window import BLUR, CLASSES, MIN_GOOD, PIXELS, transfer, 
 from starsift.io.tables import read_table, whole_numbers
 from starsift.parallel import map_chunks
 from starsift.spectra.batches import IDENTITY_NAMES, OK, ROW_SCHEMA, SpectrumBatch, read_bundle
-from starsift.survey.fitsfile import SpectrumError, file_stem
+from starsift.survey.fitsfile import SpectrumError, file_stem, is_fits_name
 from starsift.survey.ondrejov import read_ondrejov
 
 PathLike = str | os.PathLike[str]
@@ -68,7 +68,7 @@ def initial_set(root: PathLike, labels: PathLike, *, blur: float = BLUR) -> tupl
 
     Parameters
     ----------
-    root : folder of ``{stem}.fits`` files
+    root : folder of ``{stem}.fits`` files, which may be compressed (``.fits.gz``, ...)
     labels : see `read_label_codes`
     blur : pixels
 
@@ -113,11 +113,13 @@ def initial_set(root: PathLike, labels: PathLike, *, blur: float = BLUR) -> tupl
 
 
 def _read_all(root: Path, names: Sequence[str], blur: float) -> tuple[list[Any], list[str]]:
+    files = {file_stem(path.name): path for path in sorted(root.glob("*")) if is_fits_name(path.name)}
+
     def work(part: slice) -> list[tuple[Any, str]]:
         read: list[tuple[Any, str]] = []
         for name in names[part]:
             try:
-                exposure = read_ondrejov(root / f"{name}.fits")
+                exposure = read_ondrejov(files.get(name, root / f"{name}.fits"))
             except SpectrumError as error:
                 read.append((None, error.status))
                 continue

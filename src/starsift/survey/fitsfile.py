@@ -23,6 +23,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from isal import isal_zlib
 
+# Statuses of files that are not at fault: of no survey that is read, or copies.
+NOT_A_SPECTRUM, UNSUPPORTED, DUPLICATE = "not_a_spectrum", "unsupported_spectrum", "duplicate"
+OTHER_FILES = (NOT_A_SPECTRUM, UNSUPPORTED)
+
 BLOCK = 2880
 CARD = 80
 
@@ -433,6 +437,12 @@ def image_shape(header: Mapping[str, Any]) -> tuple[int, ...]:
     axes = range(count_of(header, "NAXIS"), 0, -1)
     shape = tuple(n for n in (header.get(f"NAXIS{i}") for i in axes) if isinstance(n, int))
     return shape if len(shape) == len(axes) else ()
+
+
+def column_names(header: Mapping[str, Any]) -> list[str]:
+    """Upper-case names of a table's columns; none for an image."""
+    fields = range(1, count_of(header, "TFIELDS") + 1)
+    return [str(header.get(f"TTYPE{i}") or i).upper() for i in fields]
 
 
 def count_of(header: Mapping[str, Any], key: str) -> int:

@@ -15,6 +15,8 @@ import pyarrow as pa
 from starsift.survey import lamost, sdss
 from starsift.survey.catalog import INDEX_COLUMNS, MISSING, CatalogError, identity_from_name, sdss_identity
 from starsift.survey.fitsfile import (
+    DUPLICATE,
+    OTHER_FILES,
     Hdu,
     SpectrumError,
     is_fits_name,
@@ -22,9 +24,9 @@ from starsift.survey.fitsfile import (
     open_fits,
     unpacked,
 )
-from starsift.survey.kinds import OTHER_FILES, kind_of
+from starsift.survey.kinds import kind_of
 
-DUPLICATE = "duplicate"
+_LIMITS = {f.name: 2 ** (f.type.bit_width - 1) for f in INDEX_COLUMNS if pa.types.is_integer(f.type)}
 _MIN_OBSID = 100_000  # plan, spectrograph and fibre in one number; less is what is left of an overflow
 # What tells one observation from another, whatever its file is called.
 _OBSERVATION = ("survey", "lmjd", "planid", "spid", "fiberid")
@@ -102,12 +104,10 @@ def _index_file(root: Path, name: str) -> list[dict[str, Any]]:
 
 
 def _check_integers(row: Mapping[str, Any]) -> None:
-    for field in INDEX_COLUMNS:
-        value = row.get(field.name)
-        if pa.types.is_integer(field.type) and value is not None:
-            limit = 2 ** (field.type.bit_width - 1)
-            if not -limit <= value < limit:
-                raise ValueError(f"{field.name} is {value}")
+    for name, limit in _LIMITS.items():
+        value = row.get(name)
+        if value is not None and not -limit <= value < limit:
+            raise ValueError(f"{name} is {value}")
 
 
 def _int(header: Mapping[str, Any], *keys: str) -> int | None:
@@ -157,7 +157,10 @@ def _index_mrs(base: dict[str, Any], hdus: Sequence[Hdu]) -> list[dict[str, Any]
             }
             exptime = _float(hdu.header, "EXPTIME")
             rows.append(row if exptime is None else row | {"exptime": exptime})
-    return [row | {"minutes": {other["lmjm"] for other in rows} - {None}} for row in rows]
+    minutes = {row["lmjm"] for row in rows} - {None}
+    for row in rows:
+        row["minutes"] = minutes
+    return rows
 
 
 def _index_lrs(base: dict[str, Any], header: Mapping[str, Any]) -> dict[str, Any]:
@@ -197,7 +200,8 @@ def _index_sdss(base: dict[str, Any], hdus: Sequence[Hdu]) -> dict[str, Any]:
                     value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
                 ).strip()
         if "SN_MEDIAN_ALL" in columns:
-            row["snr"] = float(columns["SN_MEDIAN_ALL"][0])
+            snr = float(columns["SN_MEDIAN_ALL"][0])
+            row["snr"] = snr if np.isfinite(snr) else None
     return row
 
 

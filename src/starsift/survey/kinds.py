@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from starsift.survey.fitsfile import Hdu, SpectrumError, count_of, image_shape, number
+from starsift.survey.fitsfile import (
+    NOT_A_SPECTRUM,
+    UNSUPPORTED,
+    Hdu,
+    SpectrumError,
+    column_names,
+    image_shape,
+    number,
+)
 from starsift.survey.lamost import is_lamost, is_lrs, is_mrs
 from starsift.survey.ondrejov import is_ondrejov
 from starsift.survey.sdss import is_sdss
-
-NOT_A_SPECTRUM = "not_a_spectrum"
-UNSUPPORTED = "unsupported_spectrum"
-# Files of these statuses are no spectra of a survey that went wrong: they are other files.
-OTHER_FILES = (NOT_A_SPECTRUM, UNSUPPORTED)
 
 _WAVELENGTHS = {"WAVE", "WAVELENGTH", "LAMBDA", "LOGLAM", "SPECTRAL", "SPECTRAL_AXIS", "WL", "WAVELENGTH_AIR"}
 _FLUXES = {"FLUX", "FLUX_REDUCED", "FLUX_DENSITY", "SPEC", "SPECTRUM", "INTENSITY", "COUNTS"}
@@ -36,11 +39,9 @@ def kind_of(hdus: Sequence[Hdu]) -> str:
     target = str(header.get("OBS_TYPE") or "OBJ").strip().upper()
     if is_lamost(header) and target in ("ARC", "FLAT", "BIAS", "DARK"):
         raise SpectrumError(NOT_A_SPECTRUM, f"an exposure of a lamp or of nothing (OBS_TYPE is {target})")
-    for kind, test in (("sdss", is_sdss), ("lrs", is_lrs)):
+    for kind, test in (("sdss", is_sdss), ("mrs", is_mrs), ("lrs", is_lrs)):
         if test(hdus):
             return kind
-    if is_lamost(header) and is_mrs(hdus):
-        return "mrs"
     if is_lamost(header) and (hdus[0].name == "INFORMATION" or "COMBIN_B" in header):
         names = ", ".join(hdu.name for hdu in hdus[1:]) or "none"
         raise SpectrumError(
@@ -60,7 +61,7 @@ def _describe(hdus: Sequence[Hdu]) -> tuple[str, str]:
     source = _source(hdus)
     if any(hdu.name == "FIBERMAP" for hdu in hdus):
         return UNSUPPORTED, f"spectra of many fibres in one file, as DESI has them{source}"
-    found = [(_table_names(hdu), image_shape(hdu.header), hdu) for hdu in hdus]
+    found = [(column_names(hdu.header), image_shape(hdu.header), hdu) for hdu in hdus]
     for names, shape, hdu in found:
         place = f" in extension {hdu.name}" if hdu.name else ""
         wave, flux = sorted(_WAVELENGTHS & set(names)), sorted(_FLUXES & set(names))
@@ -88,12 +89,6 @@ def _describe(hdus: Sequence[Hdu]) -> tuple[str, str]:
             size = " x ".join(str(n) for n in shape)
             return NOT_A_SPECTRUM, f"{word} of {size} pixels{source}, without wavelengths"
     return NOT_A_SPECTRUM, f"headers without data{source}"
-
-
-def _table_names(hdu: Hdu) -> list[str]:
-    """Upper-case names of a table's columns; none for an image."""
-    fields = range(1, count_of(hdu.header, "TFIELDS") + 1)
-    return [str(hdu.header.get(f"TTYPE{i}") or i).upper() for i in fields]
 
 
 def _rows_of_spectra(hdu: Hdu, shape: tuple[int, ...]) -> bool:

@@ -20,6 +20,7 @@ from starsift.survey.fitsfile import (
     Hdu,
     SpectrumError,
     checked,
+    column_names,
     image_shape,
     number,
     open_fits,
@@ -48,8 +49,12 @@ def is_lamost(header: Mapping[str, Any]) -> bool:
 
 
 def is_mrs(hdus: Sequence[Hdu]) -> bool:
-    """Whether a file holds medium-resolution spectra of LAMOST."""
-    return any(MRS_EXTENSION.match(hdu.name) and "TFIELDS" in hdu.header for hdu in hdus)
+    """Whether a file holds medium-resolution spectra of LAMOST: by its header, or by its columns."""
+    lamost = is_lamost(hdus[0].header)
+    return any(
+        MRS_EXTENSION.match(hdu.name) and (lamost or {"FLUX", "IVAR"} <= set(column_names(hdu.header)))
+        for hdu in hdus
+    )
 
 
 def is_lrs(hdus: Sequence[Hdu]) -> bool:

@@ -35,9 +35,7 @@ from starsift.spectra.batches import (
     write_index,
 )
 from starsift.survey.catalog import FILE_COLUMNS, is_index, survey_kind
-from starsift.survey.fitsfile import Exposure, SpectrumError, file_stem
-from starsift.survey.index import DUPLICATE
-from starsift.survey.kinds import OTHER_FILES
+from starsift.survey.fitsfile import DUPLICATE, OTHER_FILES, Exposure, SpectrumError, file_stem
 from starsift.survey.lamost import read_lrs, read_mrs
 from starsift.survey.sdss import read_sdss
 
@@ -184,19 +182,19 @@ def _passes(column: pa.ChunkedArray, cut: Mapping[str, Any]) -> pa.ChunkedArray:
 
 
 def _drop_duplicates(table: pa.Table) -> pa.Table:
-    """The first row of each spectrum, a readable one if there is any.
+    """The first row of each spectrum.
 
     A spectrum is an exposure of a file name and of what the survey's file names are made of, wherever the
-    file lies: files of one name that differ in the latter are different spectra. Copies that an index has
-    found are left out too, and what could not be read of a file that could be read elsewhere.
+    file lies: files of one name that differ in the latter are different spectra. An index knows copies by
+    what is in the files; there only they are left out, and what could not be read of a file that could be
+    read elsewhere.
     """
-    if indexed := is_index(table):
-        table = table.filter(pc.not_equal(table["status"], DUPLICATE))
     stems = pa.chunked_array([pa.array(_stems(table), pa.string())])
-    if indexed:
+    if is_index(table):
         unread = _unread(table)
         again = pc.and_(unread, pc.is_in(stems, stems.filter(pc.invert(unread)).unique()))
-        table, stems = table.filter(pc.invert(again)), stems.filter(pc.invert(again))
+        table = table.filter(pc.invert(pc.or_(again, pc.is_in(table["status"], pa.array([DUPLICATE])))))
+        stems = table["path"]
     keys = table.select([name for name in ("lmjm", "band", *_IN_NAMES) if _has(table, name)])
     if not stems.null_count:
         keys = keys.append_column("stem", stems)
@@ -206,11 +204,9 @@ def _drop_duplicates(table: pa.Table) -> pa.Table:
         return table
     if _has(keys, "band"):
         keys = keys.set_column(keys.column_names.index("band"), "band", pc.fill_null(keys["band"], ""))
-    n = table.num_rows
-    last = n * _unread(table).to_numpy().astype(np.int64) if indexed else 0
-    keys = keys.append_column("position", pa.array(np.arange(n) + last))
+    keys = keys.append_column("position", pa.array(np.arange(table.num_rows)))
     first = keys.group_by(keys.column_names[:-1]).aggregate([("position", "min")])["position_min"].to_numpy()
-    return table if len(first) == n else table.take(pa.array(np.sort(first % n)))
+    return table if len(first) == table.num_rows else table.take(pa.array(np.sort(first)))
 
 
 def _stems(table: pa.Table) -> list[str | None]:
@@ -285,7 +281,8 @@ def make_manifest(
             made[field.name] = pa.nulls(table.num_rows, field.type)
     files = _files(table, path_template, str(root))
     made["file"] = pa.array(files, pa.string())
-    made["spectrum_id"] = pa.array(_spectrum_ids(table, made, files, kind), pa.string())
+    ids = pa.array(_spectrum_ids(table, made, files, kind), pa.string())
+    made["spectrum_id"] = _tell_apart(ids, made["band"], files)
     made["partition"] = pc.binary_join_element_wise(
         made["planid"], pc.utf8_lpad(made["spid"].cast(pa.string()), 2, "0"), "-sp"
     )
@@ -373,6 +370,19 @@ def _spectrum_ids(
         else:  # no file to name it after
             stem = "-".join(str(columns[name][i].as_py()) for name in ("lmjd", "planid", "spid", "fiberid"))
         yield f"{stem}/{lmjm}" if kind == "mrs" and lmjm is not None and not coadd else stem
+
+
+def _tell_apart(ids: pa.Array, bands: pa.ChunkedArray, files: Sequence[str | None]) -> pa.Array:
+    """Names of spectra (n,), with the folder in front where files in several folders have one name."""
+    table = pa.table({"id": ids, "band": bands, "file": pa.array(files, pa.string())})
+    shared = table.group_by(["id", "band"]).aggregate([("file", "count_distinct")])
+    names = shared.filter(pc.greater(shared["file_count_distinct"], 1))["id"]
+    if not len(names):
+        return ids
+    # A slash would be the minute of an exposure.
+    folders = [(file or "").rpartition("/")[0].replace("/", "_") for file in files]
+    longer = [f"{folder}_{name}".lstrip("_") for folder, name in zip(folders, ids.to_pylist(), strict=True)]
+    return pc.if_else(pc.is_in(ids, names.combine_chunks()), pa.array(longer, pa.string()), ids)
 
 
 def _bundles(manifest: pa.Table, limit: int) -> pa.Array:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from starsift.catalog.parquet import write_parquet
 from starsift.searches import SEARCHES
 from starsift.spectra.batches import OK, atomic_path
+from starsift.survey.fitsfile import DUPLICATE, OTHER_FILES
 
 LISTED = 20  # files that people read about; more are for programs, in tables
 EXAMPLES = 3  # of each kind of broken spectra
@@ -125,6 +126,15 @@ def _describe_files(path: Path) -> Iterator[str]:
             yield from _indented(_rows(usable.select(columns).slice(0, LISTED)))
             if table.num_rows > LISTED:
                 yield f"    all {table.num_rows} are in {path}"
+        others = table.filter(pc.is_in(table["status"], pa.array([*OTHER_FILES, DUPLICATE])))
+        if others.num_rows:
+            yield "  other files and copies, for example:"
+            kinds = pc.unique(others["status"]).to_pylist()
+            for kind in kinds:
+                messages = others.filter(pc.equal(others["status"], kind))["message"]
+                yield from (f"    {message}" for message in messages.slice(0, EXAMPLES).to_pylist())
+            if others.num_rows > EXAMPLES * len(kinds):
+                yield f"    all {others.num_rows} are in {path}"
 
 
 def _rows(table: pa.Table) -> list[list[str]]:
