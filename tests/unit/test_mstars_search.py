@@ -184,7 +184,7 @@ def test_same_seed_same_reference(sample: Sample, trained: tuple[Model, pa.Table
 
 def test_unknown_spectra_say_how_the_pool_scores(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
     settings: dict[str, Any] = {"method": "discriminant", "bits": 32, "copies": 1, "copy_snr": (1.0, 4.0)}
-    # Copies of 40 M stars, and against them 10 spectra of class UNKNOWN, with copies of 10 K stars or without.
+    # Copies of 40 M stars, against them 10 spectra of class UNKNOWN, with copies of 10 K stars or without.
     assert train_reference(sample, seed=3, **settings)[2].prior == pytest.approx(40 / 60)
     monkeypatch.setattr("starsift.mstars.search.ENOUGH_UNKNOWN", 10)
     assert train_reference(sample, seed=3, **settings)[2].prior == pytest.approx(40 / 50)
