@@ -17,8 +17,6 @@ BHB_PUBLISHED = {
     "bhb": {key: value for key, value in BHB.items() if key != "compare"},
 }
 
-stop_without("bhb.labelled.catalog", BHB["labelled"]["catalog"], "results/bhb/dataset.parquet")
-
 
 wildcard_constraints:
     model=r"[a-z0-9-]+",

@@ -15,10 +15,6 @@ EMISSION_PUBLISHED = {
     "emission": {key: value for key, value in EMISSION.items() if key != "baseline"},
 }
 
-for _key, _path in EMISSION["labelled"].items():
-    if _key != "blur":
-        stop_without(f"emission.labelled.{_key}", _path, "results/emission/initial.parquet")
-
 
 wildcard_constraints:
     stage=r"round-\d\d|final|baseline/run-\d+",
