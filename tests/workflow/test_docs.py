@@ -1,4 +1,4 @@
-"""What README and docs say works: commands are run, or planned where they take long; settings and files exist."""
+"""What README and docs say works: commands are run, or planned where they take long, settings exist."""
 
 import re
 import shlex
@@ -18,6 +18,7 @@ from starsift.catalog.provenance import write_provenance
 from starsift.cli import _parser
 from starsift.config import complete_settings, validate
 from starsift.review.labels import LabelStore
+from starsift.simulate.lrs import simulate_lrs
 from starsift.simulate.mrs import simulate_survey
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
@@ -92,6 +93,9 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / ".venv/.installed").touch()
     simulate_survey(folder / "simulated", seed=3, n_plans=1, n_spectrographs=1, n_stars=3, exposures=1)
     (folder / "simulated/spectra").rename(folder / "spectra")
+    simulate_lrs(folder / "other", seed=3, n_plans=1, n_spectrographs=1, n_released=4, n_unknown=4)
+    (folder / "data").mkdir()
+    (folder / "other/spectra").rename(folder / "data/it's here")
     make_results(folder / "results")
     (folder / "results/manifest").mkdir(exist_ok=True)
     (folder / "results/manifest/mrs-selection.csv").write_text("cut,before,removed,after\n")
