@@ -189,13 +189,13 @@ def test_a_bundle_without_candidates(
 
 
 def test_templates_are_means_of_the_sample() -> None:
-    """Two dM2, three dM4, one gM3; each scaled to [0, 1], as samples are; the giant joins nobody."""
+    """Two dM1, three dM4, one gM3; each scaled to [0, 1], as samples are; too far apart to join each other."""
     model = lrs_bands()
-    flux = np.concatenate([dwarfs(model, [42.0, 42.0, 44.0, 44.0, 44.0]), giants(model, [3.0])])
+    flux = np.concatenate([dwarfs(model, [41.0, 41.0, 44.0, 44.0, 44.0]), giants(model, [3.0])])
     flux = np.concatenate([flux, dwarfs(model, [30.0])])
     flux += np.float32(0.3)  # so that zero flux lies in another place
     ready = prepare(make_batch(flux, np.full(flux.shape, 400.0)))
-    kinds = [("dwarf", "dM2"), ("dwarf", "M2"), *[("dwarf", "dM4")] * 3, ("giant", "gM3"), ("negative", "K0")]
+    kinds = [("dwarf", "dM1"), ("dwarf", "M1"), *[("dwarf", "dM4")] * 3, ("giant", "gM3"), ("negative", "K0")]
     table = pa.table(
         {
             "spectrum_id": [f"s{i}" for i in range(7)],
@@ -206,9 +206,9 @@ def test_templates_are_means_of_the_sample() -> None:
         }
     )
     sample = Sample(ready.flux, ready.ivar, table, table)
-    assert velocity_bank(sample, minimum_members=2, velocity_max=500.0).names == ("dM2", "dM4")
+    assert velocity_bank(sample, minimum_members=2, velocity_max=500.0).names == ("dM1", "dM4")
     bank = velocity_bank(sample, minimum_members=1, velocity_max=500.0)
-    assert bank.names == ("dM2", "dM4", "gM3")
+    assert bank.names == ("dM1", "dM4", "gM3")
     assert bank.velocities[[0, -1]].tolist() == [-500.0, 500.0]
     # The same as of the spectra as they are: the scale goes, the zero stays in its place.
     expected = build_velocity_bank(bank.names, flux[[0, 2, 5]], velocity_max=500.0)
