@@ -433,6 +433,7 @@ def test_status_names_other_files_and_copies(tmp_path: Path) -> None:
 def test_a_catalogue_made_of_headers_has_their_names(tmp_path: Path) -> None:
     """Tools that collect headers in a table name columns after cards, all in capitals."""
     columns = {"PLANID": ["A"], "SPID": [1], "FIBERID": [2], "LMJD": [58000], "FIBERMAS": [64]}
+    columns |= {"RA": [1.0], "DEC": [2.0]}
     Table(columns).write(tmp_path / "headers.fits")
     table = read_catalog(tmp_path / "headers.fits", "lrs")
     assert table["fibermask"].to_pylist() == [64]
