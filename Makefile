@@ -50,7 +50,7 @@ demo: install  ## simulate surveys, find their rare stars, score them, write res
 # In a file, from the environment: a folder's name may hold quotes, dollar signs and all else.
 real: export REAL_DIR = $(value DIR)
 real: export REAL_KIND = $(value KIND)
-real: install  ## index, select and pack the spectra in DIR (KIND=mrs, lrs or sdss), say what each file was
+real: install  ## index, select and pack the spectra in DIR (KIND=mrs, lrs or sdss), say what the files are
 	@mkdir -p results
 	@$(BIN)/python -c 'import json, os; e = os.environ; \
 	    print(json.dumps({"surveys": {"real": {"root": e["REAL_DIR"], "kind": e["REAL_KIND"]}}}))' > results/real.json

@@ -29,10 +29,10 @@ SEARCHES = {
     "binaries": Search(
         title="Binaries",
         sections={
-            "survey": "the survey",
-            "components": "finding components",
-            "detection": "what can be found",
-            "catalog": "the catalogue",
+            "survey": "survey",
+            "components": "components",
+            "detection": "detection and classification",
+            "catalog": "catalogue",
         },
         stages=tuple(f"binaries/{name}" for name in ("ccf", "components", "errors", "classes", "suspects")),
         steps={
@@ -44,8 +44,8 @@ SEARCHES = {
     "mstars": Search(
         title="M stars",
         sections={
-            "search": "the search",
-            "catalog": "the catalogue",
+            "search": "search",
+            "catalog": "catalogue",
             "kinds": "giants, activity, kinematics",
         },
         stages=tuple(f"mstars/{name}" for name in ("codes", "measurements", "released")),
@@ -54,7 +54,7 @@ SEARCHES = {
     ),
     "emission": Search(
         title="Emission-line stars",
-        sections={"learning": "active learning", "catalog": "the catalogue"},
+        sections={"learning": "active learning", "catalog": "catalogue"},
         stages=(
             "emission/windows",
             "emission/round-*/predictions",
@@ -70,7 +70,7 @@ SEARCHES = {
     ),
     "bhb": Search(
         title="BHB stars",
-        sections={"networks": "the networks", "catalog": "the catalogue"},
+        sections={"networks": "networks", "catalog": "catalogue"},
         stages=("bhb/cutouts/{survey}", "bhb/predictions/{survey}"),
         steps={"trainings": "bhb/models/*/run-*/training.json"},
         catalogs=("bhb",),

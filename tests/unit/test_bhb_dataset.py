@@ -300,10 +300,11 @@ def survey(folder: Path, bundles: int = 2, n: int = 30, size: int = 16) -> tuple
             spectra.append(None if i == 3 else tuple(values[cut] for values in arrays))
         packed = SpectrumBatch.from_ragged(identity_of(ids) | {"status": status}, spectra)
         write_bundle(folder / f"bundle-{k}.arrow", [packed], rows=7)
-        for i in range(n):
+        for i, ra in enumerate(made["ra"].to_pylist()):
+            cards = {band: {"CRVAL1": ra} for band in BANDS}
+            images = planes(20) | {"u": star(20, 40.0, 3.0)} if i == 2 else planes(20, seed=100 * k + i)
             if i not in (4, 5):
-                write_cutout(folder / f"{plate}-{i}.fits", planes(20, seed=100 * k + i))
-        write_cutout(folder / f"{plate}-2.fits", planes(20) | {"u": star(20, 40.0, 3.0)})
+                write_cutout(folder / f"{plate}-{i}.fits", images, cards)
         cutouts = folder / f"bundle-{k}-cutouts.parquet"
         pack_cutouts(manifest, folder, "{planid}-{fiberid}.fits", cutouts, size=size)
         files.append(BundleFiles("sdss", manifest, folder / f"bundle-{k}.arrow", cutouts))

@@ -192,6 +192,14 @@ def test_same_seed_same_reference(sample: Sample, trained: tuple[Model, pa.Table
     assert not train_reference(sample, seed=4, **settings)[1].equals(trained[1])
 
 
+def test_unknown_spectra_say_how_the_pool_scores(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings: dict[str, Any] = {"method": "discriminant", "bits": 32, "copies": 1, "copy_snr": (1.0, 4.0)}
+    # Copies of 40 M stars, against them 10 spectra of class UNKNOWN, with copies of 10 K stars or without.
+    assert train_reference(sample, seed=3, **settings)[2].prior == pytest.approx(40 / 60)
+    monkeypatch.setattr("starsift.mstars.search.ENOUGH_UNKNOWN", 10)
+    assert train_reference(sample, seed=3, **settings)[2].prior == pytest.approx(40 / 50)
+
+
 def test_reference_without_copies(sample: Sample) -> None:
     model, reference, calibration = train_reference(
         sample, method="PIL", bits=32, copies=0, copy_snr=(1.0, 4.0), seed=0

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from astropy.table import Table
 from conftest import Checkout, make_checkout, merged
 
 from starsift.catalog.schema import SCHEMAS, check
+from starsift.searches import SEARCHES, report_categories
 
 pytestmark = pytest.mark.xdist_group("workflow")
 
+CHROMIUM = shutil.which("chromium")
 EACH = pytest.mark.parametrize("path", ["binaries", "mstars", "emission", "bhb"])
 
 
@@ -102,8 +105,37 @@ def test_the_report_stands_alone(run: Checkout, path: str) -> None:
     page = (run.folder / "report.html").read_text()
     for figure in (run.folder / "results/figures").iterdir():
         assert figure.name in page, figure.name
+    # docutils writes its warnings into the page.
+    assert "System Message" not in page
     # Nothing is fetched when the page is opened.
     assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=\"https?://", page)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (Debian: apt-get install chromium)")
+def test_the_report_of_all_searches_opens(demo: Checkout) -> None:
+    """Its categories are in their order, each with its figures and their captions."""
+    from playwright.sync_api import sync_playwright
+
+    demo.snakemake("--report", "report.html")
+    problems: list[str] = []
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--headless", "--no-sandbox"])
+        page = browser.new_page()
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto((demo.folder / "report.html").as_uri())
+        page.get_by_text("This run of starsift searched").wait_for()
+        text = page.inner_text("body")
+        shown = page.evaluate("categories")
+        captions = page.evaluate("Object.values(results).map(item => item.caption)")
+        browser.close()
+    assert problems == []
+    names = list(report_categories(SEARCHES).values())
+    assert sorted(shown) == names
+    places = [text.index(name) for name in names]
+    assert places == sorted(places)
+    assert all(len(caption) > 40 and "{{" not in caption for caption in captions)
+    # One paragraph a search, and the first and the last.
+    assert len(re.findall("[.]\n\n", text[text.index("This run") :])) >= len(SEARCHES) + 1
 
 
 @pytest.mark.parametrize(

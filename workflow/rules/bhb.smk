@@ -17,8 +17,6 @@ BHB_PUBLISHED = {
     "bhb": {key: value for key, value in BHB.items() if key != "compare"},
 }
 
-stop_without("bhb.labelled.catalog", BHB["labelled"]["catalog"], "results/bhb/dataset.parquet")
-
 
 wildcard_constraints:
     model=r"[a-z0-9-]+",
@@ -305,7 +303,7 @@ rule bhb_figures:
         examples=figure("bhb_examples", "bhb/networks", "Examples"),
         roc_pr=figure("bhb_roc_pr", "bhb/networks", "ROC and precision-recall"),
         weights=figure("bhb_weights", "bhb/networks", "Weights of segments and bands"),
-        fusion=figure("bhb_fusion", "bhb/networks", "Ways to join spectrum and image"),
+        fusion=figure("bhb_fusion", "bhb/networks", "Fusion of spectrum and image"),
         training=figure("bhb_training", "bhb/networks", "Training"),
         reliability=figure("bhb_reliability", "bhb/catalog", "Reliability"),
         purity=figure("bhb_purity", "bhb/catalog", "Purity and completeness"),

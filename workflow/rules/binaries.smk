@@ -356,7 +356,7 @@ rule report_tables:
         folds=expand("results/binaries/training/cv/fold-{fold}.json", fold=FOLDS),
         funnel="results/catalogs/binaries_funnel.csv",
     output:
-        selection=figure("selection", "binaries/survey", "Cuts, and what was read", "html"),
+        selection=figure("selection", "binaries/survey", "Selection and reading", "html"),
         cross_validation=figure(
             "cross_validation", "binaries/detection", "Cross-validation of the classifiers", "html"
         ),

@@ -87,20 +87,11 @@ def simulated_files(wildcards):
 
 def given(path):
     """A file or folder from outside, as an input. Where it is not there, as on a fresh checkout, a dry run still shows
-    the plan, and the job that reads the file says that it is missing. A folder with braces in its name is not watched:
-    Snakemake would take them for a wildcard."""
+    the plan, and the job that reads the file says that it is missing: were it an input all the same, Snakemake would
+    be content with what was made of another file. A folder with braces in its name is not watched: Snakemake would
+    take them for a wildcard."""
     return path if (made_here(path) or Path(path).exists()) and "{" not in path else []
 
-
-def stop_without(key, path, product):
-    """Stop where a file or folder from outside is missing that a result was made of: Snakemake would keep the result."""
-    if path and not made_here(path) and not Path(path).exists() and Path(product).exists():
-        raise WorkflowError(f"config: {key} is {path!r}: no such file or folder")
-
-
-for _name, _survey in config["surveys"].items():
-    for _key in ("catalog", "root"):
-        stop_without(f"surveys.{_name}.{_key}", _survey[_key], f"results/manifest/{_name}.parquet")
 
 # A store begins with the first label; a table that is named must be there.
 if Path(LABELS).suffix != ".sqlite" and not made_here(LABELS) and not Path(LABELS).exists():

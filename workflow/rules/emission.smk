@@ -15,10 +15,6 @@ EMISSION_PUBLISHED = {
     "emission": {key: value for key, value in EMISSION.items() if key != "baseline"},
 }
 
-for _key, _path in EMISSION["labelled"].items():
-    if _key != "blur":
-        stop_without(f"emission.labelled.{_key}", _path, "results/emission/initial.parquet")
-
 
 wildcard_constraints:
     stage=r"round-\d\d|final|baseline/run-\d+",
@@ -340,9 +336,9 @@ rule emission_figures:
         calibration="results/emission/final/calibration.json",
     output:
         precision=figure("emission_precision", "emission/learning", "Precision by round"),
-        answers=figure("emission_answers", "emission/learning", "Answers of the oracle"),
-        queries=figure("emission_queries", "emission/learning", "What the oracle was asked"),
-        initial=figure("emission_initial", "emission/learning", "Examples to start from"),
+        answers=figure("emission_answers", "emission/learning", "Labels by round"),
+        queries=figure("emission_queries", "emission/learning", "Queried spectra"),
+        initial=figure("emission_initial", "emission/learning", "Initial examples"),
         single_peaks=figure("emission_single_peaks", "emission/catalog", "Single peaks"),
         double_peaks=figure("emission_double_peaks", "emission/catalog", "Double peaks"),
         calibration=figure("emission_calibration", "emission/catalog", "Reliability"),

@@ -229,13 +229,15 @@ rule mstars_figures:
         bins="results/mstars/velocity_bins.parquet",
     output:
         recall_precision=figure("mstars_recall_precision", "mstars/search", "Precision and recall"),
-        top_matches=figure("mstars_top_matches", "mstars/search", "Nearest of a late query"),
-        ranked_matches=figure("mstars_ranked_matches", "mstars/search", "Ranks of an early query"),
+        top_matches=figure("mstars_top_matches", "mstars/search", "Nearest spectra to a late-type query"),
+        ranked_matches=figure(
+            "mstars_ranked_matches", "mstars/search", "Spectra by rank for an early-type query"
+        ),
         subtypes=figure("mstars_subtypes", "mstars/catalog", "Subtypes"),
         snr=figure("mstars_snr", "mstars/catalog", "Signal-to-noise ratios"),
         magnitudes=figure("mstars_magnitudes", "mstars/catalog", "Magnitudes"),
         subtype_comparison=figure(
-            "mstars_subtype_comparison", "mstars/catalog", "Subtypes, released ones too"
+            "mstars_subtype_comparison", "mstars/catalog", "Subtypes, compared with released M stars"
         ),
         giants_spectra=figure("mstars_giants_spectra", "mstars/kinds", "Giants by indices"),
         giants_photometry=figure("mstars_giants_photometry", "mstars/kinds", "Giants by colours"),
@@ -274,7 +276,7 @@ rule mstars_pages:
     output:
         positive_sample=figure("mstars_positive_sample", "mstars/search", "The positive sample", "html"),
         evaluation=figure("mstars_evaluation", "mstars/search", "Average precision of the methods", "html"),
-        vetting=figure("mstars_vetting", "mstars/catalog", "To be looked at", "html"),
+        vetting=figure("mstars_vetting", "mstars/catalog", "Candidates", "html"),
         funnel=figure("mstars_funnel", "mstars/catalog", "Funnel: from spectra to M stars", "html"),
     log:
         "results/logs/mstars_pages.log",

@@ -27,6 +27,10 @@ from starsift.mstars.preprocess import prepare
 from starsift.mstars.samples import Sample
 from starsift.spectra.batches import ROW_SCHEMA, SpectrumBatch, atomic_path, read_bundle
 
+# Spectra of class UNKNOWN, seen not to be M stars, that tell alone how the others of the pool score: they are
+# of its kind, junk and galaxies among them, which copies of classified spectra are not.
+ENOUGH_UNKNOWN = 100
+
 PathLike = str | os.PathLike[str]
 
 REFERENCE = pa.schema(
@@ -79,7 +83,8 @@ def train_reference(
     Returns
     -------
     Model; Table of schema `REFERENCE`, a row a spectrum of the sample in order, then the copies; Calibration,
-    of the copies and of spectra of class UNKNOWN.
+    of copies of M stars and of spectra of class UNKNOWN that are none, and where these are few of copies of
+    other classes too.
     """
     chosen = METHODS[method]
     labels = class_labels(sample.role, sample.class_, sample.subclass)
@@ -101,10 +106,9 @@ def train_reference(
     codes = _binary(np.asarray(model.hasher.transform(data)))
     table = sample.table.select(["spectrum_id", "role", "subclass"]).take(pa.array(origin))
     table = pa.table([*table.columns, pa.array(is_copy), codes], schema=REFERENCE)
-    noisy = is_copy | (labels[origin] == "UNKNOWN")
-    calibration = calibrate(
-        data, labels[origin], sample.is_m[origin], chosen, bits, seed, groups=origin, used=noisy
-    )
+    is_m, unknown = sample.is_m[origin], labels[origin] == "UNKNOWN"
+    used = unknown | is_copy & (is_m | (unknown.sum() < ENOUGH_UNKNOWN))
+    calibration = calibrate(data, labels[origin], is_m, chosen, bits, seed, groups=origin, used=used)
     return model, table, calibration
 
 

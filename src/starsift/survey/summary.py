@@ -65,11 +65,11 @@ def describe_results(results: str | os.PathLike[str]) -> Iterator[str]:
     FileNotFoundError : there is no manifest yet.
     """
     folder = Path(results)
-    manifests = sorted(folder.glob("manifest/*-selection.csv"))
+    manifests = sorted(folder.glob("manifest/*-selection.csv"), key=_survey)
     if not manifests:
         raise FileNotFoundError(f"{folder}: no manifest here; is this the results folder of a run?")
     for path in manifests:
-        name = path.name.removesuffix("-selection.csv")
+        name = _survey(path)
         yield f"survey {name}"
         yield from _indented(_read_csv(path))
         yield from _describe_stages(folder, name)
@@ -85,6 +85,11 @@ def describe_results(results: str | os.PathLike[str]) -> Iterator[str]:
             yield f"search {name}"
             yield from (f"  {step}: {number}" for step, number in done.items() if number)
             yield f"  catalogues published: {', '.join(published) or 'none yet'}"
+
+
+def _survey(path: Path) -> str:
+    """The survey whose cuts a file tells."""
+    return path.name.removesuffix("-selection.csv")
 
 
 def _describe_stages(folder: Path, name: str) -> Iterator[str]:
