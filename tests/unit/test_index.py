@@ -17,6 +17,7 @@ from astropy.io import fits
 from astropy.table import Table
 from survey_files import ARRAYS, ROWS, mrs_name, mrs_tables, real, write_mrs
 
+from starsift.survey.catalog import read_catalog
 from starsift.survey.fitsfile import SpectrumError, file_stem, is_fits_name, open_fits
 from starsift.survey.index import index_folder
 from starsift.survey.lamost import read_lrs, read_mrs
@@ -427,3 +428,13 @@ def test_status_names_other_files_and_copies(tmp_path: Path) -> None:
     text = "\n".join(describe_results(tmp_path / "results"))
     assert "picture.fits: an image of 64 x 64 pixels" in text
     assert f"again/{lrs_name()}: a copy of {lrs_name()}" in text
+
+
+def test_a_catalogue_made_of_headers_has_their_names(tmp_path: Path) -> None:
+    """Tools that collect headers in a table name columns after cards, all in capitals."""
+    columns = {"PLANID": ["A"], "SPID": [1], "FIBERID": [2], "LMJD": [58000], "FIBERMAS": [64]}
+    columns |= {"RA": [1.0], "DEC": [2.0]}
+    Table(columns).write(tmp_path / "headers.fits")
+    table = read_catalog(tmp_path / "headers.fits", "lrs")
+    assert table["fibermask"].to_pylist() == [64]
+    assert table["obsid"].to_pylist() == [None]

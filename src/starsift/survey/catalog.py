@@ -28,7 +28,7 @@ ALIASES: dict[str, tuple[pa.DataType, tuple[str, ...]]] = {
     "lmjm": (pa.int64(), ("lmjm",)),
     "band": (pa.string(), ("band",)),
     "coadd": (pa.int32(), ("coadd",)),
-    "fibermask": (pa.int32(), ("fibermask", "fiber_mask", "fib_mask")),
+    "fibermask": (pa.int32(), ("fibermask", "fiber_mask", "fib_mask", "fibermas")),
     "bad_b": (pa.int32(), ("bad_b", "bad_lb", "band_b")),
     "bad_r": (pa.int32(), ("bad_r", "bad_lr", "band_r")),
     "snr": (pa.float32(), ("snr", "snrb", "snrg", "sn_g", "sn_median_all")),
