@@ -45,7 +45,7 @@ demo: install  ## simulate surveys, find their rare stars, score them, write res
 	@echo "Report:         results/report.html"
 	@echo "Catalogues:     results/catalogs/"
 	@echo "Your own files: make real DIR=/path/to/spectra KIND=mrs   (index, selection, packing)"
-	@echo "A full survey:  edit config/config.yaml, then $(BIN)/snakemake --cores $(CORES)   (docs/running.md)"
+	@echo "A full survey:  $(BIN)/snakemake --cores $(CORES) --configfile my-survey.yaml   (docs/running.md)"
 
 # In a file, from the environment: a folder's name may hold quotes, dollar signs and all else.
 real: export REAL_DIR = $(value DIR)

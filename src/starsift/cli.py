@@ -15,6 +15,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.run(options)
     except (ValueError, KeyError, OSError) as error:
         message = error.args[0] if isinstance(error, KeyError) and error.args else error
+        if isinstance(error, OSError) and error.filename and error.strerror:
+            message = f"{error.filename}: {error.strerror}"
         print(f"starsift: {message}", file=sys.stderr)
         return 1
     return 0

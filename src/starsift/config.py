@@ -211,7 +211,8 @@ def missing_triggers(active: Iterable[str]) -> str | None:
     ----------
     active : names of those that are on, such as "mtime"
     """
-    off = [name for name in _TRIGGERS if name not in set(active)]
+    on = set(active)
+    off = [name for name in _TRIGGERS if name not in on]
     if not off:
         return None
     unnoticed = "; ".join(f"{name}: {_TRIGGERS[name]}" for name in off)

@@ -18,6 +18,7 @@ from starsift.catalog.provenance import write_provenance
 from starsift.cli import _parser
 from starsift.config import complete_settings, validate
 from starsift.review.labels import LabelStore
+from starsift.searches import SEARCHES
 from starsift.simulate.lrs import simulate_lrs
 from starsift.simulate.mrs import simulate_survey
 
@@ -104,6 +105,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
         store.export(folder / "colleague.parquet")
     survey = yaml.safe_load(blocks((ROOT / "docs/running.md").read_text(), "yaml")[0])
     (folder / "my-survey.yaml").write_text(yaml.safe_dump(survey))
+    (folder / "all-searches.yaml").write_text(yaml.safe_dump(survey | {"paths": [*SEARCHES]}))
     (folder / "seed-11.yaml").write_text("{paths: [emission], seed: 11, simulate: {emission: {seed: 11}}}")
     grid = small_grid()
     grid |= {"wave": grid["wavelength"], "flux": grid["normalized"] * grid["continuum"]}
@@ -190,7 +192,7 @@ def check_options_of_script(words: list[str]) -> None:
 def test_an_option_of_a_run_works(sandbox: Path, option: str) -> None:
     words = shlex.split(option.replace("/data/", f"{sandbox}/data/"))
     check_rules(words)
-    run(sandbox, ["snakemake", "--cores", "1", "--configfile", "my-survey.yaml", "-n", *words])
+    run(sandbox, ["snakemake", "--cores", "1", "--configfile", "all-searches.yaml", "-n", *words])
 
 
 @pytest.mark.parametrize("option", options_of(ROOT / "docs/review.md"))

@@ -182,6 +182,26 @@ def test_the_slurm_profile_dry_runs_on_a_fresh_checkout(tmp_path: Path, argument
     assert {"manifest", "catalogs", "mstars_search", "mstars_catalog", "bhb_train", "provenance"} <= rules
 
 
+@pytest.mark.parametrize(
+    ("profile", "off"),
+    [
+        ("{rerun-triggers: mtime}", "params, input, code"),
+        ("{rerun-triggers: [mtime, params]}", "input, code"),
+        ("{}", None),
+    ],
+)
+def test_a_profile_that_keeps_stale_results_is_warned_of(
+    tmp_path: Path, profile: str, off: str | None
+) -> None:
+    run = make_checkout(tmp_path / "starsift", {})
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/config.yaml").write_text(profile)
+    done = run.snakemake(
+        "--dry-run", "--profile", str(tmp_path / "mine"), "--", "results/manifest/sdss.parquet"
+    )
+    assert re.findall("rerun-triggers lacks (.*?):", done.stdout + done.stderr) == ([off] if off else [])
+
+
 def test_gpus_are_asked_for_under_the_switch(tmp_path: Path) -> None:
     run = make_checkout(tmp_path / "starsift", {})
     pattern = re.compile(r"rule (\w+):\n(?:    .*\n)*?    resources: .*gpu=1")
@@ -199,6 +219,7 @@ def stops_with(run: Checkout, sentence: str, target: str) -> None:
     done = run.snakemake("--", target, check=False)
     assert done.returncode != 0
     assert sentence in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
@@ -227,6 +248,35 @@ def test_what_makes_a_run_meaningless_stops_it_with_a_sentence(
     run = checkout()
     run.settings = merged(run.settings, change)
     stops_with(run, sentence, "results/manifest/demo-status.csv")
+
+
+ODD = 'it\'s $HOME {survey} {x} [a] "b" #c \\ é'
+
+
+@pytest.mark.parametrize("name", [ODD, "-dash", "$(touch injected)", "a,b: &c", "'"])
+def test_the_folder_of_spectra_may_have_any_name(tmp_path: Path, sky: Path, name: str) -> None:
+    """By --config, which Snakemake hands on to each job."""
+    run = make_checkout(tmp_path / "starsift", {})
+    (run.folder / name).mkdir()
+    spectrum = min((sky / "lrs/spectra").rglob("spec-*.fits.gz"))
+    shutil.copy(spectrum, run.folder / name)
+    survey = json.dumps({"s": {"kind": "lrs", "root": name}}, ensure_ascii=False)
+    run.snakemake("--config", f"surveys={survey}", "--", "results/manifest/s-status.csv")
+    assert (run.folder / "results/manifest/s-status.csv").read_text() == "status,spectra\nok,1\n"
+    assert not (run.folder / "injected").exists()
+
+
+def test_nothing_of_another_folder_stays_when_the_folder_is_missing(tmp_path: Path, sky: Path) -> None:
+    run = make_checkout(
+        tmp_path / "starsift", {"surveys": {"s": {"kind": "lrs", "root": str(sky / "lrs/spectra")}}}
+    )
+    done = run.snakemake("--", "results/manifest/s-status.csv")
+    # An index is no survey of its own.
+    assert "Exception" not in done.stdout + done.stderr
+    run.settings["surveys"]["s"]["root"] = "nowhere"
+    stops_with(run, "nowhere: no such folder", "results/manifest/s-status.csv")
+    run.settings["surveys"]["s"] = {"kind": "sdss", "root": str(sky / "lrs/spectra")}
+    stops_with(run, "no spectrum is of kind sdss, but", "results/manifest/s-status.csv")
 
 
 def test_a_labelled_survey_without_m_stars_stops_the_run_with_a_sentence(

@@ -1,4 +1,5 @@
 # What all rule files share: checked settings, and the few functions that rules call. Logic lives in the library.
+import functools
 import hashlib
 import os
 import re
@@ -34,11 +35,6 @@ config.clear()
 config.update(settings)
 # Snakemake passes them on to each job with Python's quotes, which are not those of a shell: it's, $.
 given_settings.config_args = [shlex.quote(argument) for argument in given_settings.config_args]
-
-# None where nothing is to be run, as for --lint.
-if workflow.is_main_process and workflow.dag_settings:
-    if warning := missing_triggers(trigger.item_to_choice() for trigger in workflow.rerun_triggers):
-        logger.warning(warning)
 
 PATHS = config["paths"]
 BINARIES = config["binaries"]
@@ -110,8 +106,21 @@ def people(path):
     return lambda wildcards: label_digest(read_labels(LABELS, path, strict=False, missing_ok=True))
 
 
+@functools.cache
+def warn_of_missing_triggers():
+    """Say once which rerun triggers are off. Snakemake knows them only when it has read all rules."""
+    warning = missing_triggers(trigger.item_to_choice() for trigger in workflow.rerun_triggers)
+    if warning and workflow.is_main_process:
+        logger.warning(warning)
+
+
+onstart:
+    warn_of_missing_triggers()
+
+
 def catalog_of(name):
     """The survey's catalogue, or the index that stands in for one."""
+    warn_of_missing_triggers()  # here for a dry run, which does not start
     path = config["surveys"][name]["catalog"]
     if path is None:
         return f"results/manifest/{name}-index.parquet"
