@@ -189,7 +189,7 @@ def test_a_bundle_without_candidates(
 
 
 def test_templates_are_means_of_the_sample() -> None:
-    """Two dM1, three dM4, one gM3; each scaled to [0, 1], as samples are; too far apart to join each other."""
+    """Two dM1, three dM4, one gM3; each scaled to [0, 1], as samples are; too far apart to join."""
     model = lrs_bands()
     flux = np.concatenate([dwarfs(model, [41.0, 41.0, 44.0, 44.0, 44.0]), giants(model, [3.0])])
     flux = np.concatenate([flux, dwarfs(model, [30.0])])
