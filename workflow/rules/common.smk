@@ -96,7 +96,7 @@ if Path(LABELS).suffix != ".sqlite" and not made_here(LABELS) and not Path(LABEL
 if workflow.is_main_process:
     for _path in PATHS:
         try:
-            read_labels(LABELS, _path, strict=_path == "emission", missing_ok=True)
+            read_labels(LABELS, _path, strict=_path != "mstars", missing_ok=True)
         except ValueError as error:
             raise WorkflowError(f"config: labels: {error}") from None
 
