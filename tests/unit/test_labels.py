@@ -218,7 +218,7 @@ def test_names_have_one_spelling(write: Write) -> None:
         ),
         ("spectrum_id,label,path\na,bad,emission\nb,bad,\n", "row 2: no path; fill it in"),
         ("spectrum_id,label,path\na,bad,emision\n", "row 1: path is 'emision', it must be one of binaries"),
-        ("spectrum_id,label\na,bad,5\n", "cannot be read as a table .*Expected 2 columns, got 3: a,bad,5"),
+        ("spectrum_id,label\na,bad,5\n", "a row of 3 in place of 2 values: 'a,bad,5'; complete it"),
         ("spectrum_id,label,label\na,bad,bad\n", "column label is there twice"),
         ("spectrum_id,label,flag\na,bad,perhaps\n", "cannot be read as labels.*: column flag: expected bool"),
         ("spectrum_id,label,time\na,bad,yesterday\n", "column time: expected timestamp.ms, tz=UTC.: when"),

@@ -410,6 +410,13 @@ def _read_store(file: Path) -> pa.Table:
 
 def _checked(file: Path, table: pa.Table, path: str | None) -> pa.Table:
     """The rows with something in them, as `LABELS` and `_ROW`."""
+    lower = [name.lower() for name in table.column_names]
+    table = table.rename_columns(
+        [
+            low if low in LABELS.names and lower.count(low) == 1 else name
+            for low, name in zip(lower, table.column_names, strict=True)
+        ]
+    )
     missing = [name for name in ("spectrum_id", "label") if name not in table.column_names]
     if missing:
         raise LabelError(

@@ -116,7 +116,7 @@ def read_catalog(
     TableError
         The file cannot be read, or a value has the wrong type or has lost digits.
     CatalogError
-        Columns are missing (all are listed), or coordinates are none.
+        Columns are missing (all are listed) or differ only in case, or coordinates are none.
     """
     source = Path(path)
     kind = survey_kind(survey)
@@ -149,8 +149,14 @@ def is_index(table: pa.Table) -> bool:
 def _canonical(path: Path, table: pa.Table, kind: str) -> pa.Table:
     """``table`` with our names first, then its other columns in lower case."""
     present: dict[str, str] = {}
+    aliases_of_all = {alias for _, aliases in ALIASES.values() for alias in aliases}
     for name in table.column_names:
-        present.setdefault(name.lower().removeprefix(QUERIED), name)
+        lower = name.lower().removeprefix(QUERIED)
+        other = present.setdefault(lower, name)
+        if other != name and lower in aliases_of_all:
+            raise CatalogError(f"{path}: columns {other} and {name} are the same to us; rename or delete one")
+        if name == lower:  # b, a latitude, is not B, a magnitude
+            present[lower] = name
     taken: dict[str, str] = {}
     for ours, (_, aliases) in ALIASES.items():
         match = next((present[alias] for alias in aliases if alias in present), None)
@@ -186,7 +192,7 @@ def _no_sentinel(column: pa.ChunkedArray) -> pa.ChunkedArray:
     elif pa.types.is_signed_integer(kind) and kind.bit_width > 8:
         bad = pc.equal(column, pa.scalar(MISSING, kind))
     elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        bad = pc.is_in(column, pa.array(["", str(MISSING), f"{MISSING}.0"], kind))
+        bad = pc.match_substring_regex(column, rf"^\s*({MISSING}(\.0*)?)?\s*$")
     else:
         return column
     return pc.if_else(pc.fill_null(bad, False), pa.scalar(None, kind), column)
@@ -194,9 +200,11 @@ def _no_sentinel(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _cast(path: Path, ours: str, theirs: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     kind = ALIASES[ours][0]
-    values = cast_column(path, theirs, _no_sentinel(column), kind)
+    values = _no_sentinel(cast_column(path, theirs, _no_sentinel(column), kind))
     if ours == "obsid":  # the first releases had none, or one that had overflowed
         values = pc.if_else(pc.less(values, 0), pa.scalar(None, kind), values)
+    if ours == "gaia_source_id":  # 0 and -1, too, are written where Gaia has no source
+        values = pc.if_else(pc.less_equal(values, 0), pa.scalar(None, kind), values)
     if ours == "planid":
         values = whole_numbers(values)
     if ours in _LIMITS:
