@@ -143,7 +143,10 @@ def _index(options: argparse.Namespace) -> None:
 
     table = index_folder(options.folder)
     write_parquet(table, options.output)
-    print(f"{table.num_rows} spectra are listed in {options.output}")
+    n_ok = table["status"].to_pylist().count("ok")
+    other = table.num_rows - n_ok
+    more = f"; {other} rows tell why a file or spectrum is none to use" if other else ""
+    print(f"{n_ok} spectra are listed in {options.output}{more}")
 
 
 def _status(options: argparse.Namespace) -> None:

@@ -53,6 +53,8 @@ def test_verify_notices_a_changed_catalogue(tmp_path: Path, capsys: pytest.Captu
     ("arguments", "sentence"),
     [
         (["index", "nowhere", "--output", "x.parquet"], "starsift: nowhere: no such folder"),
+        (["index", "file", "--output", "x.parquet"], "starsift: file: a file, not a folder"),
+        (["verify", "."], "starsift: .: cannot be read (Is a directory); name the provenance.json"),
         (["status", "nowhere"], "starsift: nowhere: no manifest here; is this the results folder of a run?"),
     ],
 )
@@ -64,8 +66,18 @@ def test_an_error_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("file").touch()
     assert main(arguments) == 1
     assert capsys.readouterr().err.strip() == sentence
+    assert not Path("x.parquet").exists()
+
+
+def test_index_tells_how_much_of_a_folder_is_of_use(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "spec-1.fits").write_text("no such page")
+    assert main(["index", str(tmp_path), "--output", str(tmp_path / "index.parquet")]) == 0
+    assert capsys.readouterr().out.startswith("0 spectra are listed")
 
 
 @pytest.fixture

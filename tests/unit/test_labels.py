@@ -16,6 +16,7 @@ from starsift.learning.labels import (
     LABELS,
     PATHS,
     LabelError,
+    check_labels,
     consensus,
     load_labels,
     read_labels,
@@ -263,3 +264,11 @@ def test_no_file_is_no_labels_if_that_is_allowed(tmp_path: Path) -> None:
 
 def test_paths_do_not_get_to_the_review_app_from_here() -> None:
     assert "starsift.review" not in Path(module.__file__).read_text()
+
+
+@pytest.mark.parametrize("path", ["binaries", "mstars", "emission", "bhb"])
+def test_a_run_refuses_words_that_nobody_knows(write: Write, path: str) -> None:
+    file = write(f"spectrum_id,label,path\ns,double-lined,{path}\n")
+    with pytest.raises(LabelError, match=f"row 1: label 'double-lined' is none of {path}: "):
+        check_labels(file, [path])
+    check_labels(file.with_name("none.sqlite"), [path])

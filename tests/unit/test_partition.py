@@ -228,6 +228,8 @@ def test_path_templates() -> None:
         manifest_of(table, path_template="{planid:03d}.fits")
     with pytest.raises(SelectionError, match="path_template"):
         manifest_of(table, path_template="{planid.fits")
+    with pytest.raises(SelectionError, match=r"'spectrum\.fits' gives all spectra one file; name columns"):
+        manifest_of(table, path_template="spectrum.fits")
     with pytest.raises(SelectionError, match="set `path_template`"):
         manifest_of(table, path_template=None)
     with pytest.raises(SelectionError, match="listed more than once"):

@@ -11,7 +11,7 @@ from snakemake.logging import logger
 
 from starsift.catalog.provenance import fingerprint, package_fingerprint
 from starsift.config import ConfigError, complete_settings, missing_triggers, validate
-from starsift.learning.labels import label_digest, read_labels
+from starsift.learning.labels import check_labels, label_digest, read_labels
 from starsift.searches import SEARCHES, report_categories
 
 ROOT = Path(workflow.basedir)
@@ -98,11 +98,10 @@ if Path(LABELS).suffix != ".sqlite" and not made_here(LABELS) and not Path(LABEL
     raise WorkflowError(f"config: labels is {LABELS!r}: no such file")
 
 if workflow.is_main_process:
-    for _path in PATHS:
-        try:
-            read_labels(LABELS, _path, strict=_path == "emission", missing_ok=True)
-        except ValueError as error:
-            raise WorkflowError(f"config: labels: {error}") from None
+    try:
+        check_labels(LABELS, PATHS)
+    except ValueError as error:
+        raise WorkflowError(f"config: labels: {error}") from None
 
 
 def people(path):

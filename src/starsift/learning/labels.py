@@ -261,6 +261,23 @@ def check_words(file: PathLike, table: pa.Table) -> None:
         _refuse_unknown(file, own, path, _classes(path))
 
 
+def check_labels(file: PathLike, paths: Iterable[str]) -> None:
+    """Make sure that a run can use its labels; no file means none.
+
+    Parameters
+    ----------
+    file : as in `load_labels`
+    paths : the searches of the run
+
+    Raises
+    ------
+    LabelError : as in `read_labels` and `check_words`.
+    """
+    for path in paths:
+        read_labels(file, path, strict=path == "emission", missing_ok=True)
+        check_words(file, load_labels(file, path=path, missing_ok=True))
+
+
 def _classes(path: str) -> dict[str, str]:
     """Class of each word that a label can be: those of the vocabulary, and the classes themselves."""
     terms = vocabulary()[path]

@@ -62,7 +62,7 @@ FILE_COLUMNS = ("file", "filename")
 # LAMOST's query page puts this before the names of columns.
 QUERIED = "combined_"
 _OF_INDEX = ("survey", "status", "message")
-_LIMITS = {"ra": (0.0, 360.0), "dec": (-90.0, 90.0)}
+COORDINATES = {"ra": (0.0, 360.0), "dec": (-90.0, 90.0)}  # degrees
 
 INDEX_COLUMNS = pa.schema(
     [
@@ -207,8 +207,8 @@ def _cast(path: Path, ours: str, theirs: str, column: pa.ChunkedArray) -> pa.Chu
         values = pc.if_else(pc.less_equal(values, 0), pa.scalar(None, kind), values)
     if ours == "planid":
         values = whole_numbers(values)
-    if ours in _LIMITS:
-        low, high = _LIMITS[ours]
+    if ours in COORDINATES:
+        low, high = COORDINATES[ours]
         outside = pc.fill_null(
             pc.invert(pc.and_(pc.greater_equal(values, low), pc.less_equal(values, high))), False
         )
@@ -275,7 +275,8 @@ def _fill(path: Path, table: pa.Table, kind: str) -> pa.Table:
                 values = pa.array([values] * table.num_rows, ALIASES[name][0])
             table = table.append_column(name, values)
 
-    add("obsid", _sdss_obsids(path, table) if kind == "sdss" else None)
+    if "obsid" not in table.column_names:  # an index has it, and files of other surveys
+        add("obsid", _sdss_obsids(path, table) if kind == "sdss" else None)
     if kind in ("lrs", "sdss"):
         add("band", "")
         add("coadd", 1)

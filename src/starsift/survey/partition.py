@@ -327,6 +327,26 @@ def _values(column: pa.ChunkedArray) -> Iterator[Any]:
         yield from column.slice(start, 65_536).to_pylist()
 
 
+def template_columns(template: str) -> set[str]:
+    """The columns that a path template is made of, and ``date``, which follows from lmjd.
+
+    Raises
+    ------
+    SelectionError : the braces of the template do not match, or it has none.
+    """
+    try:
+        parts = string.Formatter().parse(template)
+        fields = {re.split(r"[.\[]", name)[0] for _, name, _, _ in parts if name}
+    except ValueError as error:
+        raise SelectionError(f"path_template {template!r}: {error}") from error
+    if not fields:
+        raise SelectionError(
+            f"path_template {template!r} gives all spectra one file; name columns of the catalogue in "
+            "braces, such as {fiberid:03d}"
+        )
+    return fields
+
+
 def format_paths(table: pa.Table, template: str) -> Iterator[str | None]:
     """The path of each row from a template over the table's columns; None where one of them is null.
 
@@ -334,11 +354,7 @@ def format_paths(table: pa.Table, template: str) -> Iterator[str | None]:
     ------
     SelectionError : the template names a column that there is not, or does not fit a row.
     """
-    try:
-        parts = string.Formatter().parse(template)
-        fields = {re.split(r"[.\[]", name)[0] for _, name, _, _ in parts if name}
-    except ValueError as error:
-        raise SelectionError(f"path_template {template!r}: {error}") from error
+    fields = template_columns(template)
     unknown = sorted(fields - {"date"} - set(table.column_names))
     if unknown:
         raise SelectionError(
