@@ -169,6 +169,19 @@ def test_columns_of_a_fits_table_that_nobody_can_select_on_are_left_out(tmp_path
     assert read_table(tmp_path / "t.fits").column_names == ["ra"]
 
 
+def test_what_archives_say_of_a_query_is_passed_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Table({"source_id": GAIA}).write(tmp_path / "t.vot", format="votable")
+    text = (tmp_path / "t.vot").read_text()
+    cut = text.replace("<TABLE>", '<INFO name="QUERY_STATUS" value="OVERFLOW"/><TABLE>')
+    (tmp_path / "t.vot").write_text(cut)
+    assert columns(tmp_path / "t.vot", "source_id") == [GAIA]
+    assert "t.vot: the archive cut the result at its limit of 3 rows" in caplog.text
+    failed = '<INFO name="QUERY_STATUS" value="ERROR">Unknown column parallaxe</INFO>'
+    (tmp_path / "t.vot").write_text(text[: text.index("<TABLE>")] + failed + "</RESOURCE></VOTABLE>")
+    with pytest.raises(TableError, match="holds no table but the error of a query: Unknown column parallaxe"):
+        read_table(tmp_path / "t.vot")
+
+
 # Delimited text
 
 

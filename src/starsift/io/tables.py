@@ -11,6 +11,7 @@ import bz2
 import csv
 import gzip
 import io
+import logging
 import lzma
 import os
 import re
@@ -25,6 +26,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
+
+log = logging.getLogger(__name__)
 
 FORMATS = "FITS, Parquet, VOTable, ECSV or CSV, plain or compressed by gzip, bzip2 or xz"
 
@@ -212,9 +215,23 @@ def _read_votable(path: Path, keep: Collection[str] | None) -> pa.Table:
 
     try:
         with _unpacked(path) as stream:
-            table = votable.parse_single_table(io.BytesIO(stream.read())).to_table(use_names_over_ids=True)
+            document = votable.parse(io.BytesIO(stream.read()))
+        # How archives say that a query failed, or found more than they send (IVOA DALI 1.1, section 4.4).
+        said = {
+            str(info.value).upper(): (info.content or "").strip() or "no reason given"
+            for resource in document.resources
+            for info in resource.infos
+            if info.name == "QUERY_STATUS"
+        }
+        if "ERROR" in said:
+            raise TableError(f"{path}: holds no table but the error of a query: {said['ERROR']}")
+        table = document.get_first_table().to_table(use_names_over_ids=True)
+    except TableError:
+        raise
     except Exception as error:  # of expat and of astropy, without a common base
         raise TableError(f"{path}: cannot be read as a VOTable ({error})") from error
+    if "OVERFLOW" in said:
+        log.warning("%s: the archive cut the result at its limit of %d rows; query for all", path, len(table))
     found: dict[str, tuple[pa.Array, str | None]] = {}
     for column in table.itercols():
         if _wanted(column.name, keep):
