@@ -14,7 +14,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.run(options)
     except (ValueError, KeyError, OSError) as error:
-        message = error.args[0] if isinstance(error, KeyError) and error.args else error
+        message: object = error
+        if isinstance(error, KeyError) and error.args:
+            message = error.args[0]
+        elif isinstance(error, OSError) and error.filename is not None:
+            message = f"{error.filename2 or error.filename}: {error.strerror}"
         print(f"starsift: {message}", file=sys.stderr)
         return 1
     return 0
@@ -178,13 +182,17 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _import_labels(options: argparse.Namespace) -> None:
-    from starsift.learning.labels import load_labels, unmatched
+    from starsift.learning.labels import PATHS, check_words, load_labels, unmatched
     from starsift.review.labels import LabelStore
 
+    if options.path not in (None, *PATHS):
+        raise ValueError(f"--path is {options.path!r}, it must be one of {', '.join(PATHS)}")
+    labels = load_labels(options.file, path=options.path)
+    check_words(options.file, labels)  # before there is a store
     with LabelStore(options.labels) as store:
         added = store.import_labels(options.file, who=options.user, path=options.path)
     print(f"{added} labels were added to {options.labels}")
-    strangers, spectra = unmatched(load_labels(options.file, path=options.path), options.results)
+    strangers, spectra = unmatched(labels, options.results)
     if spectra and strangers:
         print(f"{len(strangers)} labelled spectra are none of the {spectra} of {options.results}:")
         print(*(f"  {name}" for name in strangers), sep="\n")

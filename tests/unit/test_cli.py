@@ -55,6 +55,15 @@ def test_verify_notices_a_changed_catalogue(tmp_path: Path, capsys: pytest.Captu
         (["index", "nowhere", "--output", "x.parquet"], "starsift: nowhere: no such folder"),
         (["index", "file", "--output", "x.parquet"], "starsift: file: a file, not a folder"),
         (["verify", "."], "starsift: .: cannot be read (Is a directory); name the provenance.json"),
+        (
+            ["import", "file"],
+            "starsift: file: the file is empty (labels are also read from a store, .sqlite)",
+        ),
+        (
+            ["import", "file", "--path", "emision"],
+            "starsift: --path is 'emision', it must be one of binaries, mstars, emission, bhb",
+        ),
+        (["index", "folder", "--output", "folder"], "starsift: folder: Is a directory"),
         (["status", "nowhere"], "starsift: nowhere: no manifest here; is this the results folder of a run?"),
     ],
 )
@@ -67,9 +76,11 @@ def test_an_error_is_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("file").touch()
+    Path("folder").mkdir()
+    Path("folder/x.fits").touch()
     assert main(arguments) == 1
     assert capsys.readouterr().err.strip() == sentence
-    assert not Path("x.parquet").exists()
+    assert sorted(path.name for path in Path().iterdir()) == ["file", "folder"]
 
 
 def test_index_tells_how_much_of_a_folder_is_of_use(

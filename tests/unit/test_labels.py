@@ -221,8 +221,18 @@ def test_names_have_one_spelling(write: Write) -> None:
         ("spectrum_id,label,path\na,bad,emision\n", "row 1: path is 'emision', it must be one of binaries"),
         ("spectrum_id,label\na,bad,5\n", "a row of 3 in place of 2 values: 'a,bad,5'; complete it"),
         ("spectrum_id,label,label\na,bad,bad\n", "column label is there twice"),
-        ("spectrum_id,label,flag\na,bad,perhaps\n", "cannot be read as labels.*: column flag: expected bool"),
-        ("spectrum_id,label,time\na,bad,yesterday\n", "column time: expected timestamp.ms, tz=UTC.: when"),
+        (
+            "spectrum_id,label,flag\na,bad,perhaps\n",
+            "row 1, column flag: 'perhaps': expected true or false: set",
+        ),
+        (
+            "spectrum_id,label,time\na,bad,yesterday\n",
+            "row 1, column time: 'yesterday': expected a time and its",
+        ),
+        (
+            "spectrum_id,label,time\na,bad,2024-05-01T10:00:00Z\nb,bad,2024-05-01 10:00:00\n",
+            "row 2, column time: '2024-05-01 10:00:00': expected a time and its zone, such as",
+        ),
         ("", "the file is empty"),
     ],
 )
@@ -242,7 +252,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     for name, message in {
         "text.parquet": "no parquet file but text",
         "bytes.csv": "not UTF-8 text",
-        "lists.parquet": "cannot be read as labels, Parquet or CSV: column label: expected string",
+        "lists.parquet": "row 1, column label: .*: expected text: null where",
         "text.sqlite": "not a label store .file is not a database",
         "other.sqlite": "not a label store but another database",
         "none.sqlite": "no such file of labels; correct its name",

@@ -63,6 +63,7 @@ CONSENSUS = pa.schema(
 _KEY = ["path", "spectrum_id", "vetted_by"]
 # People may also say of a candidate which type it is (dM4, K7): see `check_words`.
 _SPECTRAL_TYPE = re.compile(r"(?:[dg]|[eu]?sd)?[OBAFGKMLT](?:\d(?:\.\d+)?)?e?[IV]*")
+_EXPECTED = {"flag": "true or false", "time": "a time and its zone, such as 2024-05-01T10:00:00Z"}
 _ROW = "row"  # number of the row in the file, for messages
 
 
@@ -486,8 +487,14 @@ def _column(file: Path, table: pa.Table, field: pa.Field) -> pa.ChunkedArray | p
             else:
                 values = values.cast(field.type)
         except pa.ArrowException as error:
+            where = f"{file}: column {field.name}"
+            for row, value in enumerate(values.to_pylist(), 1):
+                try:
+                    pa.array([value], values.type).cast(field.type)
+                except pa.ArrowException:
+                    where = f"{file}: row {row}, column {field.name}: {value!r}"
+                    break
             raise LabelError(
-                f"{file}: cannot be read as labels, Parquet or CSV: column {field.name}: expected "
-                f"{_SOURCES[field.name][0]}: {_SOURCES[field.name][1]} ({error})"
+                f"{where}: expected {_EXPECTED.get(field.name, 'text')}: {_SOURCES[field.name][1]}"
             ) from error
     return pc.fill_null(values, False) if field.name == "flag" else values
