@@ -247,7 +247,7 @@ def test_headers_without_rows(write: Write) -> None:
 
 
 @pytest.mark.parametrize("text", ["2.12597E+18", "2.1259712262696676e+18", "1E+05", "4.4712E+8"])
-@pytest.mark.parametrize("name", ["gaia_source_id", "obsid", "objID"])
+@pytest.mark.parametrize("name", ["gaia_source_id", "obsid", "objID", "Source"])
 def test_identifiers_that_lost_digits_are_refused(write: Write, name: str, text: str) -> None:
     with pytest.raises(TableError, match=rf"row 2, column {name}: .* has lost the last digits"):
         read_table(write(f"{name},ra\n12,1\n{text},2\n,3\n"))

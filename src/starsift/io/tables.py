@@ -525,7 +525,7 @@ def _degrees(path: Path, name: str, column: pa.ChunkedArray, *, in_hours: bool) 
 
 
 def _is_identifier(name: str) -> bool:
-    return name.lower().endswith("id")
+    return name.lower().endswith("id") or name.lower() == "source"  # Gaia's, at VizieR
 
 
 def _refuse_lost_digits(path: str | os.PathLike[str], name: str, column: pa.ChunkedArray) -> None:

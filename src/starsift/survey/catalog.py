@@ -124,7 +124,8 @@ def read_catalog(
     keep = None if columns is None else known | {name.lower() for name in columns}
     texts = {alias for kind, names in ALIASES.values() if kind == pa.string() for alias in names}
     table = read_table(source, None if keep is None else keep | _queried(keep), texts | _queried(texts))
-    return _canonical(source, _of_kind(source, table, kind) if is_index(table) else table, kind)
+    has = "It has" if keep is None else "Of the columns that it may have, it has"
+    return _canonical(source, _of_kind(source, table, kind) if is_index(table) else table, kind, has)
 
 
 def _queried(names: Collection[str]) -> set[str]:
@@ -146,7 +147,7 @@ def is_index(table: pa.Table) -> bool:
     return {"survey", "path", "status", "message"} <= set(table.column_names)
 
 
-def _canonical(path: Path, table: pa.Table, kind: str) -> pa.Table:
+def _canonical(path: Path, table: pa.Table, kind: str, has: str) -> pa.Table:
     """``table`` with our names first, then its other columns in lower case."""
     present: dict[str, str] = {}
     aliases_of_all = {alias for _, aliases in ALIASES.values() for alias in aliases}
@@ -179,7 +180,7 @@ def _canonical(path: Path, table: pa.Table, kind: str) -> pa.Table:
         remedy = "; with `catalog: null` the coordinates come from the headers of the files"
         raise CatalogError(
             f"{path}: missing columns for a catalogue of kind {kind}: {wanted}. "
-            f"It has: {', '.join(table.column_names)}{remedy if {'ra', 'dec'} & {*missing} else ''}"
+            f"{has}: {', '.join(table.column_names) or 'none'}{remedy if {'ra', 'dec'} & {*missing} else ''}"
         )
     return _fill(path, made, kind).replace_schema_metadata(None)
 
