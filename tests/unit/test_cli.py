@@ -1,5 +1,7 @@
 """The command line, the status of a run, logs, and the pages of the report."""
 
+import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +91,17 @@ def test_index_tells_how_much_of_a_folder_is_of_use(
     (tmp_path / "spec-1.fits").write_text("no such page")
     assert main(["index", str(tmp_path), "--output", str(tmp_path / "index.parquet")]) == 0
     assert capsys.readouterr().out.startswith("0 spectra are listed")
+
+
+def test_a_pager_may_be_closed(tmp_path: Path) -> None:
+    for at in range(4000):
+        (tmp_path / f"{at}.fits").touch()
+    record = {"inputs": {"s": {f"{at}.fits": "0" * 64 for at in range(4000)}}, "outputs": {}}
+    (tmp_path / "provenance.json").write_text(json.dumps(record))
+    command = f"{shlex.quote(sys.executable)} -m starsift.cli verify provenance.json | head -n 1"
+    done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.count("\n") == 1
+    assert done.stderr == ""
 
 
 @pytest.fixture
