@@ -16,6 +16,7 @@ from astropy.io import fits
 from astropy.table import QTable, Table
 from survey_files import real
 
+from starsift.bhb.dataset import read_labelled
 from starsift.cli import main
 from starsift.emission.dataset import read_label_codes
 from starsift.io.tables import TableError, cast_column, read_table
@@ -293,8 +294,8 @@ def test_plate_as_float(write: Write) -> None:
     path = write("plate,mjd,fiberid,ra,dec\n266,51602,31,1,1\n266,51602,31.5,1,1\n")
     with pytest.raises(TableError, match=r"t\.csv: row 2, column fiberid: 31\.5 is not a whole number"):
         read_catalog(path, "sdss")
-    with pytest.raises(CatalogError, match=r"row 1, .*: '266\.5' is not a plate number"):
-        read_catalog(write("plate,mjd,fiberid,ra,dec\n266.5,51602,31,1,1\n"), "sdss")
+    with pytest.raises(CatalogError, match=r"row 1, .*: 'HD1' is not a plate number"):
+        read_catalog(write("plate,mjd,fiberid,ra,dec\nHD1,51602,31,1,1\n"), "sdss")
 
 
 @pytest.mark.parametrize(
@@ -517,3 +518,17 @@ def test_label_codes_may_be_numbers_in_any_format(tmp_path: Path, label: pa.Arra
     by_text = tmp_path / "t.csv"
     by_text.write_text("id,label\nuc1,1\nuc2,0\n")
     assert read_label_codes(tmp_path / "t.parquet") == read_label_codes(by_text)
+
+
+def test_a_plate_is_a_whole_number_or_a_name(write: Write) -> None:
+    labels = "plate,mjd,fiberid,label\n266.0,51602,1,BHB\n{},51602,2,BHB\n"
+    assert read_labelled(write(labels.format("GAC_061N46.5")))["planid"].to_pylist() == [
+        "266",
+        "GAC_061N46.5",
+    ]
+    with pytest.raises(
+        TableError, match=r"row 2, column plate: '266\.5' is neither a name nor a whole number"
+    ):
+        read_labelled(write(labels.format("266.5")))
+    with pytest.raises(TableError, match=r"row 1, column planid: '2\.66E\+02' is neither"):
+        read_catalog(write(ROW.format(1, 57000, 1, 2, 3, 4).replace("HD1", "2.66E+02")), "lrs")

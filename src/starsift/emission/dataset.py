@@ -59,7 +59,7 @@ def read_label_codes(path: PathLike) -> dict[str, str | None]:
     meaning |= {name: name for name in CLASSES}
     found: dict[str, str | None] = {}
     for row, (name, label) in enumerate(
-        zip(ids.to_pylist(), whole_numbers(labels).to_pylist(), strict=True), 1
+        zip(ids.to_pylist(), whole_numbers(path, "label", labels).to_pylist(), strict=True), 1
     ):
         stem = file_stem(name or "")
         if label not in meaning:

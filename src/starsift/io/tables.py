@@ -611,9 +611,21 @@ def _whole_number(value: Any) -> int:
     return int(value)
 
 
-def whole_numbers(names: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Text of which a whole number that passed through floats (266.0) is one again; all else stays."""
-    return pc.replace_substring_regex(names, r"^(\d+)\.0*$", r"\1")
+def whole_numbers(path: str | os.PathLike[str], name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Names (text) of which a whole number that passed through floats (266.0) is one again.
+
+    Raises
+    ------
+    TableError : a name is a number, but not a whole one.
+    """
+    made = pc.replace_substring_regex(column, r"^(\d+)\.0*$", r"\1")
+    wrong = pc.fill_null(pc.match_substring_regex(made, r"^[+-]?\d*\.\d*([eE][+-]?\d+)?$"), False)
+    if pc.any(wrong).as_py():
+        row = pc.index(wrong, True).as_py()
+        raise TableError(
+            f"{path}: row {row + 1}, column {name}: {made[row].as_py()!r} is neither a name nor a whole number"
+        )
+    return made
 
 
 def _cast_or_name(

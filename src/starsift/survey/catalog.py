@@ -207,7 +207,7 @@ def _cast(path: Path, ours: str, theirs: str, column: pa.ChunkedArray) -> pa.Chu
     if ours == "gaia_source_id":  # 0 and -1, too, are written where Gaia has no source
         values = pc.if_else(pc.less_equal(values, 0), pa.scalar(None, kind), values)
     if ours == "planid":
-        values = whole_numbers(values)
+        values = whole_numbers(path, theirs, values)
     if ours in COORDINATES:
         low, high = COORDINATES[ours]
         outside = pc.fill_null(
