@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from starsift.catalog.provenance import fingerprint, package_fingerprint
-from starsift.config import ConfigError, complete_settings, missing_triggers, validate
+from starsift.config import ConfigError, check_repeats, complete_settings, missing_triggers, validate
 from starsift.learning.labels import check_labels, label_digest, read_labels
 from starsift.searches import SEARCHES, report_categories
 
@@ -21,6 +21,8 @@ SCHEMA = ROOT / "config" / "schema" / "config.schema.json"
 # all values of --config for text.
 given_settings = workflow.config_settings
 try:
+    for _path in given_settings.configfiles:
+        check_repeats(_path)
     settings = complete_settings(
         {} if given_settings.replace_workflow_config else load_configfile(CONFIG),
         [load_configfile(path) for path in given_settings.configfiles],

@@ -623,7 +623,8 @@ def whole_numbers(path: str | os.PathLike[str], name: str, column: pa.ChunkedArr
     if pc.any(wrong).as_py():
         row = pc.index(wrong, True).as_py()
         raise TableError(
-            f"{path}: row {row + 1}, column {name}: {made[row].as_py()!r} is neither a name nor a whole number"
+            f"{path}: row {row + 1}, column {name}: {made[row].as_py()!r} is neither a name nor a whole "
+            "number"
         )
     return made
 
