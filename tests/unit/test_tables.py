@@ -532,3 +532,10 @@ def test_a_plate_is_a_whole_number_or_a_name(write: Write) -> None:
         read_labelled(write(labels.format("266.5")))
     with pytest.raises(TableError, match=r"row 1, column planid: '2\.66E\+02' is neither"):
         read_catalog(write(ROW.format(1, 57000, 1, 2, 3, 4).replace("HD1", "2.66E+02")), "lrs")
+
+
+def test_columns_can_be_asked_for_by_the_names_that_the_catalogue_has(write: Write) -> None:
+    path = write(ROW.format(1, 57000, 1, 2, 3, 4).replace("snr", "snrg"))
+    table = read_catalog(path, "lrs", columns=["snrg"])
+    assert table.select(["snr", "snrg"]).to_pylist() == [{"snr": 3.0, "snrg": 3}]
+    assert "snrg" not in read_catalog(path, "lrs", columns=[]).column_names

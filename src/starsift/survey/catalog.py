@@ -105,7 +105,7 @@ def read_catalog(
         mrs, lrs or sdss: which columns there must be.
     columns : sequence of str, optional
         Further columns to keep (lower case), besides those of `ALIASES`; by default all. Name them for a
-        large catalogue: it saves memory.
+        large catalogue: it saves memory. One that is there under our name, too, is kept under both: snrg.
 
     Notes
     -----
@@ -125,7 +125,8 @@ def read_catalog(
     texts = {alias for kind, names in ALIASES.values() if kind == pa.string() for alias in names}
     table = read_table(source, None if keep is None else keep | _queried(keep), texts | _queried(texts))
     has = "It has" if keep is None else "Of the columns that it may have, it has"
-    return _canonical(source, _of_kind(source, table, kind) if is_index(table) else table, kind, has)
+    rows = _of_kind(source, table, kind) if is_index(table) else table
+    return _canonical(source, rows, kind, {name.lower() for name in columns or ()}, has)
 
 
 def _queried(names: Collection[str]) -> set[str]:
@@ -147,8 +148,8 @@ def is_index(table: pa.Table) -> bool:
     return {"survey", "path", "status", "message"} <= set(table.column_names)
 
 
-def _canonical(path: Path, table: pa.Table, kind: str, has: str) -> pa.Table:
-    """``table`` with our names first, then its other columns in lower case."""
+def _canonical(path: Path, table: pa.Table, kind: str, asked: Collection[str], has: str) -> pa.Table:
+    """``table`` with our names first, then its other columns in lower case, and those asked for by name."""
     present: dict[str, str] = {}
     aliases_of_all = {alias for _, aliases in ALIASES.values() for alias in aliases}
     for name in table.column_names:
@@ -170,7 +171,7 @@ def _canonical(path: Path, table: pa.Table, kind: str, has: str) -> pa.Table:
         unit = (table.schema.field(theirs).metadata or {}).get(b"unit", _UNITS.get(ours, "").encode())
         fields.append(pa.field(ours, ALIASES[ours][0], metadata={"unit": unit} if unit else None))
     for lower, theirs in present.items():
-        if lower not in columns and theirs not in taken.values():
+        if lower not in columns and (lower in asked or theirs not in taken.values()):
             columns[lower] = _no_sentinel(table[theirs])
             fields.append(table.schema.field(theirs).with_name(lower).with_type(columns[lower].type))
     made = _from_file_names(pa.table(list(columns.values()), schema=pa.schema(fields)), kind)

@@ -109,6 +109,8 @@ def apply_cuts(table: pa.Table, cuts: Sequence[Mapping[str, Any]]) -> tuple[pa.T
     SelectionError
         A cut is malformed, names a column that is not there, or nothing is left (with the count of each cut).
     """
+    if not table.num_rows:
+        raise SelectionError("the catalogue has no rows: there is nothing to select")
     missing = sorted({str(cut.get("column")) for cut in cuts} - set(table.column_names))
     if missing:
         raise SelectionError(
@@ -170,13 +172,22 @@ def _passes(column: pa.ChunkedArray, cut: Mapping[str, Any]) -> pa.ChunkedArray:
         if text != isinstance(one, str) or one is None:
             kind = "text" if text else "numbers"
             raise SelectionError(f"cut {_cut_name(cut)}: the column holds {kind}, not {one!r}")
+    try:
+        return _compared(column, operator, value)
+    except (pa.ArrowException, OverflowError) as error:
+        raise SelectionError(
+            f"cut {_cut_name(cut)}: {value!r} is no value of the column ({error})"
+        ) from error
+
+
+def _compared(column: pa.ChunkedArray, operator: str, value: Any) -> pa.ChunkedArray:
     if operator in _COMPARE:
         # In the column's own precision: a catalogue's float32 0.7 is not less than a config's 0.7.
-        same = text or pa.types.is_floating(column.type) or isinstance(value, int)
+        same = isinstance(value, str | int) or pa.types.is_floating(column.type)
         wide = column if same else column.cast(pa.float64())
         passed = _COMPARE[operator](wide, pa.scalar(value, wide.type))
     else:
-        passed = pc.is_in(column, pa.array(values, column.type))
+        passed = pc.is_in(column, pa.array(value).cast(column.type))
         passed = pc.if_else(pc.is_null(column), False, pc.invert(passed) if operator == "not in" else passed)
     return pc.fill_null(passed, False)
 
