@@ -1,6 +1,7 @@
 """The command line: `starsift simulate | index | status | review | export | import | verify`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,10 +14,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read has enough: starsift status | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, KeyError, OSError) as error:
-        message = error.args[0] if isinstance(error, KeyError) and error.args else error
-        if isinstance(error, OSError) and error.filename and error.strerror:
-            message = f"{error.filename}: {error.strerror}"
+        message: object = error
+        if isinstance(error, KeyError) and error.args:
+            message = error.args[0]
+        elif isinstance(error, OSError) and error.filename is not None:
+            message = f"{error.filename2 or error.filename}: {error.strerror}"
         print(f"starsift: {message}", file=sys.stderr)
         return 1
     return 0
@@ -145,7 +151,10 @@ def _index(options: argparse.Namespace) -> None:
 
     table = index_folder(options.folder)
     write_parquet(table, options.output)
-    print(f"{table.num_rows} spectra are listed in {options.output}")
+    n_ok = table["status"].to_pylist().count("ok")
+    other = table.num_rows - n_ok
+    more = f"; {other} rows tell why a file or spectrum is none to use" if other else ""
+    print(f"{n_ok} spectra are listed in {options.output}{more}")
 
 
 def _status(options: argparse.Namespace) -> None:
@@ -177,13 +186,17 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _import_labels(options: argparse.Namespace) -> None:
-    from starsift.learning.labels import load_labels, unmatched
+    from starsift.learning.labels import PATHS, check_words, load_labels, unmatched
     from starsift.review.labels import LabelStore
 
+    if options.path not in (None, *PATHS):
+        raise ValueError(f"--path is {options.path!r}, it must be one of {', '.join(PATHS)}")
+    labels = load_labels(options.file, path=options.path)
+    check_words(options.file, labels)  # before there is a store
     with LabelStore(options.labels) as store:
         added = store.import_labels(options.file, who=options.user, path=options.path)
     print(f"{added} labels were added to {options.labels}")
-    strangers, spectra = unmatched(load_labels(options.file, path=options.path), options.results)
+    strangers, spectra = unmatched(labels, options.results)
     if spectra and strangers:
         print(f"{len(strangers)} labelled spectra are none of the {spectra} of {options.results}:")
         print(*(f"  {name}" for name in strangers), sep="\n")

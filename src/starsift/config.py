@@ -74,6 +74,36 @@ class ConfigError(ValueError):
     """A setting that cannot be used; the message is one sentence that names its key."""
 
 
+def check_repeats(path: str | os.PathLike[str]) -> None:
+    """Make sure that a configuration file says nothing twice: YAML would forget what it said first.
+
+    Raises
+    ------
+    ConfigError : a key is there twice in one group; the message names its line.
+    """
+    try:
+        document = yaml.compose(Path(path).read_text(), yaml.SafeLoader)
+    except (yaml.YAMLError, OSError, UnicodeDecodeError):  # whoever loads the file says what is wrong
+        return
+    nodes = [document]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+        if isinstance(node, yaml.MappingNode):
+            lines: dict[str, int] = {}
+            for key, value in node.value:
+                line = key.start_mark.line + 1
+                name = str(key.value)
+                if name in lines and name != "<<":
+                    raise ConfigError(
+                        f"{path}: line {line}: {name} is there twice, "
+                        f"first in line {lines[name]}; make it one"
+                    )
+                lines[name] = line
+                nodes.append(value)
+
+
 def complete_settings(
     shipped: Mapping[str, Any],
     files: Iterable[Mapping[str, Any]],

@@ -1,5 +1,7 @@
 """The command line, the status of a run, logs, and the pages of the report."""
 
+import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +55,17 @@ def test_verify_notices_a_changed_catalogue(tmp_path: Path, capsys: pytest.Captu
     ("arguments", "sentence"),
     [
         (["index", "nowhere", "--output", "x.parquet"], "starsift: nowhere: no such folder"),
+        (["index", "file", "--output", "x.parquet"], "starsift: file: a file, not a folder"),
+        (["verify", "."], "starsift: .: cannot be read (Is a directory); name the provenance.json"),
+        (
+            ["import", "file"],
+            "starsift: file: the file is empty (labels are also read from a store, .sqlite)",
+        ),
+        (
+            ["import", "file", "--path", "emision"],
+            "starsift: --path is 'emision', it must be one of binaries, mstars, emission, bhb",
+        ),
+        (["index", "folder", "--output", "folder"], "starsift: folder: Is a directory"),
         (["status", "nowhere"], "starsift: nowhere: no manifest here; is this the results folder of a run?"),
     ],
 )
@@ -64,8 +77,31 @@ def test_an_error_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    Path("folder").mkdir()
+    Path("folder/x.fits").touch()
     assert main(arguments) == 1
     assert capsys.readouterr().err.strip() == sentence
+    assert sorted(path.name for path in Path().iterdir()) == ["file", "folder"]
+
+
+def test_index_tells_how_much_of_a_folder_is_of_use(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "spec-1.fits").write_text("no such page")
+    assert main(["index", str(tmp_path), "--output", str(tmp_path / "index.parquet")]) == 0
+    assert capsys.readouterr().out.startswith("0 spectra are listed")
+
+
+def test_a_pager_may_be_closed(tmp_path: Path) -> None:
+    for at in range(4000):
+        (tmp_path / f"{at}.fits").touch()
+    record = {"inputs": {"s": {f"{at}.fits": "0" * 64 for at in range(4000)}}, "outputs": {}}
+    (tmp_path / "provenance.json").write_text(json.dumps(record))
+    command = f"{shlex.quote(sys.executable)} -m starsift.cli verify provenance.json | head -n 1"
+    done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.count("\n") == 1
+    assert done.stderr == ""
 
 
 @pytest.fixture

@@ -215,7 +215,12 @@ def test_texts_become_numbers_where_they_are_some():
     [
         ({"x": [1.0]}, r"lacks columns: ra or raj2000.*; dec or dej2000.*It has: x"),
         ({"ra": [1.0], "y": [1.0]}, "lacks columns: dec or dej2000"),
-        ({"ra": [1.0], "dec": ["north"]}, "column dec of the sources should hold numbers"),
+        ({"ra": [1.0], "dec": ["north"]}, "row 1, column dec: 'north' is not a number"),
+        (
+            {"ra": [1.0, 400.0], "dec": [1.0, 2.0]},
+            "row 2, column ra: 400.0 is not between -180 and 360 degrees",
+        ),
+        ({"ra": [1.0], "dec": [1.0], "J": ["x"]}, "row 1, column J: 'x' is not a number"),
         ({"ra": [1.0], "dec": [1.0], "source_id": [1e18]}, "floating-point numbers, which round them"),
         ({"ra": [1.0], "dec": [1.0], "source_id": ["DR2 5"]}, "should be integers"),
         (

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -414,6 +415,60 @@ def test_tables_compressed_inside_say_so(tmp_path: Path) -> None:
     with pytest.raises(SpectrumError, match="use funpack") as caught:
         read_lrs(tmp_path / "x.fits.fz")
     assert caught.value.status == "compressed_table"
+
+
+def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+    lrs_hdu().writeto(tmp_path / lrs_name())
+    os.mkfifo(tmp_path / "pipe.fits")
+    (tmp_path / "broken-link.fits").symlink_to("nothing.fits")
+    rows = index_folder(tmp_path).to_pylist()
+    assert [(row["path"], row["status"]) for row in rows] == [
+        ("broken-link.fits", "missing_file"),
+        (lrs_name(), "ok"),
+    ]
+
+
+def test_a_name_that_is_no_text_is_one_row(tmp_path: Path) -> None:
+    lrs_hdu().writeto(tmp_path / lrs_name())
+    try:
+        shutil.copy(os.fsencode(tmp_path / lrs_name()), os.fsencode(tmp_path) + b"/sp\xe9c.fits")
+    except OSError:
+        pytest.skip("this file system has only names that are text")
+    rows = index_folder(tmp_path).to_pylist()
+    assert [row["status"] for row in rows] == ["ok", "unreadable"]
+    assert rows[1]["message"] == r"sp\xe9c.fits: its name is not UTF-8 text; rename the file"
+
+
+@pytest.mark.parametrize("cards", [{"RA": 1410172.0}, {"DEC": -99.5}])
+def test_coordinates_that_are_none_spoil_one_row_and_not_the_index(
+    tmp_path: Path, cards: dict[str, Any]
+) -> None:
+    lrs_hdu(RA=10.0, DEC=20.0).writeto(tmp_path / lrs_name())
+    lrs_hdu(**{"RA": 10.0, "DEC": 20.0, "FIBERID": 4} | cards).writeto(tmp_path / lrs_name(fiberid=4))
+    table = index_folder(tmp_path)
+    assert table["status"].to_pylist() == ["ok", "corrupt"]
+    pq.write_table(table, tmp_path / "index.parquet")
+    assert read_catalog(tmp_path / "index.parquet", "lrs").num_rows == 2
+
+
+def test_an_extension_that_is_not_where_it_should_be_loses_no_exposure_silently(tmp_path: Path) -> None:
+    """As a transfer in text mode does, which adds bytes."""
+    write_mrs(tmp_path / "good.fits", mrs_tables())
+    content = (tmp_path / "good.fits").read_bytes()
+    second = content.index(b"XTENSION", content.index(b"XTENSION") + 1)
+    (tmp_path / "good.fits").write_bytes(content[: second - 5] + b"\r" + content[second - 5 :])
+    with pytest.raises(SpectrumError, match="extension 2 is not where it should be; copy the file again"):
+        open_fits(tmp_path / "good.fits")
+    (tmp_path / "good.fits").write_bytes(content + b"special records")
+    assert len(open_fits(tmp_path / "good.fits")) == content.count(b"XTENSION") + 1
+
+
+def test_files_of_lamost_do_not_spoil_an_index_of_sdss(tmp_path: Path) -> None:
+    image(64, 64).writeto(tmp_path / lrs_name(planid="HD1"))
+    (tmp_path / "spec-0266-51602-0003.fits").write_bytes(b"SIMPLE")
+    pq.write_table(index_folder(tmp_path), tmp_path / "index.parquet")
+    table = read_catalog(tmp_path / "index.parquet", "sdss")
+    assert table["status"].to_pylist() == ["not_fits", "not_a_spectrum"]
 
 
 def test_status_names_other_files_and_copies(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from starsift.learning.labels import (
     LABELS,
     PATHS,
     LabelError,
+    check_labels,
     consensus,
     load_labels,
     read_labels,
@@ -218,10 +219,20 @@ def test_names_have_one_spelling(write: Write) -> None:
         ),
         ("spectrum_id,label,path\na,bad,emission\nb,bad,\n", "row 2: no path; fill it in"),
         ("spectrum_id,label,path\na,bad,emision\n", "row 1: path is 'emision', it must be one of binaries"),
-        ("spectrum_id,label\na,bad,5\n", "cannot be read as a table .*Expected 2 columns, got 3: a,bad,5"),
+        ("spectrum_id,label\na,bad,5\n", "a row of 3 in place of 2 values: 'a,bad,5'; complete it"),
         ("spectrum_id,label,label\na,bad,bad\n", "column label is there twice"),
-        ("spectrum_id,label,flag\na,bad,perhaps\n", "cannot be read as labels.*: column flag: expected bool"),
-        ("spectrum_id,label,time\na,bad,yesterday\n", "column time: expected timestamp.ms, tz=UTC.: when"),
+        (
+            "spectrum_id,label,flag\na,bad,perhaps\n",
+            "row 1, column flag: 'perhaps': expected true or false: set",
+        ),
+        (
+            "spectrum_id,label,time\na,bad,yesterday\n",
+            "row 1, column time: 'yesterday': expected a time and its",
+        ),
+        (
+            "spectrum_id,label,time\na,bad,2024-05-01T10:00:00Z\nb,bad,2024-05-01 10:00:00\n",
+            "row 2, column time: '2024-05-01 10:00:00': expected a time and its zone, such as",
+        ),
         ("", "the file is empty"),
     ],
 )
@@ -241,7 +252,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     for name, message in {
         "text.parquet": "no parquet file but text",
         "bytes.csv": "not UTF-8 text",
-        "lists.parquet": "cannot be read as labels, Parquet or CSV: column label: expected string",
+        "lists.parquet": "row 1, column label: .*: expected text: null where",
         "text.sqlite": "not a label store .file is not a database",
         "other.sqlite": "not a label store but another database",
         "none.sqlite": "no such file of labels; correct its name",
@@ -263,3 +274,11 @@ def test_no_file_is_no_labels_if_that_is_allowed(tmp_path: Path) -> None:
 
 def test_paths_do_not_get_to_the_review_app_from_here() -> None:
     assert "starsift.review" not in Path(module.__file__).read_text()
+
+
+@pytest.mark.parametrize("path", ["binaries", "mstars", "emission", "bhb"])
+def test_a_run_refuses_words_that_nobody_knows(write: Write, path: str) -> None:
+    file = write(f"spectrum_id,label,path\ns,double-lined,{path}\n")
+    with pytest.raises(LabelError, match=f"row 1: label 'double-lined' is none of {path}: "):
+        check_labels(file, [path])
+    check_labels(file.with_name("none.sqlite"), [path])

@@ -124,8 +124,6 @@ def test_empty_selection_tells_which_cut_did_it() -> None:
     cuts = [*TABLE_1, {"column": "snr", "op": ">", "value": 1000}]
     with pytest.raises(SelectionError, match=r"no spectrum is left.*snr >= 5: 12 -> 12; snr > 1000: 12 -> 0"):
         apply_cuts(catalog({58625: ["A"]}), cuts)
-    with pytest.raises(SelectionError, match="no spectrum is left"):
-        apply_cuts(catalog({58625: ["A"]}).slice(0, 0), [])
     with pytest.raises(SelectionError, match="selection is empty"):
         make_manifest(catalog({58625: ["A"]}).slice(0, 0), survey="mrs", path_template=TEMPLATE)
 
@@ -228,6 +226,8 @@ def test_path_templates() -> None:
         manifest_of(table, path_template="{planid:03d}.fits")
     with pytest.raises(SelectionError, match="path_template"):
         manifest_of(table, path_template="{planid.fits")
+    with pytest.raises(SelectionError, match=r"'spectrum\.fits' gives all spectra one file; name columns"):
+        manifest_of(table, path_template="spectrum.fits")
     with pytest.raises(SelectionError, match="set `path_template`"):
         manifest_of(table, path_template=None)
     with pytest.raises(SelectionError, match="listed more than once"):
@@ -435,3 +435,25 @@ def test_real_spectra_are_packed(tmp_path: Path, folder: str, kind: str) -> None
                     np.testing.assert_allclose(batch.wavelength[i, :n], given.wavelength, rtol=1e-12)
                     np.testing.assert_array_equal(batch.flux[i, :n][~given.mask], given.flux[~given.mask])
     assert total == manifest.num_rows
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        {"column": "spid", "op": "==", "value": 99_999},
+        {"column": "spid", "op": "in", "value": [1, 99_999]},
+        {"column": "spid", "op": "in", "value": [1.5]},
+        {"column": "spid", "op": "==", "value": True},
+        {"column": "lmjd", "op": ">", "value": 10**30},
+    ],
+)
+def test_a_value_that_no_column_holds_is_named_with_its_cut(cut: dict[str, Any]) -> None:
+    table = catalog({58625: ["A"]})
+    table = table.set_column(table.column_names.index("spid"), "spid", table["spid"].cast(pa.int8()))
+    with pytest.raises(SelectionError, match=f"cut {cut['column']} .*: .* is no value of the column"):
+        apply_cuts(table, [cut])
+
+
+def test_an_empty_catalogue_is_named_as_such() -> None:
+    with pytest.raises(SelectionError, match="the catalogue has no rows"):
+        apply_cuts(catalog({58625: ["A"]}).slice(0, 0), [])

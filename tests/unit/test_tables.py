@@ -12,10 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 from astropy import units as u
 from astropy.coordinates import SkyCoord
+from astropy.io import fits
 from astropy.table import QTable, Table
 from survey_files import real
 
+from starsift.bhb.dataset import read_labelled
 from starsift.cli import main
+from starsift.emission.dataset import read_label_codes
 from starsift.io.tables import TableError, cast_column, read_table
 from starsift.learning.labels import LabelError, load_labels, unmatched, warn_unmatched
 from starsift.mstars.results import read_sources
@@ -95,13 +98,16 @@ def test_categories_of_pandas_are_text(tmp_path: Path) -> None:
         (b"SQLite format 3\0", "t.csv", "this is a SQLite database"),
         (b"", "t.csv", "the file is empty"),
         (b"\x93NUMPY\x01\0", "t.npy", "neither a table nor text"),
-        (b"<!DOCTYPE html><html>Log in</html>", "t.vot", "cannot be read as a VOTable"),
-        (b"<!DOCTYPE html><html>Log in</html>", "t.fits", "cannot be read as a VOTable"),
+        (b"<!DOCTYPE html><html>Log in</html>", "t.vot", "this is a web page"),
+        (b"<html>Log in</html>", "t.fits", "this is a web page"),
+        (b"<?xml version='1.0'?><KML/>", "t.vot", "cannot be read as a VOTable"),
         (b"source_id,ra\n1,2\n", "t.fits.gz", "this is no fits file but text"),
         (b"ra,dec\n1,\xff\n", "t.csv", "not UTF-8 text"),
         (b"ra dec\n1.5 2.5\n", "t.txt", "its columns are separated by blanks"),
         (b"ra,dec,ra\n1,2,3\n", "t.csv", "column ra is there twice; rename"),
-        (b"ra,dec\n1,2\n1,2,3\n", "t.csv", "Expected 2 columns, got 3: 1,2,3"),
+        (b"ra,dec\n1,2\n1,2,3\n", "t.csv", "a row of 3 in place of 2 values: '1,2,3'; complete"),
+        (b"ra,dec\n1,2\n1", "t.csv", "a row of 1 in place of 2 values: '1'; complete"),
+        (b"ra,dec,note\n" + b"1,2,cafe\n" * 300 + b"1,2,caf\xe9\n", "t.csv", "column note: not UTF-8 text"),
         (b"# %ECSV 1.0\n# ---\n# nothing\nra dec\n1 2\n", "t.ecsv", "the ECSV header cannot be read"),
         (b"\x1f\x8b\x08\x00broken", "t.csv.gz", "cannot be read as a table"),
     ],
@@ -112,7 +118,90 @@ def test_what_is_no_table(write: Write, content: bytes, name: str, message: str)
     assert str(error.value).startswith(str(write(content, name)))
 
 
+def test_columns_that_are_there_twice_are_named_in_every_format(tmp_path: Path) -> None:
+    pq.write_table(pa.table([[1], [2]], names=["obsid", "obsid"]), tmp_path / "t.parquet")
+    with pytest.raises(TableError, match="column obsid is there twice; rename"):
+        read_table(tmp_path / "t.parquet")
+
+
+def test_types_that_arrow_only_stores_can_be_used(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "dec": pa.array(np.array([1.5, np.nan], np.float16)),
+            "ra": pa.array(["00:42:00", None], pa.string_view()),
+        }
+    )
+    pq.write_table(table, tmp_path / "t.parquet")
+    made = read_table(tmp_path / "t.parquet")
+    assert made["ra"].to_pylist() == [pytest.approx(10.5), None]
+    assert cast_column("t", "dec", made["dec"], pa.float64()).to_pylist() == [1.5, None]
+
+
+def fits_table(path: Path, column: fits.Column, **cards: float) -> Path:
+    """A FITS table of one column, with cards that astropy would not write as they are."""
+    fits.BinTableHDU.from_columns([column]).writeto(path)
+    content = path.read_bytes()
+    start = 2880  # of the extension
+    header = fits.Header.fromstring(content[start : start + 2880])
+    header.update(cards)
+    path.write_bytes(content[:start] + header.tostring().encode() + content[start + 2880 :])
+    return path
+
+
+def test_null_of_fits_is_what_the_file_holds_before_scaling(tmp_path: Path) -> None:
+    scaled = fits_table(
+        tmp_path / "a.fits", fits.Column("snr", "I", array=[1, -99, 3]), TSCAL1=0.5, TZERO1=1.0, TNULL1=-99
+    )
+    unsigned = fits_table(
+        tmp_path / "b.fits", fits.Column("n", "I", array=[-32768, 5, 3]), TZERO1=32768, TNULL1=5
+    )
+    assert columns(scaled, "snr") == [[1.5, None, 2.5]]
+    assert columns(unsigned, "n") == [[0, None, 32771]]
+
+
+def test_columns_of_a_fits_table_that_nobody_can_select_on_are_left_out(tmp_path: Path) -> None:
+    lists = np.array([[1], [1, 2]], dtype=object)
+    found = [
+        fits.Column("lists", "PJ()", array=lists),
+        fits.Column("phase", "M", array=[1j, 2]),
+        fits.Column("ra", "D", array=[1.0, 2.0]),
+    ]
+    fits.BinTableHDU.from_columns(found).writeto(tmp_path / "t.fits")
+    assert read_table(tmp_path / "t.fits").column_names == ["ra"]
+
+
+def test_what_archives_say_of_a_query_is_passed_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Table({"source_id": GAIA}).write(tmp_path / "t.vot", format="votable")
+    text = (tmp_path / "t.vot").read_text()
+    cut = text.replace("<TABLE>", '<INFO name="QUERY_STATUS" value="OVERFLOW"/><TABLE>')
+    (tmp_path / "t.vot").write_text(cut)
+    assert columns(tmp_path / "t.vot", "source_id") == [GAIA]
+    assert "t.vot: the archive cut the result at its limit of 3 rows" in caplog.text
+    failed = '<INFO name="QUERY_STATUS" value="ERROR">Unknown column parallaxe</INFO>'
+    (tmp_path / "t.vot").write_text(text[: text.index("<TABLE>")] + failed + "</RESOURCE></VOTABLE>")
+    with pytest.raises(TableError, match="holds no table but the error of a query: Unknown column parallaxe"):
+        read_table(tmp_path / "t.vot")
+
+
 # Delimited text
+
+
+def test_lines_of_a_macintosh(write: Write) -> None:
+    assert columns(write("\ufeffobsid,ra\r1,10.5\r2,11.5\r"), "obsid", "ra") == [[1, 2], [10.5, 11.5]]
+
+
+@pytest.mark.parametrize("end", ["", 'x"'])
+@pytest.mark.parametrize("rows", [2, 20_000])
+def test_a_quotation_mark_that_is_not_closed_swallows_no_rows(write: Write, end: str, rows: int) -> None:
+    text = 'obsid,note,ra\n1,a,1\n2,"bright,2\n' + "3,b,3\n" * rows + f"4,{end},4\n"
+    with pytest.raises(TableError, match="line 3: a quotation mark is opened and not closed"):
+        read_table(write(text), keep=["obsid", "ra"])
+
+
+def test_values_of_several_lines_and_marks_of_arcseconds_are_kept(write: Write) -> None:
+    path = write('obsid,note,dec\n1,"two, or\nthree lines",1\n\n2,4" seeing,-00d30m00"\n')
+    assert columns(path, "obsid", "note") == [[1, 2], ["two, or\nthree lines", '4" seeing']]
+    assert columns(path, "dec") == [[1.0, -0.5]]
 
 
 @pytest.mark.parametrize(
@@ -159,7 +248,7 @@ def test_headers_without_rows(write: Write) -> None:
 
 
 @pytest.mark.parametrize("text", ["2.12597E+18", "2.1259712262696676e+18", "1E+05", "4.4712E+8"])
-@pytest.mark.parametrize("name", ["gaia_source_id", "obsid", "objID"])
+@pytest.mark.parametrize("name", ["gaia_source_id", "obsid", "objID", "Source"])
 def test_identifiers_that_lost_digits_are_refused(write: Write, name: str, text: str) -> None:
     with pytest.raises(TableError, match=rf"row 2, column {name}: .* has lost the last digits"):
         read_table(write(f"{name},ra\n12,1\n{text},2\n,3\n"))
@@ -205,8 +294,8 @@ def test_plate_as_float(write: Write) -> None:
     path = write("plate,mjd,fiberid,ra,dec\n266,51602,31,1,1\n266,51602,31.5,1,1\n")
     with pytest.raises(TableError, match=r"t\.csv: row 2, column fiberid: 31\.5 is not a whole number"):
         read_catalog(path, "sdss")
-    with pytest.raises(CatalogError, match=r"row 1, .*: '266\.5' is not a plate number"):
-        read_catalog(write("plate,mjd,fiberid,ra,dec\n266.5,51602,31,1,1\n"), "sdss")
+    with pytest.raises(CatalogError, match=r"row 1, .*: 'HD1' is not a plate number"):
+        read_catalog(write("plate,mjd,fiberid,ra,dec\nHD1,51602,31,1,1\n"), "sdss")
 
 
 @pytest.mark.parametrize(
@@ -374,3 +463,79 @@ def test_labels_of_no_spectrum_of_the_run_are_listed(
     assert out.split()[-2:] == ["c", "d"]
     assert main(["import", str(path), *options[:-1], str(tmp_path / "none")]) == 0
     assert "none of" not in capsys.readouterr().out
+
+
+# What catalogues hold in place of numbers
+
+ROW = "obsid,planid,spid,fiberid,lmjd,ra,dec,snr,source_id\n{},HD1,1,2,{},{},{},{},{}\n"
+
+
+def test_a_date_is_no_number_of_days_since_1970(write: Write) -> None:
+    text = ROW.format(1, "2014-12-09", 1, 2, 3, 4)
+    with pytest.raises(TableError, match="row 1, column lmjd: '2014-12-09' is not a whole number"):
+        read_catalog(write(text), "lrs")
+    days = pa.chunked_array([pa.array([0, None], pa.timestamp("us"))])
+    with pytest.raises(TableError, match="row 1, column obsid: '1970-01-01 00:00:00' is not a whole number"):
+        cast_column("t", "obsid", days, pa.int64())
+
+
+def test_numbers_as_they_are_typeset(write: Write) -> None:
+    text = ROW.format(1, 57000, "10.5", "\N{MINUS SIGN}3.25", "-9999.000", 4).replace("HD1", "-9999.00")
+    table = read_catalog(write(text), "lrs")
+    assert table.select(["dec", "snr", "planid"]).to_pylist() == [{"dec": -3.25, "snr": None, "planid": None}]
+    mixed = ROW.format(1, 57000, "-9999.000", 2, 3, 4) + "2,HD1,1,2,57000, ,2,3,4\n"
+    assert read_catalog(write(mixed), "lrs")["ra"].null_count == 2
+
+
+@pytest.mark.parametrize("number", ['"100,001"', "100 001", "100'001"])
+def test_thousands_are_named_with_the_remedy(write: Write, number: str) -> None:
+    with pytest.raises(TableError, match=r"row 1, column obsid: .*write it without separators of thousands"):
+        read_catalog(write(ROW.format(number, 57000, 1, 2, 3, 4)), "lrs")
+
+
+@pytest.mark.parametrize("nothing", ["0", "-1", "-9999"])
+def test_stars_without_a_source_of_gaia_are_not_one_star(write: Write, nothing: str) -> None:
+    table = read_catalog(write(ROW.format(1, 57000, 1, 2, 3, nothing)), "lrs")
+    assert table["gaia_source_id"].to_pylist() == [None]
+
+
+def test_columns_that_differ_in_case(write: Write) -> None:
+    header, row, _ = ROW.format(1, 57000, 10, 2, 3, 4).split("\n")
+    with pytest.raises(CatalogError, match="columns ra and RA are the same to us; rename"):
+        read_catalog(write(f"{header},RA\n{row},11\n"), "lrs")
+    table = read_catalog(write(f"{header},B,b\n{row},14.5,-60\n"), "lrs")
+    assert table["b"].to_pylist() == [-60]
+
+
+def test_labels_are_read_whatever_the_case_of_their_columns(write: Write) -> None:
+    path = write("Spectrum_ID,LABEL\nspec-1,emission\n")
+    assert load_labels(path, path="emission")["spectrum_id"].to_pylist() == ["spec-1"]
+
+
+@pytest.mark.parametrize("label", [pa.array([1, 0]), pa.array([1.0, 0.0]), pa.array([" 1", "0.0"])])
+def test_label_codes_may_be_numbers_in_any_format(tmp_path: Path, label: pa.Array) -> None:
+    pq.write_table(pa.table({"ID": ["uc1", "uc2"], "Label": label}), tmp_path / "t.parquet")
+    by_text = tmp_path / "t.csv"
+    by_text.write_text("id,label\nuc1,1\nuc2,0\n")
+    assert read_label_codes(tmp_path / "t.parquet") == read_label_codes(by_text)
+
+
+def test_a_plate_is_a_whole_number_or_a_name(write: Write) -> None:
+    labels = "plate,mjd,fiberid,label\n266.0,51602,1,BHB\n{},51602,2,BHB\n"
+    assert read_labelled(write(labels.format("GAC_061N46.5")))["planid"].to_pylist() == [
+        "266",
+        "GAC_061N46.5",
+    ]
+    with pytest.raises(
+        TableError, match=r"row 2, column plate: '266\.5' is neither a name nor a whole number"
+    ):
+        read_labelled(write(labels.format("266.5")))
+    with pytest.raises(TableError, match=r"row 1, column planid: '2\.66E\+02' is neither"):
+        read_catalog(write(ROW.format(1, 57000, 1, 2, 3, 4).replace("HD1", "2.66E+02")), "lrs")
+
+
+def test_columns_can_be_asked_for_by_the_names_that_the_catalogue_has(write: Write) -> None:
+    path = write(ROW.format(1, 57000, 1, 2, 3, 4).replace("snr", "snrg"))
+    table = read_catalog(path, "lrs", columns=["snrg"])
+    assert table.select(["snr", "snrg"]).to_pylist() == [{"snr": 3.0, "snrg": 3}]
+    assert "snrg" not in read_catalog(path, "lrs", columns=[]).column_names

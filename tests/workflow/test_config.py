@@ -12,7 +12,7 @@ from starsift.bhb.baselines import BASELINES
 from starsift.bhb.encoders import PRESETS
 from starsift.bhb.training import ENCODERS, NETWORKS, Settings
 from starsift.catalog.schema import MSTARS
-from starsift.config import ConfigError, complete_settings, missing_triggers, validate
+from starsift.config import ConfigError, check_repeats, complete_settings, missing_triggers, validate
 from starsift.mstars.luminosity import SEPARATORS, separators
 
 ROOT = Path(__file__).parents[2]
@@ -408,3 +408,23 @@ def test_triggers_that_are_off_are_named() -> None:
     warning = missing_triggers(["mtime"])
     assert warning is not None
     assert warning.startswith("rerun-triggers lacks params, input, code: ")
+
+
+def test_what_a_file_says_twice_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "my.yaml"
+    file.write_text("surveys:\n  s: {kind: lrs, root: x}\nseed: 1\nsurveys:\n  t: {kind: lrs, root: x}\n")
+    with pytest.raises(
+        ConfigError, match=r"my\.yaml: line 4: surveys is there twice, first in line 1; make it one"
+    ):
+        check_repeats(file)
+    file.write_text("surveys:\n  s:\n    root: x\n    selection:\n      - op: in\n        op: '=='\n")
+    with pytest.raises(ConfigError, match="line 6: op is there twice, first in line 5"):
+        check_repeats(file)
+    file.write_text("seed: 1\nemission: {survey: s, survey: t}\n")
+    with pytest.raises(ConfigError, match="line 2: survey is there twice, first in line 2"):
+        check_repeats(file)
+    for text in ("surveys: {s: {root: x}, t: {root: x}}\nseed: 1\n", "", "{", "- 1"):
+        file.write_text(text)
+        check_repeats(file)
+    for shipped in (ROOT / "config").glob("*.yaml"):
+        check_repeats(shipped)

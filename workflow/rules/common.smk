@@ -11,8 +11,8 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from starsift.catalog.provenance import fingerprint, package_fingerprint
-from starsift.config import ConfigError, complete_settings, missing_triggers, validate
-from starsift.learning.labels import label_digest, read_labels
+from starsift.config import ConfigError, check_repeats, complete_settings, missing_triggers, validate
+from starsift.learning.labels import check_labels, label_digest, read_labels
 from starsift.searches import SEARCHES, report_categories
 
 ROOT = Path(workflow.basedir)
@@ -22,6 +22,8 @@ SCHEMA = ROOT / "config" / "schema" / "config.schema.json"
 # all values of --config for text.
 given_settings = workflow.config_settings
 try:
+    for _path in given_settings.configfiles:
+        check_repeats(_path)
     settings = complete_settings(
         {} if given_settings.replace_workflow_config else load_configfile(CONFIG),
         [load_configfile(path) for path in given_settings.configfiles],
@@ -94,11 +96,10 @@ if Path(LABELS).suffix != ".sqlite" and not made_here(LABELS) and not Path(LABEL
     raise WorkflowError(f"config: labels is {LABELS!r}: no such file")
 
 if workflow.is_main_process:
-    for _path in PATHS:
-        try:
-            read_labels(LABELS, _path, strict=_path != "mstars", missing_ok=True)
-        except ValueError as error:
-            raise WorkflowError(f"config: labels: {error}") from None
+    try:
+        check_labels(LABELS, PATHS)
+    except ValueError as error:
+        raise WorkflowError(f"config: labels: {error}") from None
 
 
 def people(path):

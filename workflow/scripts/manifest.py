@@ -1,18 +1,17 @@
 """Select spectra from a catalogue and group them into bundles."""
 
 from pathlib import Path
-from string import Formatter
 
 from starsift.logs import log_to
 from starsift.survey.catalog import CatalogError, read_catalog
-from starsift.survey.partition import apply_cuts, make_manifest, write_manifest
+from starsift.survey.partition import apply_cuts, make_manifest, template_columns, write_manifest
 
 log_to(snakemake.log[0])
 settings = snakemake.params
 if not Path(settings.root).is_dir():
     raise CatalogError(f"{settings.root}: no such folder")
 used = [cut["column"] for cut in settings.selection]
-used += [name for _, name, _, _ in Formatter().parse(settings.path_template or "") if name]
+used += template_columns(settings.path_template) if settings.path_template is not None else []
 used += settings.columns
 catalog = read_catalog(settings.catalog or snakemake.input[0], settings.kind, columns=used)
 selected, selection = apply_cuts(catalog, settings.selection)

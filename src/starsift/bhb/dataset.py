@@ -197,7 +197,7 @@ def read_labelled(path: PathLike, vocabulary: PathLike | None = None) -> pa.Tabl
         for name, found in (keys | {"label": "label"}).items()
     }
     if "planid" in made:
-        made["planid"] = pc.utf8_ltrim(whole_numbers(made["planid"]), "0")
+        made["planid"] = pc.utf8_ltrim(whole_numbers(path, keys["planid"], made["planid"]), "0")
     else:
         made["spectrum_id"] = without_endings(made["spectrum_id"])
     for name, values in made.items():

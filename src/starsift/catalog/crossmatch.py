@@ -16,6 +16,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from starsift.io.tables import TableError, cast_column
+
 RADIUS = 5.0  # arcsec (Guo et al. 2019, section 4.1)
 MISSING = -9999  # how LAMOST and many others write a missing number
 
@@ -47,6 +49,7 @@ ALIASES: dict[str, tuple[pa.DataType, str, tuple[str, ...]]] = {
     "w2_err": (pa.float32(), "mag", ("w2_err", "w2sigmpro", "w2mpro_error", "e_w2mag")),
 }
 REQUIRED = ("ra", "dec")
+_LIMITS = {"ra": (-180.0, 360.0), "dec": (-90.0, 90.0)}  # both ways of counting right ascension
 COLUMNS = tuple(name for name in ALIASES if name not in REQUIRED)
 
 
@@ -247,11 +250,18 @@ def standard_columns(sources: pa.Table) -> pa.Table:
             columns[name] = _identifiers(sources[theirs])
         else:
             try:
-                columns[name] = _clean(sources[theirs].cast(pa.float64())).cast(kind, safe=False)
-            except pa.ArrowException as error:
-                raise CrossmatchError(
-                    f"column {theirs} of the sources should hold numbers: {error}"
-                ) from error
+                numbers = cast_column("the table of sources", theirs, sources[theirs], pa.float64())
+            except TableError as error:
+                raise CrossmatchError(str(error)) from error
+            columns[name] = _clean(numbers).cast(kind, safe=False)
+    for name, (low, high) in _LIMITS.items():
+        outside = pc.or_(pc.less(columns[name], low), pc.greater(columns[name], high))
+        if pc.any(outside).as_py():
+            row = pc.index(pc.fill_null(outside, False), True).as_py()
+            raise CrossmatchError(
+                f"the table of sources: row {row + 1}, column {taken[name]}: {columns[name][row]} is not "
+                f"between {low:g} and {high:g} degrees"
+            )
     return pa.table(columns)
 
 

@@ -251,7 +251,11 @@ def verify(path: str | os.PathLike[str], root: str | os.PathLike[str] | None = N
         outputs = dict(record["outputs"])
     except FileNotFoundError:
         raise ProvenanceError(f"{path}: no such file; name the provenance.json of a finished run") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+    except OSError as error:
+        raise ProvenanceError(
+            f"{path}: cannot be read ({error.strerror}); name the provenance.json"
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ProvenanceError(f"{path}: not a provenance file of starsift ({error!r})") from error
     base = Path.cwd() if root is None else Path(root)
     checks = [Check("input", name, _compare(base / name, inputs[name])) for name in sorted(inputs)]

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from starsift.emission.window import BLUR, CLASSES, MIN_GOOD, PIXELS, transfer, window
-from starsift.io.tables import read_table, whole_numbers
+from starsift.io.tables import cast_column, read_table, whole_numbers
 from starsift.parallel import map_chunks
 from starsift.spectra.batches import IDENTITY_NAMES, OK, ROW_SCHEMA, SpectrumBatch, read_bundle
 from starsift.survey.fitsfile import SpectrumError, file_stem, is_fits_name
@@ -45,20 +45,27 @@ def read_label_codes(path: PathLike) -> dict[str, str | None]:
     DatasetError : the table lacks a column, or has an unknown label or a spectrum twice.
     """
     table, codes = (read_table(file, text=("id", "label", "code")) for file in (path, SHIPPED))
-    missing = [name for name in ("id", "label") if name not in table.column_names]
+    present = {name.lower(): name for name in table.column_names}
+    missing = [name for name in ("id", "label") if name not in present]
     if missing:
-        raise DatasetError(f"{path}: no column {', '.join(missing)}; expected id and label")
+        raise DatasetError(
+            f"{path}: no column {', '.join(missing)}; expected id and label; it has: "
+            f"{', '.join(table.column_names)}"
+        )
+    ids, labels = (
+        cast_column(path, present[name], table[present[name]], pa.string()) for name in ("id", "label")
+    )
     meaning = dict(zip(codes["code"].to_pylist(), codes["class"].to_pylist(), strict=True))
     meaning |= {name: name for name in CLASSES}
     found: dict[str, str | None] = {}
     for row, (name, label) in enumerate(
-        zip(table["id"].to_pylist(), whole_numbers(table["label"]).to_pylist(), strict=True), 2
+        zip(ids.to_pylist(), whole_numbers(path, "label", labels).to_pylist(), strict=True), 1
     ):
         stem = file_stem(name or "")
         if label not in meaning:
-            raise DatasetError(f"{path}: line {row}: label {label!r} is none of {', '.join(meaning)}")
+            raise DatasetError(f"{path}: row {row}: label {label!r} is none of {', '.join(meaning)}")
         if not stem or stem in found:
-            raise DatasetError(f"{path}: line {row}: {stem or 'no id'}: expected one line a spectrum")
+            raise DatasetError(f"{path}: row {row}: {stem or 'no id'}: expected one row a spectrum")
         found[stem] = meaning[label] or None
     return found
 

@@ -11,6 +11,7 @@ import bz2
 import csv
 import gzip
 import io
+import logging
 import lzma
 import os
 import re
@@ -25,6 +26,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
+
+log = logging.getLogger(__name__)
 
 FORMATS = "FITS, Parquet, VOTable, ECSV or CSV, plain or compressed by gzip, bzip2 or xz"
 
@@ -43,6 +46,7 @@ _OTHERS = {
     b"%PDF": "a PDF document",
 }
 _DELIMITERS = ",|;\t"
+_EXCERPT = 80  # characters of a row in a message
 _SAMPLE = 200  # lines that tell how numbers are written
 _NULLS = ["", "NULL", "null", "NaN", "nan", "N/A", "None", "--", "\\N"]
 _ECSV_TYPES = {
@@ -56,11 +60,16 @@ _ECSV_TYPES = {
     },
 }
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_VARIABLE = re.compile(r"[01]?[PQ]")  # FITS format of a column of arrays of any length
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}([,.' \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}]\d{3})+([.,]\d+)?")
+_MINUS = "^[\N{MINUS SIGN}\N{EN DASH}]"  # as texts are typeset
 _WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
 _SCIENTIFIC = re.compile(r"[+-]?\d+(?:\.(?P<decimals>\d*))?[eE]\+?(?P<exponent>\d+)")
 _COORDINATE = re.compile(r"(?:.*_)?(?:(?P<ra>ra)|dec?)(?:_?j2000|_?icrs|_obs|obj)?")
 _SEXAGESIMAL = re.compile(r"\d\s*[:hd\N{DEGREE SIGN}\s]\s*\d")
+# What Arrow computes with, in place of types that it only stores.
+_PLAIN = {pa.float16(): pa.float32(), pa.string_view(): pa.string()}
 # Above these a floating-point number does not tell one whole number from the next.
 _EXACT = {pa.float16(): 2**11, pa.float32(): 2**24, pa.float64(): 2**53}
 
@@ -112,6 +121,7 @@ def read_table(
         KeyError,
         IndexError,
         TypeError,
+        csv.Error,
         lzma.LZMAError,
         pa.ArrowException,
     ) as error:
@@ -137,6 +147,10 @@ def _read(path: Path, keep: Collection[str] | None, text: Collection[str]) -> pa
         return _read_fits(path, keep)
     if start.startswith(b"PAR1"):
         return _read_parquet(path, keep)
+    if re.match(rb"(\xef\xbb\xbf)?\s*<(!doctype\s+)?html", start, re.IGNORECASE):
+        raise TableError(
+            f"{path}: this is a web page, such as a site sends in place of a file; expected {FORMATS}"
+        )
     if re.match(rb"(\xef\xbb\xbf)?\s*<", start):
         return _read_votable(path, keep)
     if not start.strip():
@@ -157,13 +171,21 @@ def _wanted(name: str, keep: Collection[str] | None) -> bool:
     return keep is None or name.lower() in keep
 
 
+def _refuse_twice(path: Path, names: Sequence[str]) -> None:
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise TableError(f"{path}: column {', '.join(twice)} is there twice; rename or delete one")
+
+
 def _read_parquet(path: Path, keep: Collection[str] | None) -> pa.Table:
     file = pq.ParquetFile(path)
-    table = file.read(columns=[name for name in file.schema_arrow.names if _wanted(name, keep)])
+    wanted = [name for name in file.schema_arrow.names if _wanted(name, keep)]
+    _refuse_twice(path, wanted)
+    table = file.read(columns=wanted)
     for at, field in enumerate(table.schema):
-        if pa.types.is_dictionary(field.type):  # a category of pandas
-            plain = field.with_type(field.type.value_type)
-            table = table.set_column(at, plain, table[at].cast(plain.type))
+        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        kind = _PLAIN.get(kind, kind)
+        if kind != field.type:
+            table = table.set_column(at, field.with_type(kind), table[at].cast(kind))
     return table
 
 
@@ -173,13 +195,17 @@ def _read_fits(path: Path, keep: Collection[str] | None) -> pa.Table:
     with fits.open(path) as hdus:
         table = next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)), None)
         if table is None:
-            raise TableError(f"{path}: no table in this FITS file")
+            raise TableError(f"{path}: no table in this FITS file, or it is cut short")
+        _refuse_twice(path, [name for name in table.columns.names if _wanted(name, keep)])
         found: dict[str, tuple[pa.Array, str | None]] = {}
         for column in table.columns:
-            if _wanted(column.name, keep):
-                values = np.asarray(table.data[column.name])
-                null = column.null if column.null not in (None, "") else None
-                mask = values == null if null is not None and values.dtype.kind in "iu" else None
+            if _wanted(column.name, keep) and not _VARIABLE.match(column.format):
+                values, null, mask = np.asarray(table.data[column.name]), column.null, None
+                if null not in (None, ""):
+                    # TNULL is what the file holds, before TSCAL and TZERO; in text tables it is text.
+                    stored = table.data.view(np.ndarray)[column.name]
+                    is_text = stored.dtype.kind == "S"
+                    mask = np.char.strip(stored) == null.strip().encode() if is_text else stored == null
                 _add_column(found, column.name, values, mask, column.unit)
     return _table(found)
 
@@ -189,9 +215,23 @@ def _read_votable(path: Path, keep: Collection[str] | None) -> pa.Table:
 
     try:
         with _unpacked(path) as stream:
-            table = votable.parse_single_table(io.BytesIO(stream.read())).to_table(use_names_over_ids=True)
+            document = votable.parse(io.BytesIO(stream.read()))
+        # How archives say that a query failed, or found more than they send (IVOA DALI 1.1, section 4.4).
+        said = {
+            str(info.value).upper(): (info.content or "").strip() or "no reason given"
+            for resource in document.resources
+            for info in resource.infos
+            if info.name == "QUERY_STATUS"
+        }
+        if "ERROR" in said:
+            raise TableError(f"{path}: holds no table but the error of a query: {said['ERROR']}")
+        table = document.get_first_table().to_table(use_names_over_ids=True)
+    except TableError:
+        raise
     except Exception as error:  # of expat and of astropy, without a common base
         raise TableError(f"{path}: cannot be read as a VOTable ({error})") from error
+    if "OVERFLOW" in said:
+        log.warning("%s: the archive cut the result at its limit of %d rows; query for all", path, len(table))
     found: dict[str, tuple[pa.Array, str | None]] = {}
     for column in table.itercols():
         if _wanted(column.name, keep):
@@ -208,8 +248,8 @@ def _add_column(
     mask: np.ndarray | None,
     unit: str | None,
 ) -> None:
-    if values.ndim != 1 or name in found:
-        return  # vectors are nothing to select on
+    if values.ndim != 1 or values.dtype.kind == "c":
+        return  # vectors and complex numbers are nothing to select on
     if values.dtype.kind == "S":
         values = np.char.decode(values, "ascii", "replace")
     if values.dtype.kind in "UO":
@@ -244,13 +284,15 @@ def _read_text(path: Path, keep: Collection[str] | None, text: Collection[str]) 
     with _utf8(path) as stream:
         layout = _text_layout(path, stream)
     wanted = [n for n in layout.names if n and _wanted(n, keep) and layout.types.get(n, True) is not None]
-    if twice := [name for name, count in Counter(wanted).items() if count > 1]:
-        raise TableError(f"{path}: column {', '.join(twice)} is there twice; rename or delete one")
+    _refuse_twice(path, wanted)
     types = {n: kind for n, kind in layout.types.items() if n in wanted}
     types |= {n: pa.string() for n in wanted if n.lower() in text}
     if layout.empty:
         return pa.table({name: pa.array([], types.get(name, pa.null())) for name in wanted})
     table = _parse_text(path, layout, wanted, types)
+    _refuse_open_quotes(path, layout, table.num_rows)
+    if binary := next((n for n in wanted if pa.types.is_binary(table[n].type)), None):
+        raise TableError(f"{path}: column {binary}: not UTF-8 text; save it as CSV in UTF-8")
     # Identifiers that look like floats: digits tell what is lost. Angles that look like times: 09:49:17.
     guessed = {n: table[n].type for n in wanted if n not in types}
     floats = [n for n, kind in guessed.items() if _is_identifier(n) and pa.types.is_floating(kind)]
@@ -267,35 +309,89 @@ def _read_text(path: Path, keep: Collection[str] | None, text: Collection[str]) 
 def _parse_text(
     path: Path, layout: _Text, columns: Sequence[str], types: Mapping[str, pa.DataType | None]
 ) -> pa.Table:
+    wrong: list[pyarrow.csv.InvalidRow] = []
+
+    def skip_comment(row: pyarrow.csv.InvalidRow) -> str:
+        if row.text.lstrip().startswith("#"):
+            return "skip"
+        wrong.append(row)
+        return "error"
+
     with _utf8(path) as stream:
         for _ in range(layout.skip):
             stream.readline()
-        return pyarrow.csv.read_csv(
-            stream,
-            read_options=pyarrow.csv.ReadOptions(column_names=layout.names),
-            parse_options=pyarrow.csv.ParseOptions(
-                delimiter=layout.delimiter,
-                newlines_in_values=True,
-                invalid_row_handler=lambda row: "skip" if row.text.lstrip().startswith("#") else "error",
-            ),
-            convert_options=pyarrow.csv.ConvertOptions(
-                include_columns=list(columns),
-                column_types=dict(types),
-                null_values=_NULLS,
-                strings_can_be_null=True,
-                decimal_point=layout.decimal_point,
-            ),
-        )
+        try:
+            return pyarrow.csv.read_csv(
+                stream,
+                read_options=pyarrow.csv.ReadOptions(column_names=layout.names),
+                parse_options=pyarrow.csv.ParseOptions(
+                    delimiter=layout.delimiter,
+                    newlines_in_values=True,
+                    invalid_row_handler=skip_comment,
+                ),
+                convert_options=pyarrow.csv.ConvertOptions(
+                    include_columns=list(columns),
+                    column_types=dict(types),
+                    null_values=_NULLS,
+                    strings_can_be_null=True,
+                    decimal_point=layout.decimal_point,
+                ),
+            )
+        except pa.ArrowInvalid:
+            if not wrong:
+                raise
+    _refuse_open_quotes(path, layout, 0)
+    row = wrong[0]
+    text = row.text if len(row.text) <= _EXCERPT else f"{row.text[:_EXCERPT]}..."
+    raise TableError(
+        f"{path}: a row of {row.actual_columns} in place of {row.expected_columns} values: {text!r}; "
+        "complete it, quote a value that holds the delimiter, or delete what is above the names of columns"
+    )
+
+
+def _refuse_open_quotes(path: Path, layout: _Text, n_rows: int) -> None:
+    """Raise where a quotation mark that nobody closed has made one value of many rows."""
+    with _utf8(path) as stream:
+        for _ in range(layout.skip):
+            stream.readline()
+        filled = sum(1 for line in stream if line.strip())
+    if filled <= n_rows:
+        return
+    with _utf8(path) as stream:
+        for _ in range(layout.skip):
+            stream.readline()
+        lines = io.TextIOWrapper(stream, "utf-8", "replace", newline="")
+        rows = csv.reader(lines, delimiter=layout.delimiter)
+        before = 0
+        try:
+            for row in rows:
+                # A value of several lines may hold anything but a whole row.
+                inside = [line for value in row if "\n" in value for line in value.splitlines()[1:]]
+                if any(line.count(layout.delimiter) >= max(1, len(layout.names) - 1) for line in inside):
+                    break
+                before = rows.line_num
+            else:
+                return
+        except csv.Error:  # a value too long to be one
+            pass
+    raise TableError(
+        f"{path}: line {layout.skip + before + 1}: a quotation mark is opened and not closed, which makes "
+        "one value of this row and the next; delete it, or double it"
+    )
 
 
 def _utf8(path: Path) -> IO[bytes]:
     """The bytes of a text file as UTF-8 without byte order mark; only other encodings are read as a whole."""
     stream = _unpacked(path)
-    start = stream.read(4)
+    start = stream.read(65_536)
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         content = start + stream.read()
         stream.close()
         return io.BytesIO(content.decode("utf-16").encode())
+    if b"\r" in start and b"\n" not in start:  # as Macintosh computers ended lines
+        content = start + stream.read()
+        stream.close()
+        return io.BytesIO(content.removeprefix(b"\xef\xbb\xbf").replace(b"\r", b"\n"))
     stream.seek(3 if start.startswith(b"\xef\xbb\xbf") else 0)
     return stream
 
@@ -429,7 +525,7 @@ def _degrees(path: Path, name: str, column: pa.ChunkedArray, *, in_hours: bool) 
 
 
 def _is_identifier(name: str) -> bool:
-    return name.lower().endswith("id")
+    return name.lower().endswith("id") or name.lower() == "source"  # Gaia's, at VizieR
 
 
 def _refuse_lost_digits(path: str | os.PathLike[str], name: str, column: pa.ChunkedArray) -> None:
@@ -478,12 +574,17 @@ def cast_column(
     """
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.int8())
+    if pa.types.is_temporal(column.type):  # to Arrow a date is a number of days, from 1970 on
+        texts = [None if value is None else str(value) for value in column.to_pylist()]
+        column = pa.chunked_array([pa.array(texts, pa.string())])
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
     is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
     if is_text:
         column = pc.utf8_trim_whitespace(column.cast(pa.string()))
         column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
+        if not pa.types.is_string(kind):
+            column = pc.replace_substring_regex(column, _MINUS, "-")
     if pa.types.is_floating(kind):
         return _cast_or_name(path, name, column, kind, "a number", float)
     if pa.types.is_string(kind):
@@ -510,9 +611,22 @@ def _whole_number(value: Any) -> int:
     return int(value)
 
 
-def whole_numbers(names: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Text of which a whole number that passed through floats (266.0) is one again; all else stays."""
-    return pc.replace_substring_regex(names, r"^(\d+)\.0*$", r"\1")
+def whole_numbers(path: str | os.PathLike[str], name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Names (text) of which a whole number that passed through floats (266.0) is one again.
+
+    Raises
+    ------
+    TableError : a name is a number, but not a whole one.
+    """
+    made = pc.replace_substring_regex(column, r"^(\d+)\.0*$", r"\1")
+    wrong = pc.fill_null(pc.match_substring_regex(made, r"^[+-]?\d*\.\d*([eE][+-]?\d+)?$"), False)
+    if pc.any(wrong).as_py():
+        row = pc.index(wrong, True).as_py()
+        raise TableError(
+            f"{path}: row {row + 1}, column {name}: {made[row].as_py()!r} is neither a name nor a whole "
+            "number"
+        )
+    return made
 
 
 def _cast_or_name(
@@ -533,9 +647,11 @@ def _cast_or_name(
         try:
             made.append(pa.scalar(None if value is None else convert(value), kind))
         except (ValueError, TypeError, OverflowError, pa.ArrowException):
-            hint = (
-                "; write decimal points" if isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value) else ""
-            )
+            hint = ""
+            if isinstance(value, str) and _THOUSANDS.fullmatch(value):
+                hint = "; write it without separators of thousands"
+            elif isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value):
+                hint = "; write decimal points"
             raise TableError(
                 f"{path}: row {row}, column {name}: {value!r} is not {expected} ({kind}){hint}"
             ) from None

@@ -63,6 +63,7 @@ CONSENSUS = pa.schema(
 _KEY = ["path", "spectrum_id", "vetted_by"]
 # People may also say of a candidate which type it is (dM4, K7): see `check_words`.
 _SPECTRAL_TYPE = re.compile(r"(?:[dg]|[eu]?sd)?[OBAFGKMLT](?:\d(?:\.\d+)?)?e?[IV]*")
+_EXPECTED = {"flag": "true or false", "time": "a time and its zone, such as 2024-05-01T10:00:00Z"}
 _ROW = "row"  # number of the row in the file, for messages
 
 
@@ -261,6 +262,23 @@ def check_words(file: PathLike, table: pa.Table) -> None:
         _refuse_unknown(file, own, path, _classes(path))
 
 
+def check_labels(file: PathLike, paths: Iterable[str]) -> None:
+    """Make sure that a run can use its labels; no file means none.
+
+    Parameters
+    ----------
+    file : as in `load_labels`
+    paths : the searches of the run
+
+    Raises
+    ------
+    LabelError : as in `read_labels` and `check_words`.
+    """
+    for path in paths:
+        read_labels(file, path, strict=path == "emission", missing_ok=True)
+        check_words(file, load_labels(file, path=path, missing_ok=True))
+
+
 def _classes(path: str) -> dict[str, str]:
     """Class of each word that a label can be: those of the vocabulary, and the classes themselves."""
     terms = vocabulary()[path]
@@ -410,6 +428,13 @@ def _read_store(file: Path) -> pa.Table:
 
 def _checked(file: Path, table: pa.Table, path: str | None) -> pa.Table:
     """The rows with something in them, as `LABELS` and `_ROW`."""
+    lower = [name.lower() for name in table.column_names]
+    table = table.rename_columns(
+        [
+            low if low in LABELS.names and lower.count(low) == 1 else name
+            for low, name in zip(lower, table.column_names, strict=True)
+        ]
+    )
     missing = [name for name in ("spectrum_id", "label") if name not in table.column_names]
     if missing:
         raise LabelError(
@@ -462,8 +487,14 @@ def _column(file: Path, table: pa.Table, field: pa.Field) -> pa.ChunkedArray | p
             else:
                 values = values.cast(field.type)
         except pa.ArrowException as error:
+            where = f"{file}: column {field.name}"
+            for row, value in enumerate(values.to_pylist(), 1):
+                try:
+                    pa.array([value], values.type).cast(field.type)
+                except pa.ArrowException:
+                    where = f"{file}: row {row}, column {field.name}: {value!r}"
+                    break
             raise LabelError(
-                f"{file}: cannot be read as labels, Parquet or CSV: column {field.name}: expected "
-                f"{_SOURCES[field.name][0]}: {_SOURCES[field.name][1]} ({error})"
+                f"{where}: expected {_EXPECTED.get(field.name, 'text')}: {_SOURCES[field.name][1]}"
             ) from error
     return pc.fill_null(values, False) if field.name == "flag" else values

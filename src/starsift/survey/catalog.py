@@ -62,7 +62,7 @@ FILE_COLUMNS = ("file", "filename")
 # LAMOST's query page puts this before the names of columns.
 QUERIED = "combined_"
 _OF_INDEX = ("survey", "status", "message")
-_LIMITS = {"ra": (0.0, 360.0), "dec": (-90.0, 90.0)}
+COORDINATES = {"ra": (0.0, 360.0), "dec": (-90.0, 90.0)}  # degrees
 
 INDEX_COLUMNS = pa.schema(
     [
@@ -105,7 +105,7 @@ def read_catalog(
         mrs, lrs or sdss: which columns there must be.
     columns : sequence of str, optional
         Further columns to keep (lower case), besides those of `ALIASES`; by default all. Name them for a
-        large catalogue: it saves memory.
+        large catalogue: it saves memory. One that is there under our name, too, is kept under both: snrg.
 
     Notes
     -----
@@ -116,7 +116,7 @@ def read_catalog(
     TableError
         The file cannot be read, or a value has the wrong type or has lost digits.
     CatalogError
-        Columns are missing (all are listed), or coordinates are none.
+        Columns are missing (all are listed) or differ only in case, or coordinates are none.
     """
     source = Path(path)
     kind = survey_kind(survey)
@@ -124,7 +124,9 @@ def read_catalog(
     keep = None if columns is None else known | {name.lower() for name in columns}
     texts = {alias for kind, names in ALIASES.values() if kind == pa.string() for alias in names}
     table = read_table(source, None if keep is None else keep | _queried(keep), texts | _queried(texts))
-    return _canonical(source, _of_kind(source, table, kind) if is_index(table) else table, kind)
+    has = "It has" if keep is None else "Of the columns that it may have, it has"
+    rows = _of_kind(source, table, kind) if is_index(table) else table
+    return _canonical(source, rows, kind, {name.lower() for name in columns or ()}, has)
 
 
 def _queried(names: Collection[str]) -> set[str]:
@@ -146,11 +148,17 @@ def is_index(table: pa.Table) -> bool:
     return {"survey", "path", "status", "message"} <= set(table.column_names)
 
 
-def _canonical(path: Path, table: pa.Table, kind: str) -> pa.Table:
-    """``table`` with our names first, then its other columns in lower case."""
+def _canonical(path: Path, table: pa.Table, kind: str, asked: Collection[str], has: str) -> pa.Table:
+    """``table`` with our names first, then its other columns in lower case, and those asked for by name."""
     present: dict[str, str] = {}
+    aliases_of_all = {alias for _, aliases in ALIASES.values() for alias in aliases}
     for name in table.column_names:
-        present.setdefault(name.lower().removeprefix(QUERIED), name)
+        lower = name.lower().removeprefix(QUERIED)
+        other = present.setdefault(lower, name)
+        if other != name and lower in aliases_of_all:
+            raise CatalogError(f"{path}: columns {other} and {name} are the same to us; rename or delete one")
+        if name == lower:  # b, a latitude, is not B, a magnitude
+            present[lower] = name
     taken: dict[str, str] = {}
     for ours, (_, aliases) in ALIASES.items():
         match = next((present[alias] for alias in aliases if alias in present), None)
@@ -163,7 +171,7 @@ def _canonical(path: Path, table: pa.Table, kind: str) -> pa.Table:
         unit = (table.schema.field(theirs).metadata or {}).get(b"unit", _UNITS.get(ours, "").encode())
         fields.append(pa.field(ours, ALIASES[ours][0], metadata={"unit": unit} if unit else None))
     for lower, theirs in present.items():
-        if lower not in columns and theirs not in taken.values():
+        if lower not in columns and (lower in asked or theirs not in taken.values()):
             columns[lower] = _no_sentinel(table[theirs])
             fields.append(table.schema.field(theirs).with_name(lower).with_type(columns[lower].type))
     made = _from_file_names(pa.table(list(columns.values()), schema=pa.schema(fields)), kind)
@@ -173,7 +181,7 @@ def _canonical(path: Path, table: pa.Table, kind: str) -> pa.Table:
         remedy = "; with `catalog: null` the coordinates come from the headers of the files"
         raise CatalogError(
             f"{path}: missing columns for a catalogue of kind {kind}: {wanted}. "
-            f"It has: {', '.join(table.column_names)}{remedy if {'ra', 'dec'} & {*missing} else ''}"
+            f"{has}: {', '.join(table.column_names) or 'none'}{remedy if {'ra', 'dec'} & {*missing} else ''}"
         )
     return _fill(path, made, kind).replace_schema_metadata(None)
 
@@ -186,7 +194,7 @@ def _no_sentinel(column: pa.ChunkedArray) -> pa.ChunkedArray:
     elif pa.types.is_signed_integer(kind) and kind.bit_width > 8:
         bad = pc.equal(column, pa.scalar(MISSING, kind))
     elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        bad = pc.is_in(column, pa.array(["", str(MISSING), f"{MISSING}.0"], kind))
+        bad = pc.match_substring_regex(column, rf"^\s*({MISSING}(\.0*)?)?\s*$")
     else:
         return column
     return pc.if_else(pc.fill_null(bad, False), pa.scalar(None, kind), column)
@@ -194,13 +202,15 @@ def _no_sentinel(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _cast(path: Path, ours: str, theirs: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     kind = ALIASES[ours][0]
-    values = cast_column(path, theirs, _no_sentinel(column), kind)
+    values = _no_sentinel(cast_column(path, theirs, _no_sentinel(column), kind))
     if ours == "obsid":  # the first releases had none, or one that had overflowed
         values = pc.if_else(pc.less(values, 0), pa.scalar(None, kind), values)
+    if ours == "gaia_source_id":  # 0 and -1, too, are written where Gaia has no source
+        values = pc.if_else(pc.less_equal(values, 0), pa.scalar(None, kind), values)
     if ours == "planid":
-        values = whole_numbers(values)
-    if ours in _LIMITS:
-        low, high = _LIMITS[ours]
+        values = whole_numbers(path, theirs, values)
+    if ours in COORDINATES:
+        low, high = COORDINATES[ours]
         outside = pc.fill_null(
             pc.invert(pc.and_(pc.greater_equal(values, low), pc.less_equal(values, high))), False
         )
@@ -267,7 +277,8 @@ def _fill(path: Path, table: pa.Table, kind: str) -> pa.Table:
                 values = pa.array([values] * table.num_rows, ALIASES[name][0])
             table = table.append_column(name, values)
 
-    add("obsid", _sdss_obsids(path, table) if kind == "sdss" else None)
+    if "obsid" not in table.column_names:  # an index has it, and files of other surveys
+        add("obsid", _sdss_obsids(path, table) if kind == "sdss" else None)
     if kind in ("lrs", "sdss"):
         add("band", "")
         add("coadd", 1)

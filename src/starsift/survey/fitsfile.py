@@ -190,6 +190,10 @@ class _Unpacked:
             raise SpectrumError("truncated", f"{self.path}: the gzip stream ends early; copy the file again")
         return len(self.data) >= size
 
+    def reach_end(self) -> None:
+        while self.reach(len(self.data) + _PIECE):
+            pass
+
 
 def open_fits(
     path: str | os.PathLike[str], wanted: Collection[str] | None = None, *, fast: bool = True
@@ -222,6 +226,12 @@ def open_fits(
     position = 0
     while file.reach(position + 1) and (missing is None or missing):
         if hdus and not file.data.startswith(b"XTENSION", position):
+            file.reach_end()
+            if file.data.find(b"XTENSION= '", position) >= 0:
+                raise SpectrumError(
+                    "corrupt",
+                    f"{path}: damaged, extension {len(hdus)} is not where it should be; copy the file again",
+                )
             break  # FITS allows special records after the last extension
         end = _header_end(file, position)
         if end < 0:
@@ -254,8 +264,7 @@ def unpacked(path: str | os.PathLike[str]) -> bytes:
     """
     path = Path(path)
     file = _Unpacked(path, _unpack_whole(path, _read_bytes(path)))
-    while file.reach(len(file.data) + _PIECE):
-        pass
+    file.reach_end()
     return bytes(file.data)
 
 

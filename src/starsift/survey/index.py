@@ -13,7 +13,14 @@ import numpy as np
 import pyarrow as pa
 
 from starsift.survey import lamost, sdss
-from starsift.survey.catalog import INDEX_COLUMNS, MISSING, CatalogError, identity_from_name, sdss_identity
+from starsift.survey.catalog import (
+    COORDINATES,
+    INDEX_COLUMNS,
+    MISSING,
+    CatalogError,
+    identity_from_name,
+    sdss_identity,
+)
 from starsift.survey.fitsfile import (
     DUPLICATE,
     OTHER_FILES,
@@ -54,7 +61,7 @@ def index_folder(folder: str | os.PathLike[str]) -> pa.Table:
     """
     root = Path(folder)
     if not root.is_dir():
-        raise CatalogError(f"{root}: no such folder")
+        raise CatalogError(f"{root}: {'a file, not a folder' if root.exists() else 'no such folder'}")
     files = [_index_file(root, name) for name in sorted(_fits_files(root))]
     if not files:
         raise CatalogError(f"{root}: no file in it ends in .fits, .fit or .fts, or these with .gz, .bz2, .fz")
@@ -71,11 +78,17 @@ def _fits_files(root: Path) -> Iterator[str]:
             continue
         seen.add(real)
         for name in files:
-            if is_fits_name(name) and not name.startswith("."):
-                yield (Path(here) / name).relative_to(root).as_posix()
+            path = Path(here) / name
+            # A pipe has no end, and would be waited for.
+            if is_fits_name(name) and not name.startswith(".") and (path.is_file() or path.is_symlink()):
+                yield path.relative_to(root).as_posix()
 
 
 def _index_file(root: Path, name: str) -> list[dict[str, Any]]:
+    text = os.fsencode(name).decode(errors="backslashreplace")
+    if text != name:
+        message = f"{text}: its name is not UTF-8 text; rename the file"
+        return [{"path": text, "status": "unreadable", "message": message}]
     base = identity_from_name(name) | {"path": name, "status": "ok"}
     try:
         hdus = open_fits(root / name)
@@ -86,7 +99,7 @@ def _index_file(root: Path, name: str) -> list[dict[str, Any]]:
             else:
                 rows = [_index_sdss(base, hdus) if kind == "sdss" else _index_lrs(base, hdus[0].header)]
             for row in rows:
-                _check_integers(row)
+                _check_numbers(row)
             return rows
         except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
             if isinstance(error, SpectrumError):
@@ -103,11 +116,16 @@ def _index_file(root: Path, name: str) -> list[dict[str, Any]]:
         return [base | {"status": error.status, "message": message}]
 
 
-def _check_integers(row: Mapping[str, Any]) -> None:
+def _check_numbers(row: Mapping[str, Any]) -> None:
+    """One file with numbers that no catalogue can hold must not make the index useless."""
     for name, limit in _LIMITS.items():
         value = row.get(name)
         if value is not None and not -limit <= value < limit:
             raise ValueError(f"{name} is {value}")
+    for name, (low, high) in COORDINATES.items():
+        value = row.get(name)
+        if value is not None and not low <= value <= high:
+            raise ValueError(f"{name} is {value} degrees")
 
 
 def _int(header: Mapping[str, Any], *keys: str) -> int | None:

@@ -109,6 +109,8 @@ def apply_cuts(table: pa.Table, cuts: Sequence[Mapping[str, Any]]) -> tuple[pa.T
     SelectionError
         A cut is malformed, names a column that is not there, or nothing is left (with the count of each cut).
     """
+    if not table.num_rows:
+        raise SelectionError("the catalogue has no rows: there is nothing to select")
     missing = sorted({str(cut.get("column")) for cut in cuts} - set(table.column_names))
     if missing:
         raise SelectionError(
@@ -170,13 +172,22 @@ def _passes(column: pa.ChunkedArray, cut: Mapping[str, Any]) -> pa.ChunkedArray:
         if text != isinstance(one, str) or one is None:
             kind = "text" if text else "numbers"
             raise SelectionError(f"cut {_cut_name(cut)}: the column holds {kind}, not {one!r}")
+    try:
+        return _compared(column, operator, value)
+    except (pa.ArrowException, OverflowError) as error:
+        raise SelectionError(
+            f"cut {_cut_name(cut)}: {value!r} is no value of the column ({error})"
+        ) from error
+
+
+def _compared(column: pa.ChunkedArray, operator: str, value: Any) -> pa.ChunkedArray:
     if operator in _COMPARE:
         # In the column's own precision: a catalogue's float32 0.7 is not less than a config's 0.7.
-        same = text or pa.types.is_floating(column.type) or isinstance(value, int)
+        same = isinstance(value, str | int) or pa.types.is_floating(column.type)
         wide = column if same else column.cast(pa.float64())
         passed = _COMPARE[operator](wide, pa.scalar(value, wide.type))
     else:
-        passed = pc.is_in(column, pa.array(values, column.type))
+        passed = pc.is_in(column, pa.array(value).cast(column.type))
         passed = pc.if_else(pc.is_null(column), False, pc.invert(passed) if operator == "not in" else passed)
     return pc.fill_null(passed, False)
 
@@ -327,6 +338,26 @@ def _values(column: pa.ChunkedArray) -> Iterator[Any]:
         yield from column.slice(start, 65_536).to_pylist()
 
 
+def template_columns(template: str) -> set[str]:
+    """The columns that a path template is made of, and ``date``, which follows from lmjd.
+
+    Raises
+    ------
+    SelectionError : the braces of the template do not match, or it has none.
+    """
+    try:
+        parts = string.Formatter().parse(template)
+        fields = {re.split(r"[.\[]", name)[0] for _, name, _, _ in parts if name}
+    except ValueError as error:
+        raise SelectionError(f"path_template {template!r}: {error}") from error
+    if not fields:
+        raise SelectionError(
+            f"path_template {template!r} gives all spectra one file; name columns of the catalogue in "
+            "braces, such as {fiberid:03d}"
+        )
+    return fields
+
+
 def format_paths(table: pa.Table, template: str) -> Iterator[str | None]:
     """The path of each row from a template over the table's columns; None where one of them is null.
 
@@ -334,11 +365,7 @@ def format_paths(table: pa.Table, template: str) -> Iterator[str | None]:
     ------
     SelectionError : the template names a column that there is not, or does not fit a row.
     """
-    try:
-        parts = string.Formatter().parse(template)
-        fields = {re.split(r"[.\[]", name)[0] for _, name, _, _ in parts if name}
-    except ValueError as error:
-        raise SelectionError(f"path_template {template!r}: {error}") from error
+    fields = template_columns(template)
     unknown = sorted(fields - {"date"} - set(table.column_names))
     if unknown:
         raise SelectionError(
