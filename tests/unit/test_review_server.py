@@ -655,7 +655,10 @@ def test_a_weak_token_is_refused(
     assert not (tmp_path / "l.sqlite").exists()
 
 
-def test_export_and_import_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_export_and_import_commands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # not where a run's results may lie
     first, second, file = tmp_path / "a.sqlite", tmp_path / "b.sqlite", tmp_path / "labels.parquet"
     with LabelStore(first) as store:
         store.add("mstars", LRS[0], "ann", queue="mstars-vetting", label="M dwarf")

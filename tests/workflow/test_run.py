@@ -229,7 +229,7 @@ def stops_with(run: Checkout, sentence: str, target: str) -> None:
             {"binaries": {"ccf": {"velocity_stpe": 1}}},
             "config: binaries.ccf.velocity_stpe is not a setting; did you mean velocity_step?",
         ),
-        ({"surveys": {"demo": {"catalog": "nowhere.fits"}}}, "nowhere.fits: no such catalogue"),
+        ({"surveys": {"demo": {"catalog": "nowhere.fits"}}}, "nowhere.fits: no such file"),
         (
             {"surveys": {"demo": {"selection": [{"column": "snr", "op": ">", "value": 1e9}]}}},
             "no spectrum is left after the cuts",
