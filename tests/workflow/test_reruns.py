@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from conftest import Checkout, edited, merged
+from astropy.table import Table
+from conftest import CATALOG, Checkout, edited, merged
+
+from starsift.spectra.batches import read_identity
 
 pytestmark = pytest.mark.xdist_group("workflow")
 
@@ -205,6 +209,24 @@ def test_a_new_night_is_processed_alone(later: tuple[Checkout, list[str]], finis
         assert before
         assert before.items() < after.items()
     assert run.planned() == set()
+
+
+def test_a_corrected_catalogue_is_packed_again(checkout: Callable[..., Checkout]) -> None:
+    """The same spectra with other values: their bundle keeps its name."""
+    run, counts = checkout("binaries"), "results/manifest/demo-status.csv"
+    run.snakemake(counts)
+    catalog = run.folder / "results/simulated" / CATALOG["binaries"]
+    table = Table.read(catalog)
+    table["dec"] += 0.25
+    table.write(catalog, overwrite=True)
+    jobs = run.executed(counts)
+    assert jobs.count("pack") == len(list((run.folder / "results/spectra/demo").glob("*.arrow")))
+    manifest = pq.read_table(run.folder / "results/manifest/demo.parquet")
+    for path in (run.folder / "results/spectra/demo").glob("*.arrow"):
+        packed = read_identity(path)
+        at = pc.index_in(packed["spectrum_id"], value_set=manifest["spectrum_id"].combine_chunks())
+        assert packed["dec"].to_pylist() == manifest["dec"].take(at).to_pylist()
+    assert run.planned(counts) == set()
 
 
 def test_a_new_night_is_searched_without_training_again(

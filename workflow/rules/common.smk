@@ -149,6 +149,17 @@ def digest(path):
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
+def content(pattern):
+    """A digest of a job's file, for `params`: other content runs the job again, another time of writing does not. A
+    function of wildcards: Snakemake compares none that also takes the job's input."""
+
+    def digest_of_file(wildcards):
+        path = Path(pattern.format(**wildcards))
+        return digest(path) if path.exists() else None
+
+    return digest_of_file
+
+
 def figure(name, category, title, suffix="svg"):
     """A figure or table as an item of the report."""
     return report(

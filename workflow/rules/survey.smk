@@ -61,7 +61,7 @@ rule pack:
         mem_mb=2000,
         runtime=120,
     params:
-        content=lambda wildcards, input: digest(input.manifest),
+        content=content("results/manifest/{survey}/{bundle}.parquet"),
         kind=survey("kind"),
         root=survey("root"),
         code=code("pack"),
