@@ -16,7 +16,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from starsift.io.tables import TableError, cast_column
+from starsift.io.tables import TableError, cast_column, first_outside
 
 RADIUS = 5.0  # arcsec (Guo et al. 2019, section 4.1)
 MISSING = -9999  # how LAMOST and many others write a missing number
@@ -255,9 +255,8 @@ def standard_columns(sources: pa.Table) -> pa.Table:
                 raise CrossmatchError(str(error)) from error
             columns[name] = _clean(numbers).cast(kind, safe=False)
     for name, (low, high) in _LIMITS.items():
-        outside = pc.or_(pc.less(columns[name], low), pc.greater(columns[name], high))
-        if pc.any(outside).as_py():
-            row = pc.index(pc.fill_null(outside, False), True).as_py()
+        row = first_outside(columns[name], low, high)
+        if row is not None:
             raise CrossmatchError(
                 f"the table of sources: row {row + 1}, column {taken[name]}: {columns[name][row]} is not "
                 f"between {low:g} and {high:g} degrees"

@@ -611,6 +611,13 @@ def _whole_number(value: Any) -> int:
     return int(value)
 
 
+def first_outside(column: pa.ChunkedArray | pa.Array, low: float, high: float) -> int | None:
+    """Row of the first value below `low` or above `high`; None where there is no such value."""
+    outside = pc.fill_null(pc.or_(pc.less(column, low), pc.greater(column, high)), False)
+    row = pc.index(outside, True).as_py()
+    return None if row < 0 else row
+
+
 def whole_numbers(path: str | os.PathLike[str], name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Names (text) of which a whole number that passed through floats (266.0) is one again.
 

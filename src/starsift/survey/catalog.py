@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from starsift.io.tables import TableError, cast_column, read_table, whole_numbers
+from starsift.io.tables import TableError, cast_column, first_outside, read_table, whole_numbers
 from starsift.survey import lamost, sdss
 from starsift.survey.fitsfile import file_stem
 
@@ -211,11 +211,8 @@ def _cast(path: Path, ours: str, theirs: str, column: pa.ChunkedArray) -> pa.Chu
         values = whole_numbers(path, theirs, values)
     if ours in COORDINATES:
         low, high = COORDINATES[ours]
-        outside = pc.fill_null(
-            pc.invert(pc.and_(pc.greater_equal(values, low), pc.less_equal(values, high))), False
-        )
-        if pc.any(outside).as_py():
-            row = pc.index(outside, True).as_py()
+        row = first_outside(values, low, high)
+        if row is not None:
             raise CatalogError(
                 f"{path}: row {row + 1}, column {theirs}: {values[row].as_py()!r} is not between "
                 f"{low:g} and {high:g} degrees"
