@@ -4,7 +4,7 @@
 
 The yardstick is the same network in plain NumPy, spectrum by spectrum. The networks are hardly trained: speed
 does not depend on it. C2 is two networks. GFLOP/s count the multiplications and additions of the networks as
-they are run (every fourth velocity, see `starsift.binaries.training`).
+they are run (every fourth velocity, see `starsift.searches.binaries.training`).
 """
 
 import time
@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 
-from starsift.binaries.training import CALLS, CLASSIFIERS, Classifier, class_probabilities, train_classifiers
+from starsift.searches.binaries.training import CALLS, CLASSIFIERS, Classifier, class_probabilities, train_classifiers
 
 N, VELOCITIES, LOOP = 60_000, 1001, 500
 TARGET = 60_000  # CCFs/s a classifier

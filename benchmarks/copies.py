@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow.parquet as pq
 from sklearn.metrics import average_precision_score
 
-from starsift.mstars.methods import METHODS
-from starsift.mstars.samples import read_sample
-from starsift.mstars.search import encode_bundle, search_pool, train_reference
+from starsift.searches.mstars.methods import METHODS
+from starsift.searches.mstars.dataset import read_sample
+from starsift.searches.mstars.training import encode_bundle, search_pool, train_reference
 
 COPY_SNR = (0.7, 4.0)
 CASES = [("discriminant", copies) for copies in (0, 1, 2, 4)] + [

@@ -16,9 +16,9 @@ from unittest.mock import patch
 import numpy as np
 import pyarrow as pa
 
-from starsift.mstars.kinematics import absolute_magnitude
-from starsift.mstars.luminosity import GAIA_LIMIT, GIANT_SHARE, SEPARATORS, Separator, separate
-from starsift.simulate import lrs_sky
+from starsift.searches.mstars.kinematics import absolute_magnitude
+from starsift.searches.mstars.luminosity import GAIA_LIMIT, GIANT_SHARE, SEPARATORS, Separator, separate
+from starsift.demo import lrs_sky
 
 BY_COLOUR = tuple(one for one in SEPARATORS if one.evidence == "photometry")
 # What the survey drew before, 13 % of its dwarfs later than M5; and a line in H that rises slowly.
@@ -34,7 +34,7 @@ def draw_m_stars(sources: int, seed: int) -> tuple[pa.Table, np.ndarray, np.ndar
 
     Returns
     -------
-    the columns of `starsift.simulate.lrs_sky.gaia_table`; which are giants (m,); their absolute magnitudes
+    the columns of `starsift.demo.lrs_sky.gaia_table`; which are giants (m,); their absolute magnitudes
     (m,), NaN where the parallax is poor
     """
     rng = np.random.default_rng(seed)

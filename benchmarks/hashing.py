@@ -16,10 +16,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from starsift.mstars.evaluation import evaluate_split
-from starsift.mstars.methods import METHODS, represent
-from starsift.mstars.preprocess import prepare
-from starsift.simulate.degrade import WINDOW, add_noise, featureless, miscalibrate, shift
+from starsift.searches.mstars.evaluation import evaluate_split
+from starsift.searches.mstars.methods import METHODS, represent
+from starsift.searches.mstars.preprocess import prepare
+from starsift.synthesis.degrade import WINDOW, add_noise, featureless, miscalibrate, shift
 from starsift.spectra.batches import IDENTITY_NAMES, SpectrumBatch
 from starsift.spectra.resample import LAMOST_LRS
 

@@ -14,11 +14,11 @@ from collections.abc import Callable
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from starsift.binaries.errors import monte_carlo
-from starsift.binaries.peaks import Components, cosine_basis, find_components
-from starsift.simulate.mrs import observe
-from starsift.simulate.stars import Synthesizer, draw_binaries, draw_singles
-from starsift.simulate.training import anonymous_batch, draw_snr
+from starsift.searches.binaries.errors import monte_carlo
+from starsift.searches.binaries.peaks import Components, cosine_basis, find_components
+from starsift.demo.mrs import observe
+from starsift.synthesis.stars import Synthesizer, draw_binaries, draw_singles
+from starsift.searches.binaries.dataset import anonymous_batch, draw_snr
 from starsift.spectra import C_KMS
 from starsift.spectra.ccf import (
     TEMPLATES,

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from kernels import best_time
 
-from starsift.catalog.parquet import write_parquet
+from starsift.io.parquet import write_parquet
 from starsift.learning.labels import read_labels
 from starsift.review.labels import LabelStore
 

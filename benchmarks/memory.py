@@ -17,19 +17,19 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from starsift.binaries.curves import read_curves, write_curves
-from starsift.binaries.errors import monte_carlo
-from starsift.binaries.peaks import find_components
-from starsift.binaries.tables import (
+from starsift.searches.binaries.curves import read_curves, write_curves
+from starsift.searches.binaries.errors import monte_carlo
+from starsift.searches.binaries.peaks import find_components
+from starsift.searches.binaries.tables import (
     read_components,
     take,
     with_components,
     write_components,
     write_errors,
 )
-from starsift.simulate.mrs import observe
-from starsift.simulate.stars import Synthesizer, draw_binaries, draw_singles
-from starsift.simulate.training import anonymous_batch, draw_snr
+from starsift.demo.mrs import observe
+from starsift.synthesis.stars import Synthesizer, draw_binaries, draw_singles
+from starsift.searches.binaries.dataset import anonymous_batch, draw_snr
 from starsift.spectra.batches import ROWS, read_bundle, read_rows, write_bundle
 from starsift.spectra.ccf import build_bank, correlate
 from starsift.spectra.templates import load_grid

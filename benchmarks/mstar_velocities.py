@@ -15,18 +15,18 @@ from pathlib import Path
 
 import numpy as np
 
-from starsift.mstars.samples import read_sample
-from starsift.mstars.velocity import (
+from starsift.searches.mstars.dataset import read_sample
+from starsift.searches.mstars.velocity import (
     ENOUGH,
     Velocities,
     build_velocity_bank,
     mean_templates,
     measure_velocities,
 )
-from starsift.simulate.degrade import add_noise, featureless, miscalibrate, shift
-from starsift.simulate.lrs import observe as expose
-from starsift.simulate.lrs_sky import draw_sources, make_plans
-from starsift.simulate.training import anonymous_batch
+from starsift.synthesis.degrade import add_noise, featureless, miscalibrate, shift
+from starsift.demo.lrs import observe as expose
+from starsift.demo.lrs_sky import draw_sources, make_plans
+from starsift.searches.binaries.dataset import anonymous_batch
 from starsift.spectra import C_KMS
 from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.ccf import TemplateBank

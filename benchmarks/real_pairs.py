@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from starsift.emission.dataset import read_label_codes
-from starsift.emission.forward import Forward
-from starsift.emission.window import TARGETS, transfer, window
-from starsift.spectra.air import vacuum_to_air
+from starsift.searches.emission.dataset import read_label_codes
+from starsift.searches.emission.forward import Forward
+from starsift.searches.emission.window import TARGETS, transfer, window
+from starsift.sky.air import vacuum_to_air
 from starsift.spectra.batches import IDENTITY_NAMES, SpectrumBatch
 from starsift.survey.lamost import read_lrs
 from starsift.survey.ondrejov import read_ondrejov

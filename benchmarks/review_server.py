@@ -21,7 +21,7 @@ import httpx
 import numpy as np
 import pyarrow as pa
 
-from starsift.catalog.parquet import write_parquet
+from starsift.io.parquet import write_parquet
 from starsift.spectra.batches import SpectrumBatch, write_bundle, write_index
 
 PIXELS, BUNDLE, SURVEY, CANDIDATES = 4136, 10_000, 1_000_000, 100_000

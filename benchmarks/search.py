@@ -20,13 +20,13 @@ from pathlib import Path
 import numpy as np
 from kernels import best_time
 
-from starsift.mstars.hamming import contrast, count_distances, cut_distances, mark_union, nearest_codes
-from starsift.mstars.hashing import DiscriminantHasher
-from starsift.mstars.methods import represent
-from starsift.mstars.pil import PILHasher
-from starsift.mstars.preprocess import prepare
+from starsift.searches.mstars.hamming import contrast, count_distances, cut_distances, mark_union, nearest_codes
+from starsift.searches.mstars.hashing import DiscriminantHasher
+from starsift.searches.mstars.methods import represent
+from starsift.searches.mstars.pil import PILHasher
+from starsift.searches.mstars.preprocess import prepare
 from starsift.parallel import thread_count
-from starsift.simulate.degrade import add_noise, featureless
+from starsift.synthesis.degrade import add_noise, featureless
 from starsift.spectra.batches import IDENTITY_NAMES, SpectrumBatch, read_bundle, write_bundle
 from starsift.spectra.resample import LAMOST_LRS
 

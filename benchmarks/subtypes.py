@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from starsift.mstars.indices import ZETA_RELATIONS, load_indices, measure_indices, measure_windows
-from starsift.mstars.subtypes import NAMES, SHIPPED, SubtypeTable, make_table, measure_subtypes, save_subtypes
-from starsift.simulate.degrade import add_noise, miscalibrate
+from starsift.searches.mstars.indices import ZETA_RELATIONS, load_indices, measure_indices, measure_windows
+from starsift.searches.mstars.subtypes import NAMES, SHIPPED, SubtypeTable, make_table, measure_subtypes, save_subtypes
+from starsift.synthesis.degrade import add_noise, miscalibrate
 from starsift.survey.sdss import read_sdss
 
 NUMBERS = {name: number for number, name in NAMES.items()}

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from starsift.binaries.training import train_classifiers
-from starsift.binaries.voting import classify
-from starsift.simulate.stars import Systems, draw_binaries, draw_singles, draw_triples
-from starsift.simulate.training import Laboratory, draw_snr, training_set
+from starsift.searches.binaries.training import train_classifiers
+from starsift.searches.binaries.voting import classify
+from starsift.synthesis.stars import Systems, draw_binaries, draw_singles, draw_triples
+from starsift.searches.binaries.dataset import Laboratory, draw_snr, training_set
 from starsift.spectra.templates import load_grid
 
 SKY = {1: 0.90, 2: 0.08, 3: 0.02}

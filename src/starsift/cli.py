@@ -129,16 +129,16 @@ def _parser() -> argparse.ArgumentParser:
 def _simulate(options: argparse.Namespace) -> None:
     size = {"n_plans": options.plans, "n_spectrographs": options.spectrographs}
     if options.kind == "sdss":
-        from starsift.simulate.sdss import simulate_sdss
+        from starsift.demo.sdss import simulate_sdss
 
         simulate_sdss(options.folder, seed=options.seed, n_labelled=options.labelled, n_pool=options.pool)
     elif options.kind == "lrs":
-        from starsift.simulate.lrs import simulate_lrs
+        from starsift.demo.lrs import simulate_lrs
 
         size |= {"n_released": options.released, "n_unknown": options.unknown}
         simulate_lrs(options.folder, seed=options.seed, layout=options.layout, **size)
     else:
-        from starsift.simulate.mrs import simulate_survey
+        from starsift.demo.mrs import simulate_survey
 
         size |= {"n_stars": options.stars, "exposures": options.exposures}
         simulate_survey(options.folder, seed=options.seed, layout=options.layout, **size)
@@ -146,7 +146,7 @@ def _simulate(options: argparse.Namespace) -> None:
 
 
 def _index(options: argparse.Namespace) -> None:
-    from starsift.catalog.parquet import write_parquet
+    from starsift.io.parquet import write_parquet
     from starsift.survey.index import index_folder
 
     table = index_folder(options.folder)

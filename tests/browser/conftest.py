@@ -16,12 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from starsift.catalog.parquet import write_parquet
+from starsift.io.parquet import write_parquet
 from starsift.review.labels import LabelStore
 from starsift.spectra.batches import SpectrumBatch, write_bundle, write_index
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
-from review_files import make_results
+from fixtures.review_files import make_results
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = [

@@ -9,7 +9,7 @@ from astropy.units import Unit
 
 from starsift.catalog.crossmatch import COLUMNS
 from starsift.catalog.publish import publish, read_table
-from starsift.catalog.schema import (
+from starsift.catalog.columns import (
     BHB,
     BINARIES_OBJECTS,
     BINARIES_SPECTRA,
@@ -21,8 +21,8 @@ from starsift.catalog.schema import (
     check,
     conform,
 )
-from starsift.mstars.kinematics import derive
-from starsift.mstars.luminosity import SEPARATORS
+from starsift.searches.mstars.kinematics import derive
+from starsift.searches.mstars.luminosity import SEPARATORS
 from starsift.spectra.batches import IDENTITY_NAMES
 
 SMALL = TableSchema(

@@ -19,7 +19,7 @@ from starsift.catalog.publish import (
     publish,
     read_table,
 )
-from starsift.catalog.schema import BINARIES_OBJECTS, BINARIES_SPECTRA, ColumnSchema, TableSchema, conform
+from starsift.catalog.columns import BINARIES_OBJECTS, BINARIES_SPECTRA, ColumnSchema, TableSchema, conform
 
 SCHEMA = TableSchema(
     "sample",

@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
 from scipy.ndimage import gaussian_filter1d
-from survey_files import digest
+from fixtures.survey_files import digest
 
-from starsift.emission.window import CLASSES, TARGETS
+from starsift.searches.emission.window import CLASSES, TARGETS
 from starsift.learning.labels import read_labels, vocabulary
-from starsift.simulate import emission_lines
-from starsift.simulate.emission import ONDREJOV_ID, UNUSED_CODE, oracle_labels, simulate_emission
-from starsift.simulate.emission_lines import (
+from starsift.synthesis import emission_lines
+from starsift.demo.emission import ONDREJOV_ID, UNUSED_CODE, oracle_labels, simulate_emission
+from starsift.synthesis.emission_lines import (
     BUMP_SNR,
     HALPHA_VACUUM,
     PATCH,
@@ -33,9 +33,9 @@ from starsift.simulate.emission_lines import (
     seen_profiles,
     shells,
 )
-from starsift.simulate.sky import SkyError
+from starsift.demo.sky import SkyError
 from starsift.spectra import C_KMS
-from starsift.spectra.air import air_to_vacuum
+from starsift.sky.air import air_to_vacuum
 from starsift.survey.catalog import read_catalog
 from starsift.survey.lamost import read_lrs
 

@@ -9,18 +9,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
-from survey_files import assert_cards_of, digest, real
+from fixtures.survey_files import assert_cards_of, digest, real
 
 from starsift.cli import main
-from starsift.mstars.indices import measure_indices
-from starsift.mstars.kinematics import height, space_velocities
-from starsift.simulate.bands import dwarfs, giants, lrs_bands
-from starsift.simulate.degrade import shift
-from starsift.simulate.lrs import simulate_lrs
-from starsift.simulate.lrs_score import score_mstars
-from starsift.simulate.lrs_sky import draw_sources, make_plans
-from starsift.simulate.score import describe
-from starsift.simulate.sky import SkyError
+from starsift.searches.mstars.indices import measure_indices
+from starsift.searches.mstars.kinematics import height, space_velocities
+from starsift.synthesis.bands import dwarfs, giants, lrs_bands
+from starsift.synthesis.degrade import shift
+from starsift.demo.lrs import simulate_lrs
+from starsift.demo.mstars_score import score_mstars
+from starsift.demo.lrs_sky import draw_sources, make_plans
+from starsift.demo.score import describe
+from starsift.demo.sky import SkyError
 from starsift.spectra.resample import LAMOST_LRS
 from starsift.survey.catalog import read_catalog
 from starsift.survey.lamost import read_lrs

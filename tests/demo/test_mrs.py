@@ -10,10 +10,10 @@ from astropy.io import fits
 from astropy.table import Table
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import median_filter
-from survey_files import assert_cards_of, real
+from fixtures.survey_files import assert_cards_of, real
 
-from starsift.simulate import fitswriter
-from starsift.simulate.mrs import (
+from starsift.demo import fitswriter
+from starsift.demo.mrs import (
     ARMS,
     Observation,
     coadd,
@@ -23,8 +23,8 @@ from starsift.simulate.mrs import (
     sample,
     simulate_survey,
 )
-from starsift.simulate.sky import SkyError, utc_mid
-from starsift.simulate.stars import Synthesizer, draw_binaries, draw_singles
+from starsift.demo.sky import SkyError, utc_mid
+from starsift.synthesis.stars import Synthesizer, draw_binaries, draw_singles
 from starsift.spectra import C_KMS
 from starsift.spectra.templates import load_grid
 

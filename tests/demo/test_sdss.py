@@ -12,13 +12,13 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from scipy.ndimage import gaussian_filter1d
 from scipy.stats import ks_2samp
-from survey_files import digest
+from fixtures.survey_files import digest
 
-from starsift.bhb.dataset import BANDS, CLASSES
+from starsift.searches.bhb.dataset import BANDS, CLASSES
 from starsift.learning.labels import vocabulary
-from starsift.simulate import cutouts, sdss
-from starsift.simulate.cutouts import draw_cutouts, flux_of, measure_magnitudes, sky_noise
-from starsift.simulate.sdss import (
+from starsift.demo import cutouts, sdss
+from starsift.demo.cutouts import draw_cutouts, flux_of, measure_magnitudes, sky_noise
+from starsift.demo.sdss import (
     EXTINCTION,
     GRID,
     KINDS,
@@ -32,7 +32,7 @@ from starsift.simulate.sdss import (
     synthetic_magnitudes,
     template_grid,
 )
-from starsift.simulate.sky import SkyError
+from starsift.demo.sky import SkyError
 from starsift.spectra import C_KMS
 from starsift.survey.catalog import read_catalog
 from starsift.survey.fitsfile import SpectrumError

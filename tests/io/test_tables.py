@@ -14,14 +14,14 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import QTable, Table
-from survey_files import real
+from fixtures.survey_files import real
 
-from starsift.bhb.dataset import read_labelled
+from starsift.searches.bhb.dataset import read_labelled
 from starsift.cli import main
-from starsift.emission.dataset import read_label_codes
+from starsift.searches.emission.dataset import read_label_codes
 from starsift.io.tables import TableError, cast_column, read_table
 from starsift.learning.labels import LabelError, load_labels, unmatched, warn_unmatched
-from starsift.mstars.results import read_sources
+from starsift.searches.mstars.catalog import read_sources
 from starsift.review.labels import LabelStore
 from starsift.survey.catalog import CatalogError, read_catalog
 from starsift.survey.partition import make_manifest

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_training import SMALL, make_ccfs
 
-from starsift.binaries.training import train_classifier
+from starsift.searches.binaries.training import train_classifier
 from starsift.learning.backend import load_keras, namespace, predict_batches, set_seed
 
 HERE = Path(__file__).parent
@@ -26,7 +26,7 @@ def other_backend(name: str) -> str:
 
 
 def test_importing_the_library_does_not_import_keras() -> None:
-    program = "import sys, starsift.binaries.voting; sys.exit('keras' in sys.modules)"
+    program = "import sys, starsift.searches.binaries.voting; sys.exit('keras' in sys.modules)"
     assert run_python("-c", program).returncode == 0
 
 
@@ -119,7 +119,7 @@ def test_saved_classifier_gives_equal_probabilities_on(backend: str, tmp_path: P
     classifier.save(tmp_path / "C1.keras")
     np.save(tmp_path / "ccf.npy", ccf)
     program = (
-        "import sys, numpy as np\nfrom starsift.binaries.training import Classifier\n"
+        "import sys, numpy as np\nfrom starsift.searches.binaries.training import Classifier\n"
         "c = Classifier.load(sys.argv[1] + '/C1.keras')\n"
         "np.save(sys.argv[1] + '/p.npy', c.predict(np.load(sys.argv[1] + '/ccf.npy')))\n"
     )

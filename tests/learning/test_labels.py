@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starsift.emission.window import CLASSES
+from starsift.searches.emission.window import CLASSES
 from starsift.learning import labels as module
 from starsift.learning.labels import (
     LABELS,

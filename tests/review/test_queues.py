@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from review_files import KNOWN, LRS, MRS, SDSS, VELOCITIES, Truth, add_round, make_results, rewrite
+from fixtures.review_files import KNOWN, LRS, MRS, SDSS, VELOCITIES, Truth, add_round, make_results, rewrite
 
-from starsift.binaries.peaks import cosine_basis, smoothed_derivatives
-from starsift.catalog.parquet import write_parquet
-from starsift.emission.window import WAVELENGTH
-from starsift.mstars.hamming import nearest_codes
+from starsift.searches.binaries.peaks import cosine_basis, smoothed_derivatives
+from starsift.io.parquet import write_parquet
+from starsift.searches.emission.window import WAVELENGTH
+from starsift.searches.mstars.hamming import nearest_codes
 from starsift.review.queues import (
     WINDOWS,
     NotFoundError,

@@ -14,7 +14,7 @@ import pytest
 from astropy.table import Table
 from astropy.utils.exceptions import AstropyDeprecationWarning
 from fastapi.testclient import TestClient
-from review_files import LRS, MRS, Truth, make_results
+from fixtures.review_files import LRS, MRS, Truth, make_results
 
 from starsift.review import samp
 from starsift.review.labels import LabelStore

@@ -22,7 +22,7 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 from fastapi.testclient import TestClient
-from review_files import LRS, Truth, make_results
+from fixtures.review_files import LRS, Truth, make_results
 
 from starsift.cli import main
 from starsift.learning.labels import vocabulary

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from starsift.catalog.schema import SCHEMAS
+from starsift.catalog.columns import SCHEMAS
 from starsift.searches import SEARCHES, report_categories
 
 ROOT = Path(__file__).parents[2]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from starsift.spectra.air import air_to_vacuum, vacuum_to_air
+from starsift.sky.air import air_to_vacuum, vacuum_to_air
 
 # NIST Atomic Spectra Database, Angstrom: H alpha, Na D2, Mg b1, H beta in vacuum (SDSS line list).
 PAIRS = [(6562.819, 6564.632), (5889.951, 5891.583), (5183.604, 5185.048), (4861.333, 4862.691)]

@@ -78,9 +78,9 @@ PROGRAM = """
 import socket, sys, time, warnings
 import numpy as np
 from astropy.time import Time
-from starsift.binaries.suspects import barycentric_correction
-from starsift.mstars.kinematics import galactic, space_velocities
-from starsift.simulate.mrs import simulate_survey
+from starsift.searches.binaries.suspects import barycentric_correction
+from starsift.searches.mstars.kinematics import galactic, space_velocities
+from starsift.demo.mrs import simulate_survey
 
 def refuse(*arguments, **named):
     raise AssertionError("this needs a network")

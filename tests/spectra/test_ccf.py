@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d
 
-from starsift.binaries.peaks import find_components
+from starsift.searches.binaries.peaks import find_components
 from starsift.spectra import C_KMS
-from starsift.spectra.air import air_to_vacuum
+from starsift.sky.air import air_to_vacuum
 from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.ccf import (
     TEMPLATES,
@@ -220,7 +220,7 @@ import numpy as np, sys
 from starsift.learning.backend import namespace
 from starsift.spectra.templates import load_grid
 from starsift.spectra.ccf import build_bank, correlate_normalized, grid_position
-from starsift.binaries.peaks import find_components
+from starsift.searches.binaries.peaks import find_components
 xp = namespace()
 assert "keras" in xp.__name__, xp
 bank = build_bank(load_grid(sys.argv[1]))

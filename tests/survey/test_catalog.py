@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
 from astropy.table import Table
-from survey_files import mrs_name, mrs_tables, write_mrs
+from fixtures.survey_files import mrs_name, mrs_tables, write_mrs
 
 from starsift.io.tables import TableError, read_table
 from starsift.survey.catalog import INDEX_COLUMNS, CatalogError, read_catalog

@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
-from cutout_files import FLUX, SCALE, planes, star, wcs, write_cutout
-from survey_files import real
+from fixtures.cutout_files import FLUX, SCALE, planes, star, wcs, write_cutout
+from fixtures.survey_files import real
 
-from starsift.simulate.cutouts import draw_cutouts
-from starsift.simulate.sdss import draw_astars
+from starsift.demo.cutouts import draw_cutouts
+from starsift.demo.sdss import draw_astars
 from starsift.survey import cutouts
 from starsift.survey.cutouts import (
     BANDS,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
-from survey_files import DATA, real
+from fixtures.survey_files import DATA, real
 
 from starsift.survey.index import index_folder
 from starsift.survey.lamost import read_lrs, read_mrs

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
 from astropy.table import Table
-from survey_files import ARRAYS, ROWS, mrs_name, mrs_tables, real, write_mrs
+from fixtures.survey_files import ARRAYS, ROWS, mrs_name, mrs_tables, real, write_mrs
 
 from starsift.survey.catalog import read_catalog
 from starsift.survey.fitsfile import SpectrumError, file_stem, is_fits_name, open_fits

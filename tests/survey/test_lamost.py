@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from survey_files import ARRAYS, LAYOUTS, ROWS, mrs_name, mrs_table, mrs_tables, real, write_mrs
+from fixtures.survey_files import ARRAYS, LAYOUTS, ROWS, mrs_name, mrs_table, mrs_tables, real, write_mrs
 
 from starsift.survey import fitsfile
 from starsift.survey.fitsfile import Exposure, SpectrumError, open_fits

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from survey_files import ARRAYS, ROWS, mrs_name, mrs_table, mrs_tables, real, write_mrs
+from fixtures.survey_files import ARRAYS, ROWS, mrs_name, mrs_table, mrs_tables, real, write_mrs
 
 from starsift.spectra.batches import IDENTITY_NAMES, MASK_IVAR, MASK_SURVEY, read_bundle, read_identity
 from starsift.survey.index import index_folder

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from survey_files import mrs_tables, write_mrs
+from fixtures.survey_files import mrs_tables, write_mrs
 
 from starsift.survey.fitsfile import SpectrumError
 from starsift.survey.sdss import obsid, read_sdss

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter1d
 
-from starsift.mstars.indices import measure_indices
-from starsift.simulate.bands import (
+from starsift.searches.mstars.indices import measure_indices
+from starsift.synthesis.bands import (
     black_body,
     carbon_stars,
     dwarfs,
@@ -20,7 +20,7 @@ from starsift.simulate.bands import (
     type_name,
     white_dwarfs,
 )
-from starsift.spectra.air import air_to_vacuum
+from starsift.sky.air import air_to_vacuum
 from starsift.spectra.resample import LAMOST_LRS, LogGrid
 
 TEMPLATES = Path(__file__).parents[2].parent / "shared/data/sdss-templates/templates.npz"

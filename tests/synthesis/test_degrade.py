@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from starsift.simulate.degrade import (
+from starsift.synthesis.degrade import (
     add_noise,
     damage,
     efficiency,

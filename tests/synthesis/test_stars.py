@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.interpolate import CubicSpline
 
-from starsift.simulate.stars import (
+from starsift.synthesis.stars import (
     DETACHED,
     SEPARATION,
     Orbits,

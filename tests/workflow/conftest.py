@@ -16,10 +16,10 @@ import pytest
 import yaml
 from astropy.table import Table
 
-from starsift.simulate.emission import simulate_emission
-from starsift.simulate.lrs import simulate_lrs
-from starsift.simulate.mrs import simulate_survey
-from starsift.simulate.sdss import simulate_sdss
+from starsift.demo.emission import simulate_emission
+from starsift.demo.lrs import simulate_lrs
+from starsift.demo.mrs import simulate_survey
+from starsift.demo.sdss import simulate_sdss
 
 ROOT = Path(__file__).parents[2]
 JOB = re.compile(r"^(?:local)?(?:rule|checkpoint) (\w+):", re.MULTILINE)

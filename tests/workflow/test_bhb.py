@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import JOB, SMALL, Checkout, edited, make_checkout, merged
 
-from starsift.bhb.baselines import BASELINES
-from starsift.bhb.training import NETWORKS
-from starsift.catalog.schema import BHB
+from starsift.searches.bhb.baselines import BASELINES
+from starsift.searches.bhb.training import NETWORKS
+from starsift.catalog.columns import BHB
 
 pytestmark = pytest.mark.xdist_group("workflow")
 

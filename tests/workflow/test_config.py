@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from starsift.bhb.baselines import BASELINES
-from starsift.bhb.encoders import PRESETS
-from starsift.bhb.training import ENCODERS, NETWORKS, Settings
-from starsift.catalog.schema import MSTARS
-from starsift.config import ConfigError, check_repeats, complete_settings, missing_triggers, validate
-from starsift.mstars.luminosity import SEPARATORS, separators
+from starsift.searches.bhb.baselines import BASELINES
+from starsift.searches.bhb.encoders import PRESETS
+from starsift.searches.bhb.training import ENCODERS, NETWORKS, Settings
+from starsift.catalog.columns import MSTARS
+from starsift.settings import ConfigError, check_repeats, complete_settings, missing_triggers, validate
+from starsift.searches.mstars.luminosity import SEPARATORS, separators
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "config/schema/config.schema.json"

@@ -16,14 +16,14 @@ from conftest import ROOT, make_checkout
 
 from starsift.catalog.provenance import write_provenance
 from starsift.cli import _parser
-from starsift.config import complete_settings, validate
+from starsift.settings import complete_settings, validate
 from starsift.review.labels import LabelStore
 from starsift.searches import SEARCHES
-from starsift.simulate.lrs import simulate_lrs
-from starsift.simulate.mrs import simulate_survey
+from starsift.demo.lrs import simulate_lrs
+from starsift.demo.mrs import simulate_survey
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
-from review_files import make_results
+from fixtures.review_files import make_results
 
 pytestmark = pytest.mark.xdist_group("docs")
 

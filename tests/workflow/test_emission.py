@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Checkout, merged
 
-from starsift.emission.window import CLASSES
+from starsift.searches.emission.window import CLASSES
 from starsift.review.labels import LabelStore
 
 pytestmark = pytest.mark.xdist_group("workflow")
@@ -118,7 +118,7 @@ def test_a_setting_reruns_the_stages_that_use_it(
 
 def test_editing_the_catalogue_trains_nothing(finished_emission: Checkout, tmp_path: Path) -> None:
     run = finished_emission.copy(tmp_path / "run")
-    source = run.folder / "src/starsift/emission/results.py"
+    source = run.folder / "src/starsift/searches/emission/catalog.py"
     source.write_text(source.read_text() + "\n# edited\n")
     assert not run.planned() & {"emission_train", "emission_predict", "emission_query", "emission_labels"}
 

@@ -15,7 +15,7 @@ import pytest
 from astropy.table import Table
 from conftest import Checkout, make_checkout, merged
 
-from starsift.catalog.schema import SCHEMAS, check
+from starsift.catalog.columns import SCHEMAS, check
 from starsift.searches import SEARCHES, report_categories
 
 pytestmark = pytest.mark.xdist_group("workflow")

@@ -1,10 +1,10 @@
 # Blue horizontal branch stars by fusion of spectra and images (Wei et al. 2023): images, networks, tables, catalogue.
 import json
 
-from starsift.bhb.baselines import BASELINES
-from starsift.bhb.bundles import labelled_bundles
-from starsift.bhb.fusion import FUSIONS
-from starsift.bhb.training import ENCODERS, NETWORKS
+from starsift.searches.bhb.baselines import BASELINES
+from starsift.searches.bhb.bundles import labelled_bundles
+from starsift.searches.bhb.fusion import FUSIONS
+from starsift.searches.bhb.training import ENCODERS, NETWORKS
 
 BHB_LABELLED = BHB["labelled"]["survey"]
 BHB_POOL = sorted(BHB["surveys"])
@@ -93,9 +93,9 @@ rule bhb_cutouts:
         content=manifest_digest,
         cutouts=survey("cutouts"),
         image={key: BHB["image"][key] for key in ("size", "max_offset", "max_bad")},
-        code=code("bhb_cutouts"),
+        code=code("bhb/cutouts"),
     script:
-        "../scripts/bhb_cutouts.py"
+        "../scripts/bhb/cutouts.py"
 
 
 rule bhb_dataset:
@@ -125,9 +125,9 @@ rule bhb_dataset:
             **BHB["spectrum"],
         },
         seed=config["seed"],
-        code=code("bhb_dataset"),
+        code=code("bhb/dataset"),
     script:
-        "../scripts/bhb_dataset.py"
+        "../scripts/bhb/dataset.py"
 
 
 rule bhb_train:
@@ -157,9 +157,9 @@ rule bhb_train:
         training=lambda wildcards: BHB["training"][bhb_stage(wildcards.model)],
         pretrained=BHB["image"]["pretrained"],
         seed=config["seed"],
-        code=code("bhb_train"),
+        code=code("bhb/train"),
     script:
-        "../scripts/bhb_train.py"
+        "../scripts/bhb/train.py"
 
 
 def bhb_stage(model):
@@ -187,9 +187,9 @@ rule bhb_baseline:
         runtime=240,
     params:
         seed=config["seed"],
-        code=code("bhb_baseline"),
+        code=code("bhb/baseline"),
     script:
-        "../scripts/bhb_baseline.py"
+        "../scripts/bhb/baseline.py"
 
 
 rule bhb_calibrate:
@@ -208,9 +208,9 @@ rule bhb_calibrate:
     params:
         purity=BHB["purity"],
         model=BHB["model"],
-        code=code("bhb_calibrate"),
+        code=code("bhb/calibrate"),
     script:
-        "../scripts/bhb_calibrate.py"
+        "../scripts/bhb/calibrate.py"
 
 
 def searching_run(wildcards):
@@ -238,9 +238,9 @@ rule bhb_predict:
     params:
         run=searching_run,
         spectrum=BHB["spectrum"],
-        code=code("bhb_predict"),
+        code=code("bhb/predict"),
     script:
-        "../scripts/bhb_predict.py"
+        "../scripts/bhb/predict.py"
 
 
 rule bhb_catalog:
@@ -265,9 +265,9 @@ rule bhb_catalog:
         people=people("bhb"),
         catalog=BHB["catalog"],
         settings=BHB_PUBLISHED,
-        code=code("bhb_catalog"),
+        code=code("bhb/catalog"),
     script:
-        "../scripts/bhb_catalog.py"
+        "../scripts/bhb/catalog.py"
 
 
 rule bhb_evaluate:
@@ -285,9 +285,9 @@ rule bhb_evaluate:
         mem_mb=2000,
         runtime=20,
     params:
-        code=code("bhb_evaluate"),
+        code=code("bhb/evaluate"),
     script:
-        "../scripts/bhb_evaluate.py"
+        "../scripts/bhb/evaluate.py"
 
 
 rule bhb_figures:
@@ -315,9 +315,9 @@ rule bhb_figures:
         mem_mb=2000,
         runtime=20,
     params:
-        code=code("bhb_figures"),
+        code=code("bhb/figures"),
     script:
-        "../scripts/bhb_figures.py"
+        "../scripts/bhb/figures.py"
 
 
 rule bhb_pages:
@@ -345,9 +345,9 @@ rule bhb_pages:
         mem_mb=2000,
         runtime=10,
     params:
-        code=code("bhb_pages"),
+        code=code("bhb/pages"),
     script:
-        "../scripts/bhb_pages.py"
+        "../scripts/bhb/pages.py"
 
 
 rule bhb:

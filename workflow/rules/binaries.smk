@@ -19,9 +19,9 @@ rule ccf:
         gpu=GPU,
     params:
         ccf=BINARIES["ccf"],
-        code=code("ccf"),
+        code=code("binaries/ccf"),
     script:
-        "../scripts/ccf.py"
+        "../scripts/binaries/ccf.py"
 
 
 rule peaks:
@@ -37,9 +37,9 @@ rule peaks:
         gpu=GPU,
     params:
         peaks=BINARIES["peaks"],
-        code=code("peaks"),
+        code=code("binaries/peaks"),
     script:
-        "../scripts/peaks.py"
+        "../scripts/binaries/peaks.py"
 
 
 rule errors:
@@ -60,9 +60,9 @@ rule errors:
         peaks=BINARIES["peaks"],
         errors=BINARIES["errors"],
         seed=config["seed"],
-        code=code("errors"),
+        code=code("binaries/errors"),
     script:
-        "../scripts/errors.py"
+        "../scripts/binaries/errors.py"
 
 
 rule training_set:
@@ -83,9 +83,9 @@ rule training_set:
         peaks=BINARIES["peaks"],
         training=BINARIES["training"],
         seed=config["seed"],
-        code=code("training_set"),
+        code=code("binaries/dataset"),
     script:
-        "../scripts/training_set.py"
+        "../scripts/binaries/dataset.py"
 
 
 rule cross_validate:
@@ -103,9 +103,9 @@ rule cross_validate:
         network=BINARIES["network"],
         folds=BINARIES["cross_validation"]["folds"],
         seed=config["seed"],
-        code=code("cross_validate"),
+        code=code("binaries/cross_validate"),
     script:
-        "../scripts/cross_validate.py"
+        "../scripts/binaries/cross_validate.py"
 
 
 rule train:
@@ -122,9 +122,9 @@ rule train:
     params:
         network=BINARIES["network"],
         seed=config["seed"],
-        code=code("train"),
+        code=code("binaries/train"),
     script:
-        "../scripts/train.py"
+        "../scripts/binaries/train.py"
 
 
 rule classify:
@@ -142,9 +142,9 @@ rule classify:
         gpu=GPU,
     params:
         vote=BINARIES["vote"],
-        code=code("classify"),
+        code=code("binaries/predict"),
     script:
-        "../scripts/classify.py"
+        "../scripts/binaries/predict.py"
 
 
 rule suspects:
@@ -163,9 +163,9 @@ rule suspects:
         runtime=60,
     params:
         suspects=BINARIES["suspects"],
-        code=code("suspects"),
+        code=code("binaries/suspects"),
     script:
-        "../scripts/suspects.py"
+        "../scripts/binaries/suspects.py"
 
 
 rule injection:
@@ -187,9 +187,9 @@ rule injection:
         peaks=BINARIES["peaks"],
         injection=BINARIES["injection"],
         seed=config["seed"],
-        code=code("injection"),
+        code=code("binaries/injection"),
     script:
-        "../scripts/injection.py"
+        "../scripts/binaries/injection.py"
 
 
 # Everything that decides what the catalogues hold.
@@ -226,13 +226,13 @@ rule catalogs:
         store=LABELS,
         people=people("binaries"),
         settings=BINARIES_PUBLISHED,
-        code=code("catalogs"),
+        code=code("binaries/catalog"),
     script:
-        "../scripts/catalogs.py"
+        "../scripts/binaries/catalog.py"
 
 
 rule figure_snr:
-    # One script draws every figure: params.figure is a function of starsift.binaries.figures, inputs its tables.
+    # One script draws every figure: params.figure is a function of starsift.searches.binaries.figures, inputs its tables.
     input:
         manifest=f"results/manifest/{SURVEY}.parquet",
         spectra="results/catalogs/binaries_spectra.parquet",
@@ -246,9 +246,9 @@ rule figure_snr:
     params:
         figure="snr_magnitude",
         columns={"manifest": ["snr", "gaia_g_mean_mag"]},
-        code=code("draw"),
+        code=code("binaries/figure"),
     script:
-        "../scripts/draw.py"
+        "../scripts/binaries/figure.py"
 
 
 rule examples:
@@ -270,9 +270,9 @@ rule examples:
             "continuum_degree": BINARIES["ccf"]["continuum_degree"],
             "sigma_start": BINARIES["peaks"]["sigma_start"],
         },
-        code=code("examples"),
+        code=code("binaries/examples"),
     script:
-        "../scripts/examples.py"
+        "../scripts/binaries/examples.py"
 
 
 use rule figure_snr as figure_examples with:
@@ -285,7 +285,7 @@ use rule figure_snr as figure_examples with:
     params:
         figure="examples",
         settings={key: BINARIES["peaks"][key] for key in ("ccf_threshold", "d2_threshold")},
-        code=code("draw"),
+        code=code("binaries/figure"),
 
 
 use rule figure_snr as figure_errors with:
@@ -297,7 +297,7 @@ use rule figure_snr as figure_errors with:
         "results/logs/figures/rv_errors.log",
     params:
         figure="rv_errors",
-        code=code("draw"),
+        code=code("binaries/figure"),
 
 
 use rule figure_snr as figure_detection with:
@@ -309,7 +309,7 @@ use rule figure_snr as figure_detection with:
         "results/logs/figures/detection_rates.log",
     params:
         figure="detection_rates",
-        code=code("draw"),
+        code=code("binaries/figure"),
 
 
 use rule figure_snr as figure_flux_ratio with:
@@ -321,7 +321,7 @@ use rule figure_snr as figure_flux_ratio with:
         "results/logs/figures/flux_ratio.log",
     params:
         figure="flux_ratio",
-        code=code("draw"),
+        code=code("binaries/figure"),
 
 
 use rule figure_snr as figure_exposures with:
@@ -333,7 +333,7 @@ use rule figure_snr as figure_exposures with:
         "results/logs/figures/exposures.log",
     params:
         figure="exposures",
-        code=code("draw"),
+        code=code("binaries/figure"),
 
 
 use rule figure_snr as figure_differences with:
@@ -345,7 +345,7 @@ use rule figure_snr as figure_differences with:
         "results/logs/figures/rv_differences.log",
     params:
         figure="rv_differences",
-        code=code("draw"),
+        code=code("binaries/figure"),
 
 
 rule report_tables:
@@ -367,9 +367,9 @@ rule report_tables:
         mem_mb=2000,
         runtime=10,
     params:
-        code=code("report_tables"),
+        code=code("binaries/pages"),
     script:
-        "../scripts/report_tables.py"
+        "../scripts/binaries/pages.py"
 
 
 rule binaries:

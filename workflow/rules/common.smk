@@ -11,7 +11,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from starsift.catalog.provenance import fingerprint, package_fingerprint
-from starsift.config import ConfigError, check_repeats, complete_settings, missing_triggers, validate
+from starsift.settings import ConfigError, check_repeats, complete_settings, missing_triggers, validate
 from starsift.learning.labels import check_labels, label_digest, read_labels
 from starsift.searches import SEARCHES, report_categories
 

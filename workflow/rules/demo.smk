@@ -18,9 +18,9 @@ if "mrs" in SIMULATE:
             runtime=60,
         params:
             simulate=SIMULATE["mrs"],
-            code=code("simulate_mrs"),
+            code=code("demo/simulate_mrs"),
         script:
-            "../scripts/simulate_mrs.py"
+            "../scripts/demo/simulate_mrs.py"
 
 
 if "lrs" in SIMULATE:
@@ -43,9 +43,9 @@ if "lrs" in SIMULATE:
             runtime=60,
         params:
             simulate=SIMULATE["lrs"],
-            code=code("simulate_lrs"),
+            code=code("demo/simulate_lrs"),
         script:
-            "../scripts/simulate_lrs.py"
+            "../scripts/demo/simulate_lrs.py"
 
 
 if "emission" in SIMULATE:
@@ -72,9 +72,9 @@ if "emission" in SIMULATE:
             runtime=60,
         params:
             simulate=SIMULATE["emission"],
-            code=code("simulate_emission"),
+            code=code("demo/simulate_emission"),
         script:
-            "../scripts/simulate_emission.py"
+            "../scripts/demo/simulate_emission.py"
 
 
 if "sdss" in SIMULATE:
@@ -98,9 +98,9 @@ if "sdss" in SIMULATE:
             runtime=60,
         params:
             simulate=SIMULATE["sdss"],
-            code=code("simulate_sdss"),
+            code=code("demo/simulate_sdss"),
         script:
-            "../scripts/simulate_sdss.py"
+            "../scripts/demo/simulate_sdss.py"
 
 
 def scorecard(path):
@@ -132,9 +132,9 @@ if "binaries" in PATHS:
             mem_mb=2000,
             runtime=10,
         params:
-            code=code("score_binaries"),
+            code=code("binaries/score"),
         script:
-            "../scripts/score_binaries.py"
+            "../scripts/binaries/score.py"
 
 
 if "mstars" in PATHS:
@@ -153,9 +153,9 @@ if "mstars" in PATHS:
             mem_mb=2000,
             runtime=10,
         params:
-            code=code("score_mstars"),
+            code=code("mstars/score"),
         script:
-            "../scripts/score_mstars.py"
+            "../scripts/mstars/score.py"
 
 
 if "emission" in PATHS:
@@ -186,9 +186,9 @@ if "emission" in PATHS:
             mem_mb=2000,
             runtime=10,
         params:
-            code=code("score_emission"),
+            code=code("emission/score"),
         script:
-            "../scripts/score_emission.py"
+            "../scripts/emission/score.py"
 
 
 if "bhb" in PATHS:
@@ -208,6 +208,6 @@ if "bhb" in PATHS:
             mem_mb=2000,
             runtime=10,
         params:
-            code=code("score_bhb"),
+            code=code("bhb/score"),
         script:
-            "../scripts/score_bhb.py"
+            "../scripts/bhb/score.py"

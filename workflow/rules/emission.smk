@@ -1,8 +1,8 @@
 # H-alpha emission-line stars by active learning (Skoda et al. 2020): windows, rounds, the final network, catalogue.
 import pyarrow.parquet as pq
 
-from starsift.emission.active import read_round
-from starsift.emission.results import candidate_labels
+from starsift.searches.emission.active import read_round
+from starsift.searches.emission.catalog import candidate_labels
 from starsift.learning.labels import load_labels
 
 EMISSION_POOL = EMISSION["survey"]
@@ -97,9 +97,9 @@ rule emission_initial:
         root=EMISSION["labelled"]["root"],
         labels=EMISSION["labelled"]["labels"],
         blur=EMISSION["labelled"]["blur"],
-        code=code("emission_initial"),
+        code=code("emission/dataset"),
     script:
-        "../scripts/emission_initial.py"
+        "../scripts/emission/dataset.py"
 
 
 rule emission_windows:
@@ -115,9 +115,9 @@ rule emission_windows:
         runtime=60,
     params:
         window=EMISSION["window"],
-        code=code("emission_windows"),
+        code=code("emission/windows"),
     script:
-        "../scripts/emission_windows.py"
+        "../scripts/emission/windows.py"
 
 
 rule emission_train:
@@ -142,9 +142,9 @@ rule emission_train:
             "training" if wildcards.stage.startswith("round") else "long_training"
         ],
         seed=config["seed"],
-        code=code("emission_train"),
+        code=code("emission/train"),
     script:
-        "../scripts/emission_train.py"
+        "../scripts/emission/train.py"
 
 
 rule emission_predict:
@@ -165,9 +165,9 @@ rule emission_predict:
         strategy=lambda wildcards: ROUNDS["strategy"] if wildcards.stage.startswith("round") else "entropy",
         precision=EMISSION["precision"],
         seed=config["seed"],
-        code=code("emission_predict"),
+        code=code("emission/predict"),
     script:
-        "../scripts/emission_predict.py"
+        "../scripts/emission/predict.py"
 
 
 rule emission_query:
@@ -188,9 +188,9 @@ rule emission_query:
     params:
         query={key: ROUNDS[key] for key in ("strategy", "batch", "sample")},
         seed=config["seed"],
-        code=code("emission_query"),
+        code=code("emission/query"),
     script:
-        "../scripts/emission_query.py"
+        "../scripts/emission/query.py"
 
 
 rule emission_labels:
@@ -210,9 +210,9 @@ rule emission_labels:
     params:
         store=LABELS,
         content=round_labels,
-        code=code("emission_labels"),
+        code=code("emission/labels"),
     script:
-        "../scripts/emission_labels.py"
+        "../scripts/emission/labels.py"
 
 
 checkpoint emission_judge:
@@ -234,9 +234,9 @@ checkpoint emission_judge:
         stop={key: ROUNDS[key] for key in ("threshold", "passes", "max_rounds")},
         # Of old results whose labels were taken back, only this tells that they are old.
         content=round_labels,
-        code=code("emission_judge"),
+        code=code("emission/evaluate"),
     script:
-        "../scripts/emission_judge.py"
+        "../scripts/emission/evaluate.py"
 
 
 def every_round(pattern):
@@ -264,9 +264,9 @@ rule emission_calibrate:
         mem_mb=4000,
         runtime=30,
     params:
-        code=code("emission_calibrate"),
+        code=code("emission/calibrate"),
     script:
-        "../scripts/emission_calibrate.py"
+        "../scripts/emission/calibrate.py"
 
 
 rule emission_baseline:
@@ -288,9 +288,9 @@ rule emission_baseline:
         store=LABELS,
         sample=EMISSION["baseline"]["sample"],
         seed=config["seed"],
-        code=code("emission_baseline"),
+        code=code("emission/baseline"),
     script:
-        "../scripts/emission_baseline.py"
+        "../scripts/emission/baseline.py"
 
 
 rule emission_catalog:
@@ -320,9 +320,9 @@ rule emission_catalog:
         people=candidate_digest,
         catalog=EMISSION["catalog"],
         settings=EMISSION_PUBLISHED,
-        code=code("emission_catalog"),
+        code=code("emission/catalog"),
     script:
-        "../scripts/emission_catalog.py"
+        "../scripts/emission/catalog.py"
 
 
 rule emission_figures:
@@ -351,9 +351,9 @@ rule emission_figures:
         runtime=20,
     params:
         settings={"precision": {key: ROUNDS[key] for key in ("threshold", "passes")}},
-        code=code("emission_figures"),
+        code=code("emission/figures"),
     script:
-        "../scripts/emission_figures.py"
+        "../scripts/emission/figures.py"
 
 
 rule emission_pages:
@@ -383,9 +383,9 @@ rule emission_pages:
         runtime=10,
     params:
         threshold=ROUNDS["threshold"],
-        code=code("emission_pages"),
+        code=code("emission/pages"),
     script:
-        "../scripts/emission_pages.py"
+        "../scripts/emission/pages.py"
 
 
 rule emission:

@@ -38,9 +38,9 @@ rule mstars_sample:
     params:
         sample=MSTARS["sample"],
         seed=config["seed"],
-        code=code("mstars_sample"),
+        code=code("mstars/dataset"),
     script:
-        "../scripts/mstars_sample.py"
+        "../scripts/mstars/dataset.py"
 
 
 rule mstars_train:
@@ -60,9 +60,9 @@ rule mstars_train:
     params:
         hash=MSTARS["hash"],
         seed=config["seed"],
-        code=code("mstars_train"),
+        code=code("mstars/train"),
     script:
-        "../scripts/mstars_train.py"
+        "../scripts/mstars/train.py"
 
 
 rule mstars_evaluate:
@@ -81,9 +81,9 @@ rule mstars_evaluate:
     params:
         evaluation=MSTARS["evaluation"],
         seed=config["seed"],
-        code=code("mstars_evaluate"),
+        code=code("mstars/evaluate"),
     script:
-        "../scripts/mstars_evaluate.py"
+        "../scripts/mstars/evaluate.py"
 
 
 rule mstars_encode:
@@ -98,9 +98,9 @@ rule mstars_encode:
         mem_mb=2000,
         runtime=60,
     params:
-        code=code("mstars_encode"),
+        code=code("mstars/encode"),
     script:
-        "../scripts/mstars_encode.py"
+        "../scripts/mstars/encode.py"
 
 
 rule mstars_search:
@@ -123,9 +123,9 @@ rule mstars_search:
     params:
         search=MSTARS["search"],
         method=MSTARS["hash"]["method"],
-        code=code("mstars_search"),
+        code=code("mstars/search"),
     script:
-        "../scripts/mstars_search.py"
+        "../scripts/mstars/search.py"
 
 
 rule mstars_measure:
@@ -144,9 +144,9 @@ rule mstars_measure:
         runtime=120,
     params:
         measure=MSTARS["measure"],
-        code=code("mstars_measure"),
+        code=code("mstars/measure"),
     script:
-        "../scripts/mstars_measure.py"
+        "../scripts/mstars/measure.py"
 
 
 use rule mstars_measure as mstars_released with:
@@ -192,9 +192,9 @@ rule mstars_catalog:
         giants=MSTARS["giants"],
         kinematics=MSTARS["kinematics"],
         settings=MSTARS_PUBLISHED,
-        code=code("mstars_catalog"),
+        code=code("mstars/catalog"),
     script:
-        "../scripts/mstars_catalog.py"
+        "../scripts/mstars/catalog.py"
 
 
 rule mstars_matches:
@@ -213,9 +213,9 @@ rule mstars_matches:
         mem_mb=4000,
         runtime=30,
     params:
-        code=code("mstars_matches"),
+        code=code("mstars/matches"),
     script:
-        "../scripts/mstars_matches.py"
+        "../scripts/mstars/matches.py"
 
 
 rule mstars_figures:
@@ -260,9 +260,9 @@ rule mstars_figures:
             "giants_photometry": {"separators": MSTARS["giants"]["separators"]},
             "activity": {"threshold": MSTARS["measure"]["activity_width"]},
         },
-        code=code("mstars_figures"),
+        code=code("mstars/figures"),
     script:
-        "../scripts/mstars_figures.py"
+        "../scripts/mstars/figures.py"
 
 
 rule mstars_pages:
@@ -284,9 +284,9 @@ rule mstars_pages:
         mem_mb=2000,
         runtime=10,
     params:
-        code=code("mstars_pages"),
+        code=code("mstars/pages"),
     script:
-        "../scripts/mstars_pages.py"
+        "../scripts/mstars/pages.py"
 
 
 rule mstars:

@@ -54,4 +54,4 @@ rule provenance:
         inputs=lambda wildcards: sorted(provenance_inputs(wildcards)),
         code=package_fingerprint(),
     script:
-        "../scripts/provenance.py"
+        "../scripts/publish/provenance.py"

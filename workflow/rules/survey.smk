@@ -14,9 +14,9 @@ rule index:
         runtime=600,
     params:
         root=survey("root"),
-        code=code("index"),
+        code=code("survey/index"),
     script:
-        "../scripts/index.py"
+        "../scripts/survey/index.py"
 
 
 checkpoint manifest:
@@ -41,9 +41,9 @@ checkpoint manifest:
         root=survey("root"),
         selection=survey("selection"),
         partition=survey("partition"),
-        code=code("manifest"),
+        code=code("survey/manifest"),
     script:
-        "../scripts/manifest.py"
+        "../scripts/survey/manifest.py"
 
 
 rule pack:
@@ -64,9 +64,9 @@ rule pack:
         content=content("results/manifest/{survey}/{bundle}.parquet"),
         kind=survey("kind"),
         root=survey("root"),
-        code=code("pack"),
+        code=code("survey/pack"),
     script:
-        "../scripts/pack.py"
+        "../scripts/survey/pack.py"
 
 
 rule reading:
@@ -83,6 +83,6 @@ rule reading:
         mem_mb=2000,
         runtime=30,
     params:
-        code=code("reading"),
+        code=code("survey/reading"),
     script:
-        "../scripts/reading.py"
+        "../scripts/survey/reading.py"

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from starsift.catalog.crossmatch import MISSING
-from starsift.catalog.schema import TableSchema
+from starsift.catalog.columns import TableSchema
 
 
 class ResultError(ValueError):

@@ -59,7 +59,7 @@ def fingerprint(*modules: str, root: str | os.PathLike[str] | None = None) -> st
 
     Parameters
     ----------
-    *modules : full names, such as "starsift.binaries.peaks". A package stands for its `__init__` and what
+    *modules : full names, such as "starsift.searches.binaries.peaks". A package stands for its `__init__` and what
         that imports, not for all its modules.
     root : folder that holds the top package; by default that of the running starsift.
 

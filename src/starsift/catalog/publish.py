@@ -24,8 +24,8 @@ from astropy.table import Column, MaskedColumn, Table
 from astropy.table.meta import get_yaml_from_table
 from astropy.units import Unit
 
-from starsift.catalog.parquet import write_parquet
-from starsift.catalog.schema import ColumnSchema, TableSchema, conform
+from starsift.io.parquet import write_parquet
+from starsift.catalog.columns import ColumnSchema, TableSchema, conform
 from starsift.spectra.batches import atomic_path
 
 PROVENANCE_KEY = "starsift.provenance"

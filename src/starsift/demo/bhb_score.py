@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from starsift.bhb.dataset import CLASSES
+from starsift.searches.bhb.dataset import CLASSES
 from starsift.learning.calibration import apply_temperature, expected_calibration_error
-from starsift.simulate.score import Line, compare_found, match_truth, mean_line, value_line
+from starsift.demo.score import Line, compare_found, match_truth, mean_line, value_line
 
 BHB = CLASSES[1]
 SNR_EDGES = (0.0, 5.0, 10.0, 20.0, np.inf)
@@ -38,7 +38,7 @@ def score_bhb(
 
     Parameters
     ----------
-    truth_path : truth.parquet of `starsift.simulate.sdss.simulate_sdss`
+    truth_path : truth.parquet of `starsift.demo.sdss.simulate_sdss`
     catalog : `spectrum_id`, and `distance` and `e_distance`, kpc
     predictions : of all spectra of the survey: `spectrum_id`, `image_status`, `modality` and `p_bhb`, not
         calibrated, null where a spectrum could not be used
@@ -47,7 +47,7 @@ def score_bhb(
 
     Returns
     -------
-    dict for `starsift.simulate.score.describe`: `spectra` (of the pool) and `lines`, a list of {name, value,
+    dict for `starsift.demo.score.describe`: `spectra` (of the pool) and `lines`, a list of {name, value,
     number, target, passed}; and `comparison`, a row for all and for each modality and range of S/N: name,
     precision, recall, f1, found, false, bhb; `false`: spectra by kind.
 

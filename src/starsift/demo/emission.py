@@ -16,13 +16,13 @@ import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
 from starsift.catalog.naming import designation
-from starsift.catalog.parquet import write_csv, write_parquet
-from starsift.emission.window import CLASSES
+from starsift.io.parquet import write_csv, write_parquet
+from starsift.searches.emission.window import CLASSES
 from starsift.learning.labels import LABELS
-from starsift.simulate import fitswriter
-from starsift.simulate.bands import HALPHA, M0, SHIPPED, SIGMA_KMS, black_body, lrs_bands, unit_r
-from starsift.simulate.degrade import shift, smooth_curves
-from starsift.simulate.emission_lines import (
+from starsift.demo import fitswriter
+from starsift.synthesis.bands import HALPHA, M0, SHIPPED, SIGMA_KMS, black_body, lrs_bands, unit_r
+from starsift.synthesis.degrade import shift, smooth_curves
+from starsift.synthesis.emission_lines import (
     BALMER,
     CORE,
     HALPHA_VACUUM,
@@ -37,7 +37,7 @@ from starsift.simulate.emission_lines import (
     seen_profiles,
     shells,
 )
-from starsift.simulate.lrs import (
+from starsift.demo.lrs import (
     CHUNK,
     Spectra,
     as_rows,
@@ -49,11 +49,11 @@ from starsift.simulate.lrs import (
     write_catalog,
     write_files,
 )
-from starsift.simulate.lrs_sky import STELLAR, Observed, Sources, assign_fibers
-from starsift.simulate.sky import PATCH as FIELD_PATCH
-from starsift.simulate.sky import Plan, SkyError
+from starsift.demo.lrs_sky import STELLAR, Observed, Sources, assign_fibers
+from starsift.demo.sky import PATCH as FIELD_PATCH
+from starsift.demo.sky import Plan, SkyError
 from starsift.spectra import C_KMS
-from starsift.spectra.air import air_to_vacuum
+from starsift.sky.air import air_to_vacuum
 from starsift.spectra.resample import LAMOST_LRS, LogGrid
 
 # Skoda et al. 2020, section 3.3: classes of the Ondrejov dataset, and their codes in its file of labels.

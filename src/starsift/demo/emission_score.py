@@ -2,7 +2,7 @@
 
 Counted are the spectra that have a prediction, all others had no window. The catalogue is what a search
 publishes: what its last network predicts among spectra that nobody labelled, and what the oracle found. Right
-is a spectrum whose truth is emission; `starsift.simulate.emission_lines.judge` says what that means.
+is a spectrum whose truth is emission; `starsift.synthesis.emission_lines.judge` says what that means.
 """
 
 import os
@@ -16,9 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from starsift.emission.window import CLASSES, TARGETS
+from starsift.searches.emission.window import CLASSES, TARGETS
 from starsift.learning.calibration import apply_temperature, expected_calibration_error
-from starsift.simulate.score import Line, compare_found, match_truth, mean_line, value_line
+from starsift.demo.score import Line, compare_found, match_truth, mean_line, value_line
 
 PRECISION, RECALL = 0.935, 0.90  # what the search must reach
 PROBABILITIES = ("p_single", "p_double", "p_uninteresting")
@@ -42,7 +42,7 @@ def score_emission(
 
     Parameters
     ----------
-    truth_path : truth.parquet of `starsift.simulate.emission.simulate_emission`
+    truth_path : truth.parquet of `starsift.demo.emission.simulate_emission`
     final : predictions of the last network for the whole pool: `spectrum_id` and `PROBABILITIES`
     baseline : the same of networks without active learning, one table a run
     rounds : contents of each round.json, in order
@@ -54,7 +54,7 @@ def score_emission(
 
     Returns
     -------
-    dict for `starsift.simulate.score.describe`: `spectra` (with a prediction) and `lines`, a list of {name,
+    dict for `starsift.demo.score.describe`: `spectra` (with a prediction) and `lines`, a list of {name,
     value, number, target, passed}; and `comparison`, a row each for the catalogue and each run without active
     learning: precision, recall, f1, found, false; `rounds`: round, estimate, its sample, truth, predicted;
     `false` and `missed`: spectra by kind.

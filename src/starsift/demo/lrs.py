@@ -15,8 +15,8 @@ from threadpoolctl import threadpool_limits
 
 from starsift.catalog.naming import designation, obsdate
 from starsift.parallel import map_chunks
-from starsift.simulate import fitswriter
-from starsift.simulate.bands import (
+from starsift.demo import fitswriter
+from starsift.synthesis.bands import (
     M0,
     carbon_stars,
     dwarfs,
@@ -27,9 +27,9 @@ from starsift.simulate.bands import (
     redden,
     white_dwarfs,
 )
-from starsift.simulate.degrade import add_noise, damage, featureless, miscalibrate, shift
-from starsift.simulate.fitswriter import Card
-from starsift.simulate.lrs_sky import (
+from starsift.synthesis.degrade import add_noise, damage, featureless, miscalibrate, shift
+from starsift.demo.fitswriter import Card
+from starsift.demo.lrs_sky import (
     STELLAR,
     SUN_HEIGHT,
     Observed,
@@ -41,7 +41,7 @@ from starsift.simulate.lrs_sky import (
     make_plans,
     observe_again,
 )
-from starsift.simulate.sky import Plan, SkyError
+from starsift.demo.sky import Plan, SkyError
 from starsift.sky.barycentric import XINGLONG
 from starsift.spectra import C_KMS
 from starsift.spectra.resample import LAMOST_LRS

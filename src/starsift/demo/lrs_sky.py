@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 from astropy.coordinates import CartesianDifferential, CartesianRepresentation, Galactic, SkyCoord
 
-from starsift.simulate.bands import M0, SHIPPED, type_names
-from starsift.simulate.sky import PATCH, Plan, SkyError
+from starsift.synthesis.bands import M0, SHIPPED, type_names
+from starsift.demo.sky import PATCH, Plan, SkyError
 
 SOLAR_MOTION = (
     10.0,

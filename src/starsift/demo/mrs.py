@@ -14,9 +14,9 @@ from astropy.io import fits
 from astropy.table import Table
 from numba import njit, prange
 
-from starsift.simulate import fitswriter
-from starsift.simulate.fitswriter import Card
-from starsift.simulate.sky import (
+from starsift.demo import fitswriter
+from starsift.demo.fitswriter import Card
+from starsift.demo.sky import (
     BAD_BLUE,
     BAD_FIBER,
     EXPTIME,
@@ -31,10 +31,10 @@ from starsift.simulate.sky import (
     make_plans,
     utc_mid,
 )
-from starsift.simulate.stars import Synthesizer, Systems
+from starsift.synthesis.stars import Synthesizer, Systems
 from starsift.sky import barycentric
 from starsift.spectra import C_KMS
-from starsift.spectra.air import air_to_vacuum
+from starsift.sky.air import air_to_vacuum
 from starsift.spectra.templates import TemplateGrid, load_grid
 
 RESOLUTION = 7500.0

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from starsift.simulate.score import Line, match_truth, mean_line, value_line, velocity_lines
+from starsift.demo.score import Line, match_truth, mean_line, value_line, velocity_lines
 
 SNR_EDGES = (0.0, 1.0, 2.0, 3.0, 5.0, np.inf)
 LIKELY = 0.5  # p_m from which a candidate counts as called an M star
@@ -31,7 +31,7 @@ def score_mstars(
 
     Parameters
     ----------
-    truth_path : truth.parquet of `starsift.simulate.lrs.simulate_lrs`
+    truth_path : truth.parquet of `starsift.demo.lrs.simulate_lrs`
     search : candidates of the union, one row a spectrum: `spectrum_id`, `p_m`
     catalog : the catalogue `mstars`: `spectrum_id`, `subtype`, `rv`, `rv_err`, `giant`, `active`, `ewha`,
         `distance`, `u`, `v`, `w`; null where not measured, `giant` and `active` 1, 0 or logical
@@ -41,7 +41,7 @@ def score_mstars(
     Returns
     -------
     dict with `spectra` (in the pool) and `lines`: a list of {name, value, number, target, passed}, for
-    `starsift.simulate.score.describe`.
+    `starsift.demo.score.describe`.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """The scorecard of a simulated survey: what the binaries path found against what was there.
 
-With `starsift.simulate.lrs_score` the only part of starsift that reads the truth. Every line says how many
+With `starsift.demo.mstars_score` the only part of starsift that reads the truth. Every line says how many
 spectra it rests on, and what it must reach.
 """
 
@@ -129,7 +129,7 @@ def score(truth_path: str | os.PathLike[str], spectra: pa.Table) -> dict[str, ob
 
     Parameters
     ----------
-    truth_path : truth.parquet of `starsift.simulate.mrs.simulate_survey`
+    truth_path : truth.parquet of `starsift.demo.mrs.simulate_survey`
     spectra : one row a selected spectrum: identity, `snr`, `n_components`, `rv`, `rv_err`, `multiplicity`,
         `suspect_moonlight`, `suspect_crosstalk`
 

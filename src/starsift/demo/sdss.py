@@ -20,15 +20,15 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits
 
-from starsift.bhb.dataset import BANDS, CLASSES
-from starsift.bhb.photometry import load_relations
-from starsift.catalog.parquet import write_csv, write_parquet
-from starsift.simulate import fitswriter
-from starsift.simulate.cutouts import PIXEL, draw_cutouts, draw_fwhm, measure_magnitudes, zero_points
-from starsift.simulate.degrade import add_noise, damage, miscalibrate, shift, sky_lines
-from starsift.simulate.fitswriter import Card
-from starsift.simulate.lrs import described_table
-from starsift.simulate.sky import SkyError
+from starsift.searches.bhb.dataset import BANDS, CLASSES
+from starsift.searches.bhb.photometry import load_relations
+from starsift.io.parquet import write_csv, write_parquet
+from starsift.demo import fitswriter
+from starsift.demo.cutouts import PIXEL, draw_cutouts, draw_fwhm, measure_magnitudes, zero_points
+from starsift.synthesis.degrade import add_noise, damage, miscalibrate, shift, sky_lines
+from starsift.demo.fitswriter import Card
+from starsift.demo.lrs import described_table
+from starsift.demo.sky import SkyError
 from starsift.spectra import C_KMS
 from starsift.spectra.resample import LogGrid
 from starsift.survey.sdss import obsid

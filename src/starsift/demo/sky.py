@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from starsift.simulate.stars import COLUMNS, Orbits, Systems, draw_binaries, draw_singles, draw_triples
+from starsift.synthesis.stars import COLUMNS, Orbits, Systems, draw_binaries, draw_singles, draw_triples
 from starsift.sky import barycentric
 
 FIELD_RA, FIELD_DEC = 290.6, 42.4  # centre of the one field, ICRS degrees

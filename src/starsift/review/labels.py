@@ -27,7 +27,7 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from starsift.catalog.parquet import write_parquet
+from starsift.io.parquet import write_parquet
 from starsift.catalog.provenance import package_fingerprint
 from starsift.learning.labels import (
     APPLICATION_ID,

@@ -27,11 +27,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from scipy.spatial import cKDTree
 
-from starsift.binaries.curves import VELOCITY_KEYS
-from starsift.binaries.peaks import CosineBasis, cosine_basis, smoothed_derivatives
-from starsift.catalog.schema import BHB, BINARIES_SPECTRA, EMISSION, MSTARS
-from starsift.emission.window import CLASSES, WAVELENGTH
-from starsift.spectra.air import air_to_vacuum
+from starsift.searches.binaries.curves import VELOCITY_KEYS
+from starsift.searches.binaries.peaks import CosineBasis, cosine_basis, smoothed_derivatives
+from starsift.catalog.columns import BHB, BINARIES_SPECTRA, EMISSION, MSTARS
+from starsift.searches.emission.window import CLASSES, WAVELENGTH
+from starsift.sky.air import air_to_vacuum
 from starsift.spectra.batches import MASK_IVAR, OK
 from starsift.survey.sdss import is_sdss_name
 

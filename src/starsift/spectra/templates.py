@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from starsift.spectra.air import air_to_vacuum
+from starsift.sky.air import air_to_vacuum
 
 SHIPPED = Path(__file__).resolve().parents[3] / "resources/templates/grid.parquet"
 FOOTER_KEY = b"starsift.template_grid"

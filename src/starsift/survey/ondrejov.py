@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from starsift.spectra.air import air_to_vacuum
+from starsift.sky.air import air_to_vacuum
 from starsift.survey.fitsfile import Exposure, Hdu, SpectrumError, checked, open_fits, pixels
 
 

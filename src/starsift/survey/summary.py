@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from starsift.catalog.parquet import write_parquet
+from starsift.io.parquet import write_parquet
 from starsift.searches import SEARCHES
 from starsift.spectra.batches import OK, atomic_path
 from starsift.survey.fitsfile import DUPLICATE, OTHER_FILES

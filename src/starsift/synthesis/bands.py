@@ -20,9 +20,9 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d
 from scipy.special import erf
 
-from starsift.simulate.degrade import WINDOW, shift
+from starsift.synthesis.degrade import WINDOW, shift
 from starsift.spectra import C_KMS
-from starsift.spectra.air import air_to_vacuum
+from starsift.sky.air import air_to_vacuum
 from starsift.spectra.resample import LAMOST_LRS, LogGrid
 
 SHIPPED = Path(__file__).resolve().parents[3] / "resources/simulate"

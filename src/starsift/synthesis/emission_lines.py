@@ -11,9 +11,9 @@ from functools import cache
 import numpy as np
 from scipy.special import j0, j1
 
-from starsift.simulate.bands import HALPHA, SIGMA_KMS, load_bands
+from starsift.synthesis.bands import HALPHA, SIGMA_KMS, load_bands
 from starsift.spectra import C_KMS
-from starsift.spectra.air import air_to_vacuum
+from starsift.sky.air import air_to_vacuum
 from starsift.spectra.resample import LAMOST_LRS, LogGrid
 
 OVERSAMPLE = 8  # steps to a pixel of LAMOST-LRS

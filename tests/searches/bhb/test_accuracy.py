@@ -7,11 +7,11 @@ import pytest
 import yaml
 from sklearn.metrics import f1_score
 
-from starsift.bhb import dataset as data
-from starsift.bhb.dataset import JUDGED, Dataset, scale_images, split_of
-from starsift.bhb.training import Settings, Trained, train
-from starsift.simulate import sdss
-from starsift.simulate.cutouts import draw_cutouts
+from starsift.searches.bhb import dataset as data
+from starsift.searches.bhb.dataset import JUDGED, Dataset, scale_images, split_of
+from starsift.searches.bhb.training import Settings, Trained, train
+from starsift.demo import sdss
+from starsift.demo.cutouts import draw_cutouts
 from starsift.spectra.resample import interpolate_gaps, min_max
 
 CONFIG = Path(__file__).parents[2] / "config"

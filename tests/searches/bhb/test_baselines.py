@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from bhb_data import synthetic
+from fixtures.bhb_data import synthetic
 from sklearn.metrics import roc_auc_score
 
-from starsift.bhb import baselines
-from starsift.bhb.baselines import BASELINES, BaselineError, train_baseline
-from starsift.bhb.dataset import CLASSES, Dataset
+from starsift.searches.bhb import baselines
+from starsift.searches.bhb.baselines import BASELINES, BaselineError, train_baseline
+from starsift.searches.bhb.dataset import CLASSES, Dataset
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from starsift.bhb.bundles import labelled_bundles
+from starsift.searches.bhb.bundles import labelled_bundles
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ import pytest
 from astropy import units as u
 from astropy.table import Table
 
-from starsift.bhb.evaluation import EvaluationError, calibrate
-from starsift.bhb.results import (
+from starsift.searches.bhb.evaluation import EvaluationError, calibrate
+from starsift.searches.bhb.catalog import (
     ResultError,
     assemble,
     choose_run,
@@ -25,9 +25,9 @@ from starsift.bhb.results import (
     read_manifests,
 )
 from starsift.catalog.listing import plain_text
-from starsift.catalog.parquet import write_csv, write_parquet
+from starsift.io.parquet import write_csv, write_parquet
 from starsift.catalog.publish import publish, read_table
-from starsift.catalog.schema import BHB, conform
+from starsift.catalog.columns import BHB, conform
 from starsift.learning.labels import read_labels
 
 BOTH, ALONE = "spectrum+image", "spectrum"

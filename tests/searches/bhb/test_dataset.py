@@ -9,12 +9,12 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 from astropy.table import Table
-from cutout_files import planes, star, write_cutout
+from fixtures.cutout_files import planes, star, write_cutout
 from hypothesis import given
 from hypothesis import strategies as st
-from survey_files import identity_of, real
+from fixtures.survey_files import identity_of, real
 
-from starsift.bhb.dataset import (
+from starsift.searches.bhb.dataset import (
     BANDS,
     CLASSES,
     GRID,
@@ -30,7 +30,7 @@ from starsift.bhb.dataset import (
     windows,
 )
 from starsift.catalog.naming import designation
-from starsift.catalog.parquet import write_parquet
+from starsift.io.parquet import write_parquet
 from starsift.io.tables import TableError
 from starsift.spectra.batches import SpectrumBatch, write_bundle
 from starsift.spectra.resample import LAMOST_LRS, LogGrid

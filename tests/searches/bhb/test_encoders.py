@@ -6,9 +6,9 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from bhb_data import SMALL, synthetic
+from fixtures.bhb_data import SMALL, synthetic
 
-from starsift.bhb.encoders import (
+from starsift.searches.bhb.encoders import (
     BAND_WEIGHTS,
     PRESETS,
     SEGMENT_WEIGHTS,

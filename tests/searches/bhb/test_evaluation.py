@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from starsift.bhb.evaluation import (
+from starsift.searches.bhb.evaluation import (
     ALL,
     BHB,
     COLLECTED,

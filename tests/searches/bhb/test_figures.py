@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from figure_words import cells, words
+from fixtures.figure_words import cells, words
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score
 
-from starsift.bhb.dataset import BANDS, PIXELS, SEGMENTS
-from starsift.bhb.evaluation import ALL, BHB, MODELS, NOT_BHB, Run, collect, ladder
-from starsift.bhb.figures import FIGURES, INPUTS, RECALLS, purity_curve, stepped
-from starsift.bhb.photometry import load_relations
-from starsift.bhb.report import (
+from starsift.searches.bhb.dataset import BANDS, PIXELS, SEGMENTS
+from starsift.searches.bhb.evaluation import ALL, BHB, MODELS, NOT_BHB, Run, collect, ladder
+from starsift.searches.bhb.figures import FIGURES, INPUTS, RECALLS, purity_curve, stepped
+from starsift.searches.bhb.photometry import load_relations
+from starsift.searches.bhb.report import (
     COMPARISONS,
     PAPER,
     candidates_page,
@@ -33,8 +33,8 @@ from starsift.bhb.report import (
     table8_page,
     tables_text,
 )
-from starsift.catalog.plots import save
-from starsift.catalog.schema import BHB as SCHEMA
+from starsift.report.plots import save
+from starsift.catalog.columns import BHB as SCHEMA
 
 RNG = np.random.default_rng(4)
 CAPTIONS = Path(__file__).parents[2] / "workflow/report"

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bhb_data import SMALL, synthetic
+from fixtures.bhb_data import SMALL, synthetic
 
-from starsift.bhb.encoders import PRESETS, image_encoder, spectrum_encoder
-from starsift.bhb.fusion import FUSIONS, TRANSFORMERS, head, whole
+from starsift.searches.bhb.encoders import PRESETS, image_encoder, spectrum_encoder
+from starsift.searches.bhb.fusion import FUSIONS, TRANSFORMERS, head, whole
 from starsift.learning.backend import load_keras, set_seed
 
 DEEP = replace(SMALL, blocks=2)

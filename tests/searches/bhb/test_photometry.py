@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from starsift.bhb.photometry import (
+from starsift.searches.bhb.photometry import (
     PhotometryError,
     absolute_magnitude,
     dereddened,

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from bhb_data import SMALL, small_preset, synthetic, uncompiled
+from fixtures.bhb_data import SMALL, small_preset, synthetic, uncompiled
 from sklearn.metrics import roc_auc_score
 
-from starsift.bhb import training
-from starsift.bhb.dataset import CLASSES, Dataset
-from starsift.bhb.encoders import PRESETS, WeightsError
-from starsift.bhb.fusion import head
-from starsift.bhb.training import Settings, Trained, TrainingError, augment, fit, predict, schedule, train
+from starsift.searches.bhb import training
+from starsift.searches.bhb.dataset import CLASSES, Dataset
+from starsift.searches.bhb.encoders import PRESETS, WeightsError
+from starsift.searches.bhb.fusion import head
+from starsift.searches.bhb.training import Settings, Trained, TrainingError, augment, fit, predict, schedule, train
 from starsift.learning.backend import load_keras, load_network, predict_batches, save_network, set_seed
 
 QUICK = Settings(epochs=20, patience=20, batch_size=10, learning_rate=3e-3, warmup_epochs=1)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starsift.binaries.objects import ObjectError, group_stars, make_objects
-from starsift.catalog.schema import BINARIES_OBJECTS, check, conform
+from starsift.searches.binaries.objects import ObjectError, group_stars, make_objects
+from starsift.catalog.columns import BINARIES_OBJECTS, check, conform
 
 ARCSEC = 1 / 3600
 

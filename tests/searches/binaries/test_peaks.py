@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter1d
 
-from starsift.binaries.errors import matched_scatter
-from starsift.binaries.peaks import cosine_basis, find_components, smoothed_derivatives
+from starsift.searches.binaries.errors import matched_scatter
+from starsift.searches.binaries.peaks import cosine_basis, find_components, smoothed_derivatives
 
 VELOCITIES = np.arange(-500.0, 501.0)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from starsift.binaries.suspects import (
+from starsift.searches.binaries.suspects import (
     SUSPECTS,
     barycentric_correction,
     find_suspects,

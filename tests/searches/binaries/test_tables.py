@@ -8,9 +8,9 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from starsift.binaries.curves import CurveError, read_curves, write_curves
-from starsift.binaries.peaks import Components, find_components
-from starsift.binaries.tables import (
+from starsift.searches.binaries.curves import CurveError, read_curves, write_curves
+from starsift.searches.binaries.peaks import Components, find_components
+from starsift.searches.binaries.tables import (
     StageError,
     gather_catalog,
     join_stages,
@@ -22,7 +22,7 @@ from starsift.binaries.tables import (
     write_components,
     write_errors,
 )
-from starsift.catalog.parquet import write_csv
+from starsift.io.parquet import write_csv
 from starsift.spectra.batches import ROW_SCHEMA
 from starsift.spectra.ccf import CCFs
 

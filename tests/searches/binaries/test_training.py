@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from starsift.binaries.training import (
+from starsift.searches.binaries.training import (
     CALLS,
     CLASSIFIERS,
     Classifier,

@@ -1,8 +1,8 @@
 import numpy as np
 import pyarrow as pa
 
-from starsift.binaries.training import CALLS, CLASSIFIERS
-from starsift.binaries.voting import COLUMNS, classify, funnel, vote
+from starsift.searches.binaries.training import CALLS, CLASSIFIERS
+from starsift.searches.binaries.voting import COLUMNS, classify, funnel, vote
 
 
 class Echo:

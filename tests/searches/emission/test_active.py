@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starsift.emission.active import (
+from starsift.searches.emission.active import (
     STRATEGIES,
     MissingLabelsError,
     answer,

@@ -13,11 +13,11 @@ import pytest
 from astropy.table import Table
 
 from starsift.catalog.listing import plain_text
-from starsift.catalog.parquet import write_csv, write_parquet
+from starsift.io.parquet import write_csv, write_parquet
 from starsift.catalog.publish import publish, read_table
-from starsift.catalog.schema import EMISSION, conform
-from starsift.emission.line import HALPHA, LINES
-from starsift.emission.results import (
+from starsift.catalog.columns import EMISSION, conform
+from starsift.searches.emission.line import HALPHA, LINES
+from starsift.searches.emission.catalog import (
     ResultError,
     assemble,
     candidate_labels,
@@ -30,7 +30,7 @@ from starsift.emission.results import (
     sample_predicted,
     with_windows,
 )
-from starsift.emission.window import CLASSES, PIXELS, WAVELENGTH
+from starsift.searches.emission.window import CLASSES, PIXELS, WAVELENGTH
 from starsift.learning.labels import LABELS, load_labels
 from starsift.spectra import C_KMS
 from starsift.spectra.batches import SpectrumBatch, write_bundle

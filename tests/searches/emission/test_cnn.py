@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from starsift.emission import cnn
-from starsift.emission.active import STRATEGIES
-from starsift.emission.forward import Forward
-from starsift.emission.predict import predict_windows
-from starsift.emission.window import PIXELS
+from starsift.searches.emission import cnn
+from starsift.searches.emission.active import STRATEGIES
+from starsift.searches.emission.forward import Forward
+from starsift.searches.emission.predict import predict_windows
+from starsift.searches.emission.window import PIXELS
 from starsift.learning.backend import NetworkError, load_keras, load_network, save_network
 
 
@@ -142,8 +142,8 @@ def test_the_quick_network_is_the_same_network(trained: cnn.Trained, saved: Path
 
 def test_the_quick_network_needs_no_keras(saved: Path) -> None:
     command = (
-        "import sys; from starsift.emission.predict import predict_windows; "
-        f"from starsift.emission.forward import Forward; Forward.load({str(saved)!r}); "
+        "import sys; from starsift.searches.emission.predict import predict_windows; "
+        f"from starsift.searches.emission.forward import Forward; Forward.load({str(saved)!r}); "
         "sys.exit('keras' in sys.modules)"
     )
     environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
@@ -202,7 +202,7 @@ def test_a_bundle_is_predicted_by_numpy_as_by_keras(saved: Path, tmp_path: Path,
 OTHER = """
 import json, sys
 import numpy as np
-from starsift.emission import cnn
+from starsift.searches.emission import cnn
 from starsift.learning.backend import load_network
 x = np.load(sys.argv[2])
 print(json.dumps(cnn.predict(load_network(sys.argv[1]), x, batch_size=16).tolist()))

@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from figure_words import cells, words
+from fixtures.figure_words import cells, words
 from matplotlib.figure import Figure
 
-from starsift.catalog.plots import save
-from starsift.catalog.schema import EMISSION
-from starsift.emission.figures import FIGURES, INPUTS
-from starsift.emission.report import (
+from starsift.report.plots import save
+from starsift.catalog.columns import EMISSION
+from starsift.searches.emission.figures import FIGURES, INPUTS
+from starsift.searches.emission.report import (
     Run,
     baseline_page,
     candidates_page,
@@ -22,7 +22,7 @@ from starsift.emission.report import (
     partial_confusion,
     rounds_page,
 )
-from starsift.emission.window import CLASSES, PIXELS, WAVELENGTH
+from starsift.searches.emission.window import CLASSES, PIXELS, WAVELENGTH
 from starsift.spectra.resample import min_max
 
 RNG = np.random.default_rng(2)

@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from starsift.emission.line import GRID, HALPHA, LINES, measure_lines
-from starsift.mstars.indices import halpha
+from starsift.searches.emission.line import GRID, HALPHA, LINES, measure_lines
+from starsift.searches.mstars.indices import halpha
 from starsift.spectra import C_KMS
 from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.resample import LAMOST_LRS

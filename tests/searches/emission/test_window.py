@@ -8,10 +8,10 @@ import pytest
 from astropy.io import fits
 from hypothesis import given
 from hypothesis import strategies as st
-from survey_files import real
+from fixtures.survey_files import real
 
-from starsift.emission.window import PIXELS, WAVELENGTH, transfer, window
-from starsift.spectra.air import vacuum_to_air
+from starsift.searches.emission.window import PIXELS, WAVELENGTH, transfer, window
+from starsift.sky.air import vacuum_to_air
 from starsift.spectra.batches import IDENTITY_NAMES, MASK_IVAR, SpectrumBatch
 from starsift.spectra.resample import LAMOST_LRS
 from starsift.survey.fitsfile import SpectrumError

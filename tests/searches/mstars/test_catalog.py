@@ -12,11 +12,11 @@ import yaml
 from astropy.table import Table
 
 from starsift.catalog.publish import publish, read_table
-from starsift.catalog.schema import MSTARS, conform
+from starsift.catalog.columns import MSTARS, conform
 from starsift.learning.labels import read_labels
-from starsift.mstars.kinematics import dispersions
-from starsift.mstars.measure import measure
-from starsift.mstars.results import (
+from starsift.searches.mstars.kinematics import dispersions
+from starsift.searches.mstars.measure import measure
+from starsift.searches.mstars.catalog import (
     ResultError,
     all_m,
     assemble,
@@ -24,10 +24,10 @@ from starsift.mstars.results import (
     read_sources,
     velocity_bins,
 )
-from starsift.mstars.search import POOL
-from starsift.mstars.velocity import build_velocity_bank
-from starsift.simulate.bands import dwarfs, giants, lrs_bands
-from starsift.simulate.degrade import add_noise
+from starsift.searches.mstars.training import POOL
+from starsift.searches.mstars.velocity import build_velocity_bank
+from starsift.synthesis.bands import dwarfs, giants, lrs_bands
+from starsift.synthesis.degrade import add_noise
 from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.resample import LAMOST_LRS
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from starsift.mstars.samples import (
+from starsift.searches.mstars.dataset import (
     CLUSTERS,
     SAMPLE,
     Sample,

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn.metrics import average_precision_score
-from survey_files import real
+from fixtures.survey_files import real
 
-from starsift.mstars import evaluation
-from starsift.mstars.evaluation import (
+from starsift.searches.mstars import evaluation
+from starsift.searches.mstars.evaluation import (
     EVALUATION,
     RECALLS,
     Calibration,
@@ -25,8 +25,8 @@ from starsift.mstars.evaluation import (
     query_curves,
     score_unseen,
 )
-from starsift.mstars.methods import METHODS, Method, represent, train
-from starsift.mstars.preprocess import prepare
+from starsift.searches.mstars.methods import METHODS, Method, represent, train
+from starsift.searches.mstars.preprocess import prepare
 
 DISCRIMINANT = Method("flux", "discriminant", "contrast")
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from figure_words import cells, words
+from fixtures.figure_words import cells, words
 from matplotlib.figure import Figure
 
-from starsift.catalog.plots import save
-from starsift.mstars.figures import FIGURES, _binomial
-from starsift.mstars.luminosity import giant_by_magnitude, separate
-from starsift.mstars.report import average_precisions, evaluation_page, positive_sample_page, vetting_page
+from starsift.report.plots import save
+from starsift.searches.mstars.figures import FIGURES, _binomial
+from starsift.searches.mstars.luminosity import giant_by_magnitude, separate
+from starsift.searches.mstars.report import average_precisions, evaluation_page, positive_sample_page, vetting_page
 
 RNG = np.random.default_rng(1)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from test_backend import other_backend, run_python
 
 from starsift.learning.backend import load_keras
-from starsift.mstars.hamming import (
+from starsift.searches.mstars.hamming import (
     Marks,
     as_words,
     contrast,
@@ -20,7 +20,7 @@ from starsift.mstars.hamming import (
     nearest_codes,
     search,
 )
-from starsift.mstars.hashing import HashError, unpack
+from starsift.searches.mstars.hashing import HashError, unpack
 
 LENGTHS = (8, 16, 24, 32, 40, 64, 72, 104, 128, 192, 200, 256, 320, 512)
 
@@ -123,7 +123,7 @@ def test_the_keras_backend_gives_the_same_exactly(bits: int) -> None:
 
 def test_the_keras_backend_gives_the_same_over_several_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     keras = load_keras()
-    monkeypatch.setattr("starsift.mstars.hamming.TENSOR", 40)
+    monkeypatch.setattr("starsift.searches.mstars.hamming.TENSOR", 40)
     rng = np.random.default_rng(12)
     pool, queries = clustered(rng, 130, 64), clustered(rng, 25, 64)
     check_all(pool, queries, xp=keras.ops)

@@ -14,8 +14,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
-from starsift.mstars.hamming import nearest_codes
-from starsift.mstars.hashing import (
+from starsift.searches.mstars.hamming import nearest_codes
+from starsift.searches.mstars.hashing import (
     DiscriminantHasher,
     Hasher,
     HashError,
@@ -26,7 +26,7 @@ from starsift.mstars.hashing import (
     spectral_features,
     unpack,
 )
-from starsift.mstars.pil import PILHasher
+from starsift.searches.mstars.pil import PILHasher
 
 ANY_WIDTH = [RandomProjectionHasher(8), DiscriminantHasher(8), PILHasher(8)]
 NOT_WIDER = [PCAHasher(8), ITQHasher(8, n_iterations=5)]  # need as many features as bits

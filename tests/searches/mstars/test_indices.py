@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from survey_files import real
+from fixtures.survey_files import real
 
-from starsift.mstars.indices import (
+from starsift.searches.mstars.indices import (
     IndexDefinition,
     active,
     equivalent_width,
@@ -17,7 +17,7 @@ from starsift.mstars.indices import (
     measure_windows,
     zeta,
 )
-from starsift.spectra.air import air_to_vacuum
+from starsift.sky.air import air_to_vacuum
 
 WAVELENGTH = 10 ** (3.5682 + 1e-4 * np.arange(3909))
 INDICES = load_indices()

@@ -8,7 +8,7 @@ from astropy.coordinates import Galactocentric, SkyCoord
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starsift.mstars.kinematics import (
+from starsift.searches.mstars.kinematics import (
     SUN_HEIGHT,
     absolute_magnitude,
     derive,

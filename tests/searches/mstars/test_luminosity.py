@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from starsift.mstars.indices import load_indices, measure_indices
-from starsift.mstars.luminosity import (
+from starsift.searches.mstars.indices import load_indices, measure_indices
+from starsift.searches.mstars.luminosity import (
     SEPARATORS,
     LuminosityError,
     Separator,

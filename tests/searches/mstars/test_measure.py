@@ -6,15 +6,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from survey_files import identity_of
+from fixtures.survey_files import identity_of
 
-from starsift.mstars.indices import halpha, measure_indices
-from starsift.mstars.measure import INDICES, measure, measure_rows, velocity_bank
-from starsift.mstars.preprocess import prepare
-from starsift.mstars.samples import Sample
-from starsift.mstars.velocity import build_velocity_bank
-from starsift.simulate.bands import dwarfs, giants, lrs_bands
-from starsift.simulate.degrade import add_noise, shift
+from starsift.searches.mstars.indices import halpha, measure_indices
+from starsift.searches.mstars.measure import INDICES, measure, measure_rows, velocity_bank
+from starsift.searches.mstars.preprocess import prepare
+from starsift.searches.mstars.dataset import Sample
+from starsift.searches.mstars.velocity import build_velocity_bank
+from starsift.synthesis.bands import dwarfs, giants, lrs_bands
+from starsift.synthesis.degrade import add_noise, shift
 from starsift.spectra import C_KMS
 from starsift.spectra.batches import (
     IDENTITY_NAMES,
@@ -166,7 +166,7 @@ def test_rows_of_a_bundle(
     bank: TemplateBank,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("starsift.mstars.measure.ROWS", 3)
+    monkeypatch.setattr("starsift.searches.mstars.measure.ROWS", 3)
     write_bundle(tmp_path / "b.arrow", [stars])
     rows = np.array([11, 3, 15, 0])
     table = measure_rows(tmp_path / "b.arrow", rows, bank, velocity_floor=20.0)

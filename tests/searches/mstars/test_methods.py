@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from starsift.mstars.hamming import contrast
-from starsift.mstars.hashing import HashError, spectral_features
-from starsift.mstars.methods import (
+from starsift.searches.mstars.hamming import contrast
+from starsift.searches.mstars.hashing import HashError, spectral_features
+from starsift.searches.mstars.methods import (
     HASHERS,
     METHODS,
     NEIGHBOURS,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from starsift.mstars.hashing import HashError, unpack
-from starsift.mstars.pil import PILHasher, least_squares
+from starsift.searches.mstars.hashing import HashError, unpack
+from starsift.searches.mstars.pil import PILHasher, least_squares
 
 
 def spectra(n: int = 500, p: int = 60, seed: int = 0) -> np.ndarray:

@@ -5,9 +5,9 @@ from functools import cache
 
 import numpy as np
 import pytest
-from survey_files import identity_of, real
+from fixtures.survey_files import identity_of, real
 
-from starsift.mstars.preprocess import MAX_GAP, Prepared, is_defective, prepare
+from starsift.searches.mstars.preprocess import MAX_GAP, Prepared, is_defective, prepare
 from starsift.spectra import C_KMS
 from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.resample import LAMOST_LRS

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from starsift.mstars.luminosity import SEPARATORS, separate
-from starsift.mstars.measure import measure
-from starsift.mstars.methods import METHODS, rank_codes, represent, train
-from starsift.mstars.preprocess import prepare
-from starsift.mstars.velocity import build_velocity_bank
+from starsift.searches.mstars.luminosity import SEPARATORS, separate
+from starsift.searches.mstars.measure import measure
+from starsift.searches.mstars.methods import METHODS, rank_codes, represent, train
+from starsift.searches.mstars.preprocess import prepare
+from starsift.searches.mstars.velocity import build_velocity_bank
 from starsift.spectra import C_KMS
 from starsift.spectra.batches import IDENTITY_NAMES, SpectrumBatch
 from starsift.survey.fitsfile import open_fits

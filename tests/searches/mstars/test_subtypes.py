@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from survey_files import real
+from fixtures.survey_files import real
 
-from starsift.mstars.indices import IndexDefinition, load_indices, measure_windows
-from starsift.mstars.subtypes import (
+from starsift.searches.mstars.indices import IndexDefinition, load_indices, measure_windows
+from starsift.searches.mstars.subtypes import (
     INTRINSIC,
     NAMES,
     Subtypes,
@@ -17,7 +17,7 @@ from starsift.mstars.subtypes import (
     measure_subtypes,
     save_subtypes,
 )
-from starsift.simulate.degrade import add_noise, miscalibrate
+from starsift.synthesis.degrade import add_noise, miscalibrate
 from starsift.survey.sdss import read_sdss
 
 WAVELENGTH = 10 ** (3.5682 + 1e-4 * np.arange(3909))

@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from starsift.mstars.evaluation import Calibration, pool_prior
-from starsift.mstars.hashing import HashError
-from starsift.mstars.methods import METHODS, Model, represent, train
-from starsift.mstars.preprocess import prepare
-from starsift.mstars.samples import SAMPLE, Sample
-from starsift.mstars.search import (
+from starsift.searches.mstars.evaluation import Calibration, pool_prior
+from starsift.searches.mstars.hashing import HashError
+from starsift.searches.mstars.methods import METHODS, Model, represent, train
+from starsift.searches.mstars.preprocess import prepare
+from starsift.searches.mstars.dataset import SAMPLE, Sample
+from starsift.searches.mstars.training import (
     CODES,
     POOL,
     REFERENCE,
@@ -28,8 +28,8 @@ from starsift.mstars.search import (
     train_reference,
     write_calibration,
 )
-from starsift.simulate.bands import dwarfs, giants, lrs_bands
-from starsift.simulate.degrade import add_noise
+from starsift.synthesis.bands import dwarfs, giants, lrs_bands
+from starsift.synthesis.degrade import add_noise
 from starsift.spectra.batches import ROW_SCHEMA, SpectrumBatch, write_bundle
 from starsift.spectra.resample import LAMOST_LRS
 
@@ -196,7 +196,7 @@ def test_unknown_spectra_say_how_the_pool_scores(sample: Sample, monkeypatch: py
     settings: dict[str, Any] = {"method": "discriminant", "bits": 32, "copies": 1, "copy_snr": (1.0, 4.0)}
     # Copies of 40 M stars, against them 10 spectra of class UNKNOWN, with copies of 10 K stars or without.
     assert train_reference(sample, seed=3, **settings)[2].prior == pytest.approx(40 / 60)
-    monkeypatch.setattr("starsift.mstars.search.ENOUGH_UNKNOWN", 10)
+    monkeypatch.setattr("starsift.searches.mstars.training.ENOUGH_UNKNOWN", 10)
     assert train_reference(sample, seed=3, **settings)[2].prior == pytest.approx(40 / 50)
 
 

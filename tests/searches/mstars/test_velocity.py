@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter1d
 
-from starsift.mstars.velocity import (
+from starsift.searches.mstars.velocity import (
     MASKED,
     build_velocity_bank,
     high_pass,
     mean_templates,
     measure_velocities,
 )
-from starsift.simulate.degrade import add_noise, featureless, miscalibrate, shift
-from starsift.simulate.training import anonymous_batch
+from starsift.synthesis.degrade import add_noise, featureless, miscalibrate, shift
+from starsift.searches.binaries.dataset import anonymous_batch
 from starsift.spectra import C_KMS
 from starsift.spectra.ccf import build_bank, grid_position, pearson, spread
 from starsift.spectra.resample import LAMOST_LRS

@@ -2,9 +2,9 @@
 
 import json
 
-from starsift.bhb.baselines import train_baseline
-from starsift.bhb.dataset import read_dataset
-from starsift.catalog.parquet import write_parquet
+from starsift.searches.bhb.baselines import train_baseline
+from starsift.searches.bhb.dataset import read_dataset
+from starsift.io.parquet import write_parquet
 from starsift.catalog.provenance import bundle_seed
 from starsift.logs import log_to
 from starsift.spectra.batches import atomic_path

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from starsift.bhb.dataset import FUSED, SINGLE
-from starsift.bhb.results import choose_run, fit_calibration
+from starsift.searches.bhb.dataset import FUSED, SINGLE
+from starsift.searches.bhb.catalog import choose_run, fit_calibration
 from starsift.logs import log_to
 from starsift.spectra.batches import atomic_path
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from starsift.bhb.results import assemble, gather, read_manifests
+from starsift.searches.bhb.catalog import assemble, gather, read_manifests
 from starsift.catalog.listing import plain_text
-from starsift.catalog.parquet import write_csv, write_parquet
+from starsift.io.parquet import write_csv, write_parquet
 from starsift.catalog.provenance import provenance
 from starsift.catalog.publish import publish
-from starsift.catalog.schema import BHB, conform
+from starsift.catalog.columns import BHB, conform
 from starsift.learning.labels import read_labels, warn_unmatched
 from starsift.logs import log_to
 

@@ -1,7 +1,7 @@
 """Put labelled spectra and their images together, and split them by star."""
 
-from starsift.bhb.dataset import BundleFiles, build_dataset, read_labelled
-from starsift.catalog.parquet import write_csv, write_parquet
+from starsift.searches.bhb.dataset import BundleFiles, build_dataset, read_labelled
+from starsift.io.parquet import write_csv, write_parquet
 from starsift.logs import log_to
 
 log_to(snakemake.log[0])

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from starsift.bhb.evaluation import collect, ladder, read_examples, read_runs
-from starsift.catalog.parquet import write_parquet
+from starsift.searches.bhb.evaluation import collect, ladder, read_examples, read_runs
+from starsift.io.parquet import write_parquet
 from starsift.logs import log_to
 
 log_to(snakemake.log[0])

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from starsift.bhb.evaluation import read_runs
-from starsift.bhb.figures import FIGURES, INPUTS
-from starsift.catalog.plots import save
+from starsift.searches.bhb.evaluation import read_runs
+from starsift.searches.bhb.figures import FIGURES, INPUTS
+from starsift.report.plots import save
 from starsift.logs import log_to
 
 

@@ -2,8 +2,8 @@
 
 import pyarrow.parquet as pq
 
-from starsift.bhb import report
-from starsift.catalog.pages import write_page
+from starsift.searches.bhb import report
+from starsift.report.pages import write_page
 from starsift.logs import log_to
 
 log_to(snakemake.log[0])

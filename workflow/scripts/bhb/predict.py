@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from starsift.bhb.predict import predict_bundle
-from starsift.catalog.parquet import write_parquet
+from starsift.searches.bhb.predict import predict_bundle
+from starsift.io.parquet import write_parquet
 from starsift.learning.backend import load_network
 from starsift.logs import log_to
 

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from starsift.logs import log_to
-from starsift.simulate.score import write_card
-from starsift.simulate.sdss_score import score_bhb
+from starsift.demo.score import write_card
+from starsift.demo.bhb_score import score_bhb
 
 log_to(snakemake.log[0])
 source = snakemake.input

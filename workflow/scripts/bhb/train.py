@@ -2,9 +2,9 @@
 
 import json
 
-from starsift.bhb.dataset import read_dataset
-from starsift.bhb.training import Settings, train
-from starsift.catalog.parquet import write_parquet
+from starsift.searches.bhb.dataset import read_dataset
+from starsift.searches.bhb.training import Settings, train
+from starsift.io.parquet import write_parquet
 from starsift.catalog.provenance import bundle_seed
 from starsift.learning.backend import load_network, save_network
 from starsift.logs import log_to

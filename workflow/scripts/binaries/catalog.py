@@ -1,12 +1,12 @@
 """Publish the catalogues of binaries, and the funnel that led to them."""
 
-from starsift.binaries.objects import make_objects
-from starsift.binaries.tables import gather_catalog
-from starsift.binaries.voting import funnel
-from starsift.catalog.parquet import write_csv
+from starsift.searches.binaries.objects import make_objects
+from starsift.searches.binaries.tables import gather_catalog
+from starsift.searches.binaries.voting import funnel
+from starsift.io.parquet import write_csv
 from starsift.catalog.provenance import provenance
 from starsift.catalog.publish import publish
-from starsift.catalog.schema import BINARIES_OBJECTS, BINARIES_SPECTRA
+from starsift.catalog.columns import BINARIES_OBJECTS, BINARIES_SPECTRA
 from starsift.learning.labels import read_labels, warn_unmatched, with_labels
 from starsift.logs import log_to
 

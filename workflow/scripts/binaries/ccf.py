@@ -1,6 +1,6 @@
 """Cross-correlate one bundle of spectra with the templates."""
 
-from starsift.binaries.curves import write_curves
+from starsift.searches.binaries.curves import write_curves
 from starsift.learning.backend import namespace
 from starsift.logs import log_to
 from starsift.spectra.batches import read_bundle

@@ -2,8 +2,8 @@
 
 import json
 
-from starsift.binaries.tables import read_training
-from starsift.binaries.training import cross_validate_fold
+from starsift.searches.binaries.tables import read_training
+from starsift.searches.binaries.training import cross_validate_fold
 from starsift.logs import log_to
 from starsift.spectra.batches import atomic_path
 

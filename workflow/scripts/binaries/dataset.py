@@ -1,8 +1,8 @@
 """Simulate the labelled CCFs that the classifiers learn from."""
 
-from starsift.catalog.parquet import write_parquet
+from starsift.io.parquet import write_parquet
 from starsift.logs import log_to
-from starsift.simulate.training import training_set
+from starsift.searches.binaries.dataset import training_set
 from starsift.spectra.templates import load_grid
 
 log_to(snakemake.log[0])

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from starsift.binaries.errors import monte_carlo
-from starsift.binaries.tables import read_components, take, with_components, write_errors
+from starsift.searches.binaries.errors import monte_carlo
+from starsift.searches.binaries.tables import read_components, take, with_components, write_errors
 from starsift.catalog.provenance import bundle_seed
 from starsift.logs import log_to
 from starsift.spectra.batches import ROWS, read_rows

@@ -1,7 +1,7 @@
 """Choose the spectra that the report shows."""
 
-from starsift.binaries.examples import collect_examples
-from starsift.catalog.parquet import write_parquet
+from starsift.searches.binaries.examples import collect_examples
+from starsift.io.parquet import write_parquet
 from starsift.logs import log_to
 
 log_to(snakemake.log[0])

@@ -2,8 +2,8 @@
 
 import pyarrow.parquet as pq
 
-from starsift.binaries.figures import FIGURES
-from starsift.catalog.plots import save
+from starsift.searches.binaries.figures import FIGURES
+from starsift.report.plots import save
 from starsift.logs import log_to
 
 log_to(snakemake.log[0])

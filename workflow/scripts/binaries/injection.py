@@ -1,8 +1,8 @@
 """Inject simulated binaries and see which are recovered."""
 
-from starsift.catalog.parquet import write_parquet
+from starsift.io.parquet import write_parquet
 from starsift.logs import log_to
-from starsift.simulate.injection import detection_rates, flux_ratio_limits
+from starsift.searches.binaries.evaluation import detection_rates, flux_ratio_limits
 from starsift.spectra.templates import load_grid
 
 log_to(snakemake.log[0])

@@ -1,7 +1,7 @@
 """Write the tables of the report as HTML pages."""
 
-from starsift.binaries.report import cross_validation_page, funnel_page, selection_page
-from starsift.catalog.pages import write_page
+from starsift.searches.binaries.report import cross_validation_page, funnel_page, selection_page
+from starsift.report.pages import write_page
 from starsift.logs import log_to
 
 log_to(snakemake.log[0])

@@ -1,8 +1,8 @@
 """Find the velocity components of one bundle of CCFs."""
 
-from starsift.binaries.curves import read_curves
-from starsift.binaries.peaks import find_components
-from starsift.binaries.tables import write_components
+from starsift.searches.binaries.curves import read_curves
+from starsift.searches.binaries.peaks import find_components
+from starsift.searches.binaries.tables import write_components
 from starsift.learning.backend import namespace
 from starsift.logs import log_to
 

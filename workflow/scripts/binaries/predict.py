@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from starsift.binaries.curves import read_curves
-from starsift.binaries.tables import read_components, write_classes
-from starsift.binaries.training import Classifier
-from starsift.binaries.voting import classify
+from starsift.searches.binaries.curves import read_curves
+from starsift.searches.binaries.tables import read_components, write_classes
+from starsift.searches.binaries.training import Classifier
+from starsift.searches.binaries.voting import classify
 from starsift.logs import log_to
 
 log_to(snakemake.log[0])

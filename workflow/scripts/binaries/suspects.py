@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from starsift.binaries.curves import read_curves
-from starsift.binaries.suspects import find_suspects
-from starsift.binaries.tables import join_stages, rectangle
-from starsift.catalog.parquet import write_parquet
+from starsift.searches.binaries.curves import read_curves
+from starsift.searches.binaries.suspects import find_suspects
+from starsift.searches.binaries.tables import join_stages, rectangle
+from starsift.io.parquet import write_parquet
 from starsift.logs import log_to
 
 log_to(snakemake.log[0])

@@ -1,7 +1,7 @@
 """Train one classifier on the whole training set."""
 
-from starsift.binaries.tables import read_training
-from starsift.binaries.training import train_classifier
+from starsift.searches.binaries.tables import read_training
+from starsift.searches.binaries.training import train_classifier
 from starsift.logs import log_to
 
 log_to(snakemake.log[0])

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from starsift.logs import log_to
-from starsift.simulate.lrs import simulate_lrs
+from starsift.demo.lrs import simulate_lrs
 
 log_to(snakemake.log[0])
 print(simulate_lrs(Path(snakemake.output.truth).parent, **snakemake.params.simulate))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from starsift.logs import log_to
-from starsift.simulate.mrs import simulate_survey
+from starsift.demo.mrs import simulate_survey
 from starsift.spectra.templates import load_grid
 
 log_to(snakemake.log[0])

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from starsift.logs import log_to
-from starsift.simulate.sdss import simulate_sdss
+from starsift.demo.sdss import simulate_sdss
 
 log_to(snakemake.log[0])
 print(simulate_sdss(Path(snakemake.output.truth).parent, **snakemake.params.simulate))

@@ -2,9 +2,9 @@
 
 import json
 
-from starsift.catalog.parquet import write_parquet
+from starsift.io.parquet import write_parquet
 from starsift.catalog.provenance import bundle_seed
-from starsift.emission.results import sample_predicted
+from starsift.searches.emission.catalog import sample_predicted
 from starsift.learning.labels import read_labels
 from starsift.logs import log_to
 from starsift.spectra.batches import atomic_path

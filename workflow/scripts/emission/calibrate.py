@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from starsift.catalog.parquet import write_parquet
-from starsift.emission.results import fit_calibration, held_out, read_answers
-from starsift.emission.window import CLASSES, TARGETS
+from starsift.io.parquet import write_parquet
+from starsift.searches.emission.catalog import fit_calibration, held_out, read_answers
+from starsift.searches.emission.window import CLASSES, TARGETS
 from starsift.logs import log_to
 from starsift.spectra.batches import atomic_path
 

@@ -4,11 +4,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from starsift.catalog.listing import plain_text
-from starsift.catalog.parquet import write_csv, write_parquet
+from starsift.io.parquet import write_csv, write_parquet
 from starsift.catalog.provenance import provenance
 from starsift.catalog.publish import publish
-from starsift.catalog.schema import EMISSION, conform
-from starsift.emission.results import (
+from starsift.catalog.columns import EMISSION, conform
+from starsift.searches.emission.catalog import (
     assemble,
     candidate_labels,
     gather_candidates,

@@ -2,8 +2,8 @@
 
 import pyarrow as pa
 
-from starsift.catalog.parquet import write_csv, write_parquet
-from starsift.emission.dataset import initial_set
+from starsift.io.parquet import write_csv, write_parquet
+from starsift.searches.emission.dataset import initial_set
 from starsift.logs import log_to
 
 log_to(snakemake.log[0])

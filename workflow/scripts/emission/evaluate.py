@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from starsift.emission.active import judge_round
+from starsift.searches.emission.active import judge_round
 from starsift.logs import log_to
 from starsift.spectra.batches import atomic_path
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from starsift.catalog.plots import save
-from starsift.emission.figures import FIGURES, INPUTS
+from starsift.report.plots import save
+from starsift.searches.emission.figures import FIGURES, INPUTS
 from starsift.logs import log_to
 
 

@@ -2,8 +2,8 @@
 
 import pyarrow.parquet as pq
 
-from starsift.catalog.parquet import write_parquet
-from starsift.emission.active import answer
+from starsift.io.parquet import write_parquet
+from starsift.searches.emission.active import answer
 from starsift.learning.labels import read_labels
 from starsift.logs import log_to
 

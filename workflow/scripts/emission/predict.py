@@ -1,8 +1,8 @@
 """Classify the windows of one bundle."""
 
-from starsift.catalog.parquet import write_parquet
+from starsift.io.parquet import write_parquet
 from starsift.catalog.provenance import bundle_seed
-from starsift.emission.predict import predict_windows
+from starsift.searches.emission.predict import predict_windows
 from starsift.logs import log_to
 
 log_to(snakemake.log[0])

@@ -5,10 +5,10 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from starsift.catalog.parquet import write_parquet
+from starsift.io.parquet import write_parquet
 from starsift.catalog.provenance import bundle_seed
-from starsift.emission.active import count_classes, make_query
-from starsift.emission.dataset import add_windows
+from starsift.searches.emission.active import count_classes, make_query
+from starsift.searches.emission.dataset import add_windows
 from starsift.logs import log_to
 from starsift.spectra.batches import atomic_path
 

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from starsift.logs import log_to
-from starsift.simulate.emission_score import score_emission
-from starsift.simulate.score import write_card
+from starsift.demo.emission_score import score_emission
+from starsift.demo.score import write_card
 
 
 def predictions(paths, folder):

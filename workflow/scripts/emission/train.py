@@ -3,8 +3,8 @@
 import json
 
 from starsift.catalog.provenance import bundle_seed
-from starsift.emission.cnn import train
-from starsift.emission.dataset import training_set
+from starsift.searches.emission.cnn import train
+from starsift.searches.emission.dataset import training_set
 from starsift.learning.backend import save_network
 from starsift.logs import log_to
 from starsift.spectra.batches import atomic_path

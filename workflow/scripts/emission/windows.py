@@ -1,7 +1,7 @@
 """Cut the windows around H alpha out of one bundle."""
 
-from starsift.catalog.parquet import write_parquet
-from starsift.emission.dataset import window_bundle
+from starsift.io.parquet import write_parquet
+from starsift.searches.emission.dataset import window_bundle
 from starsift.logs import log_to
 
 log_to(snakemake.log[0])

@@ -1,8 +1,8 @@
 """Draw the positive and the negative sample from the labelled survey."""
 
-from starsift.catalog.parquet import write_parquet
+from starsift.io.parquet import write_parquet
 from starsift.logs import log_to
-from starsift.mstars.samples import build_sample, write_sample
+from starsift.searches.mstars.dataset import build_sample, write_sample
 
 log_to(snakemake.log[0])
 source, output, settings = snakemake.input, snakemake.output, snakemake.params

@@ -1,8 +1,8 @@
 """Encode one bundle of spectra."""
 
 from starsift.logs import log_to
-from starsift.mstars.methods import Model
-from starsift.mstars.search import encode_bundle
+from starsift.searches.mstars.methods import Model
+from starsift.searches.mstars.training import encode_bundle
 
 log_to(snakemake.log[0])
 encode_bundle(snakemake.input.spectra, Model.load(snakemake.input.model), snakemake.output[0])

@@ -2,9 +2,9 @@
 
 import pyarrow.parquet as pq
 
-from starsift.catalog.plots import save
+from starsift.report.plots import save
 from starsift.logs import log_to
-from starsift.mstars.figures import FIGURES, INPUTS
+from starsift.searches.mstars.figures import FIGURES, INPUTS
 
 log_to(snakemake.log[0])
 tables = {name: pq.read_table(path) for name, path in snakemake.input.items()}

@@ -2,10 +2,10 @@
 
 import pyarrow.parquet as pq
 
-from starsift.catalog.parquet import write_parquet
+from starsift.io.parquet import write_parquet
 from starsift.logs import log_to
-from starsift.mstars.examples import collect_matches
-from starsift.mstars.samples import read_sample
+from starsift.searches.mstars.examples import collect_matches
+from starsift.searches.mstars.dataset import read_sample
 
 log_to(snakemake.log[0])
 source = snakemake.input

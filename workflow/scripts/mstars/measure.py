@@ -2,10 +2,10 @@
 
 import pyarrow.parquet as pq
 
-from starsift.catalog.parquet import write_parquet
+from starsift.io.parquet import write_parquet
 from starsift.logs import log_to
-from starsift.mstars.measure import measure_rows, velocity_bank
-from starsift.mstars.samples import known_m_stars, read_sample
+from starsift.searches.mstars.measure import measure_rows, velocity_bank
+from starsift.searches.mstars.dataset import known_m_stars, read_sample
 
 log_to(snakemake.log[0])
 source, settings = snakemake.input, dict(snakemake.params.measure)

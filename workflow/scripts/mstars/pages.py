@@ -2,9 +2,9 @@
 
 import pyarrow.parquet as pq
 
-from starsift.catalog.pages import page, read_csv, write_page
+from starsift.report.pages import page, read_csv, write_page
 from starsift.logs import log_to
-from starsift.mstars.report import evaluation_page, positive_sample_page, vetting_page
+from starsift.searches.mstars.report import evaluation_page, positive_sample_page, vetting_page
 
 log_to(snakemake.log[0])
 source, output = snakemake.input, snakemake.output

@@ -4,8 +4,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from starsift.logs import log_to
-from starsift.simulate.lrs_score import score_mstars
-from starsift.simulate.score import write_card
+from starsift.demo.mstars_score import score_mstars
+from starsift.demo.score import write_card
 
 log_to(snakemake.log[0])
 pool = pq.read_table(snakemake.input.pool)

@@ -3,11 +3,11 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from starsift.catalog.parquet import write_csv, write_parquet
+from starsift.io.parquet import write_csv, write_parquet
 from starsift.learning.backend import namespace
 from starsift.logs import log_to
-from starsift.mstars.methods import METHODS
-from starsift.mstars.search import read_calibration, search_pool
+from starsift.searches.mstars.methods import METHODS
+from starsift.searches.mstars.training import read_calibration, search_pool
 
 log_to(snakemake.log[0])
 source, settings = snakemake.input, snakemake.params

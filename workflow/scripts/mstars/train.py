@@ -1,9 +1,9 @@
 """Train the hasher, encode its sample, and learn what scores mean."""
 
-from starsift.catalog.parquet import write_parquet
+from starsift.io.parquet import write_parquet
 from starsift.logs import log_to
-from starsift.mstars.samples import read_sample
-from starsift.mstars.search import train_reference, write_calibration
+from starsift.searches.mstars.dataset import read_sample
+from starsift.searches.mstars.training import train_reference, write_calibration
 
 log_to(snakemake.log[0])
 settings, output = snakemake.params, snakemake.output

@@ -1,6 +1,6 @@
 """Make a catalogue from the headers of a folder of FITS files."""
 
-from starsift.catalog.parquet import write_parquet
+from starsift.io.parquet import write_parquet
 from starsift.logs import log_to
 from starsift.survey.index import index_folder
 

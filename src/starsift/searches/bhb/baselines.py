@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.svm import SVC
 
-from starsift.bhb.dataset import Dataset, judged
+from starsift.searches.bhb.dataset import Dataset, judged
 
 BASELINES = ("svm", "trees")
 PENALTIES = (1.0, 10.0, 100.0)  # of the support vector machine
@@ -39,7 +39,7 @@ def train_baseline(name: str, dataset: Dataset, *, seed: int) -> tuple[dict[str,
 
     Returns
     -------
-    told, predictions : as of `starsift.bhb.training.train`; told names the settings chosen
+    told, predictions : as of `starsift.searches.bhb.training.train`; told names the settings chosen
 
     Raises
     ------

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from starsift.bhb.dataset import read_labelled, spectrum_keys
+from starsift.searches.bhb.dataset import read_labelled, spectrum_keys
 
 PathLike = str | os.PathLike[str]
 

@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from starsift.bhb.dataset import BANDS, CLASSES, FUSED, SPLITS
-from starsift.bhb.evaluation import calibrate, one_a_star, select
-from starsift.bhb.photometry import (
+from starsift.searches.bhb.dataset import BANDS, CLASSES, FUSED, SPLITS
+from starsift.searches.bhb.evaluation import calibrate, one_a_star, select
+from starsift.searches.bhb.photometry import (
     EXTINCTION,
     MAGNITUDE,
     absolute_magnitude,
@@ -31,7 +31,7 @@ from starsift.bhb.photometry import (
 from starsift.catalog.crossmatch import group_exposures
 from starsift.catalog.listing import ResultError, fill_links, listed_columns, star_columns
 from starsift.catalog.naming import dates, designation
-from starsift.catalog.schema import BHB
+from starsift.catalog.columns import BHB
 from starsift.learning.calibration import fit_temperature, wilson
 from starsift.learning.labels import with_labels
 from starsift.spectra.batches import IDENTITY_NAMES

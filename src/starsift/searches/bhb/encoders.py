@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from starsift.bhb.dataset import BANDS, PIXELS, SEGMENT, SEGMENTS
+from starsift.searches.bhb.dataset import BANDS, PIXELS, SEGMENT, SEGMENTS
 from starsift.learning.backend import load_keras
 
 CHANNELS = len(BANDS)

@@ -18,7 +18,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from starsift.bhb.dataset import CLASSES, FUSED
+from starsift.searches.bhb.dataset import CLASSES, FUSED
 from starsift.learning.calibration import apply_temperature
 from starsift.learning.metrics import evaluate_classes
 

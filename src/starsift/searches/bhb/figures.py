@@ -1,6 +1,6 @@
 """The figures of the BHB report: tables in, matplotlib figures out. Figure numbers: Wei et al. 2023.
 
-`runs` are those of `starsift.bhb.evaluation.read_runs`, `metrics` is the table of `collect`, `trainings` are
+`runs` are those of `starsift.searches.bhb.evaluation.read_runs`, `metrics` is the table of `collect`, `trainings` are
 contents of `training.json`, and `fitted` is that of `calibration.json`. A model that was not trained is left
 out.
 """
@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
 
-from starsift.bhb.dataset import BANDS, FUSED, GRID, SEGMENT, SEGMENTS
-from starsift.bhb.evaluation import (
+from starsift.searches.bhb.dataset import BANDS, FUSED, GRID, SEGMENT, SEGMENTS
+from starsift.searches.bhb.evaluation import (
     ALL,
     BHB,
     MODELS,
@@ -30,8 +30,8 @@ from starsift.bhb.evaluation import (
     select,
     summarize,
 )
-from starsift.bhb.photometry import load_relations
-from starsift.catalog.plots import (
+from starsift.searches.bhb.photometry import load_relations
+from starsift.report.plots import (
     BLACK,
     BLUE,
     DENSITY,
@@ -398,7 +398,7 @@ def examples(examples: pa.Table) -> Figure:
 
     Parameters
     ----------
-    examples : Table of `starsift.bhb.evaluation.read_examples`
+    examples : Table of `starsift.searches.bhb.evaluation.read_examples`
     """
     with report_style():
         lines = max(1, examples.num_rows)

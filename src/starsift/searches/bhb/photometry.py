@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from starsift.bhb.dataset import BANDS
+from starsift.searches.bhb.dataset import BANDS
 
 SHIPPED = Path(__file__).resolve().parents[3] / "resources/bhb/relations.csv"
 MAGNITUDE, EXTINCTION = "psfmag_{band}", "extinction_{band}"  # columns of the manifest

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from starsift.bhb.dataset import FUSED, MIN_GOOD, SINGLE, scale_images, windows
-from starsift.bhb.training import BATCH
+from starsift.searches.bhb.dataset import FUSED, MIN_GOOD, SINGLE, scale_images, windows
+from starsift.searches.bhb.training import BATCH
 from starsift.learning.backend import predict_batches
 from starsift.spectra.batches import OK, read_bundle
 from starsift.survey.cutouts import iter_cutouts
@@ -38,7 +38,7 @@ def predict_bundle(
     spectra : packed spectra
     cutouts : of the same spectra (`starsift.survey.cutouts.pack_cutouts`)
     fusion : network of spectra and images; single : network of spectra, for those without an image
-    min_good : see `starsift.bhb.dataset.windows`
+    min_good : see `starsift.searches.bhb.dataset.windows`
 
     Returns
     -------

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from starsift.bhb.evaluation import ALL, BHB, MODELS, REPORTED, summarize
-from starsift.catalog.pages import Row, link_spectra, mean_scatter, page, read_csv
+from starsift.searches.bhb.evaluation import ALL, BHB, MODELS, REPORTED, summarize
+from starsift.report.pages import Row, link_spectra, mean_scatter, page, read_csv
 
 PathLike = str | os.PathLike[str]
 Table = tuple[str, list[Row]]  # caption; rows, of which the first names the columns
@@ -81,7 +81,7 @@ def classes_table(metrics: pa.Table, published: Published | None = None) -> Tabl
 
     Parameters
     ----------
-    metrics : of `starsift.bhb.evaluation.collect`
+    metrics : of `starsift.searches.bhb.evaluation.collect`
     published : of `load_published`
     """
     published = load_published() if published is None else published
@@ -125,7 +125,7 @@ def gaps_table(ladder: pa.Table, published: Published | None = None) -> Table:
 
     Parameters
     ----------
-    ladder : of `starsift.bhb.evaluation.ladder`
+    ladder : of `starsift.searches.bhb.evaluation.ladder`
     published : as in `classes_table`
     """
     published = load_published() if published is None else published
@@ -196,7 +196,7 @@ def candidates_page(catalog: pa.Table, rejected: pa.Table | None = None, number:
 
     Parameters
     ----------
-    catalog, rejected : columns of `starsift.catalog.schema.BHB`
+    catalog, rejected : columns of `starsift.catalog.columns.BHB`
     number : how many of each, the likeliest first
     """
     header = ("spectrum", "star", "spectra", "S/N", "P(BHB)", "from", "g₀", "(u−g)₀", "(g−r)₀")
@@ -233,8 +233,8 @@ def tables_text(metrics: pa.Table, ladder: pa.Table) -> str:
 
     Parameters
     ----------
-    metrics : of `starsift.bhb.evaluation.collect`
-    ladder : of `starsift.bhb.evaluation.ladder`
+    metrics : of `starsift.searches.bhb.evaluation.collect`
+    ladder : of `starsift.searches.bhb.evaluation.ladder`
     """
     tables = [
         classes_table(metrics),

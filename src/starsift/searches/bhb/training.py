@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from starsift.bhb.dataset import Dataset, judged
-from starsift.bhb.encoders import (
+from starsift.searches.bhb.dataset import Dataset, judged
+from starsift.searches.bhb.encoders import (
     BAND_WEIGHTS,
     PRESETS,
     SEGMENT_WEIGHTS,
@@ -18,7 +18,7 @@ from starsift.bhb.encoders import (
     image_encoder,
     spectrum_encoder,
 )
-from starsift.bhb.fusion import FUSIONS, head, whole
+from starsift.searches.bhb.fusion import FUSIONS, head, whole
 from starsift.learning.backend import load_keras, predict_batches, set_seed
 
 END_TO_END = "batmm-end-to-end"
@@ -204,7 +204,7 @@ def train(
     ----------
     name : one of `NETWORKS`
     dataset : with all three parts
-    preset : sizes, a key of `starsift.bhb.encoders.PRESETS`
+    preset : sizes, a key of `starsift.searches.bhb.encoders.PRESETS`
     encoder, fusion : settings for networks of one encoder and trained end to end; for what joins encoders
     seed : of the weights, the order, the augmentation and the dropout
     spectrum, image : trained networks of one encoder each, which models of `FUSIONS` need, and leave as they

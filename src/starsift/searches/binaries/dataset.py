@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from starsift.binaries.peaks import Components, find_components
-from starsift.simulate.mrs import observe
-from starsift.simulate.stars import Synthesizer, Systems, draw_binaries, draw_singles, draw_triples
+from starsift.searches.binaries.peaks import Components, find_components
+from starsift.demo.mrs import observe
+from starsift.synthesis.stars import Synthesizer, Systems, draw_binaries, draw_singles, draw_triples
 from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.ccf import CCFs, TemplateBank, build_bank, correlate
 from starsift.spectra.templates import TemplateGrid

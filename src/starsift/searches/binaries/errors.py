@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from starsift.binaries.peaks import Components, find_components
+from starsift.searches.binaries.peaks import Components, find_components
 from starsift.parallel import map_chunks
 from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.ccf import TemplateBank, correlate_normalized, grid_position

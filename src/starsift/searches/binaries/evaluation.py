@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from starsift.simulate.mrs import observe
-from starsift.simulate.training import Laboratory, anonymous_batch, recovered
+from starsift.demo.mrs import observe
+from starsift.searches.binaries.dataset import Laboratory, anonymous_batch, recovered
 from starsift.spectra.templates import TemplateGrid
 
 # Teff (K), log g of the twins of Figure 5; [Fe/H] = 0, vsini 5 km/s.

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from starsift.binaries.curves import read_curves
-from starsift.binaries.peaks import cosine_basis, smoothed_derivatives
+from starsift.searches.binaries.curves import read_curves
+from starsift.searches.binaries.peaks import cosine_basis, smoothed_derivatives
 from starsift.spectra.batches import OK, read_rows
 from starsift.spectra.continuum import normalize
 

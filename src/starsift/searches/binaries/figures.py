@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from starsift.catalog.plots import (
+from starsift.report.plots import (
     BLACK,
     BLUE,
     DENSITY,
@@ -72,7 +72,7 @@ def examples(examples: pa.Table, ccf_threshold: float = 0.6, d2_threshold: float
 
     Parameters
     ----------
-    examples : Table of `starsift.binaries.examples.collect_examples`
+    examples : Table of `starsift.searches.binaries.examples.collect_examples`
     ccf_threshold, d2_threshold : as fractions of the range, as in `find_components`
     """
     rows = examples.to_pylist()
@@ -165,7 +165,7 @@ def detection_rates(rates: pa.Table) -> Figure:
 
     Parameters
     ----------
-    rates : Table of `starsift.simulate.injection.detection_rates`: `teff` (K) and `logg` of both stars,
+    rates : Table of `starsift.searches.binaries.evaluation.detection_rates`: `teff` (K) and `logg` of both stars,
         `delta_rv` (km/s), `snr`, `rate` (0 to 1)
     """
     twins = list(dict.fromkeys(zip(rates["teff"].to_pylist(), rates["logg"].to_pylist(), strict=True)))
@@ -202,7 +202,7 @@ def flux_ratio(flux_ratios: pa.Table) -> Figure:
 
     Parameters
     ----------
-    flux_ratios : Table of `starsift.simulate.injection.flux_ratio_limits`: `teff_1`, `teff_2` (K),
+    flux_ratios : Table of `starsift.searches.binaries.evaluation.flux_ratio_limits`: `teff_1`, `teff_2` (K),
         `flux_ratio` (second over first), `detected`
     """
     with report_style():

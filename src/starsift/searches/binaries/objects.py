@@ -76,14 +76,14 @@ def make_objects(
 
     Parameters
     ----------
-    spectra : detections, columns as in `starsift.catalog.schema.BINARIES_SPECTRA` but object_id
+    spectra : detections, columns as in `starsift.catalog.columns.BINARIES_SPECTRA` but object_id
     exposures : every usable exposure of the survey, detections among them: spectrum_id, band, lmjm, ra, dec,
         gaia_source_id
     radius : arcsec, see `group_stars`
 
     Returns
     -------
-    spectra with object_id; objects as in `starsift.catalog.schema.BINARIES_OBJECTS`, sorted by object_id
+    spectra with object_id; objects as in `starsift.catalog.columns.BINARIES_OBJECTS`, sorted by object_id
 
     Raises
     ------

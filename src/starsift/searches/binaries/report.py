@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from starsift.binaries.training import summarise_folds
-from starsift.catalog.pages import Row, mean_scatter, page, read_csv
+from starsift.searches.binaries.training import summarise_folds
+from starsift.report.pages import Row, mean_scatter, page, read_csv
 
 
 def selection_page(selection: str | os.PathLike[str], status: str | os.PathLike[str]) -> str:
@@ -31,7 +31,7 @@ def cross_validation_page(folds: Iterable[str | os.PathLike[str]]) -> str:
 
 
 def funnel_page(funnel: str | os.PathLike[str]) -> str:
-    """From CCF candidates to selected binaries (CSV of `starsift.binaries.voting.funnel`)."""
+    """From CCF candidates to selected binaries (CSV of `starsift.searches.binaries.voting.funnel`)."""
     return page("Funnel", [("What the classifiers called the CCF candidates", read_csv(funnel))])
 
 

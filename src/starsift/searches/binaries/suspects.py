@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from starsift.binaries.objects import group_stars
+from starsift.searches.binaries.objects import group_stars
 from starsift.sky import barycentric
 from starsift.spectra.batches import IDENTITY, IDENTITY_NAMES
 
@@ -101,7 +101,7 @@ def flag_crosstalk(
     Parameters
     ----------
     identity : n rows with planid, spid, fiberid, lmjm, band, in any order
-    star : (n,) int, see `starsift.binaries.objects.group_stars`
+    star : (n,) int, see `starsift.searches.binaries.objects.group_stars`
     ccf : (n, velocity)
     rv, rv_err : (n, component) km/s, NaN where there is none
     correlation : Pearson's r of the two CCFs is at least this

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from starsift.binaries.curves import Curves
-from starsift.binaries.peaks import Components
-from starsift.catalog.parquet import write_parquet
+from starsift.searches.binaries.curves import Curves
+from starsift.searches.binaries.peaks import Components
+from starsift.io.parquet import write_parquet
 from starsift.spectra.batches import IDENTITY, IDENTITY_NAMES, OK, ROW_SCHEMA
 
 COMPONENTS = pa.schema(
@@ -110,7 +110,7 @@ def write_errors(
     ----------
     table : of the bundle's components
     rows : (m,) positions of the candidates in it
-    rv_err : (m, width) km/s; reliability : (m,); as `starsift.binaries.errors.monte_carlo` gives them
+    rv_err : (m, width) km/s; reliability : (m,); as `starsift.searches.binaries.errors.monte_carlo` gives them
     """
     count = np.zeros(table.num_rows, np.int16)
     count[rows] = table["n_components"].to_numpy()[rows]
@@ -124,7 +124,7 @@ def write_errors(
 
 
 def write_classes(path: str | os.PathLike[str], table: pa.Table, classes: pa.Table) -> None:
-    """Write what `starsift.binaries.voting.classify` says of the spectra of a components table."""
+    """Write what `starsift.searches.binaries.voting.classify` says of the spectra of a components table."""
     for name in reversed(IDENTITY_NAMES):
         classes = classes.add_column(0, IDENTITY.field(name), table[name])
     write_parquet(classes, path)
@@ -170,9 +170,9 @@ def gather_catalog(
 
     Returns
     -------
-    spectra : those that are SB2 or SB3, as `starsift.binaries.objects.make_objects` wants them
-    exposures : every usable exposure, as `starsift.binaries.objects.make_objects` wants it
-    candidates : the classifiers' columns of all candidates, as `starsift.binaries.voting.funnel` wants it
+    spectra : those that are SB2 or SB3, as `starsift.searches.binaries.objects.make_objects` wants them
+    exposures : every usable exposure, as `starsift.searches.binaries.objects.make_objects` wants it
+    candidates : the classifiers' columns of all candidates, as `starsift.searches.binaries.voting.funnel` wants it
     """
     spectra, exposures, candidates = [], [], []
     for table in join_bundles(stages):

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from starsift.binaries.training import CALLS, Classifier, call_labels, class_probabilities
+from starsift.searches.binaries.training import CALLS, Classifier, call_labels, class_probabilities
 
 # Multiplicity, number of CCF components that it is asked of, label that must win, classifiers that must
 # agree.
@@ -51,7 +51,7 @@ def classify(
     ccf : (n, velocity) float32; a row that is not finite is not asked
     n_components : (n,) int, components found in each CCF; C1, C2 and C3 are asked of those with two, C1, C2
         and C4 of those with three
-    classifiers : the networks of `starsift.binaries.training.CLASSIFIERS`
+    classifiers : the networks of `starsift.searches.binaries.training.CLASSIFIERS`
     sb2_threshold, sb3_threshold : see `vote`
 
     Returns

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from starsift.emission.window import CLASSES, TARGETS
+from starsift.searches.emission.window import CLASSES, TARGETS
 
 PROBABILITIES = ("p_single", "p_double", "p_uninteresting")
 PASSES = 20  # of dropout

@@ -22,10 +22,10 @@ import pyarrow.parquet as pq
 from starsift.catalog.crossmatch import group_exposures
 from starsift.catalog.listing import ResultError, fill_links, listed_columns, star_columns
 from starsift.catalog.naming import dates, designation
-from starsift.catalog.schema import EMISSION
-from starsift.emission.active import PROBABILITIES, predicted_class, probabilities
-from starsift.emission.line import LINES, measure_lines
-from starsift.emission.window import CLASSES, PIXELS, TARGETS
+from starsift.catalog.columns import EMISSION
+from starsift.searches.emission.active import PROBABILITIES, predicted_class, probabilities
+from starsift.searches.emission.line import LINES, measure_lines
+from starsift.searches.emission.window import CLASSES, PIXELS, TARGETS
 from starsift.learning.calibration import apply_temperature, expected_calibration_error, fit_temperature
 from starsift.learning.labels import SHIPPED, consensus, vocabulary
 from starsift.spectra.batches import IDENTITY_NAMES, OK, read_rows
@@ -326,7 +326,7 @@ def _bundle_candidates(
 
 
 def measure_candidates(candidates: pa.Table, spectra: Sequence[PathLike]) -> pa.Table:
-    """H alpha of candidates, by `starsift.emission.line.measure_lines`.
+    """H alpha of candidates, by `starsift.searches.emission.line.measure_lines`.
 
     Parameters
     ----------

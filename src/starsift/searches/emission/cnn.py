@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from imblearn.over_sampling import SMOTE
 
-from starsift.emission.window import CLASSES, PIXELS
+from starsift.searches.emission.window import CLASSES, PIXELS
 from starsift.learning.backend import load_keras, load_network, predict_batches, set_seed
 
 FILTERS = (64, 128, 256)  # of two convolutions each, before a pooling

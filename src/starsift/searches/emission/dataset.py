@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from starsift.emission.window import BLUR, CLASSES, MIN_GOOD, PIXELS, transfer, window
+from starsift.searches.emission.window import BLUR, CLASSES, MIN_GOOD, PIXELS, transfer, window
 from starsift.io.tables import cast_column, read_table, whole_numbers
 from starsift.parallel import map_chunks
 from starsift.spectra.batches import IDENTITY_NAMES, OK, ROW_SCHEMA, SpectrumBatch, read_bundle

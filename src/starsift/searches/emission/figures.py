@@ -1,6 +1,6 @@
 """The figures of the emission report: tables in, matplotlib figures out. Figure numbers: Skoda et al. 2020.
 
-Windows are lists of 140 fluxes at `starsift.emission.window.WAVELENGTH`, scaled from -1 to 1. `candidates`
+Windows are lists of 140 fluxes at `starsift.searches.emission.window.WAVELENGTH`, scaled from -1 to 1. `candidates`
 has the columns of the catalogue and `window`, and also the rows that people found uninteresting.
 """
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.figure import Figure
 
-from starsift.catalog.plots import (
+from starsift.report.plots import (
     BLACK,
     BLUE,
     GREEN,
@@ -24,10 +24,10 @@ from starsift.catalog.plots import (
     report_style,
     values,
 )
-from starsift.emission.active import entropy, probabilities
-from starsift.emission.line import HALPHA
-from starsift.emission.results import PREDICTED
-from starsift.emission.window import CLASSES, TARGETS, WAVELENGTH
+from starsift.searches.emission.active import entropy, probabilities
+from starsift.searches.emission.line import HALPHA
+from starsift.searches.emission.catalog import PREDICTED
+from starsift.searches.emission.window import CLASSES, TARGETS, WAVELENGTH
 from starsift.learning.calibration import (
     apply_temperature,
     expected_calibration_error,
@@ -98,7 +98,7 @@ def answers(queries: pa.Table) -> Figure:
 
     Parameters
     ----------
-    queries : Table of `starsift.emission.results.read_answers`
+    queries : Table of `starsift.searches.emission.catalog.read_answers`
     """
     rows = queries.filter(pc.equal(queries["purpose"], "query"))
     with report_style():

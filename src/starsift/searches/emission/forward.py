@@ -1,4 +1,4 @@
-"""The network of `starsift.emission.cnn` computed in NumPy and Numba, quicker than its matrix products.
+"""The network of `starsift.searches.emission.cnn` computed in NumPy and Numba, quicker than its matrix products.
 
 Two neighbouring outputs of a convolution of three pixels share two of their inputs, so that four products of
 sums do for six (Winograd's minimal filtering F(2, 3); Lavin & Gray 2016, arXiv:1509.09308, section 4.1): a
@@ -14,8 +14,8 @@ import h5py
 import numpy as np
 from numba import njit
 
-from starsift.emission.cnn import DROPOUT
-from starsift.emission.window import PIXELS
+from starsift.searches.emission.cnn import DROPOUT
+from starsift.searches.emission.window import PIXELS
 from starsift.learning.backend import NetworkError
 from starsift.parallel import map_chunks
 

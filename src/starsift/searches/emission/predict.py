@@ -7,10 +7,10 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from starsift.emission import cnn
-from starsift.emission.active import PASSES, PROBABILITIES, STRATEGIES, bald, choose
-from starsift.emission.dataset import read_usable
-from starsift.emission.forward import Forward
+from starsift.searches.emission import cnn
+from starsift.searches.emission.active import PASSES, PROBABILITIES, STRATEGIES, bald, choose
+from starsift.searches.emission.dataset import read_usable
+from starsift.searches.emission.forward import Forward
 from starsift.learning.backend import load_network, namespace
 
 PathLike = str | os.PathLike[str]
@@ -27,12 +27,12 @@ def predict_windows(
     seed: int = 0,
     kind: Literal["numpy", "keras"] | None = None,
 ) -> pa.Table:
-    """Predictions for the spectra of a file of `starsift.emission.dataset.window_bundle` that have a window.
+    """Predictions for the spectra of a file of `starsift.searches.emission.dataset.window_bundle` that have a window.
 
     Parameters
     ----------
     model : the network's file
-    strategy : one of `starsift.emission.active.STRATEGIES`; by it spectra are scored
+    strategy : one of `starsift.searches.emission.active.STRATEGIES`; by it spectra are scored
     precision : float32; bfloat16, which Keras computes
     seed : of dropout
     kind : what computes: see `starsift.learning.backend.namespace`

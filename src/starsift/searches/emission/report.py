@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from starsift.catalog.pages import Row, link_spectra, page
-from starsift.emission.results import PREDICTED
-from starsift.emission.window import CLASSES, TARGETS
+from starsift.report.pages import Row, link_spectra, page
+from starsift.searches.emission.catalog import PREDICTED
+from starsift.searches.emission.window import CLASSES, TARGETS
 from starsift.learning.calibration import wilson
 
 EMISSION_CLASSES = CLASSES[:TARGETS]
@@ -141,7 +141,7 @@ def candidates_page(candidates: pa.Table, number: int = 1000) -> str:
 
     Parameters
     ----------
-    candidates : columns of `starsift.catalog.schema.EMISSION`
+    candidates : columns of `starsift.catalog.columns.EMISSION`
     number : how many of each, the likeliest first
     """
     kept = pc.not_equal(candidates["profile"], CLASSES[-1])

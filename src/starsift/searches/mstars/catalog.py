@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 
 from starsift.catalog.crossmatch import CrossmatchError, attach, standard_columns
 from starsift.catalog.naming import dates, designation
-from starsift.catalog.schema import MSTARS
+from starsift.catalog.columns import MSTARS
 from starsift.io.tables import read_table
-from starsift.mstars.kinematics import derive, dispersions
-from starsift.mstars.luminosity import giant_by_magnitude, separate, separators
+from starsift.searches.mstars.kinematics import derive, dispersions
+from starsift.searches.mstars.luminosity import giant_by_magnitude, separate, separators
 from starsift.survey.catalog import MISSING
 
 PathLike = str | os.PathLike[str]
@@ -61,8 +61,8 @@ def assemble(
 
     Parameters
     ----------
-    candidates : of `starsift.mstars.search.search_pool`
-    measurements : of `starsift.mstars.measure.measure`, the same spectra in any order
+    candidates : of `starsift.searches.mstars.training.search_pool`
+    measurements : of `starsift.searches.mstars.measure.measure`, the same spectra in any order
     manifest : of the survey: spectrum_id, lmjd, file, gaia_source_id, gaia_g_mean_mag, and snrr, mjd if it
         has them
     sources : Gaia, 2MASS and WISE, see `starsift.catalog.crossmatch`; None: nothing is known
@@ -112,7 +112,7 @@ def characterize(
 
     Parameters
     ----------
-    rows : of `starsift.mstars.measure.measure`, further columns allowed
+    rows : of `starsift.searches.mstars.measure.measure`, further columns allowed
     manifest, sources, match_radius, epoch_years, giants, kinematics : as in `assemble`
     """
     listed = manifest.take(_places(rows["spectrum_id"], manifest["spectrum_id"], "manifest"))

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from starsift.mstars.preprocess import R_BAND, median_snr
+from starsift.searches.mstars.preprocess import R_BAND, median_snr
 from starsift.spectra.resample import LAMOST_LRS
 
 ROWS = 2048

@@ -13,7 +13,7 @@ What the paper leaves open, and what was chosen:
 - **BIRCH's threshold** is found, not set: the widest of a falling series that gives 20 leaves a group, and
   wider again where the whole sample makes more than `MAX_LEAVES`, as BIRCH does when memory is short.
 - **Equal spectra** are in one cluster: distances up to `SAME` are those of arithmetic, not of stars.
-- **Defective** is a cluster whose mean spectrum has a flux gap (`starsift.mstars.preprocess`), or most of
+- **Defective** is a cluster whose mean spectrum has a flux gap (`starsift.searches.mstars.preprocess`), or most of
   whose members have. Single defective spectra in other clusters are not drawn.
 - **Draws.** Members are sorted by S/N and taken at equal distances from a random start: each is as likely as
   any other, and the S/N of a cluster keep their spread.
@@ -45,9 +45,9 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
-from starsift.catalog.parquet import write_parquet
+from starsift.io.parquet import write_parquet
 from starsift.io.tables import read_table
-from starsift.mstars.preprocess import Prepared, is_defective, prepare
+from starsift.searches.mstars.preprocess import Prepared, is_defective, prepare
 from starsift.spectra import C_KMS
 from starsift.spectra.batches import (
     IDENTITY_NAMES,

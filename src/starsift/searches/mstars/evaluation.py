@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, precision_recall_curve
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
 
-from starsift.mstars.hamming import count_distances
-from starsift.mstars.hashing import Hasher, HashError
-from starsift.mstars.methods import METHODS, Method, rank_codes, train
+from starsift.searches.mstars.hamming import count_distances
+from starsift.searches.mstars.hashing import Hasher, HashError
+from starsift.searches.mstars.methods import METHODS, Method, rank_codes, train
 
 log = logging.getLogger(__name__)
 Halves = tuple[np.ndarray, np.ndarray]
@@ -46,7 +46,7 @@ def score_unseen(
 
     Parameters
     ----------
-    features, unseen : (n, q), (m, q) from `starsift.mstars.methods.represent`
+    features, unseen : (n, q), (m, q) from `starsift.searches.mstars.methods.represent`
     labels : (n,) str; is_m : (n,) bool
     method : without a hasher, spectra are compared by the cosine of the angle between them, less their means
 

@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 from scipy.ndimage import uniform_filter1d
 from scipy.stats import beta
 
-from starsift.catalog.plots import (
+from starsift.report.plots import (
     BLACK,
     BLUE,
     DENSITY,
@@ -36,9 +36,9 @@ from starsift.catalog.plots import (
     report_style,
     values,
 )
-from starsift.mstars.luminosity import GAIA_LIMIT, SEPARATORS, Separator
-from starsift.mstars.luminosity import separators as separators_of
-from starsift.mstars.report import AveragePrecision, average_precisions
+from starsift.searches.mstars.luminosity import GAIA_LIMIT, SEPARATORS, Separator
+from starsift.searches.mstars.luminosity import separators as separators_of
+from starsift.searches.mstars.report import AveragePrecision, average_precisions
 
 ACTIVITY = {"active": (RED, "*"), "inactive": (BLUE, "^")}
 DWARFS = "0.35"
@@ -325,7 +325,7 @@ def giants_spectra(catalogue: pa.Table, separators: Separators | None = None, la
     ----------
     catalogue : Table with `subclass`, `giant`, `giant_gaia`, `m_g`, `bp_rp`, `phot_g_mean_mag`, `j`, and of
         the separators their columns and votes, `giant_<name>`
-    separators : settings as `starsift.mstars.luminosity.separators` takes them, of which those by indices are
+    separators : settings as `starsift.searches.mstars.luminosity.separators` takes them, of which those by indices are
         drawn; None: the separators of that module
     latest : the latest subtype that is drawn, 5 for M5
     """
@@ -523,7 +523,7 @@ def kinematics(bins: pa.Table, fewest: int = 3) -> Figure:
 
     Parameters
     ----------
-    bins : Table of `starsift.mstars.kinematics.dispersions`, a row a bin of height and population:
+    bins : Table of `starsift.searches.mstars.kinematics.dispersions`, a row a bin of height and population:
         `bin_low`, `bin_high` (pc), `population` (active, inactive), `n`, `mean_u`, `sigma_u`, the same of v
         and w, and the error of each, `mean_u_err` (km/s)
     fewest : stars in a bin that is shown: one far giant taken for a dwarf would set the scale

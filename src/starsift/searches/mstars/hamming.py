@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
-from starsift.mstars.hashing import HashError, unpack
+from starsift.searches.mstars.hashing import HashError, unpack
 from starsift.parallel import map_chunks
 
 BLOCK = 4096  # codes a kernel handles at a time: their distances stay in the first-level cache

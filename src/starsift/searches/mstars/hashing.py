@@ -2,7 +2,7 @@
 
 A hasher maps feature vectors (n, p) to real features (n, bits), thresholds each at its median over the
 training sample, so that bits are balanced (Guo et al. 2019, section 3.2), and packs the bits into bytes. The
-published network is `starsift.mstars.pil`; here are the default, which learns from labels, and the usual
+published network is `starsift.searches.mstars.pil`; here are the default, which learns from labels, and the usual
 baselines.
 """
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from numba import njit
 
 from starsift.parallel import map_chunks
-from starsift.spectra.air import air_to_vacuum
+from starsift.sky.air import air_to_vacuum
 
 SHIPPED = Path(__file__).resolve().parents[3] / "resources/mstars/indices.csv"
 METHODS = ("ratio", "equivalent_width")

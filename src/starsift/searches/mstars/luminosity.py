@@ -292,7 +292,7 @@ def giant_by_magnitude(m_g: npt.ArrayLike, limit: float = GAIA_LIMIT) -> pa.Arra
 
     Parameters
     ----------
-    m_g : (n,) absolute G magnitudes of good parallaxes, see `starsift.mstars.kinematics.absolute_magnitude`
+    m_g : (n,) absolute G magnitudes of good parallaxes, see `starsift.searches.mstars.kinematics.absolute_magnitude`
     limit : giants are brighter
     """
     m_g = np.asarray(m_g, dtype=np.float64)

@@ -5,11 +5,11 @@ import os
 import numpy as np
 import pyarrow as pa
 
-from starsift.mstars.indices import active, halpha, load_indices, measure_indices
-from starsift.mstars.preprocess import R_BAND, median_snr
-from starsift.mstars.samples import Sample
-from starsift.mstars.subtypes import measure_subtypes
-from starsift.mstars.velocity import Velocities, build_velocity_bank, mean_templates, measure_velocities
+from starsift.searches.mstars.indices import active, halpha, load_indices, measure_indices
+from starsift.searches.mstars.preprocess import R_BAND, median_snr
+from starsift.searches.mstars.dataset import Sample
+from starsift.searches.mstars.subtypes import measure_subtypes
+from starsift.searches.mstars.velocity import Velocities, build_velocity_bank, mean_templates, measure_velocities
 from starsift.spectra import C_KMS
 from starsift.spectra.batches import IDENTITY_NAMES, ROWS, SpectrumBatch, read_rows
 from starsift.spectra.ccf import TemplateBank
@@ -30,7 +30,7 @@ def measure(
     Parameters
     ----------
     batch : SpectrumBatch of n spectra as observed
-    bank : templates, from `starsift.mstars.velocity.build_velocity_bank`
+    bank : templates, from `starsift.searches.mstars.velocity.build_velocity_bank`
     velocity_floor : km/s, systematic error of velocities, in quadrature
     activity_snr, activity_width : S/N of the continuum at H alpha that must be exceeded to tell whether a
         star is active, and equivalent width (Angstrom) that an active one exceeds

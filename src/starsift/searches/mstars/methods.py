@@ -16,8 +16,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from starsift.mstars.hamming import contrast, nearest_codes
-from starsift.mstars.hashing import (
+from starsift.searches.mstars.hamming import contrast, nearest_codes
+from starsift.searches.mstars.hashing import (
     DiscriminantHasher,
     Hasher,
     HashError,
@@ -26,7 +26,7 @@ from starsift.mstars.hashing import (
     RandomProjectionHasher,
     spectral_features,
 )
-from starsift.mstars.pil import PILHasher
+from starsift.searches.mstars.pil import PILHasher
 from starsift.spectra.batches import atomic_path
 from starsift.spectra.resample import min_max
 
@@ -75,7 +75,7 @@ def represent(flux: np.ndarray, ivar: np.ndarray, zero: np.ndarray, representati
 
     Parameters
     ----------
-    flux, ivar : (n, p) of `starsift.mstars.preprocess.Prepared`; zero : (n,), where no flux lies in `flux`
+    flux, ivar : (n, p) of `starsift.searches.mstars.preprocess.Prepared`; zero : (n,), where no flux lies in `flux`
 
     Returns
     -------

@@ -12,7 +12,7 @@ import scipy.linalg
 from scipy.special import expit
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from starsift.mstars.hashing import CHUNK, Hasher, HashError, orthogonal, unpack
+from starsift.searches.mstars.hashing import CHUNK, Hasher, HashError, orthogonal, unpack
 from starsift.parallel import map_chunks
 
 ENCODERS = ("random", "beta")

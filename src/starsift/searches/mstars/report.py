@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from starsift.catalog.pages import Row, mean_scatter, page
+from starsift.report.pages import Row, mean_scatter, page
 
 LUMINOSITY = {1: "giant", 0: "dwarf", None: ""}
 SNR_EDGES = (5.0, 10.0, 30.0)  # the bins of Table 1

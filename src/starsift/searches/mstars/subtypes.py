@@ -21,7 +21,7 @@ import numpy.typing as npt
 from numba import njit
 from scipy.interpolate import PchipInterpolator
 
-from starsift.mstars.indices import (
+from starsift.searches.mstars.indices import (
     CHUNK,
     MIN_COVERAGE,
     IndexDefinition,

@@ -17,14 +17,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from scipy.special import expit
 
-from starsift.catalog.parquet import write_parquet
-from starsift.mstars.copies import noisy_copies
-from starsift.mstars.evaluation import Calibration, calibrate, pool_prior
-from starsift.mstars.hamming import Cuts, Marks, count_distances, cut_distances, mark_union
-from starsift.mstars.hashing import HashError
-from starsift.mstars.methods import METHODS, Model, class_labels, rank_codes, represent, train
-from starsift.mstars.preprocess import prepare
-from starsift.mstars.samples import Sample
+from starsift.io.parquet import write_parquet
+from starsift.searches.mstars.copies import noisy_copies
+from starsift.searches.mstars.evaluation import Calibration, calibrate, pool_prior
+from starsift.searches.mstars.hamming import Cuts, Marks, count_distances, cut_distances, mark_union
+from starsift.searches.mstars.hashing import HashError
+from starsift.searches.mstars.methods import METHODS, Model, class_labels, rank_codes, represent, train
+from starsift.searches.mstars.preprocess import prepare
+from starsift.searches.mstars.dataset import Sample
 from starsift.spectra.batches import ROW_SCHEMA, SpectrumBatch, atomic_path, read_bundle
 
 # Spectra of class UNKNOWN, seen not to be M stars, that tell alone how the others of the pool score: they are
@@ -75,7 +75,7 @@ def train_reference(
 
     Parameters
     ----------
-    sample : of `starsift.mstars.samples`
+    sample : of `starsift.searches.mstars.dataset`
     method : a name in `METHODS` that has a code and ranks a pool
     bits : length of the code
     copies, copy_snr : as `copies` and `snr` of `noisy_copies`; spectra of class UNKNOWN are noisy already
