@@ -66,7 +66,7 @@ test-all: install  ## all tests
 test-kernels: install  ## the unit tests with the arithmetic of other processors
 	for kernel in $(KERNELS); do \
 	    OPENBLAS_CORETYPE=$$kernel NPY_DISABLE_CPU_FEATURES="X86_V3 X86_V4 AVX512_ICL" TF_ENABLE_ONEDNN_OPTS=0 \
-	    $(PYTEST) -m "not slow" tests/unit || exit 1; \
+	    $(PYTEST) -m "not slow" --ignore tests/workflow --ignore tests/browser || exit 1; \
 	done
 
 lint: install  ## formatting, ruff, mypy

@@ -20,31 +20,15 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/survey.smk"
 
 
-if "binaries" in PATHS:
+for search in SEARCHED:
 
-    include: "workflow/rules/binaries.smk"
-
-
-if "mstars" in PATHS:
-
-    include: "workflow/rules/mstars.smk"
-
-
-if "emission" in PATHS:
-
-    include: "workflow/rules/emission.smk"
-
-
-if "bhb" in PATHS:
-
-    include: "workflow/rules/bhb.smk"
+    include: f"workflow/rules/{search}.smk"
 
 
 include: "workflow/rules/publish.smk"
 
 
-# Only simulated surveys have a truth to be scored against.
-if "simulate" in config:
+if SIMULATED:
 
     include: "workflow/rules/demo.smk"
 
@@ -52,6 +36,6 @@ if "simulate" in config:
 rule all:
     default_target: True
     input:
-        [getattr(rules, path).input for path in PATHS],
+        [getattr(rules, search).input for search in SEARCHED],
         rules.provenance.output,
-        [getattr(rules, f"score_{path}").output for path in PATHS] if "simulate" in config else [],
+        [getattr(rules, f"{search}_score").output for search in SEARCHED] if SIMULATED else [],

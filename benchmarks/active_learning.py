@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from starsift.learning.backend import save_network
 from starsift.searches.emission import active, cnn
 from starsift.searches.emission.dataset import read_usable, read_windows
 from starsift.searches.emission.forward import Forward
 from starsift.searches.emission.window import CLASSES, TARGETS
-from starsift.learning.backend import save_network
 
 CONFIG = Path(__file__).parents[1] / "config"
 REACH = 0.9

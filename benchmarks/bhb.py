@@ -21,14 +21,14 @@ import numpy as np
 import pyarrow.parquet as pq
 from kernels import best_time
 
+from starsift.demo.sdss import simulate_sdss
+from starsift.io.parquet import write_parquet
+from starsift.learning.backend import load_keras, predict_batches
 from starsift.searches.bhb.dataset import BANDS, PIXELS, scale_images, windows
 from starsift.searches.bhb.encoders import PRESETS, classifier, image_encoder, spectrum_encoder
 from starsift.searches.bhb.fusion import head, whole
 from starsift.searches.bhb.predict import ROWS, predict_bundle
 from starsift.searches.bhb.training import BATCH
-from starsift.io.parquet import write_parquet
-from starsift.learning.backend import load_keras, predict_batches
-from starsift.demo.sdss import simulate_sdss
 from starsift.spectra.batches import read_bundle
 from starsift.survey.catalog import read_catalog
 from starsift.survey.cutouts import iter_cutouts, pack_cutouts

@@ -13,7 +13,13 @@ from functools import partial
 
 import numpy as np
 
-from starsift.searches.binaries.training import CALLS, CLASSIFIERS, Classifier, class_probabilities, train_classifiers
+from starsift.searches.binaries.training import (
+    CALLS,
+    CLASSIFIERS,
+    Classifier,
+    class_probabilities,
+    train_classifiers,
+)
 
 N, VELOCITIES, LOOP = 60_000, 1001, 500
 TARGET = 60_000  # CCFs/s a classifier

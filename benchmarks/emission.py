@@ -15,13 +15,13 @@ import numpy as np
 from kernels import best_time
 
 from starsift.io.parquet import write_parquet
+from starsift.learning.backend import load_network, save_network
+from starsift.searches.binaries.dataset import anonymous_batch
 from starsift.searches.emission import cnn
 from starsift.searches.emission.dataset import read_usable, window_bundle
 from starsift.searches.emission.forward import Forward
 from starsift.searches.emission.predict import predict_windows
 from starsift.searches.emission.window import PIXELS
-from starsift.learning.backend import load_network, save_network
-from starsift.searches.binaries.dataset import anonymous_batch
 from starsift.spectra.batches import write_bundle
 from starsift.spectra.resample import LAMOST_LRS
 

@@ -16,9 +16,9 @@ from unittest.mock import patch
 import numpy as np
 import pyarrow as pa
 
+from starsift.demo import lrs_sky
 from starsift.searches.mstars.kinematics import absolute_magnitude
 from starsift.searches.mstars.luminosity import GAIA_LIMIT, GIANT_SHARE, SEPARATORS, Separator, separate
-from starsift.demo import lrs_sky
 
 BY_COLOUR = tuple(one for one in SEPARATORS if one.evidence == "photometry")
 # What the survey drew before, 13 % of its dwarfs later than M5; and a line in H that rises slowly.

@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 from starsift.searches.mstars.evaluation import evaluate_split
 from starsift.searches.mstars.methods import METHODS, represent
 from starsift.searches.mstars.preprocess import prepare
-from starsift.synthesis.degrade import WINDOW, add_noise, featureless, miscalibrate, shift
 from starsift.spectra.batches import IDENTITY_NAMES, SpectrumBatch
 from starsift.spectra.resample import LAMOST_LRS
+from starsift.synthesis.degrade import WINDOW, add_noise, featureless, miscalibrate, shift
 
 CLASSES = "OBAFGKML"
 

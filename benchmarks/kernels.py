@@ -14,12 +14,11 @@ from collections.abc import Callable
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from starsift.demo.mrs import observe
+from starsift.searches.binaries.dataset import anonymous_batch, draw_snr
 from starsift.searches.binaries.errors import monte_carlo
 from starsift.searches.binaries.peaks import Components, cosine_basis, find_components
-from starsift.demo.mrs import observe
-from starsift.synthesis.stars import Synthesizer, draw_binaries, draw_singles
-from starsift.searches.binaries.dataset import anonymous_batch, draw_snr
-from starsift.spectra import C_KMS
+from starsift.sky.constants import C_KMS
 from starsift.spectra.ccf import (
     TEMPLATES,
     build_bank,
@@ -30,6 +29,7 @@ from starsift.spectra.ccf import (
 )
 from starsift.spectra.continuum import normalize
 from starsift.spectra.templates import load_grid
+from starsift.synthesis.stars import Synthesizer, draw_binaries, draw_singles
 
 
 def best_time(call: Callable[[], object], repeat: int = 5) -> float:

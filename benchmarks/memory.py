@@ -17,7 +17,9 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from starsift.demo.mrs import observe
 from starsift.searches.binaries.curves import read_curves, write_curves
+from starsift.searches.binaries.dataset import anonymous_batch, draw_snr
 from starsift.searches.binaries.errors import monte_carlo
 from starsift.searches.binaries.peaks import find_components
 from starsift.searches.binaries.tables import (
@@ -27,12 +29,10 @@ from starsift.searches.binaries.tables import (
     write_components,
     write_errors,
 )
-from starsift.demo.mrs import observe
-from starsift.synthesis.stars import Synthesizer, draw_binaries, draw_singles
-from starsift.searches.binaries.dataset import anonymous_batch, draw_snr
 from starsift.spectra.batches import ROWS, read_bundle, read_rows, write_bundle
 from starsift.spectra.ccf import build_bank, correlate
 from starsift.spectra.templates import load_grid
+from starsift.synthesis.stars import Synthesizer, draw_binaries, draw_singles
 
 CONFIG = yaml.safe_load((Path(__file__).parents[1] / "config" / "config.yaml").read_text())["binaries"]
 BANK = {key: value for key, value in CONFIG["ccf"].items() if key != "minimum_pixels"}

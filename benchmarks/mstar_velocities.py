@@ -15,6 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from starsift.demo.lrs import observe as expose
+from starsift.demo.lrs_sky import draw_sources, make_plans
+from starsift.searches.binaries.dataset import anonymous_batch
 from starsift.searches.mstars.dataset import read_sample
 from starsift.searches.mstars.velocity import (
     ENOUGH,
@@ -23,17 +26,14 @@ from starsift.searches.mstars.velocity import (
     mean_templates,
     measure_velocities,
 )
-from starsift.synthesis.degrade import add_noise, featureless, miscalibrate, shift
-from starsift.demo.lrs import observe as expose
-from starsift.demo.lrs_sky import draw_sources, make_plans
-from starsift.searches.binaries.dataset import anonymous_batch
-from starsift.spectra import C_KMS
+from starsift.sky.constants import C_KMS
 from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.ccf import TemplateBank
 from starsift.spectra.resample import LAMOST_LRS
 from starsift.survey.fitsfile import open_fits
 from starsift.survey.lamost import read_lrs
 from starsift.survey.sdss import CLASSIFICATIONS, read_sdss
+from starsift.synthesis.degrade import add_noise, featureless, miscalibrate, shift
 
 WAVELENGTH = LAMOST_LRS.wavelength
 # Of LAMOST DR1 and DR7 at hand: what their pipeline calls M.

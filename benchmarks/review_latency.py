@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from starsift.searches.binaries.curves import write_curves
 from starsift.io.parquet import write_parquet
+from starsift.searches.binaries.curves import write_curves
 from starsift.spectra.batches import SpectrumBatch, write_bundle, write_index
 from starsift.spectra.ccf import CCFs
 

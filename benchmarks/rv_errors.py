@@ -14,11 +14,11 @@ import numpy as np
 import yaml
 from scipy.optimize import brentq
 
+from starsift.searches.binaries.dataset import Laboratory, draw_snr, recovered
 from starsift.searches.binaries.errors import monte_carlo
 from starsift.searches.binaries.peaks import Components
-from starsift.synthesis.stars import draw_binaries, draw_singles, draw_triples
-from starsift.searches.binaries.dataset import Laboratory, draw_snr, recovered
 from starsift.spectra.templates import load_grid
+from starsift.synthesis.stars import draw_binaries, draw_singles, draw_triples
 
 
 def main() -> None:

@@ -20,15 +20,21 @@ from pathlib import Path
 import numpy as np
 from kernels import best_time
 
-from starsift.searches.mstars.hamming import contrast, count_distances, cut_distances, mark_union, nearest_codes
+from starsift.parallel import thread_count
+from starsift.searches.mstars.hamming import (
+    contrast,
+    count_distances,
+    cut_distances,
+    mark_union,
+    nearest_codes,
+)
 from starsift.searches.mstars.hashing import DiscriminantHasher
 from starsift.searches.mstars.methods import represent
 from starsift.searches.mstars.pil import PILHasher
 from starsift.searches.mstars.preprocess import prepare
-from starsift.parallel import thread_count
-from starsift.synthesis.degrade import add_noise, featureless
 from starsift.spectra.batches import IDENTITY_NAMES, SpectrumBatch, read_bundle, write_bundle
 from starsift.spectra.resample import LAMOST_LRS
+from starsift.synthesis.degrade import add_noise, featureless
 
 # Guo et al. 2019: spectra to train with, positive ones among them, UNKNOWN ones to search.
 TRAINING, QUERIES, POOL = 21_737, 6_737, 642_178

@@ -15,9 +15,16 @@ from pathlib import Path
 import numpy as np
 
 from starsift.searches.mstars.indices import ZETA_RELATIONS, load_indices, measure_indices, measure_windows
-from starsift.searches.mstars.subtypes import NAMES, SHIPPED, SubtypeTable, make_table, measure_subtypes, save_subtypes
-from starsift.synthesis.degrade import add_noise, miscalibrate
+from starsift.searches.mstars.subtypes import (
+    NAMES,
+    SHIPPED,
+    SubtypeTable,
+    make_table,
+    measure_subtypes,
+    save_subtypes,
+)
 from starsift.survey.sdss import read_sdss
+from starsift.synthesis.degrade import add_noise, miscalibrate
 
 NUMBERS = {name: number for number, name in NAMES.items()}
 NEAR_SOLAR = ("+0.0", "+0.5", "-0.5", "")  # no metallicity is given for M9 and L0

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from starsift.searches.binaries.dataset import Laboratory, draw_snr, training_set
 from starsift.searches.binaries.training import train_classifiers
 from starsift.searches.binaries.voting import classify
-from starsift.synthesis.stars import Systems, draw_binaries, draw_singles, draw_triples
-from starsift.searches.binaries.dataset import Laboratory, draw_snr, training_set
 from starsift.spectra.templates import load_grid
+from starsift.synthesis.stars import Systems, draw_binaries, draw_singles, draw_triples
 
 SKY = {1: 0.90, 2: 0.08, 3: 0.02}
 

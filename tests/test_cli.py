@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from starsift.searches.binaries.report import funnel_page, selection_page
-from starsift.report.pages import write_page
 from starsift.catalog.provenance import write_provenance
 from starsift.cli import main
+from starsift.report.pages import write_page
+from starsift.searches.binaries.report import funnel_page, selection_page
 from starsift.survey.summary import describe_results, summarize_reading
 
 

@@ -6,6 +6,8 @@ import traceback
 from pathlib import Path
 from types import TracebackType
 
+from starsift.errors import StarsiftError
+
 
 def log_to(path: str | os.PathLike[str]) -> None:
     """Send all output of this process, that of compiled libraries too, into a log file.
@@ -27,7 +29,7 @@ def log_to(path: str | os.PathLike[str]) -> None:
     def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         message = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
         sentence = f"starsift: {message or kind.__name__}\n"
-        if kind.__module__.startswith("starsift.") or isinstance(error, OSError):
+        if isinstance(error, StarsiftError | OSError):
             sys.stderr.write(sentence)
         else:
             traceback.print_exception(kind, error, trace)

@@ -16,6 +16,8 @@ import yaml
 from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError
 
+from starsift.errors import SettingsError
+
 _KINDS = {
     "array": "a list",
     "boolean": "true or false",
@@ -70,16 +72,12 @@ _Validator = validators.extend(
 )
 
 
-class ConfigError(ValueError):
-    """A setting that cannot be used; the message is one sentence that names its key."""
-
-
 def check_repeats(path: str | os.PathLike[str]) -> None:
     """Make sure that a configuration file says nothing twice: YAML would forget what it said first.
 
     Raises
     ------
-    ConfigError : a key is there twice in one group; the message names its line.
+    SettingsError : a key is there twice in one group; the message names its line.
     """
     try:
         document = yaml.compose(Path(path).read_text(), yaml.SafeLoader)
@@ -96,7 +94,7 @@ def check_repeats(path: str | os.PathLike[str]) -> None:
                 line = key.start_mark.line + 1
                 name = str(key.value)
                 if name in lines and name != "<<":
-                    raise ConfigError(
+                    raise SettingsError(
                         f"{path}: line {line}: {name} is there twice, "
                         f"first in line {lines[name]}; make it one"
                     )
@@ -225,13 +223,13 @@ def validate(config: Mapping[str, Any], schema: str | os.PathLike[str]) -> None:
 
     Raises
     ------
-    ConfigError : names the first key that is wrong, what was expected and what was found.
+    SettingsError : names the first key that is wrong, what was expected and what was found.
     """
     errors = sorted(_validator(schema).iter_errors(dict(config)), key=_order)
     if errors:
-        raise ConfigError(f"config: {_sentence(errors[0])}")
+        raise SettingsError(f"config: {_sentence(errors[0])}")
     for problem in _contradictions(config):
-        raise ConfigError(f"config: {problem}")
+        raise SettingsError(f"config: {problem}")
 
 
 def missing_triggers(active: Iterable[str]) -> str | None:
@@ -343,7 +341,7 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
         *(("bhb", "surveys", name, *images) for name in bhb["surveys"]),
     ]
     for path, key, name, kinds, why in wanted:
-        if path in config["paths"]:
+        if path in config["searches"]:
             if name not in surveys:
                 yield f"{path}.{key} is {name!r}, but surveys has: {', '.join(sorted(surveys))}"
             elif surveys[name]["kind"] not in kinds:
@@ -356,7 +354,7 @@ def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
             f"mstars.catalog.probability ({mstars['catalog']['probability']}) is below "
             f"mstars.search.probability ({mstars['search']['probability']}): those would not be measured"
         )
-    if "bhb" in config["paths"]:
+    if "bhb" in config["searches"]:
         name = bhb["labelled"]["survey"]
         if surveys[name].get("cutouts") is None:
             yield f"bhb.labelled.survey is {name!r}, and surveys.{name} has no cutouts to learn from"

@@ -2,34 +2,25 @@
 
 import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from fixtures.browser import PROBABILITIES, ROUNDS, Server, Watch
+from fixtures.review_files import make_results
 
 from starsift.io.parquet import write_parquet
 from starsift.review.labels import LabelStore
 from starsift.spectra.batches import SpectrumBatch, write_bundle, write_index
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
-from fixtures.review_files import make_results
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 ]
-TOKEN = "for-tests-only-a-token-that-stays-the-same"
-ROUNDS = {10: 60, 11: 20, 12: 20, 13: 20, 14: 20, 15: 20}  # emission rounds and how many spectra each asks
 MISSING = "Chromium is not installed (Debian: apt-get install chromium)"
 
 
@@ -86,63 +77,6 @@ def add_rounds(folder: Path) -> None:
         }
         write_parquet(pa.table(query), folder / f"emission/round-{number}/query.parquet")
         first += count
-
-
-PROBABILITIES = {"p_single": 0.5, "p_double": 0.3, "p_uninteresting": 0.2}
-
-
-@dataclass
-class Server:
-    """`starsift review` in a process of its own, on a port that stays."""
-
-    results: Path
-    labels: Path
-    options: tuple[str, ...] = ()
-    port: int = 0
-    process: subprocess.Popen[str] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/{TOKEN}/"
-
-    def start(self) -> None:
-        if not self.port:
-            with socket.create_server(("127.0.0.1", 0)) as free:
-                self.port = free.getsockname()[1]
-        command = [Path(sys.executable).with_name("starsift"), "review", self.results]
-        command += ["--labels", self.labels, "--port", str(self.port), "--no-browser", *self.options]
-        environment = os.environ | {"STARSIFT_REVIEW_TOKEN": TOKEN, "OMP_NUM_THREADS": "1"}
-        self.process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line.strip() == f"Review app: {self.url}"
-        self._wait()
-
-    def _wait(self) -> None:
-        for _ in range(200):
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return
-            except OSError:
-                time.sleep(0.05)
-        raise TimeoutError(f"nothing listens on port {self.port}")
-
-    def kill(self) -> None:
-        """As a crash would: SIGKILL, no chance to save anything."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-        if self.process.stdout:
-            self.process.stdout.close()
-
-
-@dataclass
-class Watch:
-    """What a page does that it must not."""
-
-    errors: list[str] = field(default_factory=list)
-    hosts: set[str] = field(default_factory=set)
-    may_lose_server: bool = False
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import PROBABILITIES, ROUNDS, Server, Watch
+from fixtures.browser import PROBABILITIES, ROUNDS, Server, Watch
 from PIL import Image
 
 from starsift.review.labels import LabelStore

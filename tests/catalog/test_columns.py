@@ -6,21 +6,15 @@ import pytest
 from astropy.io.votable.ucd import check_ucd
 from astropy.table import Table
 from astropy.units import Unit
+from fixtures.schemas import SCHEMAS
 
+from starsift.catalog.columns import Column, TableSchema, check, conform
 from starsift.catalog.crossmatch import COLUMNS
 from starsift.catalog.publish import publish, read_table
-from starsift.catalog.columns import (
-    BHB,
-    BINARIES_OBJECTS,
-    BINARIES_SPECTRA,
-    MSTARS,
-    SCHEMAS,
-    ColumnSchema,
-    SchemaError,
-    TableSchema,
-    check,
-    conform,
-)
+from starsift.errors import ResultsError
+from starsift.searches.bhb.columns import BHB
+from starsift.searches.binaries.columns import BINARIES_OBJECTS, BINARIES_SPECTRA
+from starsift.searches.mstars.columns import MSTARS
 from starsift.searches.mstars.kinematics import derive
 from starsift.searches.mstars.luminosity import SEPARATORS
 from starsift.spectra.batches import IDENTITY_NAMES
@@ -30,9 +24,9 @@ SMALL = TableSchema(
     "A table",
     ("name",),
     (
-        ColumnSchema("name", pa.string(), "Name", "meta.id;meta.main"),
-        ColumnSchema("rv", pa.float32(), "Velocity", "spect.dopplerVeloc", "km/s", nullable=True),
-        ColumnSchema("n", pa.int16(), "Number", "meta.number"),
+        Column("name", pa.string(), "Name", "meta.id;meta.main"),
+        Column("rv", pa.float32(), "Velocity", "spect.dopplerVeloc", "km/s", nullable=True),
+        Column("n", pa.int16(), "Number", "meta.number"),
     ),
 )
 
@@ -138,13 +132,13 @@ def test_conform_of_no_rows():
 
 def test_conform_lists_every_problem():
     table = pa.table({"name": ["a", None, "c", "c"], "n": [1, 2, 70000, 4]})
-    with pytest.raises(SchemaError) as error:
+    with pytest.raises(ResultsError) as error:
         conform(table, SMALL)
     message = str(error.value)
     assert "table small: column rv is missing" in message
     assert "column n does not convert to int16" in message
     assert "column name lacks 1 values, the first in row 1" in message
-    with pytest.raises(SchemaError, match="1 keys are repeated, such as name=c"):
+    with pytest.raises(ResultsError, match="1 keys are repeated, such as name=c"):
         conform(pa.table({"name": ["c", "c"], "n": [1, 2], "rv": [1.0, 2.0]}), SMALL)
 
 
@@ -152,7 +146,7 @@ def test_check_lists_every_difference():
     table = pa.table(
         {"n": pa.array([1], "i8"), "name": ["a"], "other": [1], "rv": pa.array([float("nan")], "f4")}
     )
-    with pytest.raises(SchemaError) as error:
+    with pytest.raises(ResultsError) as error:
         check(table, SMALL)
     message = str(error.value)
     assert "column other is not declared" in message
@@ -164,5 +158,5 @@ def test_check_lists_every_difference():
         ),
         SMALL,
     )
-    with pytest.raises(SchemaError, match="columns are in the order"):
+    with pytest.raises(ResultsError, match="columns are in the order"):
         check(good.select(["rv", "name", "n"]), SMALL)

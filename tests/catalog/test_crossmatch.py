@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from starsift.catalog.crossmatch import (
     COLUMNS,
-    CrossmatchError,
     attach,
     crossmatch,
     group_exposures,
     nearest,
     standard_columns,
 )
+from starsift.errors import InputError
 
 ARCSEC = 1 / 3600
 
@@ -122,7 +122,7 @@ def test_nothing_to_match_and_bad_radii():
     for pairs in (crossmatch([], [], [1], [1]), crossmatch([1], [1], [], [])):
         assert [len(values) for values in pairs] == [0, 0, 0]
     for radius in (0, -1, np.nan, 4000):
-        with pytest.raises(CrossmatchError, match="radius is"):
+        with pytest.raises(InputError, match="radius is"):
             crossmatch([1], [1], [1], [1], radius)
 
 
@@ -181,7 +181,7 @@ def test_columns_can_be_chosen_and_are_replaced():
     assert result.column_names == [*rows.column_names, "w1", "match_separation"]
     assert result["k"].to_pylist() == [11.5]
     assert result["gaia_source_id"].to_pylist() == [None]
-    with pytest.raises(CrossmatchError, match="no such columns of sources: w9; have gaia_source_id"):
+    with pytest.raises(InputError, match="no such columns of sources: w9; have gaia_source_id"):
         attach(rows, GAIA, columns=["k", "w9"])
 
 
@@ -231,5 +231,5 @@ def test_texts_become_numbers_where_they_are_some():
 )
 def test_tables_that_cannot_be_used_say_why(sources, message):
     for rows in (_rows([1.0], [7]), _rows([1.0], [7]).drop_columns(["gaia_source_id"])):
-        with pytest.raises(CrossmatchError, match=message):
+        with pytest.raises(InputError, match=message):
             attach(rows, pa.table(sources))

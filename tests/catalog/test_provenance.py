@@ -6,8 +6,6 @@ import textwrap
 import pytest
 
 from starsift.catalog.provenance import (
-    FingerprintError,
-    ProvenanceError,
     bundle_seed,
     checksum,
     config_digest,
@@ -17,6 +15,7 @@ from starsift.catalog.provenance import (
     verify,
     write_provenance,
 )
+from starsift.errors import ResultsError
 
 # Module: source. Imports of every form: plain, from, relative, of a module and of a name, inside a function.
 TREE = {
@@ -96,12 +95,12 @@ def test_fingerprint_of_several_modules_ignores_order_and_is_not_that_of_one(tre
 
 
 def test_fingerprint_names_what_is_missing_and_who_wants_it(tree):
-    with pytest.raises(FingerprintError, match=r"fingerprint: module pkg\.peeks has no source file"):
+    with pytest.raises(ResultsError, match=r"fingerprint: module pkg\.peeks has no source file"):
         fingerprint("pkg.peeks", root=tree)
     (tree / "pkg/low/lonely.py").write_text("import pkg.gone\n")
-    with pytest.raises(FingerprintError, match=r"lonely\.py: module pkg\.gone has no source file"):
+    with pytest.raises(ResultsError, match=r"lonely\.py: module pkg\.gone has no source file"):
         fingerprint("pkg.low.lonely", root=tree)
-    with pytest.raises(FingerprintError, match="no module is named"):
+    with pytest.raises(ResultsError, match="no module is named"):
         fingerprint()
 
 
@@ -200,9 +199,9 @@ def test_verify_of_results_that_were_moved(run, monkeypatch, tmp_path_factory):
 
 
 def test_verify_of_what_is_no_provenance(tmp_path):
-    with pytest.raises(ProvenanceError, match="no such file"):
+    with pytest.raises(ResultsError, match="no such file"):
         verify(tmp_path / "provenance.json")
     for text in ("not json", "[]", '{"inputs": {}}'):
         (tmp_path / "provenance.json").write_text(text)
-        with pytest.raises(ProvenanceError, match="not a provenance file"):
+        with pytest.raises(ResultsError, match="not a provenance file"):
             verify(tmp_path / "provenance.json")

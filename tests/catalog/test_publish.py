@@ -12,29 +12,25 @@ from astropy import units as u
 from astropy.io import fits, votable
 from astropy.table import Table
 
-from starsift.catalog.publish import (
-    FITS_NULL,
-    PROVENANCE_KEY,
-    PublishError,
-    publish,
-    read_table,
-)
-from starsift.catalog.columns import BINARIES_OBJECTS, BINARIES_SPECTRA, ColumnSchema, TableSchema, conform
+from starsift.catalog.columns import Column, TableSchema, conform
+from starsift.catalog.publish import FITS_NULL, PROVENANCE_KEY, publish, read_table
+from starsift.errors import ResultsError
+from starsift.searches.binaries.columns import BINARIES_OBJECTS, BINARIES_SPECTRA
 
 SCHEMA = TableSchema(
     "sample",
     "One column of every type & kind",
     ("name",),
     (
-        ColumnSchema("name", pa.string(), "Name", "meta.id;meta.main"),
-        ColumnSchema("source", pa.int64(), "Identifier", "meta.id.cross", nullable=True),
-        ColumnSchema("small", pa.int8(), "Small number", "meta.number", nullable=True),
-        ColumnSchema("count", pa.int16(), "Number", "meta.number"),
-        ColumnSchema("total", pa.int32(), "Number", "meta.number", nullable=True),
-        ColumnSchema("rv", pa.float32(), "Velocity", "spect.dopplerVeloc", "km/s", nullable=True),
-        ColumnSchema("ra", pa.float64(), "Right ascension", "pos.eq.ra;meta.main", "deg"),
-        ColumnSchema("flag", pa.bool_(), "Flag", "meta.code"),
-        ColumnSchema("note", pa.string(), "Text", "meta.note", nullable=True),
+        Column("name", pa.string(), "Name", "meta.id;meta.main"),
+        Column("source", pa.int64(), "Identifier", "meta.id.cross", nullable=True),
+        Column("small", pa.int8(), "Small number", "meta.number", nullable=True),
+        Column("count", pa.int16(), "Number", "meta.number"),
+        Column("total", pa.int32(), "Number", "meta.number", nullable=True),
+        Column("rv", pa.float32(), "Velocity", "spect.dopplerVeloc", "km/s", nullable=True),
+        Column("ra", pa.float64(), "Right ascension", "pos.eq.ra;meta.main", "deg"),
+        Column("flag", pa.bool_(), "Flag", "meta.code"),
+        Column("note", pa.string(), "Text", "meta.note", nullable=True),
     ),
 )
 BIG = 2**60 + 1  # not a float64
@@ -162,7 +158,7 @@ def test_missing_logical_is_the_third_value_of_fits(tmp_path):
         "t",
         "T",
         ("name",),
-        (SCHEMA.columns[0], ColumnSchema("b", pa.bool_(), "B", "meta.code", nullable=True)),
+        (SCHEMA.columns[0], Column("b", pa.bool_(), "B", "meta.code", nullable=True)),
     )
     paths = publish(pa.table({"name": ["a", "b", "c"], "b": [True, None, False]}), schema, tmp_path / "t", {})
     with fits.open(paths[1], logical_as_bytes=True) as hdus:
@@ -213,13 +209,13 @@ def test_binaries_are_readable_with_every_value_missing_that_may_be(schema, tmp_
 def test_what_fits_cannot_hold_is_an_error(tmp_path):
     table = ROWS.set_column(0, "name", pa.array(["é", "b", "c"]))
     table = table.set_column(4, "total", pa.array([FITS_NULL, 1, 2]))
-    with pytest.raises(PublishError) as error:
+    with pytest.raises(ResultsError) as error:
         publish(table, SCHEMA, tmp_path / "t", {})
     assert "column name holds 'é', which is not ASCII" in str(error.value)
     assert "column total holds -9999, which means missing; use null" in str(error.value)
     assert not list(tmp_path.iterdir())
     schema = TableSchema(
-        "t", "T", ("name",), (SCHEMA.columns[0], ColumnSchema("x", pa.list_(pa.int8()), "X", "meta.note"))
+        "t", "T", ("name",), (SCHEMA.columns[0], Column("x", pa.list_(pa.int8()), "X", "meta.note"))
     )
-    with pytest.raises(PublishError, match=r"column x has type list.*, which FITS cannot hold"):
+    with pytest.raises(ResultsError, match=r"column x has type list.*, which FITS cannot hold"):
         publish(pa.table({"name": ["a"], "x": [[1]]}), schema, tmp_path / "t", {})

@@ -10,13 +10,18 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
-from scipy.ndimage import gaussian_filter1d
 from fixtures.survey_files import digest
+from scipy.ndimage import gaussian_filter1d
 
-from starsift.searches.emission.window import CLASSES, TARGETS
-from starsift.learning.labels import read_labels, vocabulary
-from starsift.synthesis import emission_lines
 from starsift.demo.emission import ONDREJOV_ID, UNUSED_CODE, oracle_labels, simulate_emission
+from starsift.errors import SettingsError
+from starsift.learning.labels import read_labels, vocabulary
+from starsift.searches.emission.window import CLASSES, TARGETS
+from starsift.sky.air import air_to_vacuum
+from starsift.sky.constants import C_KMS
+from starsift.survey.catalog import read_catalog
+from starsift.survey.lamost import read_lrs
+from starsift.synthesis import emission_lines
 from starsift.synthesis.emission_lines import (
     BUMP_SNR,
     HALPHA_VACUUM,
@@ -33,11 +38,6 @@ from starsift.synthesis.emission_lines import (
     seen_profiles,
     shells,
 )
-from starsift.demo.sky import SkyError
-from starsift.spectra import C_KMS
-from starsift.sky.air import air_to_vacuum
-from starsift.survey.catalog import read_catalog
-from starsift.survey.lamost import read_lrs
 
 SIZE: dict[str, Any] = {"n_labelled": 90, "n_pool": 420, "emitters": 0.12, "n_plans": 3, "n_spectrographs": 2}
 REAL = Path(__file__).resolve().parents[3] / "shared/data/ondrejov-lamost/ondrejov/a201402030013.fits"
@@ -279,7 +279,7 @@ def test_equal_seeds_give_equal_bytes_on_any_number_of_threads(
 )
 def test_impossible_surveys(tmp_path: Path, change: dict[str, Any], sentence: str) -> None:
     size = {"n_labelled": 4, "n_pool": 5, "n_plans": 1, "n_spectrographs": 1} | change
-    with pytest.raises(SkyError, match=sentence):
+    with pytest.raises(SettingsError, match=sentence):
         simulate_emission(tmp_path, seed=1, **size)
 
 

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from starsift.searches.emission.window import CLASSES
 from starsift.demo.emission_score import score_emission
 from starsift.demo.score import describe, write_card
+from starsift.searches.emission.window import CLASSES
 
 SINGLE, DOUBLE, OTHER = CLASSES
 LABELS = [SINGLE, SINGLE, DOUBLE, DOUBLE, *[OTHER] * 6]

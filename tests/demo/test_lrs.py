@@ -12,18 +12,18 @@ from astropy.io import fits
 from fixtures.survey_files import assert_cards_of, digest, real
 
 from starsift.cli import main
+from starsift.demo.lrs import simulate_lrs
+from starsift.demo.lrs_sky import draw_sources, make_plans
+from starsift.demo.mstars_score import score_mstars
+from starsift.demo.score import describe
+from starsift.errors import SettingsError
 from starsift.searches.mstars.indices import measure_indices
 from starsift.searches.mstars.kinematics import height, space_velocities
-from starsift.synthesis.bands import dwarfs, giants, lrs_bands
-from starsift.synthesis.degrade import shift
-from starsift.demo.lrs import simulate_lrs
-from starsift.demo.mstars_score import score_mstars
-from starsift.demo.lrs_sky import draw_sources, make_plans
-from starsift.demo.score import describe
-from starsift.demo.sky import SkyError
 from starsift.spectra.resample import LAMOST_LRS
 from starsift.survey.catalog import read_catalog
 from starsift.survey.lamost import read_lrs
+from starsift.synthesis.bands import dwarfs, giants, lrs_bands
+from starsift.synthesis.degrade import shift
 
 SIZE: dict[str, int] = {"n_plans": 4, "n_spectrographs": 2, "n_released": 500, "n_unknown": 400}
 CATALOGS = ("catalog", "labelled", "unknown")
@@ -323,7 +323,7 @@ def test_equal_seeds_give_equal_bytes(tmp_path: Path) -> None:
 )
 def test_impossible_surveys(tmp_path: Path, change: dict[str, Any], sentence: str) -> None:
     size = {"n_plans": 1, "n_spectrographs": 1, "n_released": 5, "n_unknown": 5} | change
-    with pytest.raises(SkyError, match=sentence):
+    with pytest.raises(SettingsError, match=sentence):
         simulate_lrs(tmp_path, seed=1, **size)
 
 

@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+from fixtures.survey_files import assert_cards_of, real
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import median_filter
-from fixtures.survey_files import assert_cards_of, real
 
 from starsift.demo import fitswriter
 from starsift.demo.mrs import (
@@ -23,10 +23,11 @@ from starsift.demo.mrs import (
     sample,
     simulate_survey,
 )
-from starsift.demo.sky import SkyError, utc_mid
-from starsift.synthesis.stars import Synthesizer, draw_binaries, draw_singles
-from starsift.spectra import C_KMS
+from starsift.demo.sky import utc_mid
+from starsift.errors import SettingsError
+from starsift.sky.constants import C_KMS
 from starsift.spectra.templates import load_grid
+from starsift.synthesis.stars import Synthesizer, draw_binaries, draw_singles
 
 PERFECT: dict[str, bool] = {"cosmic_rays": False, "masked": False, "sky": False, "blaze": False}
 SURVEY: dict[str, int] = {"n_plans": 2, "n_spectrographs": 2, "n_stars": 100, "exposures": 2}
@@ -403,9 +404,9 @@ def test_one_layout_only(tmp_path: Path) -> None:
 
 
 def test_impossible_surveys_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(SkyError, match="expected 'tall', 'wide' or 'both'"):
+    with pytest.raises(SettingsError, match="expected 'tall', 'wide' or 'both'"):
         simulate_survey(tmp_path, seed=1, layout="dr5")  # type: ignore[arg-type]
-    with pytest.raises(SkyError, match="at least 1 plan"):
+    with pytest.raises(SettingsError, match="at least 1 plan"):
         simulate_survey(tmp_path, seed=1, n_plans=0)
-    with pytest.raises(SkyError, match="ask for fewer stars"):
+    with pytest.raises(SettingsError, match="ask for fewer stars"):
         simulate_survey(tmp_path, seed=1, n_plans=1, n_spectrographs=1, n_stars=300)

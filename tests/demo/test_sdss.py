@@ -10,12 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
+from fixtures.survey_files import digest
 from scipy.ndimage import gaussian_filter1d
 from scipy.stats import ks_2samp
-from fixtures.survey_files import digest
 
-from starsift.searches.bhb.dataset import BANDS, CLASSES
-from starsift.learning.labels import vocabulary
 from starsift.demo import cutouts, sdss
 from starsift.demo.cutouts import draw_cutouts, flux_of, measure_magnitudes, sky_noise
 from starsift.demo.sdss import (
@@ -32,10 +30,11 @@ from starsift.demo.sdss import (
     synthetic_magnitudes,
     template_grid,
 )
-from starsift.demo.sky import SkyError
-from starsift.spectra import C_KMS
+from starsift.errors import SettingsError, SpectrumError
+from starsift.learning.labels import vocabulary
+from starsift.searches.bhb.dataset import BANDS, CLASSES
+from starsift.sky.constants import C_KMS
 from starsift.survey.catalog import read_catalog
-from starsift.survey.fitsfile import SpectrumError
 from starsift.survey.index import index_folder
 from starsift.survey.sdss import read_sdss
 
@@ -544,5 +543,5 @@ def test_stars_fill_several_plates() -> None:
     ],
 )
 def test_impossible_surveys(tmp_path: Path, change: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(SkyError, match=sentence):
+    with pytest.raises(SettingsError, match=sentence):
         simulate_sdss(tmp_path, seed=1, **(SIZE | change))

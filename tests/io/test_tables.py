@@ -16,14 +16,15 @@ from astropy.io import fits
 from astropy.table import QTable, Table
 from fixtures.survey_files import real
 
-from starsift.searches.bhb.dataset import read_labelled
 from starsift.cli import main
-from starsift.searches.emission.dataset import read_label_codes
-from starsift.io.tables import TableError, cast_column, read_table
-from starsift.learning.labels import LabelError, load_labels, unmatched, warn_unmatched
-from starsift.searches.mstars.catalog import read_sources
+from starsift.errors import InputError
+from starsift.io.tables import cast_column, read_table
+from starsift.learning.labels import load_labels, unmatched, warn_unmatched
 from starsift.review.labels import LabelStore
-from starsift.survey.catalog import CatalogError, read_catalog
+from starsift.searches.bhb.dataset import read_labelled
+from starsift.searches.emission.dataset import read_label_codes
+from starsift.searches.mstars.catalog import read_sources
+from starsift.survey.catalog import read_catalog
 from starsift.survey.partition import make_manifest
 
 GAIA = [2125971226269667584, 2125971226269667712, 2**63 - 1]
@@ -113,14 +114,14 @@ def test_categories_of_pandas_are_text(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_table(write: Write, content: bytes, name: str, message: str) -> None:
-    with pytest.raises(TableError, match=message) as error:
+    with pytest.raises(InputError, match=message) as error:
         read_table(write(content, name))
     assert str(error.value).startswith(str(write(content, name)))
 
 
 def test_columns_that_are_there_twice_are_named_in_every_format(tmp_path: Path) -> None:
     pq.write_table(pa.table([[1], [2]], names=["obsid", "obsid"]), tmp_path / "t.parquet")
-    with pytest.raises(TableError, match="column obsid is there twice; rename"):
+    with pytest.raises(InputError, match="column obsid is there twice; rename"):
         read_table(tmp_path / "t.parquet")
 
 
@@ -179,7 +180,7 @@ def test_what_archives_say_of_a_query_is_passed_on(tmp_path: Path, caplog: pytes
     assert "t.vot: the archive cut the result at its limit of 3 rows" in caplog.text
     failed = '<INFO name="QUERY_STATUS" value="ERROR">Unknown column parallaxe</INFO>'
     (tmp_path / "t.vot").write_text(text[: text.index("<TABLE>")] + failed + "</RESOURCE></VOTABLE>")
-    with pytest.raises(TableError, match="holds no table but the error of a query: Unknown column parallaxe"):
+    with pytest.raises(InputError, match="holds no table but the error of a query: Unknown column parallaxe"):
         read_table(tmp_path / "t.vot")
 
 
@@ -194,7 +195,7 @@ def test_lines_of_a_macintosh(write: Write) -> None:
 @pytest.mark.parametrize("rows", [2, 20_000])
 def test_a_quotation_mark_that_is_not_closed_swallows_no_rows(write: Write, end: str, rows: int) -> None:
     text = 'obsid,note,ra\n1,a,1\n2,"bright,2\n' + "3,b,3\n" * rows + f"4,{end},4\n"
-    with pytest.raises(TableError, match="line 3: a quotation mark is opened and not closed"):
+    with pytest.raises(InputError, match="line 3: a quotation mark is opened and not closed"):
         read_table(write(text), keep=["obsid", "ra"])
 
 
@@ -227,10 +228,10 @@ def test_spellings_of_csv(write: Write, text: str, encoding: str) -> None:
 
 
 def test_decimal_commas_and_points_in_one_file_are_refused(write: Write) -> None:
-    with pytest.raises(TableError, match=r"decimal commas \(147,3\) and decimal points \(0.5\)"):
+    with pytest.raises(InputError, match=r"decimal commas \(147,3\) and decimal points \(0.5\)"):
         read_table(write("ra;dec\n147,3;0.5\n"))
     path = write('plate,mjd,fiberid,ra,dec,snr\n1,2,3,4,5,"147,3"\n')
-    with pytest.raises(TableError, match=r"row 1, column snr: '147,3' is not a number .* decimal points"):
+    with pytest.raises(InputError, match=r"row 1, column snr: '147,3' is not a number .* decimal points"):
         read_catalog(path, "sdss")
 
 
@@ -250,7 +251,7 @@ def test_headers_without_rows(write: Write) -> None:
 @pytest.mark.parametrize("text", ["2.12597E+18", "2.1259712262696676e+18", "1E+05", "4.4712E+8"])
 @pytest.mark.parametrize("name", ["gaia_source_id", "obsid", "objID", "Source"])
 def test_identifiers_that_lost_digits_are_refused(write: Write, name: str, text: str) -> None:
-    with pytest.raises(TableError, match=rf"row 2, column {name}: .* has lost the last digits"):
+    with pytest.raises(InputError, match=rf"row 2, column {name}: .* has lost the last digits"):
         read_table(write(f"{name},ra\n12,1\n{text},2\n,3\n"))
 
 
@@ -268,19 +269,19 @@ def test_identifiers_in_columns_of_floats_are_refused(tmp_path: Path, ending: st
     table = Table({"source_id": np.array([5.0, np.nan, 2.1e18]), "ra": [1.0, 2.0, 3.0]})
     path = tmp_path / f"t.{ending}"
     table.write(path, format={"vot": "votable"}.get(ending))
-    with pytest.raises(TableError, match=rf"t.{ending}: row 3, column source_id: 2.1e\+18 has lost the last"):
+    with pytest.raises(InputError, match=rf"t.{ending}: row 3, column source_id: 2.1e\+18 has lost the last"):
         read_table(path)
     narrow = tmp_path / "f4.fits"  # float32 holds 24 bits
     Table({"obsid": np.array([447123456], np.float32)}).write(narrow)
-    with pytest.raises(TableError, match=r"row 1, column obsid: .* has lost the last digits"):
+    with pytest.raises(InputError, match=r"row 1, column obsid: .* has lost the last digits"):
         read_table(narrow)
 
 
 def test_gaia_ids_as_floats() -> None:
     for kind in ("lrs", "sdss"):
-        with pytest.raises(TableError, match=r"row 1, column gaia_source_id: 2.12597E\+18 .*3 rows"):
+        with pytest.raises(InputError, match=r"row 1, column gaia_source_id: 2.12597E\+18 .*3 rows"):
             read_catalog(real("cases") / "gaia-ids-as-floats.csv", kind)
-    with pytest.raises(TableError, match="has lost the last digits"):
+    with pytest.raises(InputError, match="has lost the last digits"):
         read_sources(real("cases") / "gaia-ids-as-floats.csv")
 
 
@@ -292,9 +293,9 @@ def test_plate_as_float(write: Write) -> None:
     assert table["planid"].to_pylist() == ["266", "266"]
     assert table["obsid"].to_pylist() == [266516020031, 266516020032]
     path = write("plate,mjd,fiberid,ra,dec\n266,51602,31,1,1\n266,51602,31.5,1,1\n")
-    with pytest.raises(TableError, match=r"t\.csv: row 2, column fiberid: 31\.5 is not a whole number"):
+    with pytest.raises(InputError, match=r"t\.csv: row 2, column fiberid: 31\.5 is not a whole number"):
         read_catalog(path, "sdss")
-    with pytest.raises(CatalogError, match=r"row 1, .*: 'HD1' is not a plate number"):
+    with pytest.raises(InputError, match=r"row 1, .*: 'HD1' is not a plate number"):
         read_catalog(write("plate,mjd,fiberid,ra,dec\nHD1,51602,31,1,1\n"), "sdss")
 
 
@@ -327,7 +328,7 @@ def test_columns_become_what_they_should_be(values: list, kind: pa.DataType, exp
     ],
 )
 def test_values_that_do_not_fit_are_named(values: list, kind: pa.DataType, message: str) -> None:
-    with pytest.raises(TableError, match=message):
+    with pytest.raises(InputError, match=message):
         cast_column("t", "c", pa.chunked_array([values]), kind)
 
 
@@ -354,14 +355,14 @@ def test_spellings_of_angles(write: Write, ra: str, dec: str) -> None:
 
 
 def test_angles_that_are_none(write: Write) -> None:
-    with pytest.raises(TableError, match="row 2, column ra: '09:99:00' is no angle"):
+    with pytest.raises(InputError, match="row 2, column ra: '09:99:00' is no angle"):
         read_table(write("ra,dec\n09:49:17,1\n09:99:00,1\n"))
-    with pytest.raises(CatalogError, match=r"row 1, column dec: 147\.3 is not between -90 and 90 degrees"):
+    with pytest.raises(InputError, match=r"row 1, column dec: 147\.3 is not between -90 and 90 degrees"):
         read_catalog(write("plate,mjd,fiberid,ra,dec\n1,2,3,0.5,147.3\n"), "sdss")
 
 
 def test_no_coordinates() -> None:
-    with pytest.raises(CatalogError, match=r"missing columns.*: ra or .*; dec or .*`catalog: null`"):
+    with pytest.raises(InputError, match=r"missing columns.*: ra or .*; dec or .*`catalog: null`"):
         read_catalog(real("cases") / "no-coordinates.csv", "lrs")
 
 
@@ -428,16 +429,16 @@ def test_labels_with_extension(write: Write) -> None:
     text = "spectrum_id,label\na.fits.gz/84447441,SB2\nb.FIT,SB2\nc.fits.bz2,SB2\nd.fits.fz,SB2\nV.fit1,SB2\n"
     ids = load_labels(write(text), path="binaries")["spectrum_id"].to_pylist()
     assert ids == ["a/84447441", "b", "c", "d", "V.fit1"]
-    with pytest.raises(LabelError, match="labelled more than once, the first is a"):
+    with pytest.raises(InputError, match="labelled more than once, the first is a"):
         load_labels(write("spectrum_id,label\na.fits,SB2\na,SB1\n"), path="binaries")
 
 
 def test_unknown_words_are_refused_on_import(tmp_path: Path, write: Write) -> None:
     with LabelStore(tmp_path / "l.sqlite") as store:
         message = "row 1: label 'double-lined' is none of binaries: SB1, SB2, SB3, not binary"
-        with pytest.raises(LabelError, match=message):
+        with pytest.raises(InputError, match=message):
             store.import_labels(real("cases") / "labels-unknown-word.csv")
-        with pytest.raises(LabelError, match="row 2: label 'Nova' is none of mstars: M, not M, M dwarf"):
+        with pytest.raises(InputError, match="row 2: label 'Nova' is none of mstars: M, not M, M dwarf"):
             store.import_labels(write("spectrum_id,label\na,dM4\nb,Nova\n"), path="mstars")
         assert not any(store.current(path) for path in ("binaries", "mstars"))
         assert store.import_labels(write("spectrum_id,label\na,dM4\nb,K7\nc,M giant\n"), path="mstars") == 3
@@ -472,10 +473,10 @@ ROW = "obsid,planid,spid,fiberid,lmjd,ra,dec,snr,source_id\n{},HD1,1,2,{},{},{},
 
 def test_a_date_is_no_number_of_days_since_1970(write: Write) -> None:
     text = ROW.format(1, "2014-12-09", 1, 2, 3, 4)
-    with pytest.raises(TableError, match="row 1, column lmjd: '2014-12-09' is not a whole number"):
+    with pytest.raises(InputError, match="row 1, column lmjd: '2014-12-09' is not a whole number"):
         read_catalog(write(text), "lrs")
     days = pa.chunked_array([pa.array([0, None], pa.timestamp("us"))])
-    with pytest.raises(TableError, match="row 1, column obsid: '1970-01-01 00:00:00' is not a whole number"):
+    with pytest.raises(InputError, match="row 1, column obsid: '1970-01-01 00:00:00' is not a whole number"):
         cast_column("t", "obsid", days, pa.int64())
 
 
@@ -489,7 +490,7 @@ def test_numbers_as_they_are_typeset(write: Write) -> None:
 
 @pytest.mark.parametrize("number", ['"100,001"', "100 001", "100'001"])
 def test_thousands_are_named_with_the_remedy(write: Write, number: str) -> None:
-    with pytest.raises(TableError, match=r"row 1, column obsid: .*write it without separators of thousands"):
+    with pytest.raises(InputError, match=r"row 1, column obsid: .*write it without separators of thousands"):
         read_catalog(write(ROW.format(number, 57000, 1, 2, 3, 4)), "lrs")
 
 
@@ -501,7 +502,7 @@ def test_stars_without_a_source_of_gaia_are_not_one_star(write: Write, nothing: 
 
 def test_columns_that_differ_in_case(write: Write) -> None:
     header, row, _ = ROW.format(1, 57000, 10, 2, 3, 4).split("\n")
-    with pytest.raises(CatalogError, match="columns ra and RA are the same to us; rename"):
+    with pytest.raises(InputError, match="columns ra and RA are the same to us; rename"):
         read_catalog(write(f"{header},RA\n{row},11\n"), "lrs")
     table = read_catalog(write(f"{header},B,b\n{row},14.5,-60\n"), "lrs")
     assert table["b"].to_pylist() == [-60]
@@ -527,10 +528,10 @@ def test_a_plate_is_a_whole_number_or_a_name(write: Write) -> None:
         "GAC_061N46.5",
     ]
     with pytest.raises(
-        TableError, match=r"row 2, column plate: '266\.5' is neither a name nor a whole number"
+        InputError, match=r"row 2, column plate: '266\.5' is neither a name nor a whole number"
     ):
         read_labelled(write(labels.format("266.5")))
-    with pytest.raises(TableError, match=r"row 1, column planid: '2\.66E\+02' is neither"):
+    with pytest.raises(InputError, match=r"row 1, column planid: '2\.66E\+02' is neither"):
         read_catalog(write(ROW.format(1, 57000, 1, 2, 3, 4).replace("HD1", "2.66E+02")), "lrs")
 
 

@@ -1,28 +1,13 @@
 import importlib.util
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from test_training import SMALL, make_ccfs
+from fixtures.backends import other_backend, run_python
+from fixtures.ccfs import SMALL, make_ccfs
 
-from starsift.searches.binaries.training import train_classifier
 from starsift.learning.backend import load_keras, namespace, predict_batches, set_seed
-
-HERE = Path(__file__).parent
-
-
-def run_python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "PYTHONPATH": str(HERE), **environment}
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=env, cwd=HERE)
-
-
-def other_backend(name: str) -> str:
-    if importlib.util.find_spec(name) is None:
-        pytest.skip(f"{name} is not installed")
-    return name
+from starsift.searches.binaries.training import train_classifier
 
 
 def test_importing_the_library_does_not_import_keras() -> None:
@@ -106,7 +91,7 @@ def test_training_passes_its_tests_on(backend: str) -> None:
         "-q",
         "-p",
         "no:cacheprovider",
-        "test_training.py",
+        "searches/binaries/test_training.py",
         KERAS_BACKEND=other_backend(backend),
     )
     assert result.returncode == 0, result.stdout[-4000:]

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 from scipy.stats import binom
 
+from starsift.errors import TrainingError
 from starsift.learning.calibration import (
     TEMPERATURES,
-    CalibrationError,
     apply_temperature,
     expected_calibration_error,
     fit_temperature,
@@ -91,13 +91,13 @@ def test_probabilities_of_zero_and_one_have_a_temperature() -> None:
     ],
 )
 def test_what_is_not_of_probabilities(p: list, labels: list, message: str) -> None:
-    with pytest.raises(CalibrationError, match=message):
+    with pytest.raises(TrainingError, match=message):
         fit_temperature(p, labels)
 
 
 @pytest.mark.parametrize("temperature", [0, -1, np.nan, np.inf])
 def test_temperatures_that_are_none(temperature: float) -> None:
-    with pytest.raises(CalibrationError, match="expected a positive number"):
+    with pytest.raises(TrainingError, match="expected a positive number"):
         apply_temperature([[0.5, 0.5]], temperature)
 
 
@@ -161,5 +161,5 @@ def test_every_example_is_in_one_bin(examples: list[tuple[float, bool]], bins: i
     ],
 )
 def test_bins_that_cannot_be_filled(p: list, outcome: list, bins: int, message: str) -> None:
-    with pytest.raises(CalibrationError, match=message):
+    with pytest.raises(TrainingError, match=message):
         reliability(p, outcome, bins)

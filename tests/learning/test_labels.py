@@ -10,18 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starsift.searches.emission.window import CLASSES
+from starsift.errors import InputError
 from starsift.learning import labels as module
 from starsift.learning.labels import (
     LABELS,
     PATHS,
-    LabelError,
     check_labels,
     consensus,
     load_labels,
     read_labels,
     vocabulary,
 )
+from starsift.searches.emission.window import CLASSES
 
 Write = Callable[[str], Path]
 
@@ -80,7 +80,7 @@ ROWS = "".join(f"{path},yes,1,good,seen\n" for path in PATHS)
 )
 def test_vocabulary_that_cannot_be_used(write: Write, text: str, message: str) -> None:
     path = write(text.format("path,label,key,class,description\n" + ROWS))
-    with pytest.raises(LabelError, match=message) as error:
+    with pytest.raises(InputError, match=message) as error:
         vocabulary(path)
     assert str(error.value).startswith(str(path))
 
@@ -180,7 +180,7 @@ def test_only_labels_of_one_path_count(write: Write) -> None:
     assert read_labels(path, "mstars")["class"].to_pylist() == ["M"]
     assert read_labels(path, "emission")["label"].to_pylist() == ["bad"]
     assert read_labels(path, "binaries").num_rows == 0
-    with pytest.raises(LabelError, match="row 3: label 'whatever' is none of bhb: BHB, not BHB, blue"):
+    with pytest.raises(InputError, match="row 3: label 'whatever' is none of bhb: BHB, not BHB, blue"):
         read_labels(path, "bhb")
 
 
@@ -238,7 +238,7 @@ def test_names_have_one_spelling(write: Write) -> None:
 )
 def test_tables_that_cannot_be_used(write: Write, text: str, message: str) -> None:
     path = write(text)
-    with pytest.raises(LabelError, match=message) as error:
+    with pytest.raises(InputError, match=message) as error:
         read_labels(path, "emission")
     assert str(error.value).startswith(str(path))
 
@@ -258,7 +258,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         "none.sqlite": "no such file of labels; correct its name",
         "none.csv": "no such file of labels",
     }.items():
-        with pytest.raises(LabelError, match=message) as error:
+        with pytest.raises(InputError, match=message) as error:
             read_labels(tmp_path / name, "emission")
         assert str(error.value).startswith(str(tmp_path / name))
 
@@ -268,7 +268,7 @@ def test_no_file_is_no_labels_if_that_is_allowed(tmp_path: Path) -> None:
     assert table.num_rows == 0
     assert table.column_names == ["path", "spectrum_id", "label", "class", "vetted_by", "n_labels", "agree"]
     assert not any(tmp_path.iterdir())
-    with pytest.raises(LabelError, match="labels of 'qso' are asked for; there are those of binaries"):
+    with pytest.raises(InputError, match="labels of 'qso' are asked for; there are those of binaries"):
         read_labels(tmp_path / "labels.sqlite", "qso", missing_ok=True)
 
 
@@ -279,6 +279,6 @@ def test_paths_do_not_get_to_the_review_app_from_here() -> None:
 @pytest.mark.parametrize("path", ["binaries", "mstars", "emission", "bhb"])
 def test_a_run_refuses_words_that_nobody_knows(write: Write, path: str) -> None:
     file = write(f"spectrum_id,label,path\ns,double-lined,{path}\n")
-    with pytest.raises(LabelError, match=f"row 1: label 'double-lined' is none of {path}: "):
+    with pytest.raises(InputError, match=f"row 1: label 'double-lined' is none of {path}: "):
         check_labels(file, [path])
     check_labels(file.with_name("none.sqlite"), [path])

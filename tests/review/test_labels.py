@@ -21,9 +21,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starsift.learning.labels import LABELS, LabelError, read_labels
+from starsift.errors import InputError, ReadOnlyError
+from starsift.learning.labels import LABELS, read_labels
 from starsift.review import labels as module
-from starsift.review.labels import LabelStore, Progress, ReadOnlyError, State
+from starsift.review.labels import LabelStore, Progress, State
 
 ROUND = "emission-round-00"
 
@@ -502,7 +503,7 @@ def test_read_only(store: LabelStore, say: Callable[..., int], tmp_path: Path) -
                 write()
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
             reader._database.execute("DELETE FROM current")
-    with pytest.raises(LabelError, match="no such label store; `starsift review` makes one"):
+    with pytest.raises(InputError, match="no such label store; `starsift review` makes one"):
         LabelStore(tmp_path / "no" / "labels.sqlite", read_only=True)
     assert not (tmp_path / "no").exists()
 
@@ -536,7 +537,7 @@ def test_files_that_are_no_store_are_left_alone(tmp_path: Path) -> None:
     }.items():
         before = path.read_bytes()
         for read_only in (False, True):
-            with pytest.raises(LabelError, match=message) as error:
+            with pytest.raises(InputError, match=message) as error:
                 LabelStore(path, read_only=read_only)
             assert str(error.value).startswith(str(path))
         assert path.read_bytes() == before
@@ -548,7 +549,7 @@ def test_files_that_are_no_store_are_left_alone(tmp_path: Path) -> None:
 
 def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
     (tmp_path / "l.sqlite").touch()
-    with pytest.raises(LabelError, match="not a label store"):
+    with pytest.raises(InputError, match="not a label store"):
         LabelStore(tmp_path / "l.sqlite", read_only=True)
     with LabelStore(tmp_path / "l.sqlite") as store:
         store.add("bhb", "a", "Ann", queue="q", label="BHB")
@@ -657,7 +658,7 @@ def test_import_of_a_table_without_times(store: LabelStore, say: Callable[..., i
     say("a", "bad", comment="mine")
     path = tmp_path / "l.csv"
     path.write_text("spectrum_id,label,vetted_by\na,absorption,Ann\nb,bad,\nc,,Ann\n")
-    with pytest.raises(LabelError, match="labels lack path; add a column that says binaries"):
+    with pytest.raises(InputError, match="labels lack path; add a column that says binaries"):
         store.import_labels(path)
     assert store.import_labels(path, who="Bob", path="emission") == 2
     current = store.current("emission")
@@ -682,13 +683,13 @@ def test_import_of_a_table_without_times(store: LabelStore, say: Callable[..., i
 def test_import_takes_all_or_nothing(store: LabelStore, tmp_path: Path) -> None:
     path = tmp_path / "l.csv"
     path.write_text(f"spectrum_id,label,vetted_by\na,bad,Ann\nb,bad,{'x' * 65}\n")
-    with pytest.raises(LabelError, match=r"l.csv: spectrum b: .* is 'xxx.*; expected 1 to 64"):
+    with pytest.raises(InputError, match=r"l.csv: spectrum b: .* is 'xxx.*; expected 1 to 64"):
         store.import_labels(path, path="emission")
     pq.write_table(
         pa.table({"path": ["bhb"], "spectrum_id": ["a"], "label": ["BHB"], "time": [2**62]}),
         tmp_path / "t.parquet",
     )
-    with pytest.raises(LabelError, match=r"t.parquet: "):
+    with pytest.raises(InputError, match=r"t.parquet: "):
         store.import_labels(tmp_path / "t.parquet")
     assert store.current("emission") == {} == store.current("bhb")
 

@@ -12,18 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from fixtures.review_files import KNOWN, LRS, MRS, SDSS, VELOCITIES, Truth, add_round, make_results, rewrite
 
-from starsift.searches.binaries.peaks import cosine_basis, smoothed_derivatives
+from starsift.errors import NotFoundError, ResultsError
 from starsift.io.parquet import write_parquet
+from starsift.review.queues import WINDOWS, Results, links, spectral_lines
+from starsift.searches.binaries.peaks import cosine_basis, smoothed_derivatives
 from starsift.searches.emission.window import WAVELENGTH
 from starsift.searches.mstars.hamming import nearest_codes
-from starsift.review.queues import (
-    WINDOWS,
-    NotFoundError,
-    Results,
-    ReviewError,
-    links,
-    spectral_lines,
-)
 from starsift.spectra.batches import write_bundle, write_index
 
 
@@ -187,7 +181,7 @@ def test_a_candidate_without_image(results: Results, truth: Truth) -> None:
 
 def test_an_image_of_another_size_is_refused(truth: Truth) -> None:
     rewrite(truth.folder / "bhb/cutouts/sdss/plate.parquet", shape=[None, [5, 6, 5]])
-    with pytest.raises(ReviewError, match="has 120 pixels and shape"):
+    with pytest.raises(ResultsError, match="has 120 pixels and shape"):
         Results(truth.folder).item("bhb-candidates", 1)
 
 
@@ -272,7 +266,7 @@ def test_a_table_written_again_before_it_is_shown_is_noticed(truth: Truth) -> No
     results.queues()
     file = truth.folder / "catalogs/mstars_vetting.parquet"
     write_parquet(pq.read_table(file).slice(1), file)
-    with pytest.raises(ReviewError, match="written again"):
+    with pytest.raises(ResultsError, match="written again"):
         results.item("mstars-vetting", 0)
 
 
@@ -282,7 +276,7 @@ def test_spectra_packed_again_are_not_taken_for_the_old_ones(truth: Truth) -> No
     fresh = Results(truth.folder)
     arrow = truth.folder / "spectra/lrs/plan.arrow"
     write_bundle(arrow, [truth.spectra["plan"].take(np.arange(8)[::-1])], rows=4)
-    with pytest.raises(ReviewError, match=f"where {LRS[5]} was is {LRS[2]}"):
+    with pytest.raises(ResultsError, match=f"where {LRS[5]} was is {LRS[2]}"):
         fresh.item("emission-round-00", 0)
 
 
@@ -294,7 +288,7 @@ def test_an_unusable_spectrum_says_so(truth: Truth) -> None:
     arrow = truth.folder / "spectra/lrs/plan.arrow"
     write_bundle(arrow, [type(batch)(identity, batch.wavelength, batch.flux, batch.ivar, batch.mask)], rows=4)
     results = Results(truth.folder)
-    with pytest.raises(ReviewError, match="bad_gzip"):
+    with pytest.raises(ResultsError, match="bad_gzip"):
         results.item("emission-round-00", 0)
     assert results.item("emission-round-00", 1)["spectrum_id"] == LRS[1]
 
@@ -302,14 +296,14 @@ def test_an_unusable_spectrum_says_so(truth: Truth) -> None:
 def test_a_spectrum_that_is_nowhere_says_so(truth: Truth) -> None:
     rewrite(truth.folder / "catalogs/mstars_vetting.parquet", spectrum_id=["a", "b", "c", LRS[0]])
     results = Results(truth.folder)
-    with pytest.raises(ReviewError, match="the spectrum of a is in no bundle"):
+    with pytest.raises(ResultsError, match="the spectrum of a is in no bundle"):
         results.item("mstars-vetting", 0)
     assert results.item("mstars-vetting", 3)["spectrum_id"] == LRS[0]
 
 
 def test_a_row_outside_its_bundle_is_refused(truth: Truth) -> None:
     rewrite(truth.folder / "emission/round-00/query.parquet", row=[5, 1, 5, 80])
-    with pytest.raises(ReviewError, match="row 80 of plan, which has 8"):
+    with pytest.raises(ResultsError, match="row 80 of plan, which has 8"):
         Results(truth.folder).item("emission-round-00", 2)
 
 
@@ -322,7 +316,7 @@ def test_what_is_not_there(results: Results, queue: str, position: int) -> None:
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ReviewError, match="no such folder"):
+    with pytest.raises(ResultsError, match="no such folder"):
         Results(tmp_path / "results")
     assert Results(tmp_path).queues() == {}
 

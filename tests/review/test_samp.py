@@ -16,10 +16,11 @@ from astropy.utils.exceptions import AstropyDeprecationWarning
 from fastapi.testclient import TestClient
 from fixtures.review_files import LRS, MRS, Truth, make_results
 
+from starsift.errors import SampError
 from starsift.review import samp
 from starsift.review.labels import LabelStore
 from starsift.review.queues import Results
-from starsift.review.samp import SampError, SampLink
+from starsift.review.samp import SampLink
 from starsift.review.server import create_app
 
 with warnings.catch_warnings():

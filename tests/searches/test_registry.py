@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
+from fixtures.schemas import SCHEMAS
 
-from starsift.catalog.columns import SCHEMAS
-from starsift.searches import SEARCHES, report_categories
+from starsift.searches.registry import SEARCHES, report_categories
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,21 +23,20 @@ def test_categories_sort_by_their_place_and_are_one_each(searches: list[str]) ->
     assert len(names) == expected + 1
 
 
-def test_every_figure_is_in_a_category_under_a_title_of_its_own() -> None:
-    rules = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
-    figures = re.findall(r'\bfigure\(\s*"(\w+)",\s*"([\w/]+)",\s*"([^"]+)"', rules)
-    assert len(figures) == len(set(figures)) == len({(category, title) for _, category, title in figures})
-    used = {category for _, category, _ in figures}
-    assert used == set(report_categories(SEARCHES)) - {"scores"}
-    captions = {path.stem for path in (ROOT / "workflow/report").glob("*.rst")}
-    assert {name for name, _, _ in figures} | {f"score_{name}" for name in SEARCHES} | {
-        "workflow"
-    } == captions
+def test_every_figure_is_drawn_once_and_explained_in_a_section_of_its_search() -> None:
+    for search in SEARCHES.values():
+        rules = (ROOT / f"workflow/rules/{search.name}.smk").read_text()
+        drawn = re.findall(rf'\bfigure\(\s*"{search.name}",\s*"(\w+)"', rules)
+        assert sorted(drawn) == sorted(figure.name for figure in search.figures)
+        assert len({(figure.section, figure.title) for figure in search.figures}) == len(drawn)
+        assert {figure.section for figure in search.figures} == set(search.sections)
+        captions = {path.stem for path in (ROOT / f"workflow/report/{search.name}").glob("*.rst")}
+        assert captions == {*drawn, "scorecard"}
 
 
 def test_searches_are_those_of_the_settings_and_of_the_catalogues() -> None:
     schema = json.loads((ROOT / "config/schema/config.schema.json").read_text())
-    assert set(schema["properties"]["paths"]["items"]["enum"]) == set(SEARCHES)
+    assert set(schema["properties"]["searches"]["items"]["enum"]) == set(SEARCHES)
     assert {name for search in SEARCHES.values() for name in search.catalogs} == set(SCHEMAS)
 
 

@@ -8,13 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from starsift.errors import ResultsError
 from starsift.spectra.batches import (
     IDENTITY_NAMES,
     MASK_FLUX,
     MASK_IVAR,
     MASK_PAD,
     MASK_SURVEY,
-    BatchError,
     SpectrumBatch,
     read_bundle,
     read_identity,
@@ -88,13 +88,13 @@ def test_a_spectrum_without_a_good_pixel_is_not_ok() -> None:
 def test_errors_name_the_problem() -> None:
     wave = uneven(2, 8)
     wave[1, 3] = wave[1, 2]
-    with pytest.raises(BatchError, match="spectrum 1 do not ascend"):
+    with pytest.raises(ResultsError, match="spectrum 1 do not ascend"):
         SpectrumBatch.from_arrays(identity(2), wave, np.ones((2, 8)), np.ones((2, 8)))
-    with pytest.raises(BatchError, match=r"flux \(1, 8\), ivar \(1, 7\)"):
+    with pytest.raises(ResultsError, match=r"flux \(1, 8\), ivar \(1, 7\)"):
         SpectrumBatch.from_arrays(identity(1), uneven(1, 8), np.ones((1, 8)), np.ones((1, 7)))
     rows = identity(1)
     del rows["obsid"], rows["band"]
-    with pytest.raises(BatchError, match="lacks the columns: obsid, band"):
+    with pytest.raises(ResultsError, match="lacks the columns: obsid, band"):
         SpectrumBatch.from_arrays(rows, uneven(1, 8), np.ones((1, 8)), np.ones((1, 8)))
 
 
@@ -218,9 +218,9 @@ def test_what_is_not_a_bundle(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no such bundle"):
         next(read_bundle(path))
     path.write_bytes(b"ARROW1 but not really")
-    with pytest.raises(BatchError, match="not an Arrow file"):
+    with pytest.raises(ResultsError, match="not an Arrow file"):
         next(read_bundle(path))
     with pa.ipc.new_file(str(path), pa.schema([("x", pa.int8())])):
         pass
-    with pytest.raises(BatchError, match="not a starsift bundle"):
+    with pytest.raises(ResultsError, match="not a starsift bundle"):
         next(read_bundle(path))

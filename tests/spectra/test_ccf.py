@@ -14,8 +14,8 @@ from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d
 
 from starsift.searches.binaries.peaks import find_components
-from starsift.spectra import C_KMS
 from starsift.sky.air import air_to_vacuum
+from starsift.sky.constants import C_KMS
 from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.ccf import (
     TEMPLATES,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starsift.spectra import C_KMS
+from starsift.sky.constants import C_KMS
 from starsift.spectra.resample import LAMOST_LRS, LogGrid, interpolate_gaps, min_max, resample
 
 WAVE = LAMOST_LRS.wavelength[None]

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from starsift.spectra.templates import FOOTER_KEY, TemplateError, load_grid, main, write_grid
+from starsift.errors import InputError
+from starsift.spectra.templates import FOOTER_KEY, load_grid, main, write_grid
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "resources/templates/grid.parquet"
@@ -101,7 +102,7 @@ def test_emission_above_the_continuum_survives(tmp_path: Path) -> None:
 def test_bad_arrays_are_refused(tmp_path: Path, name: str, change: Any, message: str) -> None:
     arrays = small_grid()
     arrays[name] = change(arrays)
-    with pytest.raises(TemplateError, match=message):
+    with pytest.raises(InputError, match=message):
         write_grid(tmp_path / "grid.parquet", **arrays)
     assert not (tmp_path / "grid.parquet").exists()
 
@@ -130,7 +131,7 @@ def test_bad_footers_are_refused(tmp_path: Path, footer: dict[str, Any], message
     path = tmp_path / "grid.parquet"
     write_grid(path, **small_grid())
     rewrite(path, footer)
-    with pytest.raises(TemplateError, match=message):
+    with pytest.raises(InputError, match=message):
         load_grid(path)
 
 
@@ -139,17 +140,17 @@ def test_bad_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no such template grid"):
         load_grid(path)
     path.write_bytes(b"SIMPLE  = T")
-    with pytest.raises(TemplateError, match="not a Parquet file"):
+    with pytest.raises(InputError, match="not a Parquet file"):
         load_grid(path)
     pq.write_table(pa.table({"teff": [5000.0]}), path)
-    with pytest.raises(TemplateError, match="write_grid"):
+    with pytest.raises(InputError, match="write_grid"):
         load_grid(path)
     write_grid(path, **small_grid())
     rewrite(path, normalized=pa.array([[1], [1], [1, 2]], pa.list_(pa.uint16())))
-    with pytest.raises(TemplateError, match="normalized of row 0 has 1 values, expected 50"):
+    with pytest.raises(InputError, match="normalized of row 0 has 1 values, expected 50"):
         load_grid(path)
     rewrite(path, continuum=pa.array([[5000.0], [1.0], [1.0]]))
-    with pytest.raises(TemplateError):
+    with pytest.raises(InputError):
         load_grid(path)
 
 

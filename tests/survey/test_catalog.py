@@ -11,8 +11,9 @@ from astropy.io import fits
 from astropy.table import Table
 from fixtures.survey_files import mrs_name, mrs_tables, write_mrs
 
-from starsift.io.tables import TableError, read_table
-from starsift.survey.catalog import INDEX_COLUMNS, CatalogError, read_catalog
+from starsift.errors import InputError
+from starsift.io.tables import read_table
+from starsift.survey.catalog import INDEX_COLUMNS, read_catalog
 from starsift.survey.index import index_folder
 
 COLUMNS: dict[str, Any] = {
@@ -89,15 +90,15 @@ def test_units_of_the_catalogue_win(tmp_path: Path) -> None:
 
 def test_one_error_lists_all_missing_columns(tmp_path: Path) -> None:
     fewer = {k: v for k, v in COLUMNS.items() if k not in ("spid", "planId", "coadd")}
-    with pytest.raises(CatalogError, match=r"c\.csv.*planid or plan_id.*; spid or sp_id; coadd") as caught:
+    with pytest.raises(InputError, match=r"c\.csv.*planid or plan_id.*; spid or sp_id; coadd") as caught:
         read_catalog(write(tmp_path / "c.csv", fewer))
     assert "It has: obsid, fiberid" in str(caught.value)
 
 
 def test_a_value_of_the_wrong_type_names_the_column(tmp_path: Path) -> None:
-    with pytest.raises(TableError, match=r"row 2, column fiberid: 'seven' is not a whole number"):
+    with pytest.raises(InputError, match=r"row 2, column fiberid: 'seven' is not a whole number"):
         read_catalog(write(tmp_path / "c.csv", COLUMNS | {"fiberid": ["1", "seven", "3"]}))
-    with pytest.raises(TableError, match="row 3, column spid: 999 is not a whole number"):
+    with pytest.raises(InputError, match="row 3, column spid: 999 is not a whole number"):
         read_catalog(write(tmp_path / "c.fits", COLUMNS | {"spid": [1, 2, 999]}))
 
 
@@ -125,17 +126,17 @@ def test_what_is_missing_in_any_table_is_null(tmp_path: Path) -> None:
 
 
 def test_what_is_not_a_catalogue(tmp_path: Path) -> None:
-    with pytest.raises(TableError, match=r"none\.csv: no such file"):
+    with pytest.raises(InputError, match=r"none\.csv: no such file"):
         read_catalog(tmp_path / "none.csv")
     for ending in ("fits", "csv", "ecsv", "parquet"):
         path = tmp_path / f"broken.{ending}"
         path.write_bytes(b"obsid,planid\n1,2,3\n" if ending == "csv" else b"nothing of the kind")
-        with pytest.raises(TableError, match=path.name):
+        with pytest.raises(InputError, match=path.name):
             read_catalog(path)
     fits.PrimaryHDU(np.zeros((2, 2))).writeto(tmp_path / "image.fits")
-    with pytest.raises(TableError, match="no table"):
+    with pytest.raises(InputError, match="no table"):
         read_catalog(tmp_path / "image.fits")
-    with pytest.raises(CatalogError, match="expected one of: mrs, lrs, sdss"):
+    with pytest.raises(InputError, match="expected one of: mrs, lrs, sdss"):
         read_catalog(tmp_path / "image.fits", "hrs")
 
 
@@ -216,9 +217,9 @@ def test_index_serves_as_catalogue(tmp_path: Path) -> None:
 
 
 def test_empty_and_missing_folders(tmp_path: Path) -> None:
-    with pytest.raises(CatalogError, match="no file in it"):
+    with pytest.raises(InputError, match="no file in it"):
         index_folder(tmp_path)
-    with pytest.raises(CatalogError, match="no such folder"):
+    with pytest.raises(InputError, match="no such folder"):
         index_folder(tmp_path / "none")
 
 

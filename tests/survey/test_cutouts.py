@@ -15,22 +15,22 @@ from fixtures.survey_files import real
 
 from starsift.demo.cutouts import draw_cutouts
 from starsift.demo.sdss import draw_astars
+from starsift.errors import SettingsError, SpectrumError
 from starsift.survey import cutouts
 from starsift.survey.cutouts import (
     BANDS,
     ROWS,
-    CutoutError,
     cutout_status,
     iter_cutouts,
     pack_cutouts,
     read_cutout,
     read_cutouts,
 )
-from starsift.survey.partition import MANIFEST_SCHEMA, SelectionError
+from starsift.survey.partition import MANIFEST_SCHEMA
 
 
-def refused(path: Any, size: int = 32, **settings: Any) -> CutoutError:
-    with pytest.raises(CutoutError) as caught:
+def refused(path: Any, size: int = 32, **settings: Any) -> SpectrumError:
+    with pytest.raises(SpectrumError) as caught:
         read_cutout(path, size, **settings)
     return caught.value
 
@@ -152,7 +152,7 @@ def test_simulated_stars_among_neighbours(tmp_path: Path) -> None:
         path = write_cutout(tmp_path / "a.fits", dict(zip(BANDS, bands, strict=True)))
         try:
             read_cutout(path, 32)
-        except CutoutError as error:
+        except SpectrumError as error:
             return error.status == "misaligned"
         return False
 
@@ -217,10 +217,10 @@ def test_a_cutout_of_another_place_is_refused(tmp_path: Path, fast: bool, turned
             read_cutout(path, 32, position=position, fast=fast)
             continue
         away = place.separation(sky.pixel_to_world(19.5, 19.5)).arcsec
-        with pytest.raises(CutoutError, match=rf"a\.fits: its middle is {away:.1f} arcsec from") as caught:
+        with pytest.raises(SpectrumError, match=rf"a\.fits: its middle is {away:.1f} arcsec from") as caught:
             read_cutout(path, 32, position=position, fast=fast)
         assert caught.value.status == "wrong_place"
-    with pytest.raises(CutoutError, match=r"its middle is 1\d\d\.\d\d deg from the star at 330\.00000 -20"):
+    with pytest.raises(SpectrumError, match=r"its middle is 1\d\d\.\d\d deg from the star at 330\.00000 -20"):
         read_cutout(path, 32, position=(330.0, -20.0), fast=fast)
 
 
@@ -242,7 +242,7 @@ def test_real_frames_in_bzip2(tmp_path: Path) -> None:
     for band in cut:
         np.testing.assert_array_equal(band, image)
     far = sky.pixel_to_world(49.5, 80.0)
-    with pytest.raises(CutoutError, match=r"its middle is 12\.1 arcsec from the star"):
+    with pytest.raises(SpectrumError, match=r"its middle is 12\.1 arcsec from the star"):
         read_cutout([path] * 5, 32, position=(far.ra.deg, far.dec.deg))
     # In a bundle, by the places of its stars.
     for band in BANDS:
@@ -365,7 +365,7 @@ def test_a_survey_without_images(tmp_path: Path) -> None:
 
 def test_wrong_templates_and_files(tmp_path: Path) -> None:
     made = manifest(tmp_path / "m.parquet", 2)
-    with pytest.raises(SelectionError, match="uses plate"):
+    with pytest.raises(SettingsError, match="uses plate"):
         pack_cutouts(made, tmp_path, "{plate}.fits", tmp_path / "c.parquet", size=32)
     assert not (tmp_path / "c.parquet").exists()
     with pytest.raises(ValueError, match="not a file of cutouts"):

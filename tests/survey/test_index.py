@@ -18,12 +18,13 @@ from astropy.io import fits
 from astropy.table import Table
 from fixtures.survey_files import ARRAYS, ROWS, mrs_name, mrs_tables, real, write_mrs
 
+from starsift.errors import SettingsError, SpectrumError
 from starsift.survey.catalog import read_catalog
-from starsift.survey.fitsfile import SpectrumError, file_stem, is_fits_name, open_fits
+from starsift.survey.fitsfile import file_stem, is_fits_name, open_fits
 from starsift.survey.index import index_folder
 from starsift.survey.lamost import read_lrs, read_mrs
 from starsift.survey.ondrejov import read_ondrejov
-from starsift.survey.partition import SelectionError, apply_cuts, make_manifest, pack_bundle, write_manifest
+from starsift.survey.partition import apply_cuts, make_manifest, pack_bundle, write_manifest
 from starsift.survey.sdss import read_sdss
 from starsift.survey.summary import describe_results
 
@@ -145,7 +146,7 @@ def test_the_fibre_flag_under_each_of_its_names(tmp_path: Path, card: str, value
     if value == 0:
         assert apply_cuts(index_folder(tmp_path), GOOD_FIBERS)[0].num_rows == 1
     else:
-        with pytest.raises(SelectionError, match="fibermask == 0: 1 -> 0"):
+        with pytest.raises(SettingsError, match="fibermask == 0: 1 -> 0"):
             apply_cuts(index_folder(tmp_path), GOOD_FIBERS)
 
 
@@ -158,9 +159,9 @@ def test_a_missing_flag_is_nothing_known_against_a_spectrum(tmp_path: Path) -> N
     assert kept["fiberid"].to_pylist() == [3]
     assert selection[0] == ("fibermask == 0 (1 without this flag kept)", 2, 1, 1)
     # In a catalogue a missing value is one, and so it is in columns that are no flags.
-    with pytest.raises(SelectionError, match="no spectrum is left"):
+    with pytest.raises(SettingsError, match="no spectrum is left"):
         apply_cuts(table.drop_columns(["status"]).slice(0, 1), GOOD_FIBERS)
-    with pytest.raises(SelectionError, match="no spectrum is left"):
+    with pytest.raises(SettingsError, match="no spectrum is left"):
         apply_cuts(table, [{"column": "snr", "op": ">", "value": 0}])
 
 

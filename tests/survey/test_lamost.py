@@ -8,8 +8,9 @@ import pytest
 from astropy.io import fits
 from fixtures.survey_files import ARRAYS, LAYOUTS, ROWS, mrs_name, mrs_table, mrs_tables, real, write_mrs
 
+from starsift.errors import SpectrumError
 from starsift.survey import fitsfile
-from starsift.survey.fitsfile import Exposure, SpectrumError, open_fits
+from starsift.survey.fitsfile import Exposure, open_fits
 from starsift.survey.lamost import read_lrs, read_mrs
 
 

@@ -10,17 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 from fixtures.survey_files import ARRAYS, ROWS, mrs_name, mrs_table, mrs_tables, real, write_mrs
 
+from starsift.errors import SettingsError
 from starsift.spectra.batches import IDENTITY_NAMES, MASK_IVAR, MASK_SURVEY, read_bundle, read_identity
 from starsift.survey.index import index_folder
 from starsift.survey.lamost import read_lrs, read_mrs
-from starsift.survey.partition import (
-    MANIFEST_SCHEMA,
-    SelectionError,
-    apply_cuts,
-    make_manifest,
-    pack_bundle,
-    write_manifest,
-)
+from starsift.survey.partition import MANIFEST_SCHEMA, apply_cuts, make_manifest, pack_bundle, write_manifest
 
 TABLE_1 = [
     {"column": "band", "op": "==", "value": "B"},
@@ -108,23 +102,23 @@ def test_float_columns_compare_in_their_own_precision() -> None:
 
 def test_bad_cuts() -> None:
     table = catalog({58625: ["A"]})
-    with pytest.raises(SelectionError, match="catalogue lacks: brightness, seeing; it has: obsid"):
+    with pytest.raises(SettingsError, match="catalogue lacks: brightness, seeing; it has: obsid"):
         apply_cuts(table, [{"column": c, "op": ">", "value": 1} for c in ("seeing", "brightness")])
-    with pytest.raises(SelectionError, match="op one of =="):
+    with pytest.raises(SettingsError, match="op one of =="):
         apply_cuts(table, [{"column": "snr", "op": "=>", "value": 1}])
-    with pytest.raises(SelectionError, match="holds numbers, not 'five'"):
+    with pytest.raises(SettingsError, match="holds numbers, not 'five'"):
         apply_cuts(table, [{"column": "snr", "op": ">", "value": "five"}])
-    with pytest.raises(SelectionError, match="holds text, not 0"):
+    with pytest.raises(SettingsError, match="holds text, not 0"):
         apply_cuts(table, [{"column": "band", "op": "==", "value": 0}])
-    with pytest.raises(SelectionError, match="needs a list"):
+    with pytest.raises(SettingsError, match="needs a list"):
         apply_cuts(table, [{"column": "band", "op": "in", "value": "B"}])
 
 
 def test_empty_selection_tells_which_cut_did_it() -> None:
     cuts = [*TABLE_1, {"column": "snr", "op": ">", "value": 1000}]
-    with pytest.raises(SelectionError, match=r"no spectrum is left.*snr >= 5: 12 -> 12; snr > 1000: 12 -> 0"):
+    with pytest.raises(SettingsError, match=r"no spectrum is left.*snr >= 5: 12 -> 12; snr > 1000: 12 -> 0"):
         apply_cuts(catalog({58625: ["A"]}), cuts)
-    with pytest.raises(SelectionError, match="selection is empty"):
+    with pytest.raises(SettingsError, match="selection is empty"):
         make_manifest(catalog({58625: ["A"]}).slice(0, 0), survey="mrs", path_template=TEMPLATE)
 
 
@@ -169,7 +163,7 @@ def test_further_columns_come_along(tmp_path: Path) -> None:
 
 def test_columns_that_the_catalogue_lacks_are_named() -> None:
     with pytest.raises(
-        SelectionError, match="not in the catalogue: seeing, snrr; it has: obsid, planid, spid"
+        SettingsError, match="not in the catalogue: seeing, snrr; it has: obsid, planid, spid"
     ):
         manifest_of(catalog({58625: ["A"]}), columns=["seeing", "fiberid", "snrr"])
 
@@ -220,21 +214,21 @@ def test_path_templates() -> None:
     table = catalog({58625: ["A"]})
     manifest = manifest_of(table, path_template="{date}/sp{spid:02d}-{fiberid:03d}.fits")
     assert manifest["file"][0].as_py() == "20190522/sp01-001.fits"
-    with pytest.raises(SelectionError, match=r"uses fibre; the catalogue has: obsid"):
+    with pytest.raises(SettingsError, match=r"uses fibre; the catalogue has: obsid"):
         manifest_of(table, path_template="{planid}-{fibre}.fits")
-    with pytest.raises(SelectionError, match="does not fit the row"):
+    with pytest.raises(SettingsError, match="does not fit the row"):
         manifest_of(table, path_template="{planid:03d}.fits")
-    with pytest.raises(SelectionError, match="path_template"):
+    with pytest.raises(SettingsError, match="path_template"):
         manifest_of(table, path_template="{planid.fits")
-    with pytest.raises(SelectionError, match=r"'spectrum\.fits' gives all spectra one file; name columns"):
+    with pytest.raises(SettingsError, match=r"'spectrum\.fits' gives all spectra one file; name columns"):
         manifest_of(table, path_template="spectrum.fits")
-    with pytest.raises(SelectionError, match="set `path_template`"):
+    with pytest.raises(SettingsError, match="set `path_template`"):
         manifest_of(table, path_template=None)
-    with pytest.raises(SelectionError, match="listed more than once"):
+    with pytest.raises(SettingsError, match="listed more than once"):
         manifest_of(table, path_template="{planid}.fits")
-    with pytest.raises(SelectionError, match="expected one of: night, spectrograph"):
+    with pytest.raises(SettingsError, match="expected one of: night, spectrograph"):
         manifest_of(table, level="plan")
-    with pytest.raises(SelectionError, match="at least 1"):
+    with pytest.raises(SettingsError, match="at least 1"):
         manifest_of(table, spectra_per_bundle=0)
 
 
@@ -408,7 +402,7 @@ def test_coadds_can_be_packed(tmp_path: Path) -> None:
 
 def test_not_a_manifest(tmp_path: Path) -> None:
     pq.write_table(pa.table({"x": [1]}), tmp_path / "m.parquet")
-    with pytest.raises(SelectionError, match="not a manifest"):
+    with pytest.raises(SettingsError, match="not a manifest"):
         pack_bundle(tmp_path / "m.parquet", tmp_path, "mrs", tmp_path / "b.arrow")
 
 
@@ -450,10 +444,10 @@ def test_real_spectra_are_packed(tmp_path: Path, folder: str, kind: str) -> None
 def test_a_value_that_no_column_holds_is_named_with_its_cut(cut: dict[str, Any]) -> None:
     table = catalog({58625: ["A"]})
     table = table.set_column(table.column_names.index("spid"), "spid", table["spid"].cast(pa.int8()))
-    with pytest.raises(SelectionError, match=f"cut {cut['column']} .*: .* is no value of the column"):
+    with pytest.raises(SettingsError, match=f"cut {cut['column']} .*: .* is no value of the column"):
         apply_cuts(table, [cut])
 
 
 def test_an_empty_catalogue_is_named_as_such() -> None:
-    with pytest.raises(SelectionError, match="the catalogue has no rows"):
+    with pytest.raises(SettingsError, match="the catalogue has no rows"):
         apply_cuts(catalog({58625: ["A"]}).slice(0, 0), [])

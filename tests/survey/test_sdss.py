@@ -7,7 +7,7 @@ import pytest
 from astropy.io import fits
 from fixtures.survey_files import mrs_tables, write_mrs
 
-from starsift.survey.fitsfile import SpectrumError
+from starsift.errors import SpectrumError
 from starsift.survey.sdss import obsid, read_sdss
 
 

@@ -7,6 +7,8 @@ import pytest
 from scipy.ndimage import gaussian_filter1d
 
 from starsift.searches.mstars.indices import measure_indices
+from starsift.sky.air import air_to_vacuum
+from starsift.spectra.resample import LAMOST_LRS, LogGrid
 from starsift.synthesis.bands import (
     black_body,
     carbon_stars,
@@ -20,8 +22,6 @@ from starsift.synthesis.bands import (
     type_name,
     white_dwarfs,
 )
-from starsift.sky.air import air_to_vacuum
-from starsift.spectra.resample import LAMOST_LRS, LogGrid
 
 TEMPLATES = Path(__file__).parents[2].parent / "shared/data/sdss-templates/templates.npz"
 MEAN_TYPES = {"M0": 40, "M2": 42, "M4": 44, "M6": 46, "M8": 48}

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from starsift.sky.constants import C_KMS
 from starsift.synthesis.degrade import (
     add_noise,
     damage,
@@ -14,7 +15,6 @@ from starsift.synthesis.degrade import (
     shift,
     sky_lines,
 )
-from starsift.spectra import C_KMS
 
 GRID = SimpleNamespace(dlog10_lambda=1e-4)
 WAVELENGTH = 10 ** (3.5682 + 1e-4 * np.arange(3909))

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from scipy.interpolate import CubicSpline
 
+from starsift.errors import InputError
+from starsift.sky.constants import C_KMS
+from starsift.spectra.templates import TemplateGrid, load_grid
 from starsift.synthesis.stars import (
     DETACHED,
     SEPARATION,
@@ -19,8 +22,6 @@ from starsift.synthesis.stars import (
     separations,
     true_anomaly,
 )
-from starsift.spectra import C_KMS
-from starsift.spectra.templates import TemplateError, TemplateGrid, load_grid
 
 GRID = Path(__file__).parents[2] / "resources/templates/grid.parquet"
 SUN = {"teff": [5750.0], "logg": [4.0], "feh": [0.0], "vsini": [0.0], "rv": [0.0], "radius": [1.0]}
@@ -124,7 +125,7 @@ def test_batches_do_not_mix(synthesizer: Synthesizer) -> None:
 
 
 def test_bad_requests_are_refused(grid: TemplateGrid, synthesizer: Synthesizer) -> None:
-    with pytest.raises(TemplateError, match="sharper than the instrument"):
+    with pytest.raises(InputError, match="sharper than the instrument"):
         Synthesizer(grid, resolution=50_000)
     with pytest.raises(ValueError, match="teff is not finite"):
         synthesizer.flux(**SUN | {"teff": [np.nan]})
@@ -134,7 +135,7 @@ def test_bad_requests_are_refused(grid: TemplateGrid, synthesizer: Synthesizer) 
     scattered = TemplateGrid(
         rng.normal(size=(30, 4)) + 5000, grid.wavelength, grid.normalized[:30], grid.continuum[:30], 20_000.0
     )
-    with pytest.raises(TemplateError, match="common axes"):
+    with pytest.raises(InputError, match="common axes"):
         Synthesizer(scattered)
 
 

@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
-from conftest import JOB, SMALL, Checkout, edited, make_checkout, merged
+from fixtures.checkouts import JOB, SMALL, Checkout, edited, make_checkout, merged
 
 from starsift.searches.bhb.baselines import BASELINES
+from starsift.searches.bhb.columns import BHB
 from starsift.searches.bhb.training import NETWORKS
-from starsift.catalog.columns import BHB
 
 pytestmark = pytest.mark.xdist_group("workflow")
 
@@ -137,7 +137,7 @@ def test_a_setting_reruns_the_stages_that_use_it(
 def test_a_module_reruns_the_stages_that_run_it(
     finished_bhb: Checkout, module: str, rules: set[str], models: list[str]
 ) -> None:
-    with edited(finished_bhb.folder / f"src/starsift/bhb/{module}.py", "\n# edited\n"):
+    with edited(finished_bhb.folder / f"src/starsift/searches/bhb/{module}.py", "\n# edited\n"):
         assert planned(finished_bhb) == (rules, dict.fromkeys(models, len(RUNS)))
 
 

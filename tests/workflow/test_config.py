@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
+from starsift.errors import SettingsError
 from starsift.searches.bhb.baselines import BASELINES
 from starsift.searches.bhb.encoders import PRESETS
 from starsift.searches.bhb.training import ENCODERS, NETWORKS, Settings
-from starsift.catalog.columns import MSTARS
-from starsift.settings import ConfigError, check_repeats, complete_settings, missing_triggers, validate
+from starsift.searches.mstars.columns import MSTARS
 from starsift.searches.mstars.luminosity import SEPARATORS, separators
+from starsift.settings import check_repeats, complete_settings, missing_triggers, validate
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "config/schema/config.schema.json"
@@ -92,7 +93,7 @@ def test_every_config_that_ships_is_valid(config: dict[str, Any], names: list[st
     ],
 )
 def test_a_wrong_setting_is_named(config: dict[str, Any], change: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(ConfigError) as error:
+    with pytest.raises(SettingsError) as error:
         validate(merge(config, change), SCHEMA)
     assert sentence in str(error.value)
     assert "\n" not in str(error.value)
@@ -163,9 +164,9 @@ SEPARATOR = {"name": "h_jk", "evidence": "photometry", "x": "h", "y": "j-k", "po
             {"mstars": {"giants": {"separators": [SEPARATOR | {"points": [[8, 0.8], [12, 0.8]]}]}}},
             "separators[0].points[0] must have at least 3 values, not 2",
         ),
-        ({"paths": []}, "config: paths must have at least 1 values, not 0 (which searches run)"),
+        ({"searches": []}, "config: searches must have at least 1 values, not 0 (which searches run)"),
         (
-            {"paths": ["mstar"]},
+            {"searches": ["mstar"]},
             "config: paths[0] must be one of binaries, mstars, emission, bhb, not 'mstar'",
         ),
         (
@@ -177,7 +178,7 @@ SEPARATOR = {"name": "h_jk", "evidence": "photometry", "x": "h", "y": "j-k", "po
 def test_wrong_settings_of_the_search_for_m_stars(
     config: dict[str, Any], change: dict[str, Any], sentence: str
 ) -> None:
-    with pytest.raises(ConfigError) as error:
+    with pytest.raises(SettingsError) as error:
         validate(merge(config, change), SCHEMA)
     assert sentence in str(error.value)
     assert "\n" not in str(error.value)
@@ -191,7 +192,7 @@ def test_wrong_settings_of_the_search_for_m_stars(
         {"mstars": {"giants": {"separators": [SEPARATOR]}}},
         {"surveys": {UNKNOWN: {"kind": "sdss"}, LABELLED: {"kind": "sdss"}}},
         {"surveys": {"lamost-mrs": {"columns": ["mjd"]}}},
-        {"paths": ["mstars"]},
+        {"searches": ["mstars"]},
     ],
 )
 def test_what_is_allowed(config: dict[str, Any], change: dict[str, Any]) -> None:
@@ -201,8 +202,8 @@ def test_what_is_allowed(config: dict[str, Any], change: dict[str, Any]) -> None
 @pytest.mark.parametrize(("path", "other"), [("binaries", "mstars"), ("mstars", "binaries")])
 def test_a_search_that_does_not_run_needs_no_survey(config: dict[str, Any], path: str, other: str) -> None:
     change = {other: {"survey": "nope"}}
-    validate(merge(config, change | {"paths": [path]}), SCHEMA)
-    with pytest.raises(ConfigError, match=rf"{other}\.survey is 'nope'"):
+    validate(merge(config, change | {"searches": [path]}), SCHEMA)
+    with pytest.raises(SettingsError, match=rf"{other}\.survey is 'nope'"):
         validate(merge(config, change), SCHEMA)
 
 
@@ -239,7 +240,7 @@ SHARES = {"labelled": {"shares": [0.7, 0.2, 0.2]}}
 def test_wrong_settings_of_the_search_for_bhb_stars(
     config: dict[str, Any], change: dict[str, Any], sentence: str
 ) -> None:
-    with pytest.raises(ConfigError) as error:
+    with pytest.raises(SettingsError) as error:
         validate(merge(config, {"bhb": change}), SCHEMA)
     assert sentence in str(error.value)
     assert "\n" not in str(error.value)
@@ -249,7 +250,7 @@ def test_cutouts_need_a_template(config: dict[str, Any]) -> None:
     change = {"surveys": {"sdss": {"cutouts": {"root": "data"}}}}
     del config["surveys"]["sdss"]["cutouts"]
     with pytest.raises(
-        ConfigError, match=r"surveys\.sdss\.cutouts\.path_template is missing \(path of an image"
+        SettingsError, match=r"surveys\.sdss\.cutouts\.path_template is missing \(path of an image"
     ):
         validate(merge(config, change), SCHEMA)
 
@@ -277,7 +278,7 @@ def test_separators_that_ship_are_those_of_the_library(config: dict[str, Any]) -
 def test_a_missing_setting_is_named(config: dict[str, Any]) -> None:
     del config["binaries"]["errors"]["n_copies"]
     with pytest.raises(
-        ConfigError, match=r"binaries\.errors\.n_copies is missing \(noisy copies of a spectrum\)"
+        SettingsError, match=r"binaries\.errors\.n_copies is missing \(noisy copies of a spectrum\)"
     ):
         validate(config, SCHEMA)
 
@@ -301,7 +302,7 @@ def complete(config: dict[str, Any], *files: dict[str, Any], arguments: list[str
 
 def test_a_survey_is_a_name_a_kind_and_a_root(config: dict[str, Any]) -> None:
     """Also where a survey of this name ships: nothing of that is left."""
-    settings = complete(config, {"surveys": {"sdss": THREE_LINES}, "paths": ["binaries"]})
+    settings = complete(config, {"surveys": {"sdss": THREE_LINES}, "searches": ["binaries"]})
     assert settings["surveys"]["sdss"] == THREE_LINES | DEFAULTS
     assert settings["surveys"]["lamost-mrs"] == config["surveys"]["lamost-mrs"] | {
         "columns": [],
@@ -310,7 +311,7 @@ def test_a_survey_is_a_name_a_kind_and_a_root(config: dict[str, Any]) -> None:
 
 
 def test_own_files_and_the_command_line_are_merged(config: dict[str, Any]) -> None:
-    first = {"surveys": {"sdss": THREE_LINES}, "paths": ["binaries"]}
+    first = {"surveys": {"sdss": THREE_LINES}, "searches": ["binaries"]}
     second = {"surveys": {"sdss": {"partition": {"level": "spectrograph"}}}}
     settings = complete(config, first, second, arguments=["surveys={sdss: {root: other}}"])
     partition = DEFAULTS["partition"] | {"level": "spectrograph"}
@@ -338,7 +339,7 @@ def test_own_files_and_the_command_line_are_merged(config: dict[str, Any]) -> No
         ("surveys={s: {kind: lrs, root: 1.10}}", "surveys.s.root", "1.10"),
         ("surveys={s: {kind: lrs, root: x, catalog: null}}", "surveys.s.catalog", None),
         ("surveys={2023: {kind: lrs, root: x}}", "surveys.2023.root", "x"),
-        ("paths=[mstars]", "paths", ["mstars"]),
+        ("searches=[mstars]", "searches", ["mstars"]),
         ("bhb={runs: 2.0}", "bhb.runs", 2),
     ],
 )
@@ -396,7 +397,7 @@ def test_numbers_that_yaml_takes_for_text_are_numbers(config: dict[str, Any]) ->
     ],
 )
 def test_mistakes_on_the_command_line_are_named(config: dict[str, Any], argument: str, sentence: str) -> None:
-    with pytest.raises(ConfigError) as error:
+    with pytest.raises(SettingsError) as error:
         complete(config, arguments=[argument])
     assert sentence in str(error.value)
     assert "\n" not in str(error.value)
@@ -414,14 +415,14 @@ def test_what_a_file_says_twice_is_named(tmp_path: Path) -> None:
     file = tmp_path / "my.yaml"
     file.write_text("surveys:\n  s: {kind: lrs, root: x}\nseed: 1\nsurveys:\n  t: {kind: lrs, root: x}\n")
     with pytest.raises(
-        ConfigError, match=r"my\.yaml: line 4: surveys is there twice, first in line 1; make it one"
+        SettingsError, match=r"my\.yaml: line 4: surveys is there twice, first in line 1; make it one"
     ):
         check_repeats(file)
     file.write_text("surveys:\n  s:\n    root: x\n    selection:\n      - op: in\n        op: '=='\n")
-    with pytest.raises(ConfigError, match="line 6: op is there twice, first in line 5"):
+    with pytest.raises(SettingsError, match="line 6: op is there twice, first in line 5"):
         check_repeats(file)
     file.write_text("seed: 1\nemission: {survey: s, survey: t}\n")
-    with pytest.raises(ConfigError, match="line 2: survey is there twice, first in line 2"):
+    with pytest.raises(SettingsError, match="line 2: survey is there twice, first in line 2"):
         check_repeats(file)
     for text in ("surveys: {s: {root: x}, t: {root: x}}\nseed: 1\n", "", "{", "- 1"):
         file.write_text(text)

@@ -12,18 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from conftest import ROOT, make_checkout
+from fixtures.checkouts import ROOT, make_checkout
+from fixtures.review_files import make_results
 
 from starsift.catalog.provenance import write_provenance
 from starsift.cli import _parser
-from starsift.settings import complete_settings, validate
-from starsift.review.labels import LabelStore
-from starsift.searches import SEARCHES
 from starsift.demo.lrs import simulate_lrs
 from starsift.demo.mrs import simulate_survey
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
-from fixtures.review_files import make_results
+from starsift.review.labels import LabelStore
+from starsift.searches.registry import SEARCHES
+from starsift.settings import complete_settings, validate
 
 pytestmark = pytest.mark.xdist_group("docs")
 
@@ -105,8 +103,8 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
         store.export(folder / "colleague.parquet")
     survey = yaml.safe_load(blocks((ROOT / "docs/running.md").read_text(), "yaml")[0])
     (folder / "my-survey.yaml").write_text(yaml.safe_dump(survey))
-    (folder / "all-searches.yaml").write_text(yaml.safe_dump(survey | {"paths": [*SEARCHES]}))
-    (folder / "seed-11.yaml").write_text("{paths: [emission], seed: 11, simulate: {emission: {seed: 11}}}")
+    (folder / "all-searches.yaml").write_text(yaml.safe_dump(survey | {"searches": [*SEARCHES]}))
+    (folder / "seed-11.yaml").write_text("{searches: [emission], seed: 11, simulate: {emission: {seed: 11}}}")
     grid = small_grid()
     grid |= {"wave": grid["wavelength"], "flux": grid["normalized"] * grid["continuum"]}
     np.savez(folder / "my-grid.npz", **grid)

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from conftest import Checkout, merged
+from fixtures.checkouts import Checkout, merged
 
-from starsift.searches.emission.window import CLASSES
 from starsift.review.labels import LabelStore
+from starsift.searches.emission.window import CLASSES
 
 pytestmark = pytest.mark.xdist_group("workflow")
 
@@ -20,7 +20,7 @@ ROUND = "results/emission/round-{:02d}"
 DRAWN = {"emission_figures", "emission_pages", "provenance", "all"}
 LISTED = {"emission_catalog", *DRAWN}
 FINAL = {"emission_train", "emission_predict", "emission_calibrate", *LISTED}
-LABELLED = {"emission_labels", "emission_judge", *FINAL}
+LABELLED = {"emission_labels", "emission_evaluate", *FINAL}
 QUERIED = {"emission_query", *LABELLED}
 
 
@@ -100,7 +100,7 @@ def test_the_catalogue_is_what_was_predicted_and_found(finished_emission: Checko
         ("window", "min_good", 0.6, QUERIED | {"emission_windows", "emission_baseline"}),
         ("rounds", "strategy", "margin", QUERIED),
         ("rounds", "sample", 5, QUERIED),
-        ("rounds", "threshold", 0.9, {"emission_judge", *FINAL}),
+        ("rounds", "threshold", 0.9, {"emission_evaluate", *FINAL}),
         ("baseline", "sample", 6, {"emission_baseline", "emission_pages", "provenance", "all"}),
         ("catalog", "match_radius", 4, LISTED),
     ],
@@ -113,7 +113,7 @@ def test_a_setting_reruns_the_stages_that_use_it(
     # What follows a checkpoint that runs again is planned when it has run.
     assert planned <= rules
     assert {name for name in rules if name.startswith("emission_")} & planned
-    assert not planned & {"pack", "emission_initial"}
+    assert not planned & {"pack", "emission_dataset"}
 
 
 def test_editing_the_catalogue_trains_nothing(finished_emission: Checkout, tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_round_waits_for_people_and_goes_on(finished_emission: Checkout, tmp_p
             word = told_by[name] if told_by[name] != CLASSES[2] else "absorption"
             labels.add("emission", name, "ann", queue="emission-round-01", label=word)
     # The first round is not even looked at again, and networks that learned from it stay.
-    assert run.executed("--", target) == ["emission_labels", "emission_judge"]
+    assert run.executed("--", target) == ["emission_labels", "emission_evaluate"]
     with LabelStore(store) as labels:
         labels.add("emission", other, "ann", queue="emission-candidates", label="absorption")
         labels.add("mstars", waiting[0], "ann", queue="mstars-vetting", label="not M")

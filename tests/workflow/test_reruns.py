@@ -15,37 +15,37 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from astropy.table import Table
-from conftest import CATALOG, Checkout, edited, merged
+from fixtures.checkouts import CATALOG, Checkout, edited, merged
 
 from starsift.spectra.batches import read_identity
 
 pytestmark = pytest.mark.xdist_group("workflow")
 
 PUBLISHED = {
-    "catalogs",
-    "figure_differences",
-    "figure_errors",
-    "figure_exposures",
-    "figure_snr",
+    "binaries_catalog",
+    "binaries_figure_differences",
+    "binaries_figure_errors",
+    "binaries_figure_exposures",
+    "binaries_figure_snr",
     "provenance",
-    "report_tables",
+    "binaries_pages",
     "all",
 }
 FIGURES = {
-    "figure_detection",
-    "figure_differences",
-    "figure_errors",
-    "figure_examples",
-    "figure_exposures",
-    "figure_flux_ratio",
-    "figure_snr",
+    "binaries_figure_detection",
+    "binaries_figure_differences",
+    "binaries_figure_errors",
+    "binaries_figure_examples",
+    "binaries_figure_exposures",
+    "binaries_figure_flux_ratio",
+    "binaries_figure_snr",
     "all",
 }
-EXAMPLES = {"examples", "figure_examples"}
-CLASSIFIED = {"classify", *EXAMPLES, *PUBLISHED}
-TRAINED = {"train", "cross_validate", *CLASSIFIED}
-INJECTED = {"injection", "figure_detection", "figure_flux_ratio"}
-PEAKS = {"peaks", "errors", "suspects", "training_set", *INJECTED, *TRAINED}
+EXAMPLES = {"binaries_examples", "binaries_figure_examples"}
+CLASSIFIED = {"binaries_predict", *EXAMPLES, *PUBLISHED}
+TRAINED = {"binaries_train", "binaries_cross_validate", *CLASSIFIED}
+INJECTED = {"binaries_injection", "binaries_figure_detection", "binaries_figure_flux_ratio"}
+PEAKS = {"binaries_peaks", "binaries_errors", "binaries_suspects", "binaries_dataset", *INJECTED, *TRAINED}
 
 # M stars.
 DRAWN = {"mstars_figures", "mstars_pages", "provenance", "all"}
@@ -55,7 +55,7 @@ MEASURED = {"mstars_measure", "mstars_released", *LISTED}
 SEARCHED = {"mstars_search", "mstars_measure", *LISTED}
 ENCODED = {"mstars_train", "mstars_encode", "mstars_matches", *SEARCHED}
 HAMMING = {"mstars_evaluate", *ENCODED}
-SAMPLED = {"mstars_sample", *HAMMING, *MEASURED}
+SAMPLED = {"mstars_dataset", *HAMMING, *MEASURED}
 
 
 @pytest.mark.parametrize("name", ["finished", "finished_mstars", "finished_emission", "finished_bhb", "demo"])
@@ -67,15 +67,18 @@ def test_a_finished_run_has_nothing_to_do(request: pytest.FixtureRequest, name: 
     ("change", "rules"),
     [
         ({"vote": {"sb2_threshold": 0.9}}, CLASSIFIED),
-        ({"peaks": {"sigma_max": 90}}, PEAKS | {"figure_examples"}),
-        ({"ccf": {"velocity_step": 2}}, {"ccf"} | PEAKS),
-        ({"errors": {"n_copies": 12}}, {"errors", "suspects"} | PUBLISHED),
+        ({"peaks": {"sigma_max": 90}}, PEAKS | {"binaries_figure_examples"}),
+        ({"ccf": {"velocity_step": 2}}, {"binaries_ccf"} | PEAKS),
+        ({"errors": {"n_copies": 12}}, {"binaries_errors", "binaries_suspects"} | PUBLISHED),
         ({"network": {"epochs": 3}}, TRAINED),
-        ({"cross_validation": {"folds": 3}}, {"cross_validate", "report_tables", "provenance", "all"}),
-        ({"suspects": {"moonlight_floor": 2.0}}, {"suspects"} | PUBLISHED),
+        (
+            {"cross_validation": {"folds": 3}},
+            {"binaries_cross_validate", "binaries_pages", "provenance", "all"},
+        ),
+        ({"suspects": {"moonlight_floor": 2.0}}, {"binaries_suspects"} | PUBLISHED),
         ({"objects": {"match_radius": 3.0}}, PUBLISHED),
         ({"injection": {"trials": 3}}, INJECTED | {"provenance", "all"}),
-        ({"training": {"per_class": 31}}, {"training_set"} | TRAINED),
+        ({"training": {"per_class": 31}}, {"binaries_dataset"} | TRAINED),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -110,12 +113,12 @@ def test_a_setting_of_the_search_reruns_the_stages_that_use_it(
 @pytest.mark.parametrize(
     ("module", "rules"),
     [
-        ("binaries/peaks.py", PEAKS),
-        ("binaries/suspects.py", {"suspects"} | PUBLISHED),
-        ("binaries/figures.py", FIGURES | {"provenance"}),
-        ("binaries/voting.py", CLASSIFIED),
-        ("binaries/objects.py", {"suspects"} | PUBLISHED),
-        ("simulate/injection.py", INJECTED | {"provenance", "all"}),
+        ("searches/binaries/peaks.py", PEAKS),
+        ("searches/binaries/suspects.py", {"binaries_suspects"} | PUBLISHED),
+        ("searches/binaries/figures.py", FIGURES | {"provenance"}),
+        ("searches/binaries/voting.py", CLASSIFIED),
+        ("searches/binaries/objects.py", {"binaries_suspects"} | PUBLISHED),
+        ("searches/binaries/evaluation.py", INJECTED | {"provenance", "all"}),
         ("catalog/publish.py", PUBLISHED),
         ("cli.py", {"provenance", "all"}),
     ],
@@ -128,10 +131,10 @@ def test_a_module_reruns_the_stages_that_run_it(finished: Checkout, module: str,
 @pytest.mark.parametrize(
     ("module", "rules"),
     [
-        ("mstars/samples.py", SAMPLED),
-        ("mstars/indices.py", MEASURED),
-        ("mstars/luminosity.py", LISTED),
-        ("mstars/figures.py", {"mstars_figures", "provenance", "all"}),
+        ("searches/mstars/dataset.py", SAMPLED),
+        ("searches/mstars/indices.py", MEASURED),
+        ("searches/mstars/luminosity.py", LISTED),
+        ("searches/mstars/figures.py", {"mstars_figures", "provenance", "all"}),
     ],
 )
 def test_a_module_of_the_search_reruns_the_stages_that_run_it(
@@ -144,8 +147,8 @@ def test_a_module_of_the_search_reruns_the_stages_that_run_it(
 @pytest.mark.parametrize(
     ("module", "rules"),
     [
-        ("mstars/hamming.py", HAMMING | {"score_mstars"}),
-        ("binaries/peaks.py", PEAKS | {"score_binaries"}),
+        ("searches/mstars/hamming.py", HAMMING | {"mstars_score"}),
+        ("searches/binaries/peaks.py", PEAKS | {"binaries_score"}),
     ],
 )
 def test_where_all_paths_run_a_module_of_one_leaves_the_other_alone(
@@ -201,9 +204,20 @@ def times(folder: Path, pattern: str) -> dict[str, int]:
 def test_a_new_night_is_processed_alone(later: tuple[Checkout, list[str]], finished: Checkout) -> None:
     """A catalogue with one night more: only its bundle goes through the stages."""
     run, jobs = later
-    for rule in ("manifest", "pack", "ccf", "peaks", "errors", "classify", "suspects", "catalogs"):
+    for rule in (
+        "manifest",
+        "pack",
+        "binaries_ccf",
+        "binaries_peaks",
+        "binaries_errors",
+        "binaries_predict",
+        "binaries_suspects",
+        "binaries_catalog",
+    ):
         assert jobs.count(rule) == 1, f"{rule}: {jobs.count(rule)} jobs"
-    assert not {"training_set", "train", "cross_validate", "injection"} & set(jobs)
+    assert not {"binaries_dataset", "binaries_train", "binaries_cross_validate", "binaries_injection"} & set(
+        jobs
+    )
     for kind in ("spectra/*/*.arrow", "binaries/ccf/*"):
         before, after = (times(one.folder / "results", kind) for one in (finished, run))
         assert before

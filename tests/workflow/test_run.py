@@ -13,10 +13,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from astropy.table import Table
-from conftest import Checkout, make_checkout, merged
+from fixtures.checkouts import Checkout, make_checkout, merged
+from fixtures.schemas import SCHEMAS
 
-from starsift.catalog.columns import SCHEMAS, check
-from starsift.searches import SEARCHES, report_categories
+from starsift.catalog.columns import check
+from starsift.searches.registry import SEARCHES, report_categories
 
 pytestmark = pytest.mark.xdist_group("workflow")
 
@@ -104,7 +105,7 @@ def test_candidates_are_measured_and_listed(finished_mstars: Checkout) -> None:
 def test_the_report_stands_alone(run: Checkout, path: str) -> None:
     run.snakemake("--report", "report.html")
     page = (run.folder / "report.html").read_text()
-    for figure in (run.folder / "results/figures").iterdir():
+    for figure in (run.folder / "results/figures").glob("*/*.*"):
         assert figure.name in page, figure.name
     # docutils writes its warnings into the page.
     assert "System Message" not in page
@@ -164,7 +165,7 @@ def test_provenance_names_inputs_and_counts(
     run: Checkout, path: str, surveys: list[str], inputs: set[str]
 ) -> None:
     record = json.loads((run.folder / "results/provenance.json").read_text())
-    assert record["settings"]["paths"] == [path]
+    assert record["settings"]["searches"] == [path]
     assert set(record["inputs"]) == inputs | {"labels"}
     status = record["counts"]["status"]
     assert sorted(status) == surveys
@@ -188,7 +189,14 @@ def test_the_demo_is_scored(demo: Checkout, path: str) -> None:
 def test_the_slurm_profile_dry_runs_on_a_fresh_checkout(tmp_path: Path, arguments: list[str]) -> None:
     run = make_checkout(tmp_path / "starsift", {})
     rules = run.planned("--profile", "slurm", *arguments)
-    assert {"manifest", "catalogs", "mstars_search", "mstars_catalog", "bhb_train", "provenance"} <= rules
+    assert {
+        "manifest",
+        "binaries_catalog",
+        "mstars_search",
+        "mstars_catalog",
+        "bhb_train",
+        "provenance",
+    } <= rules
 
 
 @pytest.mark.parametrize(
@@ -220,7 +228,13 @@ def test_gpus_are_asked_for_under_the_switch(tmp_path: Path) -> None:
     assert not pattern.findall(without.stdout + without.stderr)
     asking = set(pattern.findall(with_gpu.stdout + with_gpu.stderr))
     # Further ones of binaries are planned once the bundles are known.
-    assert asking >= {"training_set", "cross_validate", "injection", "mstars_search", "bhb_train"}
+    assert asking >= {
+        "binaries_dataset",
+        "binaries_cross_validate",
+        "binaries_injection",
+        "mstars_search",
+        "bhb_train",
+    }
     assert not asking & {"mstars_train", "mstars_evaluate", "bhb_baseline", "manifest", "provenance"}
 
 
@@ -351,7 +365,7 @@ def test_labels_that_cannot_be_read_stop_the_plan(finished_mstars: Checkout, tmp
 def test_lint_has_nothing_but_what_was_decided(checkout: Callable[..., Checkout]) -> None:
     """Environments are pip locks, not one of conda a rule; functions live beside the checked settings."""
     run = checkout()
-    run.settings["paths"] = ["binaries", "mstars", "emission", "bhb"]
+    run.settings["searches"] = ["binaries", "mstars", "emission", "bhb"]
     done = run.snakemake("--lint", "text", check=False)
     found = set(re.findall(r"^    \* (.+):$", done.stdout + done.stderr, re.MULTILINE))
     assert found <= {

@@ -9,6 +9,10 @@ from starsift.searches.bhb.training import ENCODERS, NETWORKS
 BHB_LABELLED = BHB["labelled"]["survey"]
 BHB_POOL = sorted(BHB["surveys"])
 BHB_RUNS = range(BHB["runs"])
+SURVEYS_OF["bhb"] = [BHB_LABELLED, *BHB_POOL]
+INPUTS_OF["bhb"] = {"bhb_labelled": external_input(BHB["labelled"]["catalog"])}
+if BHB["image"]["pretrained"]:
+    INPUTS_OF["bhb"]["bhb_pretrained"] = BHB["image"]["pretrained"]
 # What the tables compare, what the catalogue needs, and the encoders that these start from.
 BHB_MODELS = sorted({*BHB["compare"], BHB["model"], "spectrum"})
 BHB_PUBLISHED = {
@@ -67,7 +71,7 @@ def with_labels(pattern):
 def simulated_cutouts(wildcards):
     """Simulated images are remade with their survey."""
     cutouts = survey("cutouts")(wildcards)
-    made = cutouts is not None and made_here(cutouts["root"])
+    made = cutouts is not None and is_simulated(cutouts["root"])
     return getattr(rules, f"simulate_{Path(cutouts['root']).parts[2]}").output.cutouts if made else []
 
 
@@ -101,7 +105,7 @@ rule bhb_cutouts:
 rule bhb_dataset:
     # The labelled stars, in three parts.
     input:
-        labelled=lambda wildcards: given(BHB["labelled"]["catalog"]),
+        labelled=lambda wildcards: external_input(BHB["labelled"]["catalog"]),
         vocabulary=str(RESOURCES / "review" / "labels.csv"),
         manifests=ancient(with_labels("results/manifest/{survey}/{bundle}.parquet")),
         spectra=with_labels("results/spectra/{survey}/{bundle}.arrow"),
@@ -262,7 +266,7 @@ rule bhb_catalog:
         runtime=60,
     params:
         store=LABELS,
-        people=people("bhb"),
+        people=label_digest_for("bhb"),
         catalog=BHB["catalog"],
         settings=BHB_PUBLISHED,
         code=code("bhb/catalog"),
@@ -300,15 +304,15 @@ rule bhb_figures:
         predictions=bhb_runs(BHB_MODELS, "predictions.parquet"),
         told=bhb_runs(BHB_MODELS, "training.json"),
     output:
-        examples=figure("bhb_examples", "bhb/networks", "Examples"),
-        roc_pr=figure("bhb_roc_pr", "bhb/networks", "ROC and precision-recall"),
-        weights=figure("bhb_weights", "bhb/networks", "Weights of segments and bands"),
-        fusion=figure("bhb_fusion", "bhb/networks", "Fusion of spectrum and image"),
-        training=figure("bhb_training", "bhb/networks", "Training"),
-        reliability=figure("bhb_reliability", "bhb/catalog", "Reliability"),
-        purity=figure("bhb_purity", "bhb/catalog", "Purity and completeness"),
-        colours=figure("bhb_colours", "bhb/catalog", "Colours"),
-        distances=figure("bhb_distances", "bhb/catalog", "Distances"),
+        examples=figure("bhb", "examples"),
+        roc_pr=figure("bhb", "roc_pr"),
+        weights=figure("bhb", "weights"),
+        fusion=figure("bhb", "fusion"),
+        training=figure("bhb", "training"),
+        reliability=figure("bhb", "reliability"),
+        purity=figure("bhb", "purity"),
+        colours=figure("bhb", "colours"),
+        distances=figure("bhb", "distances"),
     log:
         "results/logs/bhb_figures.log",
     resources:
@@ -331,14 +335,14 @@ rule bhb_pages:
         counts="results/bhb/dataset.csv",
         dropped="results/bhb/dataset-dropped.csv",
     output:
-        table5=figure("bhb_table5", "bhb/networks", "Table 5: by class", "html"),
-        table6=figure("bhb_table6", "bhb/networks", "Table 6: encoders", "html"),
-        table7=figure("bhb_table7", "bhb/networks", "Table 7: the Transformer", "html"),
-        table8=figure("bhb_table8", "bhb/networks", "Table 8: models", "html"),
-        gaps=figure("bhb_gaps", "bhb/networks", "Differences between models", "html"),
-        dataset=figure("bhb_dataset", "bhb/networks", "Labelled stars", "html"),
-        candidates=figure("bhb_candidates", "bhb/catalog", "Candidates", "html"),
-        funnel=figure("bhb_funnel", "bhb/catalog", "Funnel: from spectra to BHB stars", "html"),
+        table5=figure("bhb", "table5"),
+        table6=figure("bhb", "table6"),
+        table7=figure("bhb", "table7"),
+        table8=figure("bhb", "table8"),
+        gaps=figure("bhb", "gaps"),
+        dataset=figure("bhb", "dataset"),
+        candidates=figure("bhb", "candidates"),
+        funnel=figure("bhb", "funnel"),
     log:
         "results/logs/bhb_pages.log",
     resources:
@@ -358,3 +362,26 @@ rule bhb:
         rules.bhb_figures.output,
         rules.bhb_pages.output,
         expand("results/manifest/{survey}-status.csv", survey=sorted({BHB_LABELLED, *BHB_POOL})),
+
+
+# Only simulated surveys have a truth to be scored against.
+if SIMULATED:
+
+    rule bhb_score:
+        input:
+            truth="results/simulated/sdss/truth.parquet",
+            predictions=all_bhb_bundles("results/bhb/predictions/{survey}/{bundle}.parquet"),
+            calibration="results/bhb/calibration.json",
+            catalog="results/catalogs/bhb.parquet",
+        output:
+            card="results/scorecards/bhb.json",
+            text=scorecard("bhb"),
+        log:
+            "results/logs/bhb_score.log",
+        resources:
+            mem_mb=2000,
+            runtime=10,
+        params:
+            code=code("bhb/score"),
+        script:
+            "../scripts/bhb/score.py"

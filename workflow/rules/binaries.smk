@@ -1,18 +1,20 @@
 # Double- and triple-line binaries (Li et al. 2023): CCF, components, errors, classifiers, suspects, catalogues,
 # figures.
 SURVEY = BINARIES["survey"]
+SURVEYS_OF["binaries"] = [SURVEY]
+INPUTS_OF["binaries"] = {"template_grid": GRID}
 CLASSIFIERS = ["C1", "C2a", "C2b", "C3", "C4"]
 FOLDS = [f"{fold:02d}" for fold in range(BINARIES["cross_validation"]["folds"])]
 
 
-rule ccf:
+rule binaries_ccf:
     input:
         spectra=f"results/spectra/{SURVEY}/{{bundle}}.arrow",
         grid=GRID,
     output:
         "results/binaries/ccf/{bundle}.arrow",
     log:
-        "results/logs/ccf/{bundle}.log",
+        "results/logs/binaries_ccf/{bundle}.log",
     resources:
         mem_mb=2000,
         runtime=120,
@@ -24,13 +26,13 @@ rule ccf:
         "../scripts/binaries/ccf.py"
 
 
-rule peaks:
+rule binaries_peaks:
     input:
         curves="results/binaries/ccf/{bundle}.arrow",
     output:
         "results/binaries/components/{bundle}.parquet",
     log:
-        "results/logs/peaks/{bundle}.log",
+        "results/logs/binaries_peaks/{bundle}.log",
     resources:
         mem_mb=2000,
         runtime=120,
@@ -42,7 +44,7 @@ rule peaks:
         "../scripts/binaries/peaks.py"
 
 
-rule errors:
+rule binaries_errors:
     input:
         spectra=f"results/spectra/{SURVEY}/{{bundle}}.arrow",
         components="results/binaries/components/{bundle}.parquet",
@@ -50,7 +52,7 @@ rule errors:
     output:
         "results/binaries/errors/{bundle}.parquet",
     log:
-        "results/logs/errors/{bundle}.log",
+        "results/logs/binaries_errors/{bundle}.log",
     resources:
         mem_mb=2000,
         runtime=240,
@@ -65,14 +67,14 @@ rule errors:
         "../scripts/binaries/errors.py"
 
 
-rule training_set:
+rule binaries_dataset:
     # Simulated spectra through the same CCF and peak finding as the survey's.
     input:
         grid=GRID,
     output:
         "results/binaries/training/ccfs.parquet",
     log:
-        "results/logs/training_set.log",
+        "results/logs/binaries_dataset.log",
     threads: 2
     resources:
         mem_mb=2000,
@@ -88,13 +90,13 @@ rule training_set:
         "../scripts/binaries/dataset.py"
 
 
-rule cross_validate:
+rule binaries_cross_validate:
     input:
         training="results/binaries/training/ccfs.parquet",
     output:
         "results/binaries/training/cv/fold-{fold}.json",
     log:
-        "results/logs/cross_validate/{fold}.log",
+        "results/logs/binaries_cross_validate/{fold}.log",
     resources:
         mem_mb=2000,
         runtime=120,
@@ -108,13 +110,13 @@ rule cross_validate:
         "../scripts/binaries/cross_validate.py"
 
 
-rule train:
+rule binaries_train:
     input:
         training="results/binaries/training/ccfs.parquet",
     output:
         "results/binaries/training/models/{classifier}.keras",
     log:
-        "results/logs/train/{classifier}.log",
+        "results/logs/binaries_train/{classifier}.log",
     resources:
         mem_mb=2000,
         runtime=120,
@@ -127,7 +129,7 @@ rule train:
         "../scripts/binaries/train.py"
 
 
-rule classify:
+rule binaries_predict:
     input:
         curves="results/binaries/ccf/{bundle}.arrow",
         components="results/binaries/components/{bundle}.parquet",
@@ -135,7 +137,7 @@ rule classify:
     output:
         "results/binaries/classes/{bundle}.parquet",
     log:
-        "results/logs/classify/{bundle}.log",
+        "results/logs/binaries_predict/{bundle}.log",
     resources:
         mem_mb=2000,
         runtime=60,
@@ -147,7 +149,7 @@ rule classify:
         "../scripts/binaries/predict.py"
 
 
-rule suspects:
+rule binaries_suspects:
     # Light from elsewhere: the Moon, or the star on the next fibre.
     input:
         curves="results/binaries/ccf/{bundle}.arrow",
@@ -157,7 +159,7 @@ rule suspects:
     output:
         "results/binaries/suspects/{bundle}.parquet",
     log:
-        "results/logs/suspects/{bundle}.log",
+        "results/logs/binaries_suspects/{bundle}.log",
     resources:
         mem_mb=2000,
         runtime=60,
@@ -168,7 +170,7 @@ rule suspects:
         "../scripts/binaries/suspects.py"
 
 
-rule injection:
+rule binaries_injection:
     # Detection rates of simulated binaries, for the report.
     input:
         grid=GRID,
@@ -176,7 +178,7 @@ rule injection:
         rates="results/binaries/injection/rates.parquet",
         flux_ratios="results/binaries/injection/flux_ratios.parquet",
     log:
-        "results/logs/injection.log",
+        "results/logs/binaries_injection.log",
     threads: 2
     resources:
         mem_mb=2000,
@@ -202,7 +204,7 @@ BINARIES_PUBLISHED = {
 }
 
 
-rule catalogs:
+rule binaries_catalog:
     input:
         manifest=f"results/manifest/{SURVEY}.parquet",
         components=each_bundle("results/binaries/components/{bundle}.parquet", SURVEY),
@@ -217,29 +219,29 @@ rule catalogs:
         multiext("results/catalogs/binaries_objects", ".parquet", ".fits", ".vot"),
         funnel="results/catalogs/binaries_funnel.csv",
     log:
-        "results/logs/catalogs.log",
+        "results/logs/binaries_catalog.log",
     resources:
         mem_mb=2000,
         runtime=60,
     params:
         match_radius=BINARIES["objects"]["match_radius"],
         store=LABELS,
-        people=people("binaries"),
+        people=label_digest_for("binaries"),
         settings=BINARIES_PUBLISHED,
         code=code("binaries/catalog"),
     script:
         "../scripts/binaries/catalog.py"
 
 
-rule figure_snr:
+rule binaries_figure_snr:
     # One script draws every figure: params.figure is a function of starsift.searches.binaries.figures, inputs its tables.
     input:
         manifest=f"results/manifest/{SURVEY}.parquet",
         spectra="results/catalogs/binaries_spectra.parquet",
     output:
-        figure("snr_magnitude", "binaries/survey", "S/N against magnitude"),
+        figure("binaries", "snr_magnitude"),
     log:
-        "results/logs/figures/snr_magnitude.log",
+        "results/logs/binaries_figures/snr_magnitude.log",
     resources:
         mem_mb=2000,
         runtime=10,
@@ -251,7 +253,7 @@ rule figure_snr:
         "../scripts/binaries/figure.py"
 
 
-rule examples:
+rule binaries_examples:
     # The spectra, CCFs and derivatives that the example figure shows.
     input:
         spectra=each_bundle(f"results/spectra/{SURVEY}/{{bundle}}.arrow", SURVEY),
@@ -261,7 +263,7 @@ rule examples:
     output:
         "results/binaries/examples.parquet",
     log:
-        "results/logs/examples.log",
+        "results/logs/binaries_examples.log",
     resources:
         mem_mb=2000,
         runtime=30,
@@ -275,80 +277,80 @@ rule examples:
         "../scripts/binaries/examples.py"
 
 
-use rule figure_snr as figure_examples with:
+use rule binaries_figure_snr as binaries_figure_examples with:
     input:
         examples="results/binaries/examples.parquet",
     output:
-        figure("examples", "binaries/components", "Spectra, CCFs and derivatives"),
+        figure("binaries", "examples"),
     log:
-        "results/logs/figures/examples.log",
+        "results/logs/binaries_figures/examples.log",
     params:
         figure="examples",
         settings={key: BINARIES["peaks"][key] for key in ("ccf_threshold", "d2_threshold")},
         code=code("binaries/figure"),
 
 
-use rule figure_snr as figure_errors with:
+use rule binaries_figure_snr as binaries_figure_errors with:
     input:
         spectra="results/catalogs/binaries_spectra.parquet",
     output:
-        figure("rv_errors", "binaries/components", "Velocity errors against S/N"),
+        figure("binaries", "rv_errors"),
     log:
-        "results/logs/figures/rv_errors.log",
+        "results/logs/binaries_figures/rv_errors.log",
     params:
         figure="rv_errors",
         code=code("binaries/figure"),
 
 
-use rule figure_snr as figure_detection with:
+use rule binaries_figure_snr as binaries_figure_detection with:
     input:
         rates="results/binaries/injection/rates.parquet",
     output:
-        figure("detection_rates", "binaries/detection", "Detection rate against velocity difference and S/N"),
+        figure("binaries", "detection_rates"),
     log:
-        "results/logs/figures/detection_rates.log",
+        "results/logs/binaries_figures/detection_rates.log",
     params:
         figure="detection_rates",
         code=code("binaries/figure"),
 
 
-use rule figure_snr as figure_flux_ratio with:
+use rule binaries_figure_snr as binaries_figure_flux_ratio with:
     input:
         flux_ratios="results/binaries/injection/flux_ratios.parquet",
     output:
-        figure("flux_ratio", "binaries/detection", "Detection against flux ratio"),
+        figure("binaries", "flux_ratio"),
     log:
-        "results/logs/figures/flux_ratio.log",
+        "results/logs/binaries_figures/flux_ratio.log",
     params:
         figure="flux_ratio",
         code=code("binaries/figure"),
 
 
-use rule figure_snr as figure_exposures with:
+use rule binaries_figure_snr as binaries_figure_exposures with:
     input:
         objects="results/catalogs/binaries_objects.parquet",
     output:
-        figure("exposures", "binaries/catalog", "Number of exposures"),
+        figure("binaries", "exposures"),
     log:
-        "results/logs/figures/exposures.log",
+        "results/logs/binaries_figures/exposures.log",
     params:
         figure="exposures",
         code=code("binaries/figure"),
 
 
-use rule figure_snr as figure_differences with:
+use rule binaries_figure_snr as binaries_figure_differences with:
     input:
         spectra="results/catalogs/binaries_spectra.parquet",
     output:
-        figure("rv_differences", "binaries/catalog", "Velocity differences"),
+        figure("binaries", "rv_differences"),
     log:
-        "results/logs/figures/rv_differences.log",
+        "results/logs/binaries_figures/rv_differences.log",
     params:
         figure="rv_differences",
         code=code("binaries/figure"),
 
 
-rule report_tables:
+rule binaries_pages:
     # Selection, reading, cross-validation and funnel as small HTML tables.
     input:
         selection=f"results/manifest/{SURVEY}-selection.csv",
@@ -356,13 +358,11 @@ rule report_tables:
         folds=expand("results/binaries/training/cv/fold-{fold}.json", fold=FOLDS),
         funnel="results/catalogs/binaries_funnel.csv",
     output:
-        selection=figure("selection", "binaries/survey", "Selection and reading", "html"),
-        cross_validation=figure(
-            "cross_validation", "binaries/detection", "Cross-validation of the classifiers", "html"
-        ),
-        funnel=figure("funnel", "binaries/catalog", "Funnel: from candidates to binaries", "html"),
+        selection=figure("binaries", "selection"),
+        cross_validation=figure("binaries", "cross_validation"),
+        funnel=figure("binaries", "funnel"),
     log:
-        "results/logs/figures/tables.log",
+        "results/logs/binaries_pages.log",
     resources:
         mem_mb=2000,
         runtime=10,
@@ -375,12 +375,37 @@ rule report_tables:
 rule binaries:
     # All that the report shows of this path, and the catalogues.
     input:
-        rules.catalogs.output,
-        rules.figure_snr.output,
-        rules.figure_examples.output,
-        rules.figure_errors.output,
-        rules.figure_detection.output,
-        rules.figure_flux_ratio.output,
-        rules.figure_exposures.output,
-        rules.figure_differences.output,
-        rules.report_tables.output,
+        rules.binaries_catalog.output,
+        rules.binaries_figure_snr.output,
+        rules.binaries_figure_examples.output,
+        rules.binaries_figure_errors.output,
+        rules.binaries_figure_detection.output,
+        rules.binaries_figure_flux_ratio.output,
+        rules.binaries_figure_exposures.output,
+        rules.binaries_figure_differences.output,
+        rules.binaries_pages.output,
+
+
+# Only simulated surveys have a truth to be scored against.
+if SIMULATED:
+
+    rule binaries_score:
+        input:
+            truth="results/simulated/mrs/truth.parquet",
+            manifest=f"results/manifest/{SURVEY}.parquet",
+            components=each_bundle("results/binaries/components/{bundle}.parquet", SURVEY),
+            errors=each_bundle("results/binaries/errors/{bundle}.parquet", SURVEY),
+            classes=each_bundle("results/binaries/classes/{bundle}.parquet", SURVEY),
+            suspects=each_bundle("results/binaries/suspects/{bundle}.parquet", SURVEY),
+        output:
+            card="results/scorecards/binaries.json",
+            text=scorecard("binaries"),
+        log:
+            "results/logs/binaries_score.log",
+        resources:
+            mem_mb=2000,
+            runtime=10,
+        params:
+            code=code("binaries/score"),
+        script:
+            "../scripts/binaries/score.py"

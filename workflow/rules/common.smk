@@ -11,9 +11,9 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from starsift.catalog.provenance import fingerprint, package_fingerprint
-from starsift.settings import ConfigError, check_repeats, complete_settings, missing_triggers, validate
+from starsift.settings import SettingsError, check_repeats, complete_settings, missing_triggers, validate
 from starsift.learning.labels import check_labels, label_digest, read_labels
-from starsift.searches import SEARCHES, report_categories
+from starsift.searches.registry import SEARCHES, report_categories
 
 ROOT = Path(workflow.basedir)
 SCHEMA = ROOT / "config" / "schema" / "config.schema.json"
@@ -31,24 +31,29 @@ try:
         SCHEMA,
     )
     validate(settings, SCHEMA)
-except ConfigError as error:
+except SettingsError as error:
     raise WorkflowError(str(error)) from None
 config.clear()
 config.update(settings)
 # Snakemake passes them on to each job with Python's quotes, which are not those of a shell: it's, $.
 given_settings.config_args = [shlex.quote(argument) for argument in given_settings.config_args]
 
-PATHS = config["paths"]
+SEARCHED = config["searches"]
+SIMULATED = "simulate" in config
 BINARIES = config["binaries"]
 MSTARS = config["mstars"]
 EMISSION = config["emission"]
 BHB = config["bhb"]
-# What people say.
 LABELS = config["labels"]
 RESOURCES = Path(os.path.relpath(ROOT / "resources"))
 GRID = config["template_grid"] or str(RESOURCES / "templates" / "grid.parquet")
 GPU = int(config["gpu"])
-CATEGORIES = report_categories(PATHS)
+CATEGORIES = report_categories(SEARCHED)
+# What each search adds for its provenance: the surveys that it uses, and files from outside by name.
+SURVEYS_OF = {}
+INPUTS_OF = {}
+# Searches whose results rest on labels even where these are simulated.
+READ_LABELS = set()
 
 
 wildcard_constraints:
@@ -72,39 +77,39 @@ def survey(key):
     return lambda wildcards: config["surveys"][wildcards.survey][key]
 
 
-def made_here(path):
-    """Does the workflow itself simulate this file or folder?"""
-    return "simulate" in config and Path(path).parts[:2] == ("results", "simulated")
+def is_simulated(path):
+    """Whether the workflow itself simulates this file or folder."""
+    return SIMULATED and Path(path).parts[:2] == ("results", "simulated")
 
 
 def simulated_files(wildcards):
     """Simulated spectra are remade with their survey; the files of real surveys are nobody's output."""
     root = survey("root")(wildcards)
-    return getattr(rules, f"simulate_{Path(root).parts[2]}").output.spectra if made_here(root) else []
+    return getattr(rules, f"simulate_{Path(root).parts[2]}").output.spectra if is_simulated(root) else []
 
 
-def given(path):
+def external_input(path):
     """A file or folder from outside, as an input. Where it is not there, as on a fresh checkout, a dry run still shows
     the plan, and the job that reads the file says that it is missing: were it an input all the same, Snakemake would
     be content with what was made of another file. A folder with braces in its name is not watched: Snakemake would
     take them for a wildcard."""
-    return path if (made_here(path) or Path(path).exists()) and "{" not in path else []
+    return path if (is_simulated(path) or Path(path).exists()) and "{" not in path else []
 
 
 # A store begins with the first label; a table that is named must be there.
-if Path(LABELS).suffix != ".sqlite" and not made_here(LABELS) and not Path(LABELS).exists():
+if Path(LABELS).suffix != ".sqlite" and not is_simulated(LABELS) and not Path(LABELS).exists():
     raise WorkflowError(f"config: labels is {LABELS!r}: no such file")
 
 if workflow.is_main_process:
     try:
-        check_labels(LABELS, PATHS)
+        check_labels(LABELS, SEARCHED)
     except ValueError as error:
         raise WorkflowError(f"config: labels: {error}") from None
 
 
-def people(path):
-    """A digest of what people say of the spectra of a path, for `params`: other labels rerun nothing."""
-    return lambda wildcards: label_digest(read_labels(LABELS, path, strict=False, missing_ok=True))
+def label_digest_for(search):
+    """A digest of the labels of a search, for `params`: labels of other searches rerun nothing."""
+    return lambda wildcards: label_digest(read_labels(LABELS, search, strict=False, missing_ok=True))
 
 
 @functools.cache
@@ -125,7 +130,7 @@ def catalog_of(name):
     path = config["surveys"][name]["catalog"]
     if path is None:
         return f"results/manifest/{name}-index.parquet"
-    return given(path)
+    return external_input(path)
 
 
 def bundles(name):
@@ -160,11 +165,22 @@ def content(pattern):
     return digest_of_file
 
 
-def figure(name, category, title, suffix="svg"):
-    """A figure or table as an item of the report."""
+def figure(search, name):
+    """A figure or page of a search as an item of the report."""
+    declared = SEARCHES[search].figure(name)
     return report(
-        f"results/figures/{name}.{suffix}",
-        caption=f"../report/{name}.rst",
-        category=CATEGORIES[category],
-        labels={"figure": title},
+        f"results/figures/{search}/{name}.{declared.suffix}",
+        caption=f"../report/{search}/{name}.rst",
+        category=CATEGORIES[f"{search}/{declared.section}"],
+        labels={"figure": declared.title},
+    )
+
+
+def scorecard(search):
+    """A scorecard as an item of the report."""
+    return report(
+        f"results/scorecards/{search}.txt",
+        caption=f"../report/{search}/scorecard.rst",
+        category=CATEGORIES["scores"],
+        labels={"figure": SEARCHES[search].title},
     )

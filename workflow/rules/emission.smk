@@ -6,6 +6,9 @@ from starsift.searches.emission.catalog import candidate_labels
 from starsift.learning.labels import load_labels
 
 EMISSION_POOL = EMISSION["survey"]
+SURVEYS_OF["emission"] = [EMISSION_POOL]
+INPUTS_OF["emission"] = {"ondrejov_labels": external_input(EMISSION["labelled"]["labels"])}
+READ_LABELS.add("emission")
 ROUNDS = EMISSION["rounds"]
 # Rounds follow one upon the other: where other paths run too, they go first.
 CHAIN = 10
@@ -24,7 +27,7 @@ wildcard_constraints:
 
 def oracle(wildcards):
     """The labels, where the workflow itself simulates them; those of people are looked up by each job."""
-    return LABELS if made_here(LABELS) else []
+    return LABELS if is_simulated(LABELS) else []
 
 
 def asked(pattern):
@@ -45,7 +48,7 @@ def rounds_until(number):
 def all_rounds(wildcards):
     """The labels of all rounds; known once the last one says so."""
     number = 0
-    while not read_round(checkpoints.emission_judge.get(round=f"{number:02d}").output[0])["stop"]:
+    while not read_round(checkpoints.emission_evaluate.get(round=f"{number:02d}").output[0])["stop"]:
         number += 1
     return rounds_until(number + 1)
 
@@ -78,17 +81,17 @@ def candidate_digest(wildcards):
     return label_digest(candidate_labels(load_labels(LABELS, path="emission", missing_ok=True)))
 
 
-rule emission_initial:
+rule emission_dataset:
     # The labelled Ondrejov spectra, as if LAMOST had observed them.
     input:
-        labels=lambda wildcards: given(EMISSION["labelled"]["labels"]),
-        spectra=lambda wildcards: given(EMISSION["labelled"]["root"]),
+        labels=lambda wildcards: external_input(EMISSION["labelled"]["labels"]),
+        spectra=lambda wildcards: external_input(EMISSION["labelled"]["root"]),
         codes=str(RESOURCES / "emission" / "labels.csv"),
     output:
         table="results/emission/initial.parquet",
         counts="results/emission/initial.csv",
     log:
-        "results/logs/emission_initial.log",
+        "results/logs/emission_dataset.log",
     priority: CHAIN
     resources:
         mem_mb=2000,
@@ -215,7 +218,7 @@ rule emission_labels:
         "../scripts/emission/labels.py"
 
 
-checkpoint emission_judge:
+checkpoint emission_evaluate:
     # How good the round's network is, and whether another round follows.
     input:
         labels=lambda wildcards: rounds_until(int(wildcards.round) + 1),
@@ -225,7 +228,7 @@ checkpoint emission_judge:
     output:
         "results/emission/round-{round}/round.json",
     log:
-        "results/logs/emission_judge/{round}.log",
+        "results/logs/emission_evaluate/{round}.log",
     priority: CHAIN
     resources:
         mem_mb=2000,
@@ -335,15 +338,15 @@ rule emission_figures:
         held_out="results/emission/final/held_out.parquet",
         calibration="results/emission/final/calibration.json",
     output:
-        precision=figure("emission_precision", "emission/learning", "Precision by round"),
-        answers=figure("emission_answers", "emission/learning", "Labels by round"),
-        queries=figure("emission_queries", "emission/learning", "Queried spectra"),
-        initial=figure("emission_initial", "emission/learning", "Initial examples"),
-        single_peaks=figure("emission_single_peaks", "emission/catalog", "Single peaks"),
-        double_peaks=figure("emission_double_peaks", "emission/catalog", "Double peaks"),
-        calibration=figure("emission_calibration", "emission/catalog", "Reliability"),
-        snr_magnitude=figure("emission_snr_magnitude", "emission/catalog", "S/N and magnitudes"),
-        exposures=figure("emission_exposures", "emission/catalog", "Exposures of one star"),
+        precision=figure("emission", "precision"),
+        answers=figure("emission", "answers"),
+        queries=figure("emission", "queries"),
+        initial=figure("emission", "initial"),
+        single_peaks=figure("emission", "single_peaks"),
+        double_peaks=figure("emission", "double_peaks"),
+        calibration=figure("emission", "calibration"),
+        snr_magnitude=figure("emission", "snr_magnitude"),
+        exposures=figure("emission", "exposures"),
     log:
         "results/logs/emission_figures.log",
     resources:
@@ -369,13 +372,11 @@ rule emission_pages:
         ),
         funnel="results/catalogs/emission_funnel.csv",
     output:
-        rounds=figure("emission_rounds", "emission/learning", "Rounds", "html"),
-        baseline=figure("emission_baseline", "emission/learning", "Without active learning", "html"),
-        confusion=figure("emission_confusion", "emission/catalog", "Confusion matrix", "html"),
-        candidates=figure("emission_candidates", "emission/catalog", "Candidates", "html"),
-        funnel=figure(
-            "emission_funnel", "emission/catalog", "Funnel: from spectra to emission-line stars", "html"
-        ),
+        rounds=figure("emission", "rounds"),
+        baseline=figure("emission", "baseline"),
+        confusion=figure("emission", "confusion"),
+        candidates=figure("emission", "candidates"),
+        funnel=figure("emission", "funnel"),
     log:
         "results/logs/emission_pages.log",
     resources:
@@ -395,3 +396,37 @@ rule emission:
         rules.emission_figures.output,
         rules.emission_pages.output,
         f"results/manifest/{EMISSION_POOL}-status.csv",
+
+
+# Only simulated surveys have a truth to be scored against.
+if SIMULATED:
+
+    def emission_predictions(wildcards):
+        """Of every round, of the final network and of those without active learning."""
+        stages = [Path(path).parent.name for path in all_rounds(wildcards)] + ["final"]
+        stages += [f"baseline/run-{run}" for run in range(EMISSION["baseline"]["runs"])]
+        return expand(
+            "results/emission/{stage}/predictions/{bundle}.parquet",
+            stage=stages,
+            bundle=bundles(EMISSION_POOL),
+        )
+
+    rule emission_score:
+        input:
+            truth="results/simulated/emission/truth.parquet",
+            predictions=emission_predictions,
+            rounds=ROUND_FILES,
+            calibration="results/emission/final/calibration.json",
+            catalog="results/catalogs/emission.parquet",
+        output:
+            card="results/scorecards/emission.json",
+            text=scorecard("emission"),
+        log:
+            "results/logs/emission_score.log",
+        resources:
+            mem_mb=2000,
+            runtime=10,
+        params:
+            code=code("emission/score"),
+        script:
+            "../scripts/emission/score.py"

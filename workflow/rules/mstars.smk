@@ -3,6 +3,15 @@ POOL = MSTARS["survey"]
 LABELLED = MSTARS["labelled"]
 # What line indices and subtypes are.
 DEFINITIONS = {name: str(RESOURCES / "mstars" / f"{name}.csv") for name in ("indices", "subtypes")}
+SURVEYS_OF["mstars"] = [POOL, LABELLED]
+INPUTS_OF["mstars"] = DEFINITIONS | {
+    name: path
+    for name, path in (
+        ("sources", MSTARS["catalog"]["sources"]),
+        ("templates", MSTARS["sample"]["templates"]),
+    )
+    if path
+}
 MSTARS_PUBLISHED = {
     "seed": config["seed"],
     "survey": config["surveys"][POOL],
@@ -14,12 +23,12 @@ MSTARS_PUBLISHED = {
 def table(group, name):
     """A table that the settings name, as an input. Were it missing, Snakemake would be content with old results."""
     path = MSTARS[group][name]
-    if path and not made_here(path) and not Path(path).exists():
+    if path and not is_simulated(path) and not Path(path).exists():
         raise WorkflowError(f"config: mstars.{group}.{name} is {path!r}: no such file")
     return path or []
 
 
-rule mstars_sample:
+rule mstars_dataset:
     # What the search learns from: M spectra drawn from clusters, and spectra of anything else.
     input:
         spectra=each_bundle(f"results/spectra/{LABELLED}/{{bundle}}.arrow", LABELLED),
@@ -30,7 +39,7 @@ rule mstars_sample:
         table="results/mstars/sample.parquet",
         clusters="results/mstars/clusters.parquet",
     log:
-        "results/logs/mstars_sample.log",
+        "results/logs/mstars_dataset.log",
     threads: 2
     resources:
         mem_mb=4000,
@@ -188,7 +197,7 @@ rule mstars_catalog:
     params:
         catalog={key: value for key, value in MSTARS["catalog"].items() if key != "sources"},
         store=LABELS,
-        people=people("mstars"),
+        people=label_digest_for("mstars"),
         giants=MSTARS["giants"],
         kinematics=MSTARS["kinematics"],
         settings=MSTARS_PUBLISHED,
@@ -228,21 +237,17 @@ rule mstars_figures:
         all_m="results/mstars/all_m.parquet",
         bins="results/mstars/velocity_bins.parquet",
     output:
-        recall_precision=figure("mstars_recall_precision", "mstars/search", "Precision and recall"),
-        top_matches=figure("mstars_top_matches", "mstars/search", "Nearest spectra to a late-type query"),
-        ranked_matches=figure(
-            "mstars_ranked_matches", "mstars/search", "Spectra by rank for an early-type query"
-        ),
-        subtypes=figure("mstars_subtypes", "mstars/catalog", "Subtypes"),
-        snr=figure("mstars_snr", "mstars/catalog", "Signal-to-noise ratios"),
-        magnitudes=figure("mstars_magnitudes", "mstars/catalog", "Magnitudes"),
-        subtype_comparison=figure(
-            "mstars_subtype_comparison", "mstars/catalog", "Subtypes, compared with released M stars"
-        ),
-        giants_spectra=figure("mstars_giants_spectra", "mstars/kinds", "Giants by indices"),
-        giants_photometry=figure("mstars_giants_photometry", "mstars/kinds", "Giants by colours"),
-        activity=figure("mstars_activity", "mstars/kinds", "Activity"),
-        kinematics=figure("mstars_kinematics", "mstars/kinds", "Kinematics"),
+        recall_precision=figure("mstars", "recall_precision"),
+        top_matches=figure("mstars", "top_matches"),
+        ranked_matches=figure("mstars", "ranked_matches"),
+        subtypes=figure("mstars", "subtypes"),
+        snr=figure("mstars", "snr"),
+        magnitudes=figure("mstars", "magnitudes"),
+        subtype_comparison=figure("mstars", "subtype_comparison"),
+        giants_spectra=figure("mstars", "giants_spectra"),
+        giants_photometry=figure("mstars", "giants_photometry"),
+        activity=figure("mstars", "activity"),
+        kinematics=figure("mstars", "kinematics"),
     log:
         "results/logs/mstars_figures.log",
     resources:
@@ -274,10 +279,10 @@ rule mstars_pages:
         candidates="results/catalogs/mstars_vetting.parquet",
         funnel="results/catalogs/mstars_funnel.csv",
     output:
-        positive_sample=figure("mstars_positive_sample", "mstars/search", "The positive sample", "html"),
-        evaluation=figure("mstars_evaluation", "mstars/search", "Average precision of the methods", "html"),
-        vetting=figure("mstars_vetting", "mstars/catalog", "Candidates", "html"),
-        funnel=figure("mstars_funnel", "mstars/catalog", "Funnel: from spectra to M stars", "html"),
+        positive_sample=figure("mstars", "positive_sample"),
+        evaluation=figure("mstars", "evaluation"),
+        vetting=figure("mstars", "vetting"),
+        funnel=figure("mstars", "funnel"),
     log:
         "results/logs/mstars_pages.log",
     resources:
@@ -297,3 +302,25 @@ rule mstars:
         rules.mstars_pages.output,
         f"results/manifest/{POOL}-status.csv",
         f"results/manifest/{LABELLED}-status.csv",
+
+
+# Only simulated surveys have a truth to be scored against.
+if SIMULATED:
+
+    rule mstars_score:
+        input:
+            truth="results/simulated/lrs/truth.parquet",
+            pool="results/mstars/pool.parquet",
+            catalog="results/catalogs/mstars.parquet",
+        output:
+            card="results/scorecards/mstars.json",
+            text=scorecard("mstars"),
+        log:
+            "results/logs/mstars_score.log",
+        resources:
+            mem_mb=2000,
+            runtime=10,
+        params:
+            code=code("mstars/score"),
+        script:
+            "../scripts/mstars/score.py"

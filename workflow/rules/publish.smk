@@ -1,32 +1,15 @@
-# What made this run.
-
-SURVEYS = {
-    "binaries": [BINARIES["survey"]],
-    "mstars": [MSTARS["survey"], MSTARS["labelled"]],
-    "emission": [EMISSION["survey"]],
-    "bhb": [BHB["labelled"]["survey"], *BHB["surveys"]],
-}
-USED = sorted({name for path in PATHS for name in SURVEYS[path]})
+# Provenance of the run.
+USED = sorted({name for search in SEARCHED for name in SURVEYS_OF[search]})
 
 
 def provenance_inputs(wildcards):
     """Files from outside that decide what the catalogues hold, by name."""
     files = {f"catalog_{name}": catalog_of(name) for name in USED}
-    # A store changes with every label of any path; the rounds' own labels are among the results.
-    if Path(LABELS).suffix != ".sqlite" and ("emission" in PATHS or not made_here(LABELS)):
+    # A store changes with every label of any search; the rounds' own labels are among the results.
+    if Path(LABELS).suffix != ".sqlite" and (READ_LABELS & {*SEARCHED} or not is_simulated(LABELS)):
         files["labels"] = LABELS
-    if "binaries" in PATHS:
-        files["template_grid"] = GRID
-    if "mstars" in PATHS:
-        tables = MSTARS["catalog"] | MSTARS["sample"]
-        files |= {name: tables[name] for name in ("sources", "templates") if tables[name]}
-        files |= DEFINITIONS
-    if "emission" in PATHS:
-        files["ondrejov_labels"] = given(EMISSION["labelled"]["labels"])
-    if "bhb" in PATHS:
-        files["bhb_labelled"] = given(BHB["labelled"]["catalog"])
-        if BHB["image"]["pretrained"]:
-            files["bhb_pretrained"] = BHB["image"]["pretrained"]
+    for search in SEARCHED:
+        files |= INPUTS_OF[search]
     return files
 
 
@@ -35,11 +18,11 @@ rule provenance:
     input:
         unpack(provenance_inputs),
         status=expand("results/manifest/{survey}-status.csv", survey=USED),
-        funnels=expand("results/catalogs/{path}_funnel.csv", path=PATHS),
+        funnels=expand("results/catalogs/{search}_funnel.csv", search=SEARCHED),
         catalogs=[
             f"results/catalogs/{name}.{suffix}"
-            for path in PATHS
-            for name in SEARCHES[path].catalogs
+            for search in SEARCHED
+            for name in SEARCHES[search].catalogs
             for suffix in ("parquet", "fits", "vot")
         ],
     output:

@@ -4,7 +4,7 @@
 rule index:
     # No catalogue came with the files: make one from their headers.
     input:
-        lambda wildcards: given(survey("root")(wildcards)),
+        lambda wildcards: external_input(survey("root")(wildcards)),
     output:
         "results/manifest/{survey}-index.parquet",
     log:

@@ -16,7 +16,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from starsift.io.tables import TableError, cast_column, first_outside
+from starsift.errors import InputError
+from starsift.io.tables import cast_column, first_outside
 
 RADIUS = 5.0  # arcsec (Guo et al. 2019, section 4.1)
 MISSING = -9999  # how LAMOST and many others write a missing number
@@ -53,10 +54,6 @@ _LIMITS = {"ra": (-180.0, 360.0), "dec": (-90.0, 90.0)}  # both ways of counting
 COLUMNS = tuple(name for name in ALIASES if name not in REQUIRED)
 
 
-class CrossmatchError(ValueError):
-    """A table of sources that cannot be used; the message names the columns or rows."""
-
-
 def crossmatch(
     ra: npt.ArrayLike,
     dec: npt.ArrayLike,
@@ -79,10 +76,10 @@ def crossmatch(
 
     Raises
     ------
-    CrossmatchError : the radius is not a positive number of at most one degree.
+    InputError : the radius is not a positive number of at most one degree.
     """
     if not 0 < radius <= 3600:
-        raise CrossmatchError(f"radius is {radius} arcsec, expected more than 0 and at most 3600")
+        raise InputError(f"radius is {radius} arcsec, expected more than 0 and at most 3600")
     here, positions = _unit(ra, dec)
     there, sources = _unit(table_ra, table_dec)
     # The chord of the radius, and a trifle (1e-9 arcsec) against rounding at the rim.
@@ -180,12 +177,12 @@ def attach(
 
     Raises
     ------
-    CrossmatchError : ra or dec is missing (all that is missing is listed), values have the wrong type, an
+    InputError : ra or dec is missing (all that is missing is listed), values have the wrong type, an
         identifier is repeated, a column is not one of `ALIASES`.
     """
     unknown = [name for name in columns if name not in COLUMNS]
     if unknown:
-        raise CrossmatchError(f"no such columns of sources: {', '.join(unknown)}; have {', '.join(COLUMNS)}")
+        raise InputError(f"no such columns of sources: {', '.join(unknown)}; have {', '.join(COLUMNS)}")
     sources = standard_columns(sources)
     ra, dec = (_floats(rows[name]) for name in REQUIRED)
     source_ra, source_dec = _moved(sources, years)
@@ -226,7 +223,7 @@ def standard_columns(sources: pa.Table) -> pa.Table:
 
     Raises
     ------
-    CrossmatchError : ra or dec is missing, or values are not what they should be.
+    InputError : ra or dec is missing, or values are not what they should be.
     """
     present: dict[str, str] = {}
     for name in sources.column_names:
@@ -237,7 +234,7 @@ def standard_columns(sources: pa.Table) -> pa.Table:
     }
     missing = [" or ".join(ALIASES[name][2]) for name in REQUIRED if taken[name] is None]
     if missing:
-        raise CrossmatchError(
+        raise InputError(
             f"the table of sources lacks columns: {'; '.join(missing)}. "
             f"It has: {', '.join(sources.column_names)}"
         )
@@ -251,13 +248,13 @@ def standard_columns(sources: pa.Table) -> pa.Table:
         else:
             try:
                 numbers = cast_column("the table of sources", theirs, sources[theirs], pa.float64())
-            except TableError as error:
-                raise CrossmatchError(str(error)) from error
+            except InputError as error:
+                raise InputError(str(error)) from error
             columns[name] = _clean(numbers).cast(kind, safe=False)
     for name, (low, high) in _LIMITS.items():
         row = first_outside(columns[name], low, high)
         if row is not None:
-            raise CrossmatchError(
+            raise InputError(
                 f"the table of sources: row {row + 1}, column {taken[name]}: {columns[name][row]} is not "
                 f"between {low:g} and {high:g} degrees"
             )
@@ -272,13 +269,13 @@ def _clean(values: pa.ChunkedArray) -> pa.ChunkedArray:
 def _identifiers(values: pa.ChunkedArray) -> pa.Array:
     """Gaia's identifiers as int64, null where there is none."""
     if pa.types.is_floating(values.type) and values.null_count < len(values):
-        raise CrossmatchError(
+        raise InputError(
             "identifiers of Gaia sources are floating-point numbers, which round them; give int64 or text"
         )
     try:
         numbers = values.cast(pa.int64())
     except pa.ArrowException as error:
-        raise CrossmatchError(f"identifiers of Gaia sources should be integers: {error}") from error
+        raise InputError(f"identifiers of Gaia sources should be integers: {error}") from error
     numbers = pc.if_else(pc.fill_null(pc.greater(numbers, 0), False), numbers, pa.scalar(None, pa.int64()))
     return numbers.combine_chunks() if isinstance(numbers, pa.ChunkedArray) else numbers
 
@@ -289,7 +286,7 @@ def _unique_identifiers(sources: pa.Table) -> pa.Array:
     if len(known) != len(known.unique()):
         counts = pc.value_counts(known)
         repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
-        raise CrossmatchError(
+        raise InputError(
             f"the table of sources has {len(repeated)} identifiers more than once, such as {repeated[0]}; "
             "each source must be there once"
         )

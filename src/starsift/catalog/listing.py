@@ -11,12 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from starsift.catalog.crossmatch import MISSING
 from starsift.catalog.columns import TableSchema
-
-
-class ResultError(ValueError):
-    """Tables that no catalogue can be made of; the message names the table and what is wrong."""
+from starsift.catalog.crossmatch import MISSING
+from starsift.errors import ResultsError
 
 
 def listed_columns(listed: pa.Table, names: Sequence[str], schema: TableSchema) -> dict[str, Any]:
@@ -73,14 +70,14 @@ def fill_links(rows: pa.Table, template: str | None, setting: str) -> pa.Array:
 
     Raises
     ------
-    ResultError : the template names a column that there is not.
+    ResultsError : the template names a column that there is not.
     """
     if template is None:
         return pa.nulls(rows.num_rows, pa.string())
     names = sorted({str(name) for _, name, _, _ in Formatter().parse(template) if name is not None})
     unknown = [name for name in names if name not in rows.column_names]
     if unknown:
-        raise ResultError(
+        raise ResultsError(
             f"{setting}: {template!r} names {', '.join(unknown)}; columns are {', '.join(rows.column_names)}"
         )
     links = []

@@ -11,7 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from starsift.spectra.batches import atomic_path
+from starsift.errors import ResultsError
+from starsift.io.files import atomic_path
 
 # Distributions whose version can change a number in a result; those not installed are left out.
 PACKAGES = (
@@ -35,14 +36,6 @@ _SOURCE = Path(__file__).resolve().parents[2]  # the folder that holds the packa
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
-class FingerprintError(ValueError):
-    """A module that is named or imported has no source file."""
-
-
-class ProvenanceError(ValueError):
-    """A provenance file that cannot be read."""
-
-
 class Check(NamedTuple):
     """What `verify` found for one file; `status` is ok, changed or missing."""
 
@@ -59,7 +52,7 @@ def fingerprint(*modules: str, root: str | os.PathLike[str] | None = None) -> st
 
     Parameters
     ----------
-    *modules : full names, such as "starsift.searches.binaries.peaks". A package stands for its `__init__` and what
+    *modules : full names, such as "binaries.peaks". A package stands for its `__init__` and what
         that imports, not for all its modules.
     root : folder that holds the top package; by default that of the running starsift.
 
@@ -69,10 +62,10 @@ def fingerprint(*modules: str, root: str | os.PathLike[str] | None = None) -> st
 
     Raises
     ------
-    FingerprintError : a module has no source file below `root`.
+    ResultsError : a module has no source file below `root`.
     """
     if not modules:
-        raise FingerprintError("fingerprint: no module is named")
+        raise ResultsError("fingerprint: no module is named")
     return _digest(_closure(modules, _SOURCE if root is None else Path(root)))
 
 
@@ -101,7 +94,7 @@ def _closure(modules: Sequence[str], root: Path) -> dict[str, Path]:
             continue
         path = _source_file(root, name)
         if path is None:
-            raise FingerprintError(f"{origin}: module {name} has no source file below {root}; check its name")
+            raise ResultsError(f"{origin}: module {name} has no source file below {root}; check its name")
         found[name] = path
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
         if "." in name:
@@ -242,7 +235,7 @@ def verify(path: str | os.PathLike[str], root: str | os.PathLike[str] | None = N
 
     Raises
     ------
-    ProvenanceError : `path` is missing or is not a provenance file.
+    ResultsError : `path` is missing or is not a provenance file.
     """
     path = Path(path)
     try:
@@ -250,13 +243,11 @@ def verify(path: str | os.PathLike[str], root: str | os.PathLike[str] | None = N
         inputs = {name: sha for group in record["inputs"].values() for name, sha in group.items()}
         outputs = dict(record["outputs"])
     except FileNotFoundError:
-        raise ProvenanceError(f"{path}: no such file; name the provenance.json of a finished run") from None
+        raise ResultsError(f"{path}: no such file; name the provenance.json of a finished run") from None
     except OSError as error:
-        raise ProvenanceError(
-            f"{path}: cannot be read ({error.strerror}); name the provenance.json"
-        ) from error
+        raise ResultsError(f"{path}: cannot be read ({error.strerror}); name the provenance.json") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ProvenanceError(f"{path}: not a provenance file of starsift ({error!r})") from error
+        raise ResultsError(f"{path}: not a provenance file of starsift ({error!r})") from error
     base = Path.cwd() if root is None else Path(root)
     checks = [Check("input", name, _compare(base / name, inputs[name])) for name in sorted(inputs)]
     return checks + [

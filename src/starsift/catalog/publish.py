@@ -24,9 +24,11 @@ from astropy.table import Column, MaskedColumn, Table
 from astropy.table.meta import get_yaml_from_table
 from astropy.units import Unit
 
+from starsift.catalog import columns
+from starsift.catalog.columns import TableSchema, conform
+from starsift.errors import ResultsError
+from starsift.io.files import atomic_path
 from starsift.io.parquet import write_parquet
-from starsift.catalog.columns import ColumnSchema, TableSchema, conform
-from starsift.spectra.batches import atomic_path
 
 PROVENANCE_KEY = "starsift.provenance"
 FITS_NULL = -9999  # TNULL of every column of integers: what LAMOST's own catalogues use
@@ -46,10 +48,6 @@ _TYPES: dict[pa.DataType, tuple[str, str, str]] = {
 }
 
 
-class PublishError(ValueError):
-    """A table that the formats of astronomy cannot hold."""
-
-
 def publish(
     table: pa.Table, schema: TableSchema, stem: str | os.PathLike[str], provenance: Mapping[str, Any]
 ) -> list[Path]:
@@ -67,8 +65,8 @@ def publish(
 
     Raises
     ------
-    SchemaError : the table is not what the schema declares.
-    PublishError : a text is not ASCII, an integer is the number that means null in FITS, or a type has no
+    ResultsError : the table is not what the schema declares.
+    ResultsError : a text is not ASCII, an integer is the number that means null in FITS, or a type has no
         counterpart in FITS.
     """
     table = conform(table, schema)
@@ -136,10 +134,10 @@ def _check_values(table: pa.Table, schema: TableSchema) -> None:
         elif _has_null_number(column) and pc.index(values.cast(pa.int64()), FITS_NULL).as_py() >= 0:
             problems.append(f"column {column.name} holds {FITS_NULL}, which means missing; use null")
     if problems:
-        raise PublishError(f"table {schema.name}: {'; '.join(problems)}")
+        raise ResultsError(f"table {schema.name}: {'; '.join(problems)}")
 
 
-def _has_null_number(column: ColumnSchema) -> bool:
+def _has_null_number(column: columns.Column) -> bool:
     """Whether FITS marks missing values of a column with `FITS_NULL`."""
     return column.nullable and pa.types.is_integer(column.type)
 

@@ -1,1 +1,1 @@
-"""Surveys that never were: stars, their spectra, their files, and the truth about them."""
+"""Simulated surveys with their truth, and scorecards."""

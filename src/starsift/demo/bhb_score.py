@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from starsift.searches.bhb.dataset import CLASSES
-from starsift.learning.calibration import apply_temperature, expected_calibration_error
 from starsift.demo.score import Line, compare_found, match_truth, mean_line, value_line
+from starsift.learning.calibration import apply_temperature, expected_calibration_error
+from starsift.searches.bhb.dataset import CLASSES
 
 BHB = CLASSES[1]
 SNR_EDGES = (0.0, 5.0, 10.0, 20.0, np.inf)

@@ -16,10 +16,29 @@ import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
 from starsift.catalog.naming import designation
-from starsift.io.parquet import write_csv, write_parquet
-from starsift.searches.emission.window import CLASSES
-from starsift.learning.labels import LABELS
 from starsift.demo import fitswriter
+from starsift.demo.lrs import (
+    CHUNK,
+    Spectra,
+    as_rows,
+    band_snr,
+    catalog_columns,
+    described_table,
+    expose,
+    noiseless,
+    write_catalog,
+    write_files,
+)
+from starsift.demo.lrs_sky import STELLAR, Observed, Sources, assign_fibers
+from starsift.demo.sky import PATCH as FIELD_PATCH
+from starsift.demo.sky import Plan
+from starsift.errors import SettingsError
+from starsift.io.parquet import write_csv, write_parquet
+from starsift.learning.labels import LABELS
+from starsift.searches.emission.window import CLASSES
+from starsift.sky.air import air_to_vacuum
+from starsift.sky.constants import C_KMS
+from starsift.spectra.resample import LAMOST_LRS, LogGrid
 from starsift.synthesis.bands import HALPHA, M0, SHIPPED, SIGMA_KMS, black_body, lrs_bands, unit_r
 from starsift.synthesis.degrade import shift, smooth_curves
 from starsift.synthesis.emission_lines import (
@@ -37,24 +56,6 @@ from starsift.synthesis.emission_lines import (
     seen_profiles,
     shells,
 )
-from starsift.demo.lrs import (
-    CHUNK,
-    Spectra,
-    as_rows,
-    band_snr,
-    catalog_columns,
-    described_table,
-    expose,
-    noiseless,
-    write_catalog,
-    write_files,
-)
-from starsift.demo.lrs_sky import STELLAR, Observed, Sources, assign_fibers
-from starsift.demo.sky import PATCH as FIELD_PATCH
-from starsift.demo.sky import Plan, SkyError
-from starsift.spectra import C_KMS
-from starsift.sky.air import air_to_vacuum
-from starsift.spectra.resample import LAMOST_LRS, LogGrid
 
 # Skoda et al. 2020, section 3.3: classes of the Ondrejov dataset, and their codes in its file of labels.
 ONDREJOV_SHARES = {"single peak": 0.4098, "double peak": 0.1185, "absorption": 0.4717}
@@ -169,17 +170,17 @@ def simulate_emission(
 
     Raises
     ------
-    SkyError
+    SettingsError
         If the survey cannot have this size.
     """
     if layout not in ("image", "table", "both"):
-        raise SkyError(f"layout is {layout!r}, expected 'image', 'table' or 'both'")
+        raise SettingsError(f"layout is {layout!r}, expected 'image', 'table' or 'both'")
     if min(n_plans, n_labelled, n_pool) < 1 or not 1 <= n_spectrographs <= 16:
-        raise SkyError(
+        raise SettingsError(
             "a survey needs at least 1 plan, 1 labelled spectrum and 1 of the pool, and 1 to 16 spectrographs"
         )
     if not 0 <= emitters <= 0.3:
-        raise SkyError(f"the share of emission spectra is {emitters:g}, expected 0 to 0.3")
+        raise SettingsError(f"the share of emission spectra is {emitters:g}, expected 0 to 0.3")
     out = Path(folder)
     out.mkdir(parents=True, exist_ok=True)
     first, second = np.random.default_rng(seed).spawn(2)

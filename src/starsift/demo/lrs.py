@@ -14,20 +14,7 @@ from astropy.table import Table
 from threadpoolctl import threadpool_limits
 
 from starsift.catalog.naming import designation, obsdate
-from starsift.parallel import map_chunks
 from starsift.demo import fitswriter
-from starsift.synthesis.bands import (
-    M0,
-    carbon_stars,
-    dwarfs,
-    galaxies,
-    giants,
-    lrs_bands,
-    quasars,
-    redden,
-    white_dwarfs,
-)
-from starsift.synthesis.degrade import add_noise, damage, featureless, miscalibrate, shift
 from starsift.demo.fitswriter import Card
 from starsift.demo.lrs_sky import (
     STELLAR,
@@ -41,10 +28,24 @@ from starsift.demo.lrs_sky import (
     make_plans,
     observe_again,
 )
-from starsift.demo.sky import Plan, SkyError
+from starsift.demo.sky import Plan
+from starsift.errors import SettingsError
+from starsift.parallel import map_chunks
 from starsift.sky.barycentric import XINGLONG
-from starsift.spectra import C_KMS
+from starsift.sky.constants import C_KMS
 from starsift.spectra.resample import LAMOST_LRS
+from starsift.synthesis.bands import (
+    M0,
+    carbon_stars,
+    dwarfs,
+    galaxies,
+    giants,
+    lrs_bands,
+    quasars,
+    redden,
+    white_dwarfs,
+)
+from starsift.synthesis.degrade import add_noise, damage, featureless, miscalibrate, shift
 
 RESOLUTION = 1800.0
 EXPTIME = 1800.0  # s, of each of three exposures
@@ -450,13 +451,13 @@ def simulate_lrs(
 
     Raises
     ------
-    SkyError
+    SettingsError
         If the survey cannot have this size.
     """
     if layout not in ("image", "table", "both"):
-        raise SkyError(f"layout is {layout!r}, expected 'image', 'table' or 'both'")
+        raise SettingsError(f"layout is {layout!r}, expected 'image', 'table' or 'both'")
     if min(n_plans, n_released, n_unknown) < 1 or not 1 <= n_spectrographs <= 16:
-        raise SkyError(
+        raise SettingsError(
             "a survey needs at least 1 plan, 1 released and 1 unknown spectrum, and 1 to 16 spectrographs"
         )
     out = Path(folder)

@@ -14,8 +14,9 @@ import numpy as np
 import pyarrow as pa
 from astropy.coordinates import CartesianDifferential, CartesianRepresentation, Galactic, SkyCoord
 
+from starsift.demo.sky import PATCH, Plan
+from starsift.errors import SettingsError
 from starsift.synthesis.bands import M0, SHIPPED, type_names
-from starsift.demo.sky import PATCH, Plan, SkyError
 
 SOLAR_MOTION = (
     10.0,
@@ -463,13 +464,13 @@ def assign_fibers(
 
     Raises
     ------
-    SkyError
+    SettingsError
         If a spectrograph has not enough fibres.
     """
     order = np.lexsort([rng.random(len(plan)), spid, plan])
     _, start, count = np.unique((plan * 100 + spid)[order], return_index=True, return_counts=True)
     if count.max(initial=0) > FIBERS:
-        raise SkyError(
+        raise SettingsError(
             f"{count.max()} sources fall on one spectrograph of {FIBERS} fibres: ask for fewer spectra, or "
             "for more plans or spectrographs"
         )
@@ -489,7 +490,7 @@ def assign_spectra(
 
     Raises
     ------
-    SkyError
+    SettingsError
         If a spectrograph has not enough fibres.
     """
     plans = np.array([(field.plans * 2)[:2] for field in fields])

@@ -24,18 +24,18 @@ from starsift.demo.sky import (
     SNR_MIN,
     Plan,
     Sky,
-    SkyError,
     assign_fibers,
     draw_sky,
     expected_snr,
     make_plans,
     utc_mid,
 )
-from starsift.synthesis.stars import Synthesizer, Systems
+from starsift.errors import SettingsError
 from starsift.sky import barycentric
-from starsift.spectra import C_KMS
 from starsift.sky.air import air_to_vacuum
+from starsift.sky.constants import C_KMS
 from starsift.spectra.templates import TemplateGrid, load_grid
+from starsift.synthesis.stars import Synthesizer, Systems
 
 RESOLUTION = 7500.0
 
@@ -784,13 +784,13 @@ def simulate_survey(
 
     Raises
     ------
-    SkyError
+    SettingsError
         If the survey cannot have this size.
     """
     if layout not in ("tall", "wide", "both"):
-        raise SkyError(f"layout is {layout!r}, expected 'tall', 'wide' or 'both'")
+        raise SettingsError(f"layout is {layout!r}, expected 'tall', 'wide' or 'both'")
     if min(n_plans, n_stars, exposures) < 1 or not 1 <= n_spectrographs <= 16:
-        raise SkyError("a survey needs at least 1 plan, 1 star, 1 exposure, and 1 to 16 spectrographs")
+        raise SettingsError("a survey needs at least 1 plan, 1 star, 1 exposure, and 1 to 16 spectrographs")
     out = Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)
     synthesizer = Synthesizer(load_grid() if grid is None else grid, RESOLUTION)

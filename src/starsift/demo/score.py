@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from starsift.spectra.batches import atomic_path
+from starsift.io.files import atomic_path
 
 SLOW = 30.0  # km/s: vsini below which velocities and detection are promised
 CLEAR_DELTA_RV, CLEAR_FLUX_RATIO, CLEAR_SNR = 100.0, 0.5, 20.0

@@ -20,20 +20,21 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits
 
-from starsift.searches.bhb.dataset import BANDS, CLASSES
-from starsift.searches.bhb.photometry import load_relations
-from starsift.io.parquet import write_csv, write_parquet
 from starsift.demo import fitswriter
 from starsift.demo.cutouts import PIXEL, draw_cutouts, draw_fwhm, measure_magnitudes, zero_points
-from starsift.synthesis.degrade import add_noise, damage, miscalibrate, shift, sky_lines
 from starsift.demo.fitswriter import Card
 from starsift.demo.lrs import described_table
-from starsift.demo.sky import SkyError
-from starsift.spectra import C_KMS
+from starsift.errors import SettingsError
+from starsift.io.parquet import write_csv, write_parquet
+from starsift.resources import resource
+from starsift.searches.bhb.dataset import BANDS, CLASSES
+from starsift.searches.bhb.photometry import load_relations
+from starsift.sky.constants import C_KMS
 from starsift.spectra.resample import LogGrid
 from starsift.survey.sdss import obsid
+from starsift.synthesis.degrade import add_noise, damage, miscalibrate, shift, sky_lines
 
-SHIPPED = Path(__file__).resolve().parents[3] / "resources/simulate/astars.parquet"
+SHIPPED = resource("simulate/astars.parquet")
 
 KINDS = ("BHB", "blue straggler", "A main sequence")  # labels of the bhb path
 SHARES = (0.40, 0.35, 0.25)
@@ -774,17 +775,17 @@ def simulate_sdss(
 
     Raises
     ------
-    SkyError
+    SettingsError
         If the survey cannot have this size.
     """
     n = n_labelled + n_pool
     if min(n_labelled, n_pool) < 1 or n > PLATES * PLATE_STARS:
-        raise SkyError(
+        raise SettingsError(
             f"{n_labelled} labelled spectra and {n_pool} others: expected one of each or more, and "
             f"{PLATES * PLATE_STARS} in all at most"
         )
     if size < 16:
-        raise SkyError(f"images of {size} pixels do not hold a star and its sky: ask for 16 or more")
+        raise SettingsError(f"images of {size} pixels do not hold a star and its sky: ask for 16 or more")
     out = Path(folder)
     rng = np.random.default_rng(seed)
     # One thread for each matrix product: how threads share one changes the last bit.

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from starsift.synthesis.stars import COLUMNS, Orbits, Systems, draw_binaries, draw_singles, draw_triples
+from starsift.errors import SettingsError
 from starsift.sky import barycentric
+from starsift.synthesis.stars import COLUMNS, Orbits, Systems, draw_binaries, draw_singles, draw_triples
 
 FIELD_RA, FIELD_DEC = 290.6, 42.4  # centre of the one field, ICRS degrees
 PATCH = 1.0  # degrees between neighbouring spectrographs on the focal plane
@@ -31,10 +32,6 @@ REPEATED = 0.32  # share of stars that a second plan observes too
 BAD_FIBER, BAD_BLUE = 0.02, 0.015  # shares of visits and of exposures with a failure
 # Share of a contaminated fibre's light that is not its star's.
 MOONLIGHT, CROSSTALK = (0.4, 0.65), (0.9, 0.97)
-
-
-class SkyError(ValueError):
-    """A survey that cannot be simulated as asked."""
 
 
 @dataclass(frozen=True)
@@ -257,12 +254,12 @@ def assign_fibers(rng: np.random.Generator, sky: Sky, plan: int, spid: int) -> t
 
     Raises
     ------
-    SkyError
+    SettingsError
         If there are more stars than fibres.
     """
     stars = np.flatnonzero(((sky.plan == plan) | (sky.second_plan == plan)) & (sky.spid == spid))
     if len(stars) > FIBERS:
-        raise SkyError(
+        raise SettingsError(
             f"{len(stars)} stars fall on one spectrograph of {FIBERS} fibres: ask for fewer stars, or "
             "for more plans or spectrographs"
         )

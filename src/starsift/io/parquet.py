@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from starsift.spectra.batches import atomic_path
+from starsift.io.files import atomic_path
 
 # Fixed, so that a later pyarrow with other defaults does not change the bytes.
 _WRITER = {

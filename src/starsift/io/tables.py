@@ -27,6 +27,8 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from starsift.errors import InputError
+
 log = logging.getLogger(__name__)
 
 FORMATS = "FITS, Parquet, VOTable, ECSV or CSV, plain or compressed by gzip, bzip2 or xz"
@@ -74,10 +76,6 @@ _PLAIN = {pa.float16(): pa.float32(), pa.string_view(): pa.string()}
 _EXACT = {pa.float16(): 2**11, pa.float32(): 2**24, pa.float64(): 2**53}
 
 
-class TableError(ValueError):
-    """A table that cannot be used; the message names the file, and the row and column where one is wrong."""
-
-
 def read_table(
     path: str | os.PathLike[str], keep: Collection[str] | None = None, text: Collection[str] = ()
 ) -> pa.Table:
@@ -102,7 +100,7 @@ def read_table(
 
     Raises
     ------
-    TableError
+    InputError
         There is no such file, it is no table or a damaged one, a column is there twice, a coordinate cannot
         be understood, or a column of identifiers (a name that ends in "id") holds numbers that have lost
         their last digits.
@@ -110,10 +108,10 @@ def read_table(
     source = Path(path)
     try:
         table = _read(source, keep, text)
-    except TableError:
+    except InputError:
         raise
     except FileNotFoundError:
-        raise TableError(f"{source}: no such file") from None
+        raise InputError(f"{source}: no such file") from None
     except (
         OSError,
         EOFError,
@@ -125,7 +123,7 @@ def read_table(
         lzma.LZMAError,
         pa.ArrowException,
     ) as error:
-        raise TableError(f"{source}: cannot be read as a table ({error}); expected {FORMATS}") from error
+        raise InputError(f"{source}: cannot be read as a table ({error}); expected {FORMATS}") from error
     for name in table.column_names:
         kind, coordinate = table[name].type, _COORDINATE.fullmatch(name.lower())
         if _is_identifier(name) and pa.types.is_floating(kind):
@@ -142,21 +140,21 @@ def _read(path: Path, keep: Collection[str] | None, text: Collection[str]) -> pa
         start = stream.read(4096)
     for magic, what in _OTHERS.items():
         if start.startswith(magic):
-            raise TableError(f"{path}: this is {what}; expected {FORMATS}")
+            raise InputError(f"{path}: this is {what}; expected {FORMATS}")
     if start.startswith(b"SIMPLE  ="):
         return _read_fits(path, keep)
     if start.startswith(b"PAR1"):
         return _read_parquet(path, keep)
     if re.match(rb"(\xef\xbb\xbf)?\s*<(!doctype\s+)?html", start, re.IGNORECASE):
-        raise TableError(
+        raise InputError(
             f"{path}: this is a web page, such as a site sends in place of a file; expected {FORMATS}"
         )
     if re.match(rb"(\xef\xbb\xbf)?\s*<", start):
         return _read_votable(path, keep)
     if not start.strip():
-        raise TableError(f"{path}: the file is empty")
+        raise InputError(f"{path}: the file is empty")
     if binary := re.search(r"\.(fits|fit|parquet|parq)(\.\w+)?$", path.name.lower()):
-        raise TableError(f"{path}: this is no {binary[1]} file but text, or damaged; copy the file again")
+        raise InputError(f"{path}: this is no {binary[1]} file but text, or damaged; copy the file again")
     return _read_text(path, keep, text)
 
 
@@ -173,7 +171,7 @@ def _wanted(name: str, keep: Collection[str] | None) -> bool:
 
 def _refuse_twice(path: Path, names: Sequence[str]) -> None:
     if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise TableError(f"{path}: column {', '.join(twice)} is there twice; rename or delete one")
+        raise InputError(f"{path}: column {', '.join(twice)} is there twice; rename or delete one")
 
 
 def _read_parquet(path: Path, keep: Collection[str] | None) -> pa.Table:
@@ -195,7 +193,7 @@ def _read_fits(path: Path, keep: Collection[str] | None) -> pa.Table:
     with fits.open(path) as hdus:
         table = next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)), None)
         if table is None:
-            raise TableError(f"{path}: no table in this FITS file, or it is cut short")
+            raise InputError(f"{path}: no table in this FITS file, or it is cut short")
         _refuse_twice(path, [name for name in table.columns.names if _wanted(name, keep)])
         found: dict[str, tuple[pa.Array, str | None]] = {}
         for column in table.columns:
@@ -224,12 +222,12 @@ def _read_votable(path: Path, keep: Collection[str] | None) -> pa.Table:
             if info.name == "QUERY_STATUS"
         }
         if "ERROR" in said:
-            raise TableError(f"{path}: holds no table but the error of a query: {said['ERROR']}")
+            raise InputError(f"{path}: holds no table but the error of a query: {said['ERROR']}")
         table = document.get_first_table().to_table(use_names_over_ids=True)
-    except TableError:
+    except InputError:
         raise
     except Exception as error:  # of expat and of astropy, without a common base
-        raise TableError(f"{path}: cannot be read as a VOTable ({error})") from error
+        raise InputError(f"{path}: cannot be read as a VOTable ({error})") from error
     if "OVERFLOW" in said:
         log.warning("%s: the archive cut the result at its limit of %d rows; query for all", path, len(table))
     found: dict[str, tuple[pa.Array, str | None]] = {}
@@ -292,7 +290,7 @@ def _read_text(path: Path, keep: Collection[str] | None, text: Collection[str]) 
     table = _parse_text(path, layout, wanted, types)
     _refuse_open_quotes(path, layout, table.num_rows)
     if binary := next((n for n in wanted if pa.types.is_binary(table[n].type)), None):
-        raise TableError(f"{path}: column {binary}: not UTF-8 text; save it as CSV in UTF-8")
+        raise InputError(f"{path}: column {binary}: not UTF-8 text; save it as CSV in UTF-8")
     # Identifiers that look like floats: digits tell what is lost. Angles that look like times: 09:49:17.
     guessed = {n: table[n].type for n in wanted if n not in types}
     floats = [n for n, kind in guessed.items() if _is_identifier(n) and pa.types.is_floating(kind)]
@@ -343,7 +341,7 @@ def _parse_text(
     _refuse_open_quotes(path, layout, 0)
     row = wrong[0]
     text = row.text if len(row.text) <= _EXCERPT else f"{row.text[:_EXCERPT]}..."
-    raise TableError(
+    raise InputError(
         f"{path}: a row of {row.actual_columns} in place of {row.expected_columns} values: {text!r}; "
         "complete it, quote a value that holds the delimiter, or delete what is above the names of columns"
     )
@@ -374,7 +372,7 @@ def _refuse_open_quotes(path: Path, layout: _Text, n_rows: int) -> None:
                 return
         except csv.Error:  # a value too long to be one
             pass
-    raise TableError(
+    raise InputError(
         f"{path}: line {layout.skip + before + 1}: a quotation mark is opened and not closed, which makes "
         "one value of this row and the next; delete it, or double it"
     )
@@ -401,7 +399,7 @@ def _text_layout(path: Path, stream: IO[bytes]) -> _Text:
     first = ""
     for line in stream:
         if b"\0" in line:
-            raise TableError(f"{path}: neither a table nor text; expected {FORMATS}")
+            raise InputError(f"{path}: neither a table nor text; expected {FORMATS}")
         first = _decoded(path, line)
         if first and not first.startswith("#"):
             break
@@ -422,7 +420,7 @@ def _text_layout(path: Path, stream: IO[bytes]) -> _Text:
         and len(header.split()) > 1
         and len(header.split()) == len((rows or [""])[0].split())
     ):
-        raise TableError(f"{path}: its columns are separated by blanks; save it as CSV or ECSV")
+        raise InputError(f"{path}: its columns are separated by blanks; save it as CSV or ECSV")
     delimiter = delimiter or ","
     names = [name.strip() for name in _split(header, delimiter)]
     units: dict[str, str] = {}
@@ -436,7 +434,7 @@ def _text_layout(path: Path, stream: IO[bytes]) -> _Text:
     commas = any(map(_DECIMAL_COMMA.fullmatch, cells))
     if commas and (point := next((c for c in cells if "." in c and _NUMBER.fullmatch(c)), None)):
         comma = next(filter(_DECIMAL_COMMA.fullmatch, cells))
-        raise TableError(
+        raise InputError(
             f"{path}: numbers have decimal commas ({comma}) and decimal points ({point}); write points"
         )
     return _Text(
@@ -458,7 +456,7 @@ def _ecsv_layout(path: Path, comments: Sequence[str], header: str, rows: Sequenc
         meta = yaml.load("\n".join(line[2:] for line in comments if not line.startswith("# %")))
         columns = {column["name"]: column for column in meta["datatype"]}
     except Exception as error:  # of YAML, of its tags, of what lacks
-        raise TableError(f"{path}: the ECSV header cannot be read ({error})") from error
+        raise InputError(f"{path}: the ECSV header cannot be read ({error})") from error
     delimiter = meta.get("delimiter", " ")
     types = {
         name: None if "subtype" in column else _ECSV_TYPES[column["datatype"]]
@@ -480,7 +478,7 @@ def _decoded(path: Path, line: bytes) -> str:
     try:
         return line.decode().strip("\r\n ")
     except UnicodeDecodeError as error:
-        raise TableError(f"{path}: not UTF-8 text ({error}); save it as CSV in UTF-8") from error
+        raise InputError(f"{path}: not UTF-8 text ({error}); save it as CSV in UTF-8") from error
 
 
 def _split(line: str, delimiter: str) -> list[str]:
@@ -517,7 +515,7 @@ def _degrees(path: Path, name: str, column: pa.ChunkedArray, *, in_hours: bool) 
                 unit = "hourangle" if in_hours and not re.search("[d\N{DEGREE SIGN}]", text) else "deg"
                 degrees.append(float(Angle(text.strip(), unit=unit).deg))
         except ValueError as error:
-            raise TableError(
+            raise InputError(
                 f"{path}: row {row}, column {name}: {text!r} is no angle ({error}); write degrees, or "
                 "hh:mm:ss.s for right ascension and dd:mm:ss.s for declination"
             ) from error
@@ -537,7 +535,7 @@ def _refuse_lost_digits(path: str | os.PathLike[str], name: str, column: pa.Chun
         lost = np.array([_lost_digits(value) for value in values], bool)
     if lost.any():
         row = int(lost.argmax())
-        raise TableError(
+        raise InputError(
             f"{path}: row {row + 1}, column {name}: {values[row]!s} has lost the last digits of an "
             f"identifier ({int(lost.sum())} rows have); export the column again as whole numbers or as text"
         )
@@ -569,7 +567,7 @@ def cast_column(
 
     Raises
     ------
-    TableError
+    InputError
         A value is not of that kind, does not fit in it, or has lost digits; the message names its row.
     """
     if pa.types.is_boolean(column.type):
@@ -623,13 +621,13 @@ def whole_numbers(path: str | os.PathLike[str], name: str, column: pa.ChunkedArr
 
     Raises
     ------
-    TableError : a name is a number, but not a whole one.
+    InputError : a name is a number, but not a whole one.
     """
     made = pc.replace_substring_regex(column, r"^(\d+)\.0*$", r"\1")
     wrong = pc.fill_null(pc.match_substring_regex(made, r"^[+-]?\d*\.\d*([eE][+-]?\d+)?$"), False)
     if pc.any(wrong).as_py():
         row = pc.index(wrong, True).as_py()
-        raise TableError(
+        raise InputError(
             f"{path}: row {row + 1}, column {name}: {made[row].as_py()!r} is neither a name nor a whole "
             "number"
         )
@@ -659,7 +657,7 @@ def _cast_or_name(
                 hint = "; write it without separators of thousands"
             elif isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value):
                 hint = "; write decimal points"
-            raise TableError(
+            raise InputError(
                 f"{path}: row {row}, column {name}: {value!r} is not {expected} ({kind}){hint}"
             ) from None
     return pa.chunked_array([pa.array([scalar.as_py() for scalar in made], kind)])

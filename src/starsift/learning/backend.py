@@ -19,12 +19,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from starsift.errors import ResultsError
+
 BACKENDS = ("tensorflow", "jax", "torch")
 BATCH = 4096  # rows at a time: the fastest measured; 16 MB of 1 001-point float32 curves
-
-
-class NetworkError(ValueError):
-    """A file that does not hold a network."""
 
 
 @cache
@@ -123,11 +121,11 @@ def save_network(model: Any, path: str | os.PathLike[str]) -> None:
 
     Raises
     ------
-    NetworkError : the name of the file does not end in .keras.
+    ResultsError : the name of the file does not end in .keras.
     """
     path = Path(path)
     if path.suffix != ".keras":
-        raise NetworkError(f"{path}: a network is saved to a file whose name ends in .keras")
+        raise ResultsError(f"{path}: a network is saved to a file whose name ends in .keras")
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.stem}.{os.getpid()}.keras")
     try:
@@ -143,12 +141,12 @@ def load_network(path: str | os.PathLike[str]) -> Any:
 
     Raises
     ------
-    NetworkError : the file is missing or damaged.
+    ResultsError : the file is missing or damaged.
     """
     path = Path(path)
     advice = "run the training again"
     if not path.is_file():
-        raise NetworkError(f"{path}: no such file, expected a trained classifier; {advice}")
+        raise ResultsError(f"{path}: no such file, expected a trained classifier; {advice}")
     keras = load_keras()
     try:
         with zipfile.ZipFile(path) as archive:
@@ -158,7 +156,7 @@ def load_network(path: str | os.PathLike[str]) -> Any:
         return keras.saving.load_model(path, compile=False)
     # Keras raises whatever its parts raise (zip, HDF5, JSON, config), with messages for its developers.
     except Exception as error:
-        raise NetworkError(f"{path}: not a Keras model, or a damaged one; {advice}") from error
+        raise ResultsError(f"{path}: not a Keras model, or a damaged one; {advice}") from error
 
 
 def _without_clock(archive: bytes) -> bytes:

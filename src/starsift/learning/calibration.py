@@ -12,16 +12,14 @@ import pyarrow as pa
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
+from starsift.errors import TrainingError
+
 TEMPERATURES = (0.2, 20.0)  # between which one is sought: a perfect separation would have it go to 0
 FEWEST = 20  # labels from which a temperature is fitted
 
 _LOWEST = float(np.finfo(np.float32).tiny)  # a softmax in single precision may give 0, which has no logarithm
 _ROUNDING = 1e-6  # so much a sum of probabilities in single precision may exceed 1
 log = logging.getLogger(__name__)
-
-
-class CalibrationError(ValueError):
-    """Probabilities and labels that do not belong together; the message says what was expected."""
 
 
 def fit_temperature(
@@ -49,7 +47,7 @@ def fit_temperature(
 
     Raises
     ------
-    CalibrationError : shapes do not agree, a label is no class, or a row is not of probabilities.
+    TrainingError : shapes do not agree, a label is no class, or a row is not of probabilities.
     """
     p, classes = _checked(probabilities, labels)
     if len(p) < fewest:
@@ -77,10 +75,10 @@ def apply_temperature(probabilities: npt.ArrayLike, temperature: float) -> np.nd
 
     Raises
     ------
-    CalibrationError : the temperature is not a positive number.
+    TrainingError : the temperature is not a positive number.
     """
     if not 0 < temperature < np.inf:
-        raise CalibrationError(f"temperature is {temperature}, expected a positive number")
+        raise TrainingError(f"temperature is {temperature}, expected a positive number")
     p = np.asarray(probabilities, dtype=np.float64)
     return np.asarray(softmax(np.log(np.maximum(p, _LOWEST)) / temperature, axis=1))
 
@@ -125,17 +123,17 @@ def reliability(
 
     Raises
     ------
-    CalibrationError : shapes do not agree, a probability is outside the edges, or edges do not ascend.
+    TrainingError : shapes do not agree, a probability is outside the edges, or edges do not ascend.
     """
     p, true = np.asarray(probability, np.float64), np.asarray(outcome, bool)
     edges = np.linspace(0.0, 1.0, bins + 1) if isinstance(bins, int) else np.asarray(bins, np.float64)
     if p.shape != true.shape or p.ndim != 1:
-        raise CalibrationError(f"probabilities {p.shape} and outcomes {true.shape} should both be (n,)")
+        raise TrainingError(f"probabilities {p.shape} and outcomes {true.shape} should both be (n,)")
     if len(edges) < 2 or not (np.diff(edges) > 0).all():
-        raise CalibrationError(f"edges of bins should ascend, and be two or more; they are {edges.tolist()}")
+        raise TrainingError(f"edges of bins should ascend, and be two or more; they are {edges.tolist()}")
     wrong = ~((p >= edges[0] - _ROUNDING) & (p <= edges[-1] + _ROUNDING))
     if wrong.any():
-        raise CalibrationError(
+        raise TrainingError(
             f"probability {np.argmax(wrong)} is {p[wrong][0]}, expected {edges[0]:g} to {edges[-1]:g}"
         )
     place = np.clip(np.searchsorted(edges, p, side="right") - 1, 0, len(edges) - 2)
@@ -173,14 +171,14 @@ def _checked(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> tuple[np.nd
     """Probabilities (n, k) float64 and classes (n,) int64 that belong together."""
     p, classes = np.asarray(probabilities, np.float64), np.asarray(labels)
     if p.ndim != 2 or classes.shape != (len(p),):
-        raise CalibrationError(
+        raise TrainingError(
             f"probabilities should be (n, k) and labels (n,); they are {p.shape} and {classes.shape}"
         )
     if len(classes) and not (np.issubdtype(classes.dtype, np.integer) and classes.min() >= 0):
-        raise CalibrationError("labels should be numbers of classes, from 0")
+        raise TrainingError("labels should be numbers of classes, from 0")
     if len(classes) and classes.max() >= p.shape[1]:
-        raise CalibrationError(f"label {classes.max()} has no column; there are {p.shape[1]} classes")
+        raise TrainingError(f"label {classes.max()} has no column; there are {p.shape[1]} classes")
     wrong = ~(np.isfinite(p).all(axis=1) & (p >= 0).all(axis=1) & (np.abs(p.sum(axis=1) - 1) < 1e-3))
     if wrong.any():
-        raise CalibrationError(f"row {np.argmax(wrong)} is not of probabilities: {p[wrong][0].tolist()}")
+        raise TrainingError(f"row {np.argmax(wrong)} is not of probabilities: {p[wrong][0].tolist()}")
     return p, classes.astype(np.int64)

@@ -21,14 +21,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from starsift.io.tables import TableError, read_table
+from starsift.errors import InputError
+from starsift.io.tables import read_table
+from starsift.resources import resource
 from starsift.survey.fitsfile import without_endings
 
 PathLike = str | os.PathLike[str]
 log = logging.getLogger(__name__)
 
 PATHS = ("binaries", "mstars", "emission", "bhb")
-SHIPPED = Path(__file__).resolve().parents[3] / "resources/review/labels.csv"
+SHIPPED = resource("review/labels.csv")
 VOCABULARY = ("path", "label", "key", "class", "description")  # columns
 
 APPLICATION_ID = 0x73746172  # "star": marks an SQLite file as a label store
@@ -67,10 +69,6 @@ _EXPECTED = {"flag": "true or false", "time": "a time and its zone, such as 2024
 _ROW = "row"  # number of the row in the file, for messages
 
 
-class LabelError(ValueError):
-    """Labels that cannot be used; the message names file, row and column and says what to do."""
-
-
 def vocabulary(path: PathLike | None = None) -> dict[str, list[dict[str, str]]]:
     """The labels that people can give, by path, in the order of the file.
 
@@ -86,7 +84,7 @@ def vocabulary(path: PathLike | None = None) -> dict[str, list[dict[str, str]]]:
 
     Raises
     ------
-    LabelError
+    InputError
         A column is missing, or a row cannot be understood.
     """
     file = Path(path) if path is not None else SHIPPED
@@ -95,27 +93,27 @@ def vocabulary(path: PathLike | None = None) -> dict[str, list[dict[str, str]]]:
         reader = csv.DictReader(stream)
         missing = [name for name in VOCABULARY if name not in (reader.fieldnames or [])]
         if missing:
-            raise LabelError(
+            raise InputError(
                 f"{file}: no column {', '.join(missing)}; a vocabulary has {', '.join(VOCABULARY)}"
             )
         for number, row in enumerate(reader, 1):
             where = f"{file}: row {number}"
             term = {name: (row[name] or "").strip() for name in VOCABULARY}
             if empty := [name for name, text in term.items() if not text]:
-                raise LabelError(f"{where}: no {', '.join(empty)}; fill in every column")
+                raise InputError(f"{where}: no {', '.join(empty)}; fill in every column")
             if term["path"] not in PATHS:
-                raise LabelError(f"{where}: path is {term['path']!r}, it must be one of {', '.join(PATHS)}")
+                raise InputError(f"{where}: path is {term['path']!r}, it must be one of {', '.join(PATHS)}")
             if not re.fullmatch("[1-9]", term["key"]):
-                raise LabelError(f"{where}: key is {term['key']!r}, it must be a digit from 1 to 9")
+                raise InputError(f"{where}: key is {term['key']!r}, it must be a digit from 1 to 9")
             known = terms[term.pop("path")]
             for name in ("label", "key"):
                 if any(other[name] == term[name] for other in known):
-                    raise LabelError(
+                    raise InputError(
                         f"{where}: {name} {term[name]!r} is there twice; every label has its own"
                     )
             known.append(term)
     if empty := [name for name, rows in terms.items() if not rows]:
-        raise LabelError(f"{file}: no labels of {', '.join(empty)}; every path needs some")
+        raise InputError(f"{file}: no labels of {', '.join(empty)}; every path needs some")
     return terms
 
 
@@ -124,11 +122,11 @@ def connect_store(path: PathLike) -> sqlite3.Connection:
 
     Raises
     ------
-    LabelError : no such file, no label store, or one of a newer version.
+    InputError : no such file, no label store, or one of a newer version.
     """
     file = Path(path)
     if not file.is_file():
-        raise LabelError(f"{file}: no such label store; `starsift review` makes one")
+        raise InputError(f"{file}: no such label store; `starsift review` makes one")
     # A reader shares an index of the write-ahead log, a file that it cannot make in a folder that it may not
     # write to. Where there is no log, nobody writes, and SQLite has to be told so.
     log = file.with_name(f"{file.name}-wal")
@@ -137,10 +135,10 @@ def connect_store(path: PathLike) -> sqlite3.Connection:
     try:
         database = sqlite3.connect(name, uri=True, timeout=30, isolation_level=None, check_same_thread=False)
     except sqlite3.Error as error:
-        raise LabelError(f"{file}: cannot be opened as a label store ({error})") from error
+        raise InputError(f"{file}: cannot be opened as a label store ({error})") from error
     try:
         check_store(database, file)
-    except LabelError:
+    except InputError:
         database.close()
         raise
     return database
@@ -151,17 +149,17 @@ def check_store(database: sqlite3.Connection, file: PathLike) -> None:
 
     Raises
     ------
-    LabelError : it is not.
+    InputError : it is not.
     """
     try:
         mark = database.execute("PRAGMA application_id").fetchone()[0]
         version = database.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.DatabaseError as error:
-        raise LabelError(f"{file}: not a label store ({error}); name the file of the review app") from error
+        raise InputError(f"{file}: not a label store ({error}); name the file of the review app") from error
     if mark != APPLICATION_ID:
-        raise LabelError(f"{file}: not a label store but another database; name the file of the review app")
+        raise InputError(f"{file}: not a label store but another database; name the file of the review app")
     if version > SCHEMA_VERSION:
-        raise LabelError(
+        raise InputError(
             f"{file}: a label store of version {version}, but this starsift knows {SCHEMA_VERSION}; update it"
         )
 
@@ -197,7 +195,7 @@ def load_labels(file: PathLike, *, path: str | None = None, missing_ok: bool = F
 
     Raises
     ------
-    LabelError : the file cannot be read, a column is missing, a value cannot be understood, or one person
+    InputError : the file cannot be read, a column is missing, a value cannot be understood, or one person
         labels a spectrum twice.
     """
     return _load(file, path, missing_ok).drop_columns([_ROW])
@@ -223,10 +221,10 @@ def read_labels(file: PathLike, which: str, *, strict: bool = True, missing_ok: 
 
     Raises
     ------
-    LabelError : as in `load_labels`, and for labels that are not in the vocabulary.
+    InputError : as in `load_labels`, and for labels that are not in the vocabulary.
     """
     if which not in PATHS:
-        raise LabelError(f"labels of {which!r} are asked for; there are those of {', '.join(PATHS)}")
+        raise InputError(f"labels of {which!r} are asked for; there are those of {', '.join(PATHS)}")
     table = _load(file, which, missing_ok)
     table = table.filter(pc.and_(pc.equal(table["path"], which), pc.is_valid(table["label"])))
     classes = _classes(which)
@@ -249,7 +247,7 @@ def check_words(file: PathLike, table: pa.Table) -> None:
 
     Raises
     ------
-    LabelError : a label that no review app wrote is none of the allowed words; the message lists them.
+    InputError : a label that no review app wrote is none of the allowed words; the message lists them.
     """
     said = table.append_column(_ROW, pa.array(range(1, table.num_rows + 1), pa.int64()))
     # Words that a review app has written are kept, whatever the vocabulary is now.
@@ -272,7 +270,7 @@ def check_labels(file: PathLike, paths: Iterable[str]) -> None:
 
     Raises
     ------
-    LabelError : as in `read_labels` and `check_words`.
+    InputError : as in `read_labels` and `check_words`.
     """
     for path in paths:
         table = _load(file, path, missing_ok=True)
@@ -292,7 +290,7 @@ def _refuse_unknown(file: PathLike, table: pa.Table, path: str, words: Iterable[
     allowed = dict.fromkeys(words)
     for row, text in zip(table[_ROW].to_pylist(), table["label"].to_pylist(), strict=True):
         if text not in allowed:
-            raise LabelError(
+            raise InputError(
                 f"{file}: row {row}: label {text!r} is none of {path}: {', '.join(allowed)}; correct it, or "
                 f"add it to {SHIPPED.name}"
             )
@@ -405,7 +403,7 @@ def _load(file: PathLike, path: str | None, missing_ok: bool) -> pa.Table:
     if not source.exists():
         if missing_ok:
             return LABELS.empty_table().append_column(_ROW, pa.array([], pa.int64()))
-        raise LabelError(
+        raise InputError(
             f"{source}: no such file of labels; correct its name, or make it with `starsift review`"
         )
     ending = source.suffix.lower()
@@ -414,8 +412,8 @@ def _load(file: PathLike, path: str | None, missing_ok: bool) -> pa.Table:
     else:
         try:
             table = read_table(source, text=LABELS.names)
-        except TableError as error:
-            raise LabelError(f"{error} (labels are also read from a store, {STORE_ENDINGS[0]})") from error
+        except InputError as error:
+            raise InputError(f"{error} (labels are also read from a store, {STORE_ENDINGS[0]})") from error
     return _checked(source, table, path)
 
 
@@ -424,7 +422,7 @@ def _read_store(file: Path) -> pa.Table:
     try:
         return read_current(database)
     except sqlite3.Error as error:
-        raise LabelError(f"{file}: the label store cannot be read ({error})") from error
+        raise InputError(f"{file}: the label store cannot be read ({error})") from error
     finally:
         database.close()
 
@@ -440,11 +438,11 @@ def _checked(file: Path, table: pa.Table, path: str | None) -> pa.Table:
     )
     missing = [name for name in ("spectrum_id", "label") if name not in table.column_names]
     if missing:
-        raise LabelError(
+        raise InputError(
             f"{file}: labels lack {', '.join(missing)}; expected spectrum_id, label and, if known, vetted_by"
         )
     if path is None and "path" not in table.column_names:
-        raise LabelError(f"{file}: labels lack path; add a column that says {', '.join(PATHS)}")
+        raise InputError(f"{file}: labels lack path; add a column that says {', '.join(PATHS)}")
     table = pa.table([_column(file, table, field) for field in LABELS], schema=LABELS)
     table = table.append_column(_ROW, pa.array(range(1, table.num_rows + 1), pa.int64()))
     said = pc.or_(pc.or_(pc.is_valid(table["label"]), table["flag"]), pc.is_valid(table["comment"]))
@@ -454,10 +452,10 @@ def _checked(file: Path, table: pa.Table, path: str | None) -> pa.Table:
     for name in ("path", "spectrum_id"):
         empty = table[_ROW].filter(pc.is_null(table[name]))
         if len(empty):
-            raise LabelError(f"{file}: row {empty[0]}: no {name}; fill it in, or delete the row")
+            raise InputError(f"{file}: row {empty[0]}: no {name}; fill it in, or delete the row")
     unknown = table.filter(pc.invert(pc.is_in(table["path"], value_set=pa.array(PATHS))))
     if unknown.num_rows:
-        raise LabelError(
+        raise InputError(
             f"{file}: row {unknown[_ROW][0]}: path is {unknown['path'][0].as_py()!r}, it must be one of "
             f"{', '.join(PATHS)}"
         )
@@ -465,7 +463,7 @@ def _checked(file: Path, table: pa.Table, path: str | None) -> pa.Table:
     twice = counts.filter(pc.greater(counts[f"{_ROW}_count"], 1))
     if twice.num_rows:
         first = twice.slice(0, 1).to_pylist()[0]
-        raise LabelError(
+        raise InputError(
             f"{file}: {twice.num_rows} spectra are labelled more than once, the first is "
             f"{first['spectrum_id']}; keep one label a spectrum and person (row {first[f'{_ROW}_max']}: "
             f"vetted_by {first['vetted_by']})"
@@ -497,7 +495,7 @@ def _column(file: Path, table: pa.Table, field: pa.Field) -> pa.ChunkedArray | p
                 except pa.ArrowException:
                     where = f"{file}: row {row}, column {field.name}: {value!r}"
                     break
-            raise LabelError(
+            raise InputError(
                 f"{where}: expected {_EXPECTED.get(field.name, 'text')}: {_SOURCES[field.name][1]}"
             ) from error
     return pc.fill_null(values, False) if field.name == "flag" else values

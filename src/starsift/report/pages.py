@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from starsift.spectra.batches import atomic_path
+from starsift.io.files import atomic_path
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">

@@ -13,7 +13,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from starsift.spectra.batches import atomic_path
+from starsift.io.files import atomic_path
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; the markers differ too.
 BLACK, BLUE, ORANGE, GREEN, RED = "black", "#0072B2", "#E69F00", "#009E73", "#D55E00"

@@ -27,13 +27,13 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from starsift.io.parquet import write_parquet
 from starsift.catalog.provenance import package_fingerprint
+from starsift.errors import InputError, ReadOnlyError
+from starsift.io.parquet import write_parquet
 from starsift.learning.labels import (
     APPLICATION_ID,
     PATHS,
     SCHEMA_VERSION,
-    LabelError,
     PathLike,
     check_store,
     check_words,
@@ -108,10 +108,6 @@ _IN_FORCE = f"undoes IS NULL AND NOT {_UNDONE}"
 Key = tuple[str, str, str]  # path, spectrum_id, who
 Said = tuple[str | None, bool | None, str | None]  # label, flag, comment; None: unchanged
 _Vote = tuple[str, str | None, int]  # who, label, flag
-
-
-class ReadOnlyError(PermissionError):
-    """A label store that was opened for reading is asked to write."""
 
 
 @dataclass(frozen=True)
@@ -225,7 +221,7 @@ class LabelStore:
 
     Raises
     ------
-    LabelError : the file is no label store, is of a newer version, or (read_only) is not there.
+    InputError : the file is no label store, is of a newer version, or (read_only) is not there.
     OSError : the file cannot be made or opened.
     """
 
@@ -464,7 +460,7 @@ class LabelStore:
 
         Raises
         ------
-        LabelError : the file cannot be used, or a label is none of its path's words; the message names file,
+        InputError : the file cannot be used, or a label is none of its path's words; the message names file,
             row and column.
         ValueError, ReadOnlyError, OSError : as in `add`.
         """
@@ -537,7 +533,7 @@ def _open(file: Path) -> sqlite3.Connection:
         if isinstance(error, sqlite3.OperationalError):
             raise OSError(f"{file}: cannot be opened as a label store ({error})") from error
         if isinstance(error, sqlite3.DatabaseError):
-            raise LabelError(f"{file}: not a label store ({error}); name another file") from error
+            raise InputError(f"{file}: not a label store ({error}); name another file") from error
         raise
     return database
 
@@ -639,7 +635,7 @@ def _imported(row: dict[str, Any], file: PathLike, who: str) -> tuple[Key, str, 
         version = _text("version", row["version"] or UNKNOWN)
         return key, queue, _said(row["label"], row["flag"], row["comment"] or ""), when, version
     except (ValueError, OverflowError) as error:
-        raise LabelError(f"{file}: spectrum {row['spectrum_id']}: {error}") from error
+        raise InputError(f"{file}: spectrum {row['spectrum_id']}: {error}") from error
 
 
 def _key(path: str, spectrum_id: str, who: str) -> Key:

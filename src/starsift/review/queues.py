@@ -27,10 +27,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from scipy.spatial import cKDTree
 
+from starsift.errors import NotFoundError, ResultsError
+from starsift.searches.bhb.columns import BHB
+from starsift.searches.binaries.columns import BINARIES_SPECTRA
 from starsift.searches.binaries.curves import VELOCITY_KEYS
 from starsift.searches.binaries.peaks import CosineBasis, cosine_basis, smoothed_derivatives
-from starsift.catalog.columns import BHB, BINARIES_SPECTRA, EMISSION, MSTARS
+from starsift.searches.emission.columns import EMISSION
 from starsift.searches.emission.window import CLASSES, WAVELENGTH
+from starsift.searches.mstars.columns import MSTARS
 from starsift.sky.air import air_to_vacuum
 from starsift.spectra.batches import MASK_IVAR, OK
 from starsift.survey.sdss import is_sdss_name
@@ -103,14 +107,6 @@ _PROBABILITIES = dict(zip(CLASSES, ("p_single", "p_double", "p_uninteresting"), 
 _ROUND = re.compile(r"round-(\d+)$")
 
 
-class ReviewError(ValueError):
-    """Results that cannot be shown: what is wrong, and what to do."""
-
-
-class NotFoundError(KeyError):
-    """There is no such queue, position or exposure."""
-
-
 def spectral_lines() -> dict[str, list[dict[str, Any]]]:
     """The lines of each path: name and vacuum wavelength, Angstrom, ascending."""
     return {
@@ -153,7 +149,7 @@ class Queue:
         try:
             ids = pq.read_table(file, columns=["spectrum_id"])["spectrum_id"].combine_chunks()
         except (OSError, KeyError, pa.ArrowException) as error:
-            raise ReviewError(f"{file}: not a table of candidates with spectrum_id ({error})") from error
+            raise ResultsError(f"{file}: not a table of candidates with spectrum_id ({error})") from error
         # Indices into the distinct values count up where a value is new.
         codes = ids.dictionary_encode().indices.to_numpy()
         first = np.unique(codes, return_index=True)[1]
@@ -181,7 +177,7 @@ class Queue:
         if self.rows is not None and len(self.rows) <= table.num_rows:
             table = table.take(self.rows)
         if tuple(table["spectrum_id"].to_pylist()) != self.ids:
-            raise ReviewError(f"{self.file}: it was written again; restart the review app to see it")
+            raise ResultsError(f"{self.file}: it was written again; restart the review app to see it")
         return table.combine_chunks()
 
     def value(self, name: str, position: int) -> Any:
@@ -203,13 +199,13 @@ class Results:
 
     Raises
     ------
-    ReviewError : there is no such folder
+    ResultsError : there is no such folder
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         if not self.folder.is_dir():
-            raise ReviewError(f"{folder}: no such folder; name the results of a run, such as results")
+            raise ResultsError(f"{folder}: no such folder; name the results of a run, such as results")
         self._queues: dict[str, Queue] = {}
         self._lock = threading.RLock()  # Arrow's readers are not made for several threads
         self._places: dict[str, tuple[list[str], np.ndarray]] = {}
@@ -263,7 +259,7 @@ class Results:
         Raises
         ------
         NotFoundError : there is no such queue or position
-        ReviewError : its spectrum cannot be read
+        ResultsError : its spectrum cannot be read
         """
         queue = self.queue(id)
         if not 0 <= position < len(queue.ids):
@@ -305,7 +301,7 @@ class Results:
         with self._lock:
             place = self.place(queue, position)
             if place is None:
-                raise ReviewError(_unpacked(queue.ids[position]))
+                raise ResultsError(_unpacked(queue.ids[position]))
             wavelength, flux, error, good, _ = self._pixels(place)
         return wavelength[good], flux[good], np.where(error[good] > 0, error[good], np.nan)
 
@@ -324,7 +320,9 @@ class Results:
             return self._find(survey, bundle, name, queue.value("band", position))
         index = self._index(survey, bundle)
         if not 0 <= row < index.num_rows:
-            raise ReviewError(f"{queue.file}: {name} is in row {row} of {bundle}, which has {index.num_rows}")
+            raise ResultsError(
+                f"{queue.file}: {name} is in row {row} of {bundle}, which has {index.num_rows}"
+            )
         return Place(name, survey, bundle, row, index["batch"][row].as_py(), index["row"][row].as_py())
 
     # -- where spectra are -------------------------------------------------------------------------------
@@ -416,9 +414,9 @@ class Results:
             record = read(file, columns, place.batch).slice(place.row, 1)
             found = record["spectrum_id"][0].as_py() if record.num_rows else None
         except (OSError, KeyError, pa.ArrowException) as error:
-            raise ReviewError(f"{file}: cannot be read; make it again ({error})") from error
+            raise ResultsError(f"{file}: cannot be read; make it again ({error})") from error
         if found != place.spectrum_id:
-            raise ReviewError(
+            raise ResultsError(
                 f"{file}: where {place.spectrum_id} was is {found}; the results were made again, restart "
                 "the review app"
             )
@@ -430,7 +428,7 @@ class Results:
 
     def _spectrum(self, name: str, place: Place | None) -> dict[str, Any]:
         if place is None:
-            raise ReviewError(_unpacked(name))
+            raise ResultsError(_unpacked(name))
         _, flux, error, good, grid = self._pixels(place)
         return {
             "spectrum": grid,
@@ -566,7 +564,7 @@ class Results:
         shape = table["shape"][0].as_py()
         image = table["image"][0].values.to_numpy(zero_copy_only=False).astype(np.float32)
         if len(shape) != 3 or shape[0] != 5 or math.prod(shape) != image.size:
-            raise ReviewError(
+            raise ResultsError(
                 f"{file}: the image of {place.spectrum_id} has {image.size} pixels and shape {shape}; "
                 "expected five bands, height, width"
             )
@@ -681,7 +679,7 @@ def _decode(record: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray, np.ndarray,
     """
     status = record["status"][0].as_py()
     if status != OK:
-        raise ReviewError(f"{record['spectrum_id'][0].as_py()} could not be used: {status}")
+        raise ResultsError(f"{record['spectrum_id'][0].as_py()} could not be used: {status}")
     flux, ivar, mask = (record[name].flatten().to_numpy() for name in ("flux", "ivar", "mask"))
     weighed = ivar > 0
     error = np.zeros_like(flux)

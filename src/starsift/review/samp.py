@@ -20,6 +20,8 @@ import numpy as np
 from astropy.table import Table
 from astropy.utils.exceptions import AstropyDeprecationWarning
 
+from starsift.errors import SampError
+
 with warnings.catch_warnings():
     # astropy 8 says that pyvo will take this over; it has not gone yet.
     warnings.simplefilter("ignore", AstropyDeprecationWarning)
@@ -30,10 +32,6 @@ TIMEOUT = 10  # s for an application to answer; big tables take a while to load
 ATTEMPTS, PAUSE = 4, 0.7  # a row cannot be marked just after its table was sent: try again, seconds apart
 
 _FAILURES = (SAMPHubError, SAMPProxyError, OSError)
-
-
-class SampError(RuntimeError):
-    """Nothing could be sent; the message says why."""
 
 
 class SampLink:

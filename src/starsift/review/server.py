@@ -31,10 +31,11 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from starsift.catalog.publish import to_astropy
+from starsift.errors import NotFoundError, ReadOnlyError, ResultsError, SampError
 from starsift.learning.labels import vocabulary
-from starsift.review.labels import LabelStore, ReadOnlyError
-from starsift.review.queues import WINDOWS, NotFoundError, Queue, Results, ReviewError, spectral_lines
-from starsift.review.samp import SampError, SampLink
+from starsift.review.labels import LabelStore
+from starsift.review.queues import WINDOWS, Queue, Results, spectral_lines
+from starsift.review.samp import SampLink
 
 HOST = "127.0.0.1"
 TOKEN = "STARSIFT_REVIEW_TOKEN"  # of the environment: a token that stays the same, for tunnels and tests
@@ -395,7 +396,7 @@ def _add_errors(app: FastAPI) -> None:
     statuses: list[tuple[type[Exception], int]] = [
         (NotFoundError, 404),
         (ReadOnlyError, 409),
-        (ReviewError, 409),
+        (ResultsError, 409),
         (SampError, 503),
         (ValueError, 422),
         (OSError, 500),  # a full disk: people must know that a label is not saved
@@ -459,7 +460,7 @@ def serve(
 
     Raises
     ------
-    ReviewError : there are no such results, nothing in them to look at, or no such queue
+    ResultsError : there are no such results, nothing in them to look at, or no such queue
     ValueError : the label store cannot be used, or STARSIFT_REVIEW_TOKEN is no good
     OSError : the port is taken
     """
@@ -467,9 +468,9 @@ def serve(
     found = Results(results)
     queues = found.queues()
     if not queues:
-        raise ReviewError(f"{results}: there are no candidates yet; run the workflow as far as a catalogue")
+        raise ResultsError(f"{results}: there are no candidates yet; run the workflow as far as a catalogue")
     if queue is not None and queue not in queues:
-        raise ReviewError(f"there is no queue {queue!r} in {results}; queues: {', '.join(queues)}")
+        raise ResultsError(f"there is no queue {queue!r} in {results}; queues: {', '.join(queues)}")
     # With the protocol named, asyncio sends small answers at once; else each waits 40 ms (Nagle's algorithm).
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     with listener, LabelStore(labels, read_only=read_only) as store:

@@ -8,7 +8,6 @@ without pixels, and their ``status`` says why. Wavelengths are vacuum, heliocent
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from starsift.errors import ResultsError
+from starsift.io.files import atomic_path
 
 MASK_SURVEY = 1  # the survey's own pixel mask
 MASK_IVAR = 2  # inverse variance not positive or not finite
@@ -86,29 +88,6 @@ INDEX_SCHEMA = pa.schema(
 )
 
 Spectrum = tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike, npt.ArrayLike]
-
-
-class BatchError(ValueError):
-    """Arrays or a bundle that do not make valid spectra."""
-
-
-@contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary file beside ``path`` that replaces it only when the block ends without an error."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        # mkstemp makes files private; results are shared, so give them the mode of any other new file.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -185,7 +164,7 @@ class SpectrumBatch:
 
         Raises
         ------
-        BatchError
+        ResultsError
             Shapes do not agree, an identity column is missing, or wavelengths do not ascend.
         """
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is masked below
@@ -194,7 +173,7 @@ class SpectrumBatch:
         shape = flux_.shape
         wave = np.array(wavelength, dtype=np.float64)
         if wave.shape not in (shape, shape[1:]) or ivar_.shape != shape:
-            raise BatchError(
+            raise ResultsError(
                 "arrays of a batch must all be (n, pixel): "
                 f"wavelength {wave.shape}, flux {shape}, ivar {ivar_.shape}"
             )
@@ -202,7 +181,7 @@ class SpectrumBatch:
         if mask is not None:
             given = np.atleast_2d(np.asarray(mask))
             if given.shape != shape:
-                raise BatchError(f"mask has shape {given.shape}, flux has {shape}")
+                raise ResultsError(f"mask has shape {given.shape}, flux has {shape}")
             bits |= given if given.dtype == np.uint8 else (given != 0).view(np.uint8) * np.uint8(MASK_SURVEY)
         return _sanitized(identity, wave, flux_, ivar_, bits)
 
@@ -249,7 +228,7 @@ def _sanitized(
     if wave.shape[1]:
         rises &= np.isfinite(wave[:, 0]) & np.isfinite(wave[:, -1])
     if len(flux) and not rises.all():
-        raise BatchError(f"wavelengths of spectrum {np.argmin(rises)} do not ascend strictly")
+        raise ResultsError(f"wavelengths of spectrum {np.argmin(rises)} do not ascend strictly")
     data = (bits & MASK_PAD) == 0
     with np.errstate(invalid="ignore"):
         bad_ivar = ~((ivar > 0) & (ivar < np.inf)) & data
@@ -273,9 +252,9 @@ def _identity_rows(identity: pa.Table | Mapping[str, Any], n: int) -> pa.Table:
     table = identity if isinstance(identity, pa.Table) else pa.table(dict(identity))
     missing = [name for name in IDENTITY_NAMES if name not in table.column_names]
     if missing:
-        raise BatchError(f"identity of a batch lacks the columns: {', '.join(missing)}")
+        raise ResultsError(f"identity of a batch lacks the columns: {', '.join(missing)}")
     if table.num_rows != n:
-        raise BatchError(f"identity has {table.num_rows} rows, flux has {n}")
+        raise ResultsError(f"identity has {table.num_rows} rows, flux has {n}")
     columns = []
     for field in ROW_SCHEMA:
         if field.name in table.column_names:
@@ -410,11 +389,11 @@ def _open(
         try:
             reader = pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=fields))
         except pa.ArrowInvalid as error:
-            raise BatchError(
+            raise ResultsError(
                 f"{path}: not an Arrow file of spectra, or cut short; pack it again ({error})"
             ) from error
         if (reader.schema.metadata or {}).get(b"starsift") != b"bundle 1":
-            raise BatchError(f"{path}: an Arrow file, but not a starsift bundle of spectra; pack it again")
+            raise ResultsError(f"{path}: an Arrow file, but not a starsift bundle of spectra; pack it again")
         yield reader
 
 
@@ -472,7 +451,7 @@ def read_bundle(path: str | os.PathLike[str], rows: int | None = None) -> Iterat
 
     Raises
     ------
-    FileNotFoundError, BatchError
+    FileNotFoundError, ResultsError
         There is no such file, or it is not a bundle.
     """
     with _open(path) as reader:

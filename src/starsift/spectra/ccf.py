@@ -22,7 +22,7 @@ from scipy.interpolate import CubicSpline, make_interp_spline
 from scipy.ndimage import gaussian_filter1d, spline_filter1d
 
 from starsift.parallel import map_chunks
-from starsift.spectra import C_KMS
+from starsift.sky.constants import C_KMS
 from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.continuum import fit_continuum, normalize_rows
 from starsift.spectra.templates import TemplateGrid

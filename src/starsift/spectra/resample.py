@@ -10,7 +10,7 @@ import numpy.typing as npt
 from numba import njit
 
 from starsift.parallel import map_chunks
-from starsift.spectra import C_KMS
+from starsift.sky.constants import C_KMS
 
 CHUNK = 256  # spectra a thread takes at a time
 # A target within this fraction of a pixel of an observed pixel is that pixel: wavelengths in single precision

@@ -15,9 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from starsift.errors import InputError
+from starsift.resources import resource
 from starsift.sky.air import air_to_vacuum
 
-SHIPPED = Path(__file__).resolve().parents[3] / "resources/templates/grid.parquet"
+SHIPPED = resource("templates/grid.parquet")
 FOOTER_KEY = b"starsift.template_grid"
 FORMAT_VERSION = 1
 PARAMETERS = ("teff", "logg", "feh", "vmicro")
@@ -29,10 +31,6 @@ PROVENANCE = (
     "grid through the atmosnet emulator, [alpha/Fe] = -0.4 [Fe/H] capped at 0.4), the Gaia-ESO atomic line "
     "list with hyperfine structure and isotopes, and hydrogen lines; no molecules; smoothed to R = 20 000."
 )
-
-
-class TemplateError(ValueError):
-    """A template grid that cannot be used; the message names the file, the problem and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -86,36 +84,36 @@ def _check(
     continuum: np.ndarray,
     resolution: float,
 ) -> None:
-    """Raise TemplateError at the first thing that would make synthetic spectra wrong."""
+    """Raise InputError at the first thing that would make synthetic spectra wrong."""
     n, pixels = len(params), len(wavelength)
     if n == 0 or pixels < 2:
-        raise TemplateError(
+        raise InputError(
             f"{source}: {n} spectra of {pixels} pixels; a grid needs at least 1 spectrum of 2 pixels"
         )
     if params.shape != (n, 4):
-        raise TemplateError(
+        raise InputError(
             f"{source}: params have shape {params.shape}, expected ({n}, 4): {', '.join(PARAMETERS)}"
         )
     for name, array in (("normalized", normalized), ("continuum", continuum)):
         if array.shape != (n, pixels):
-            raise TemplateError(f"{source}: {name} has shape {array.shape}, expected ({n}, {pixels})")
+            raise InputError(f"{source}: {name} has shape {array.shape}, expected ({n}, {pixels})")
         bad = ~np.isfinite(array).all(axis=1) | (array < 0).any(axis=1)
         if bad.any():
-            raise TemplateError(
+            raise InputError(
                 f"{source}: {name} of spectrum {int(np.argmax(bad))} is negative or not finite: drop it"
             )
     if not np.isfinite(params).all() or (params[:, 0] <= 0).any():
-        raise TemplateError(f"{source}: every teff must be positive and every parameter finite")
+        raise InputError(f"{source}: every teff must be positive and every parameter finite")
     if not (np.isfinite(wavelength).all() and wavelength[0] > 0 and (np.diff(wavelength) > 0).all()):
-        raise TemplateError(f"{source}: wavelengths must be positive and strictly ascending, in Angstrom")
+        raise InputError(f"{source}: wavelengths must be positive and strictly ascending, in Angstrom")
     if not resolution > 0:
-        raise TemplateError(
+        raise InputError(
             f"{source}: resolution is {resolution}, expected a positive resolving power such as 20000"
         )
     stars, counts = np.unique(params[:, :3], axis=0, return_counts=True)
     if counts.max() > 1:
         teff, logg, feh = stars[np.argmax(counts)]
-        raise TemplateError(
+        raise InputError(
             f"{source}: teff {teff:g}, logg {logg:g}, feh {feh:g} occurs {counts.max()} times; keep one"
         )
 
@@ -152,7 +150,7 @@ def write_grid(
 
     Raises
     ------
-    TemplateError
+    InputError
         If the arrays do not make a valid grid.
     """
     params = np.asarray(params, dtype=np.float64)
@@ -162,12 +160,12 @@ def write_grid(
     source = str(path)
     _check(source, params, wavelength, normalized, continuum, resolution)
     if medium not in ("air", "vacuum"):
-        raise TemplateError(f"{source}: medium is {medium!r}, expected 'air' or 'vacuum'")
+        raise InputError(f"{source}: medium is {medium!r}, expected 'air' or 'vacuum'")
     if (continuum <= 0).any():
-        raise TemplateError(f"{source}: the continuum must be positive everywhere")
+        raise InputError(f"{source}: the continuum must be positive everywhere")
     step = (wavelength[-1] - wavelength[0]) / (len(wavelength) - 1)
     if np.abs(np.diff(wavelength) - step).max() > 1e-3 * step:
-        raise TemplateError(
+        raise InputError(
             f"{source}: wavelengths are not uniformly spaced; resample the spectra to a uniform step"
         )
     order = np.lexsort(params[:, ::-1].T)  # by teff, then logg, feh, vmicro
@@ -202,7 +200,7 @@ def write_grid(
 def _footer(source: str, metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
     """The grid's description from the Parquet footer, checked for its keys."""
     if not metadata or FOOTER_KEY not in metadata:
-        raise TemplateError(
+        raise InputError(
             f"{source}: no '{FOOTER_KEY.decode()}' in the Parquet footer; write the grid with "
             "starsift.spectra.templates.write_grid (docs/templates.md)"
         )
@@ -210,20 +208,16 @@ def _footer(source: str, metadata: Mapping[bytes, bytes] | None) -> dict[str, An
     numbers = ("wavelength_start", "wavelength_step", "pixels", "normalized_scale", "resolution")
     missing = [key for key in (*numbers, "version", "wavelength_medium") if key not in footer]
     if missing:
-        raise TemplateError(f"{source}: the footer lacks {', '.join(missing)} (docs/templates.md)")
+        raise InputError(f"{source}: the footer lacks {', '.join(missing)} (docs/templates.md)")
     if footer["version"] != FORMAT_VERSION:
-        raise TemplateError(
-            f"{source}: format version {footer['version']}, this program reads {FORMAT_VERSION}"
-        )
+        raise InputError(f"{source}: format version {footer['version']}, this program reads {FORMAT_VERSION}")
     if footer["wavelength_medium"] not in ("air", "vacuum"):
-        raise TemplateError(
+        raise InputError(
             f"{source}: wavelength_medium is {footer['wavelength_medium']!r}, expected air or vacuum"
         )
     for key in numbers:
         if not isinstance(footer[key], int | float) or not footer[key] > 0:
-            raise TemplateError(
-                f"{source}: {key} in the footer is {footer[key]!r}, expected a positive number"
-            )
+            raise InputError(f"{source}: {key} in the footer is {footer[key]!r}, expected a positive number")
     return footer
 
 
@@ -231,12 +225,12 @@ def _matrix(source: str, table: pa.Table, name: str, width: int | None) -> np.nd
     """A list column as an (n, width) array; every list must have the same length."""
     column = table[name].combine_chunks()
     if not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)) or column.null_count:
-        raise TemplateError(f"{source}: column {name} has type {column.type}, expected a list in every row")
+        raise InputError(f"{source}: column {name} has type {column.type}, expected a list in every row")
     lengths = np.diff(column.offsets.to_numpy())
     expected = int(lengths[0]) if width is None else width
     if (lengths != expected).any():
         row = int(np.argmax(lengths != expected))
-        raise TemplateError(f"{source}: {name} of row {row} has {lengths[row]} values, expected {expected}")
+        raise InputError(f"{source}: {name} of row {row} has {lengths[row]} values, expected {expected}")
     return column.flatten().to_numpy(zero_copy_only=False).reshape(table.num_rows, expected)
 
 
@@ -247,7 +241,7 @@ def load_grid(path: str | Path | None = None) -> TemplateGrid:
     ------
     FileNotFoundError
         If there is no such file.
-    TemplateError
+    InputError
         If the file is not a valid grid; the message says why.
     """
     path = SHIPPED if path is None else path
@@ -259,15 +253,15 @@ def load_grid(path: str | Path | None = None) -> TemplateGrid:
     try:
         table = pq.read_table(path)
     except pa.ArrowInvalid as error:
-        raise TemplateError(f"{source}: not a Parquet file ({error})") from error
+        raise InputError(f"{source}: not a Parquet file ({error})") from error
     footer = _footer(source, table.schema.metadata)
     missing = [name for name in (*PARAMETERS, "normalized", "continuum") if name not in table.column_names]
     if missing:
-        raise TemplateError(
+        raise InputError(
             f"{source}: missing column(s) {', '.join(missing)}; found {', '.join(table.column_names)}"
         )
     if table.num_rows == 0:
-        raise TemplateError(f"{source}: the grid is empty")
+        raise InputError(f"{source}: the grid is empty")
     params = np.stack([table[name].to_numpy().astype(np.float64) for name in PARAMETERS], axis=1)
     normalized = _matrix(source, table, "normalized", int(footer["pixels"])).astype(np.float32)
     normalized /= np.float32(footer["normalized_scale"])

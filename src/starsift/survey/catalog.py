@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from starsift.io.tables import TableError, cast_column, first_outside, read_table, whole_numbers
+from starsift.errors import InputError
+from starsift.io.tables import cast_column, first_outside, read_table, whole_numbers
 from starsift.survey import lamost, sdss
 from starsift.survey.fitsfile import file_stem
 
@@ -77,15 +78,11 @@ INDEX_COLUMNS = pa.schema(
 )
 
 
-class CatalogError(TableError):
-    """A catalogue or folder that cannot be used; the message names the file and the columns."""
-
-
 def survey_kind(survey: str) -> str:
     """``mrs``, ``lrs`` or ``sdss`` of a survey's name, which may start with ``lamost-``."""
     kind = survey.removeprefix("lamost-")
     if kind not in REQUIRED:
-        raise CatalogError(f"survey kind is {survey!r}, expected one of: {', '.join(REQUIRED)}")
+        raise InputError(f"survey kind is {survey!r}, expected one of: {', '.join(REQUIRED)}")
     return kind
 
 
@@ -113,9 +110,9 @@ def read_catalog(
 
     Raises
     ------
-    TableError
+    InputError
         The file cannot be read, or a value has the wrong type or has lost digits.
-    CatalogError
+    InputError
         Columns are missing (all are listed) or differ only in case, or coordinates are none.
     """
     source = Path(path)
@@ -139,7 +136,7 @@ def _of_kind(source: Path, table: pa.Table, kind: str) -> pa.Table:
     if table.num_rows and not rows.num_rows:
         found = sorted((row["values"], row["counts"]) for row in pc.value_counts(table["survey"]).to_pylist())
         number = ", ".join(f"{count} of kind {name}" for name, count in found)
-        raise CatalogError(f"{source}: no spectrum is of kind {kind}, but {number}; change the survey's kind")
+        raise InputError(f"{source}: no spectrum is of kind {kind}, but {number}; change the survey's kind")
     return rows
 
 
@@ -156,7 +153,7 @@ def _canonical(path: Path, table: pa.Table, kind: str, asked: Collection[str], h
         lower = name.lower().removeprefix(QUERIED)
         other = present.setdefault(lower, name)
         if other != name and lower in aliases_of_all:
-            raise CatalogError(f"{path}: columns {other} and {name} are the same to us; rename or delete one")
+            raise InputError(f"{path}: columns {other} and {name} are the same to us; rename or delete one")
         if name == lower:  # b, a latitude, is not B, a magnitude
             present[lower] = name
     taken: dict[str, str] = {}
@@ -179,7 +176,7 @@ def _canonical(path: Path, table: pa.Table, kind: str, asked: Collection[str], h
     if missing:
         wanted = "; ".join(" or ".join(ALIASES[name][1]) for name in missing)
         remedy = "; with `catalog: null` the coordinates come from the headers of the files"
-        raise CatalogError(
+        raise InputError(
             f"{path}: missing columns for a catalogue of kind {kind}: {wanted}. "
             f"{has}: {', '.join(table.column_names) or 'none'}{remedy if {'ra', 'dec'} & {*missing} else ''}"
         )
@@ -213,7 +210,7 @@ def _cast(path: Path, ours: str, theirs: str, column: pa.ChunkedArray) -> pa.Chu
         low, high = COORDINATES[ours]
         row = first_outside(values, low, high)
         if row is not None:
-            raise CatalogError(
+            raise InputError(
                 f"{path}: row {row + 1}, column {theirs}: {values[row].as_py()!r} is not between "
                 f"{low:g} and {high:g} degrees"
             )
@@ -289,7 +286,7 @@ def _sdss_obsids(path: Path, table: pa.Table) -> pa.Array:
     plates, *others = (table[name].to_pylist() for name in ("planid", "mjd", "fiberid"))
     for row, plate in enumerate(plates, 1):
         if plate is not None and not plate.isdecimal():
-            raise CatalogError(f"{path}: row {row}, column of plates: {plate!r} is not a plate number")
+            raise InputError(f"{path}: row {row}, column of plates: {plate!r} is not a plate number")
     observations = zip(plates, *others, strict=True)
     return pa.array(
         [None if None in one else sdss.obsid(int(one[0]), *one[1:]) for one in observations], pa.int64()

@@ -18,9 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numba import njit
 
+from starsift.errors import SpectrumError
+from starsift.io.files import atomic_path
 from starsift.parallel import map_chunks
-from starsift.spectra.batches import OK, atomic_path
-from starsift.survey.fitsfile import Hdu, Header, SpectrumError, number, open_fits
+from starsift.spectra.batches import OK
+from starsift.survey.fitsfile import Hdu, Header, number, open_fits
 from starsift.survey.partition import format_paths
 
 PathLike = str | os.PathLike[str]

@@ -23,6 +23,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from isal import isal_zlib
 
+from starsift.errors import SpectrumError
+
 # Statuses of files that are not at fault: of no survey that is read, or copies.
 NOT_A_SPECTRUM, UNSUPPORTED, DUPLICATE = "not_a_spectrum", "unsupported_spectrum", "duplicate"
 OTHER_FILES = (NOT_A_SPECTRUM, UNSUPPORTED)
@@ -41,20 +43,6 @@ _ENDINGS = r"\.(?:fits?|fts)(?:\.(?:gz|bz2|fz|xz|z|zip))?"
 _ENDING = re.compile(rf"{_ENDINGS}$", re.IGNORECASE)
 _END = b"END" + b" " * (CARD - 3)
 _TYPES = {"L": "i1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8", "A": "S"}
-
-
-class SpectrumError(ValueError):
-    """A spectrum that cannot be used.
-
-    Attributes
-    ----------
-    status : str
-        One word for tables and counts, e.g. ``missing_file``.
-    """
-
-    def __init__(self, status: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 @dataclass(frozen=True)

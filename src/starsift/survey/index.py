@@ -12,25 +12,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from starsift.errors import InputError, SpectrumError
 from starsift.survey import lamost, sdss
-from starsift.survey.catalog import (
-    COORDINATES,
-    INDEX_COLUMNS,
-    MISSING,
-    CatalogError,
-    identity_from_name,
-    sdss_identity,
-)
-from starsift.survey.fitsfile import (
-    DUPLICATE,
-    OTHER_FILES,
-    Hdu,
-    SpectrumError,
-    is_fits_name,
-    number,
-    open_fits,
-    unpacked,
-)
+from starsift.survey.catalog import COORDINATES, INDEX_COLUMNS, MISSING, identity_from_name, sdss_identity
+from starsift.survey.fitsfile import DUPLICATE, OTHER_FILES, Hdu, is_fits_name, number, open_fits, unpacked
 from starsift.survey.kinds import kind_of
 
 _LIMITS = {f.name: 2 ** (f.type.bit_width - 1) for f in INDEX_COLUMNS if pa.types.is_integer(f.type)}
@@ -56,15 +41,15 @@ def index_folder(folder: str | os.PathLike[str]) -> pa.Table:
 
     Raises
     ------
-    CatalogError
+    InputError
         The folder does not exist or holds no FITS file.
     """
     root = Path(folder)
     if not root.is_dir():
-        raise CatalogError(f"{root}: {'a file, not a folder' if root.exists() else 'no such folder'}")
+        raise InputError(f"{root}: {'a file, not a folder' if root.exists() else 'no such folder'}")
     files = [_index_file(root, name) for name in sorted(_fits_files(root))]
     if not files:
-        raise CatalogError(f"{root}: no file in it ends in .fits, .fit or .fts, or these with .gz, .bz2, .fz")
+        raise InputError(f"{root}: no file in it ends in .fits, .fit or .fts, or these with .gz, .bz2, .fz")
     _name_duplicates(root, files)
     return pa.Table.from_pylist([row for rows in files for row in rows], schema=INDEX_COLUMNS)
 

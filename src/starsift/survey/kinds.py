@@ -7,15 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from starsift.survey.fitsfile import (
-    NOT_A_SPECTRUM,
-    UNSUPPORTED,
-    Hdu,
-    SpectrumError,
-    column_names,
-    image_shape,
-    number,
-)
+from starsift.errors import SpectrumError
+from starsift.survey.fitsfile import NOT_A_SPECTRUM, UNSUPPORTED, Hdu, column_names, image_shape, number
 from starsift.survey.lamost import is_lamost, is_lrs, is_mrs
 from starsift.survey.ondrejov import is_ondrejov
 from starsift.survey.sdss import is_sdss

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from starsift.errors import SpectrumError
 from starsift.survey.fitsfile import (
     Exposure,
     Hdu,
-    SpectrumError,
     checked,
     column_names,
     image_shape,

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from starsift.errors import SpectrumError
 from starsift.sky.air import air_to_vacuum
-from starsift.survey.fitsfile import Exposure, Hdu, SpectrumError, checked, open_fits, pixels
+from starsift.survey.fitsfile import Exposure, Hdu, checked, open_fits, pixels
 
 
 def is_ondrejov(hdus: Sequence[Hdu]) -> bool:

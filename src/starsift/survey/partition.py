@@ -24,18 +24,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from starsift.errors import SettingsError, SpectrumError
+from starsift.io.files import atomic_path
 from starsift.spectra.batches import (
     IDENTITY,
     IDENTITY_NAMES,
     ROWS,
     Spectrum,
     SpectrumBatch,
-    atomic_path,
     write_bundle,
     write_index,
 )
 from starsift.survey.catalog import FILE_COLUMNS, is_index, survey_kind
-from starsift.survey.fitsfile import DUPLICATE, OTHER_FILES, Exposure, SpectrumError, file_stem
+from starsift.survey.fitsfile import DUPLICATE, OTHER_FILES, Exposure, file_stem
 from starsift.survey.lamost import read_lrs, read_mrs
 from starsift.survey.sdss import read_sdss
 
@@ -71,10 +72,6 @@ FLAGS = ("fibermask", "bad_b", "bad_r")  # 0 means that nothing is known against
 log = logging.getLogger(__name__)
 
 
-class SelectionError(ValueError):
-    """Cuts, a path template or a selection that make the run meaningless."""
-
-
 class Selected(NamedTuple):
     """One line of the selection table."""
 
@@ -106,14 +103,14 @@ def apply_cuts(table: pa.Table, cuts: Sequence[Mapping[str, Any]]) -> tuple[pa.T
 
     Raises
     ------
-    SelectionError
+    SettingsError
         A cut is malformed, names a column that is not there, or nothing is left (with the count of each cut).
     """
     if not table.num_rows:
-        raise SelectionError("the catalogue has no rows: there is nothing to select")
+        raise SettingsError("the catalogue has no rows: there is nothing to select")
     missing = sorted({str(cut.get("column")) for cut in cuts} - set(table.column_names))
     if missing:
-        raise SelectionError(
+        raise SettingsError(
             f"cuts use columns that the catalogue lacks: {', '.join(missing)}; "
             f"it has: {', '.join(table.column_names)}"
         )
@@ -140,9 +137,7 @@ def apply_cuts(table: pa.Table, cuts: Sequence[Mapping[str, Any]]) -> tuple[pa.T
     selection.append(_line("duplicated rows", table, kept))
     if not kept.num_rows:
         lines = "; ".join(f"{s.cut}: {s.before} -> {s.after}" for s in selection)
-        raise SelectionError(
-            f"no spectrum is left after the cuts ({lines}); loosen the cut that removed them"
-        )
+        raise SettingsError(f"no spectrum is left after the cuts ({lines}); loosen the cut that removed them")
     return kept, selection
 
 
@@ -161,23 +156,21 @@ def _cut_name(cut: Mapping[str, Any]) -> str:
 def _passes(column: pa.ChunkedArray, cut: Mapping[str, Any]) -> pa.ChunkedArray:
     operator, value = cut.get("op"), cut.get("value")
     if operator not in OPERATORS or "value" not in cut:
-        raise SelectionError(
+        raise SettingsError(
             f"cut {dict(cut)}: expected column, op and value, op one of {', '.join(OPERATORS)}"
         )
     values = value if operator in ("in", "not in") else [value]
     if isinstance(values, str) or not isinstance(values, Sequence):
-        raise SelectionError(f"cut {_cut_name(cut)}: `{operator}` needs a list of values")
+        raise SettingsError(f"cut {_cut_name(cut)}: `{operator}` needs a list of values")
     text = pa.types.is_string(column.type)
     for one in values:
         if text != isinstance(one, str) or one is None:
             kind = "text" if text else "numbers"
-            raise SelectionError(f"cut {_cut_name(cut)}: the column holds {kind}, not {one!r}")
+            raise SettingsError(f"cut {_cut_name(cut)}: the column holds {kind}, not {one!r}")
     try:
         return _compared(column, operator, value)
     except (pa.ArrowException, OverflowError) as error:
-        raise SelectionError(
-            f"cut {_cut_name(cut)}: {value!r} is no value of the column ({error})"
-        ) from error
+        raise SettingsError(f"cut {_cut_name(cut)}: {value!r} is no value of the column ({error})") from error
 
 
 def _compared(column: pa.ChunkedArray, operator: str, value: Any) -> pa.ChunkedArray:
@@ -263,19 +256,19 @@ def make_manifest(
 
     Raises
     ------
-    SelectionError
+    SettingsError
         The template or a setting is wrong, or two rows are the same spectrum.
     """
     kind = survey_kind(survey)
     if level not in LEVELS:
-        raise SelectionError(f"partition level is {level!r}, expected one of: {', '.join(LEVELS)}")
+        raise SettingsError(f"partition level is {level!r}, expected one of: {', '.join(LEVELS)}")
     if spectra_per_bundle < 1:
-        raise SelectionError(f"spectra_per_bundle is {spectra_per_bundle}, expected at least 1")
+        raise SettingsError(f"spectra_per_bundle is {spectra_per_bundle}, expected at least 1")
     if not table.num_rows:
-        raise SelectionError("the selection is empty: there is nothing to make a manifest of")
+        raise SettingsError("the selection is empty: there is nothing to make a manifest of")
     missing = [name for name in columns if name not in table.column_names]
     if missing:
-        raise SelectionError(
+        raise SettingsError(
             f"columns to carry along are not in the catalogue: {', '.join(missing)}; "
             f"it has: {', '.join(table.column_names)}"
         )
@@ -306,7 +299,7 @@ def make_manifest(
     twice = manifest.group_by(["spectrum_id", "band"]).aggregate([([], "count_all")])
     again = twice.filter(pc.greater(twice["count_all"], 1))
     if again.num_rows:
-        raise SelectionError(
+        raise SettingsError(
             f"{again.num_rows} spectra are listed more than once, the first is {again['spectrum_id'][0]}; "
             "the path template must give each spectrum its own file"
         )
@@ -321,7 +314,7 @@ def _files(table: pa.Table, template: str | None, root: str) -> list[str | None]
     given = next((table[name] for name in names if name in table.column_names), None)
     if template is None:
         if given is None:
-            raise SelectionError(
+            raise SettingsError(
                 f"the catalogue has no column {', '.join(names)}: set `path_template` to say where files are"
             )
         made: Iterable[str | None] = [None] * table.num_rows
@@ -343,15 +336,15 @@ def template_columns(template: str) -> set[str]:
 
     Raises
     ------
-    SelectionError : the braces of the template do not match, or it has none.
+    SettingsError : the braces of the template do not match, or it has none.
     """
     try:
         parts = string.Formatter().parse(template)
         fields = {re.split(r"[.\[]", name)[0] for _, name, _, _ in parts if name}
     except ValueError as error:
-        raise SelectionError(f"path_template {template!r}: {error}") from error
+        raise SettingsError(f"path_template {template!r}: {error}") from error
     if not fields:
-        raise SelectionError(
+        raise SettingsError(
             f"path_template {template!r} gives all spectra one file; name columns of the catalogue in "
             "braces, such as {fiberid:03d}"
         )
@@ -363,12 +356,12 @@ def format_paths(table: pa.Table, template: str) -> Iterator[str | None]:
 
     Raises
     ------
-    SelectionError : the template names a column that there is not, or does not fit a row.
+    SettingsError : the template names a column that there is not, or does not fit a row.
     """
     fields = template_columns(template)
     unknown = sorted(fields - {"date"} - set(table.column_names))
     if unknown:
-        raise SelectionError(
+        raise SettingsError(
             f"path_template {template!r} uses {', '.join(unknown)}; "
             f"the catalogue has: {', '.join(table.column_names)}"
         )
@@ -383,7 +376,7 @@ def format_paths(table: pa.Table, template: str) -> Iterator[str | None]:
         try:
             yield template.format_map(row)
         except (ValueError, KeyError, IndexError, AttributeError) as error:
-            raise SelectionError(f"path_template {template!r} does not fit the row {row}: {error}") from error
+            raise SettingsError(f"path_template {template!r} does not fit the row {row}: {error}") from error
 
 
 def _spectrum_ids(
@@ -516,7 +509,7 @@ def pack_bundle(
     table = pq.ParquetFile(manifest).read()
     missing = [name for name in MANIFEST_SCHEMA.names if name not in table.column_names]
     if missing:
-        raise SelectionError(f"{manifest}: not a manifest, it lacks {', '.join(missing)}")
+        raise SettingsError(f"{manifest}: not a manifest, it lacks {', '.join(missing)}")
     target = Path(out)
     counts = write_bundle(target, _batches(table, Path(root), kind, rows), rows=rows)
     write_index(target, target.with_suffix(".parquet") if index is None else index)

@@ -14,17 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from starsift.survey.fitsfile import (
-    Exposure,
-    Hdu,
-    SpectrumError,
-    checked,
-    image_shape,
-    number,
-    open_fits,
-    pixels,
-    snap_grid,
-)
+from starsift.errors import SpectrumError
+from starsift.survey.fitsfile import Exposure, Hdu, checked, image_shape, number, open_fits, pixels, snap_grid
 
 FILE_NAME = re.compile(r"spec-(?P<plate>\d{4,5})-(?P<mjd>\d{5})-(?P<fiber>\d{4})$")
 OLD_FILE_NAME = re.compile(r"spSpec-(?P<mjd>\d{5})-(?P<plate>\d{4,5})-(?P<fiber>\d{3,4})$")

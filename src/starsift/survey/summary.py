@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from starsift.io.files import atomic_path
 from starsift.io.parquet import write_parquet
-from starsift.searches import SEARCHES
-from starsift.spectra.batches import OK, atomic_path
+from starsift.searches.registry import SEARCHES
+from starsift.spectra.batches import OK
 from starsift.survey.fitsfile import DUPLICATE, OTHER_FILES
 
 LISTED = 20  # files that people read about; more are for programs, in tables

@@ -20,12 +20,13 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d
 from scipy.special import erf
 
-from starsift.synthesis.degrade import WINDOW, shift
-from starsift.spectra import C_KMS
+from starsift.resources import resource
 from starsift.sky.air import air_to_vacuum
+from starsift.sky.constants import C_KMS
 from starsift.spectra.resample import LAMOST_LRS, LogGrid
+from starsift.synthesis.degrade import WINDOW, shift
 
-SHIPPED = Path(__file__).resolve().parents[3] / "resources/simulate"
+SHIPPED = resource("simulate")
 SIGMA_KMS = 71.0  # of the line spread function at R = 1800
 M0 = 40.0
 MICRON_K = 14_387.769  # second radiation constant, micrometre K

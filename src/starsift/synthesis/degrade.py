@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
-from starsift.spectra import C_KMS
 from starsift.sky.air import air_to_vacuum
+from starsift.sky.constants import C_KMS
 
 WINDOW = (5600.0, 6950.0)  # Angstrom, the r band: where signal-to-noise ratios are quoted
 JOINT = 5850.0  # Angstrom, where the blue and the red arm meet

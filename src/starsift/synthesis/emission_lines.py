@@ -11,10 +11,10 @@ from functools import cache
 import numpy as np
 from scipy.special import j0, j1
 
-from starsift.synthesis.bands import HALPHA, SIGMA_KMS, load_bands
-from starsift.spectra import C_KMS
 from starsift.sky.air import air_to_vacuum
+from starsift.sky.constants import C_KMS
 from starsift.spectra.resample import LAMOST_LRS, LogGrid
+from starsift.synthesis.bands import HALPHA, SIGMA_KMS, load_bands
 
 OVERSAMPLE = 8  # steps to a pixel of LAMOST-LRS
 STEP_DEX = LAMOST_LRS.dlog10_lambda / OVERSAMPLE

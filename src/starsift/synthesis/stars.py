@@ -13,8 +13,9 @@ from numba import get_num_threads, njit, prange
 from scipy.interpolate import CubicSpline
 from scipy.special import j1
 
-from starsift.spectra import C_KMS
-from starsift.spectra.templates import TemplateError, TemplateGrid
+from starsift.errors import InputError
+from starsift.sky.constants import C_KMS
+from starsift.spectra.templates import TemplateGrid
 
 LIMB_DARKENING = 0.6
 FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
@@ -291,13 +292,13 @@ class Synthesizer:
 
     Raises
     ------
-    TemplateError
+    InputError
         If the grid's resolution is too low or its nodes do not fill a box.
     """
 
     def __init__(self, grid: TemplateGrid, resolution: float = 7500.0) -> None:
         if not 0 < resolution <= grid.resolution:
-            raise TemplateError(
+            raise InputError(
                 f"the grid has resolution {grid.resolution:g}, {resolution:g} was asked for: "
                 "templates must be sharper than the instrument"
             )
@@ -339,7 +340,7 @@ class Synthesizer:
         self._axes = [np.unique(params[:, i]) for i in range(3)]
         sizes = [len(axis) for axis in self._axes]
         if len(params) < 0.5 * np.prod(sizes):
-            raise TemplateError(
+            raise InputError(
                 f"{len(params)} templates on axes of {sizes[0]} teff x {sizes[1]} logg x {sizes[2]} feh: "
                 "fewer than half of that box; put the grid on common axes"
             )

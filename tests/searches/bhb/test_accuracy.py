@@ -7,14 +7,14 @@ import pytest
 import yaml
 from sklearn.metrics import f1_score
 
+from starsift.demo import sdss
+from starsift.demo.cutouts import draw_cutouts
 from starsift.searches.bhb import dataset as data
 from starsift.searches.bhb.dataset import JUDGED, Dataset, scale_images, split_of
 from starsift.searches.bhb.training import Settings, Trained, train
-from starsift.demo import sdss
-from starsift.demo.cutouts import draw_cutouts
 from starsift.spectra.resample import interpolate_gaps, min_max
 
-CONFIG = Path(__file__).parents[2] / "config"
+CONFIG = Path(__file__).parents[3] / "config"
 STARS = 4000
 
 pytestmark = pytest.mark.slow

@@ -9,8 +9,9 @@ import pytest
 from fixtures.bhb_data import synthetic
 from sklearn.metrics import roc_auc_score
 
+from starsift.errors import TrainingError
 from starsift.searches.bhb import baselines
-from starsift.searches.bhb.baselines import BASELINES, BaselineError, train_baseline
+from starsift.searches.bhb.baselines import BASELINES, train_baseline
 from starsift.searches.bhb.dataset import CLASSES, Dataset
 
 
@@ -89,5 +90,5 @@ def test_the_test_part_is_not_learned_from(name: str, data: Dataset) -> None:
 
 
 def test_unknown_baseline(data: Dataset) -> None:
-    with pytest.raises(BaselineError, match="model 'forest' is none of svm, trees"):
+    with pytest.raises(TrainingError, match="model 'forest' is none of svm, trees"):
         train_baseline("forest", data, seed=0)

@@ -14,9 +14,13 @@ import pytest
 from astropy import units as u
 from astropy.table import Table
 
-from starsift.searches.bhb.evaluation import EvaluationError, calibrate
+from starsift.catalog.columns import conform
+from starsift.catalog.listing import plain_text
+from starsift.catalog.publish import publish, read_table
+from starsift.errors import ResultsError, TrainingError
+from starsift.io.parquet import write_csv, write_parquet
+from starsift.learning.labels import read_labels
 from starsift.searches.bhb.catalog import (
-    ResultError,
     assemble,
     choose_run,
     fit_calibration,
@@ -24,11 +28,8 @@ from starsift.searches.bhb.catalog import (
     purity_threshold,
     read_manifests,
 )
-from starsift.catalog.listing import plain_text
-from starsift.io.parquet import write_csv, write_parquet
-from starsift.catalog.publish import publish, read_table
-from starsift.catalog.columns import BHB, conform
-from starsift.learning.labels import read_labels
+from starsift.searches.bhb.columns import BHB
+from starsift.searches.bhb.evaluation import calibrate
 
 BOTH, ALONE = "spectrum+image", "spectrum"
 
@@ -44,7 +45,7 @@ def test_the_run_with_the_lowest_loss() -> None:
     assert choose_run(told) == 1
     assert choose_run(told[::2]) == 2
     for bad in ([], [{"run": 0}], [{"run": 0, "validation_loss": None}], [{"run": 0, "validation_loss": []}]):
-        with pytest.raises(ResultError, match=f"none of {len(bad)} runs has a validation loss"):
+        with pytest.raises(ResultsError, match=f"none of {len(bad)} runs has a validation loss"):
             choose_run(bad)
 
 
@@ -76,7 +77,7 @@ def test_how_many_stars_a_purity_takes() -> None:
     assert purity_threshold(np.linspace(0.5, 0.9, 18), [1] * 18, 0.95) is None
     assert purity_threshold([], [], 0.5) is None
     for purity in (0.0, 1.0, 1.5, float("nan")):
-        with pytest.raises(ResultError, match="expected more than 0 and less than 1"):
+        with pytest.raises(ResultsError, match="expected more than 0 and less than 1"):
             purity_threshold([0.5], [1], purity)
 
 
@@ -188,9 +189,9 @@ def test_a_network_that_the_validation_part_flatters(caplog: pytest.LogCaptureFi
 
 def test_parts_without_a_class() -> None:
     table = predictions(60)
-    with pytest.raises(EvaluationError, match="the validation set holds no spectrum that is"):
+    with pytest.raises(TrainingError, match="the validation set holds no spectrum that is"):
         fit_calibration({BOTH: table.slice(60)}, 0.9, run=0)
-    with pytest.raises(ResultError, match="purity is 1, expected"):
+    with pytest.raises(ResultsError, match="purity is 1, expected"):
         fit_calibration({BOTH: table}, 1, run=0)
 
 
@@ -420,7 +421,7 @@ def test_what_the_survey_knows(run: dict[str, Any], tmp_path: Path) -> None:
     assert (rows[2]["snr"], rows[2]["file"]) == (22.0, f"{IDS[2]}.fits")
     assert rows[0]["designation"] == "J004000.00+200000.0"
     assert rows[0]["link"] == "https://a.example/?plate=266&mjd=51602"
-    with pytest.raises(ResultError, match=r"bhb.catalog.link: .* names nonsense"):
+    with pytest.raises(ResultsError, match=r"bhb.catalog.link: .* names nonsense"):
         catalog(run, people(tmp_path), link="https://a.example/{nonsense}")
 
 
@@ -458,14 +459,14 @@ def test_a_spectrum_has_one_prediction(run: dict[str, Any], tmp_path: Path) -> N
     none = people(tmp_path)
     twice = write_predictions(tmp_path / "p/other/c.parquet", [IDS[0]], [(ALONE, "no file", 0.99)])
     with pytest.raises(
-        ResultError, match=f"of all bundles 1 spectra are there more than once, the first is {IDS[0]}"
+        ResultsError, match=f"of all bundles 1 spectra are there more than once, the first is {IDS[0]}"
     ):
         gather([*run["predictions"], twice], none, CALIBRATION)
     one = write_predictions(
         tmp_path / "p/sdss/d.parquet", [IDS[0]] * 2, [(ALONE, "gap", 0.9), (BOTH, "ok", 0.1)]
     )
     with pytest.raises(
-        ResultError, match=f"d.parquet: 1 spectra are there more than once, the first is {IDS[0]}"
+        ResultsError, match=f"d.parquet: 1 spectra are there more than once, the first is {IDS[0]}"
     ):
         gather([one], none, CALIBRATION)
 
@@ -481,20 +482,20 @@ def test_a_spectrum_has_one_prediction(run: dict[str, Any], tmp_path: Path) -> N
 )
 def test_predictions_that_cannot_be(row: Any, message: str, tmp_path: Path) -> None:
     file = write_predictions(tmp_path / "sdss/a.parquet", IDS[:2], [ROWS[0], row])
-    with pytest.raises(ResultError, match=f"a.parquet: .*{message}"):
+    with pytest.raises(ResultsError, match=f"a.parquet: .*{message}"):
         gather([file], people(tmp_path), CALIBRATION)
 
 
 def test_tables_that_do_not_belong_together(run: dict[str, Any], tmp_path: Path) -> None:
     none = people(tmp_path)
     write_parquet(pa.table({"spectrum_id": ["a"], "p_bhb": [0.5]}), tmp_path / "sdss/a.parquet")
-    with pytest.raises(ResultError, match="predictions lack row, modality, image_status; delete the file"):
+    with pytest.raises(ResultsError, match="predictions lack row, modality, image_status; delete the file"):
         gather([tmp_path / "sdss/a.parquet"], none, CALIBRATION)
-    with pytest.raises(ResultError, match=f"manifests: candidate lamost/{LAMOST[0]} is not in them"):
+    with pytest.raises(ResultsError, match=f"manifests: candidate lamost/{LAMOST[0]} is not in them"):
         catalog(run | {"manifests": run["manifests"][:1]}, none)
-    with pytest.raises(ResultError, match="labelled spectrum sdss/spec-1 is not in them"):
+    with pytest.raises(ResultsError, match="labelled spectrum sdss/spec-1 is not in them"):
         catalog(run, none, labelled(("spec-1", "BHB", "train")))
-    with pytest.raises(ResultError, match="manifests: there are none"):
+    with pytest.raises(ResultsError, match="manifests: there are none"):
         catalog(run | {"manifests": []}, none)
 
 

@@ -10,10 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.table import Table
 from fixtures.cutout_files import planes, star, write_cutout
+from fixtures.survey_files import identity_of, real
 from hypothesis import given
 from hypothesis import strategies as st
-from fixtures.survey_files import identity_of, real
 
+from starsift.catalog.naming import designation
+from starsift.errors import InputError
+from starsift.io.parquet import write_parquet
 from starsift.searches.bhb.dataset import (
     BANDS,
     CLASSES,
@@ -21,7 +24,6 @@ from starsift.searches.bhb.dataset import (
     PIXELS,
     SPLITS,
     BundleFiles,
-    DatasetError,
     build_dataset,
     read_dataset,
     read_labelled,
@@ -29,9 +31,6 @@ from starsift.searches.bhb.dataset import (
     split_of,
     windows,
 )
-from starsift.catalog.naming import designation
-from starsift.io.parquet import write_parquet
-from starsift.io.tables import TableError
 from starsift.spectra.batches import SpectrumBatch, write_bundle
 from starsift.spectra.resample import LAMOST_LRS, LogGrid
 from starsift.survey.cutouts import pack_cutouts, read_cutout
@@ -191,7 +190,7 @@ def test_parts_depend_on_name_and_seed_alone() -> None:
     first = ["J000000.00+000000.0", "J120000.00-300000.0", "x", "y"]
     assert split_of(first, 1).tolist() == ["train", "train", "train", "validation"]
     for shares in ((0.5, 0.5), (0.7, 0.2, 0.2), (1.2, -0.1, -0.1)):
-        with pytest.raises(DatasetError, match="split shares are"):
+        with pytest.raises(InputError, match="split shares are"):
             split_of(names, 3, shares)
 
 
@@ -252,10 +251,10 @@ def test_labels_that_cannot_be_used(tmp_path: Path, columns: dict[str, Any], mes
 
 
 def test_label_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(TableError, match="no such file"):
+    with pytest.raises(InputError, match="no such file"):
         read_labelled(tmp_path / "none.csv")
     (tmp_path / "a.parquet").write_text("text")
-    with pytest.raises(TableError, match="no parquet file"):
+    with pytest.raises(InputError, match="no parquet file"):
         read_labelled(tmp_path / "a.parquet")
 
 
@@ -266,7 +265,7 @@ def test_labels_as_pandas_and_skyserver_write_them(tmp_path: Path) -> None:
     assert table["planid"].to_pylist() == ["266", "267"]
     assert table["fiberid"].to_pylist() == [31, 32]
     path.write_text("plate,mjd,fiber,label\n266,51602,31.5,BHB\n")
-    with pytest.raises(TableError, match=r"labels\.csv: row 1, column fiber: 31\.5 is not a whole number"):
+    with pytest.raises(InputError, match=r"labels\.csv: row 1, column fiber: 31\.5 is not a whole number"):
         read_labelled(path)
     path.write_text("spectrum_id,label\nspec-0266-51602-0031.fits,BHB\n")
     assert read_labelled(path)["spectrum_id"].to_pylist() == ["spec-0266-51602-0031"]
@@ -386,7 +385,7 @@ def test_a_data_set(made: tuple[Path, pa.Table, list[BundleFiles]], tmp_path: Pa
     for part, name in zip(parts, SPLITS, strict=True):
         assert set(part.split) == {name}
         np.testing.assert_array_equal(part.image, data.image[data.split == name])
-    with pytest.raises(DatasetError, match="part 'training': expected one of train"):
+    with pytest.raises(InputError, match="part 'training': expected one of train"):
         data.part("training")
 
 
@@ -428,47 +427,47 @@ def test_data_sets_that_cannot_be_made(
     folder, labels, files = made
     labels = labelled(folder, labels)
     with pytest.raises(
-        DatasetError, match=r"class BHB has no spectrum in the test part \(it has 24 in all, seed 2"
+        InputError, match=r"class BHB has no spectrum in the test part \(it has 24 in all, seed 2"
     ):
         build_dataset(labels, files, seed=SEED, shares=(0.8, 0.2, 0.0))
     other = labelled(tmp_path, pa.table({"spectrum_id": ["x"], "label": ["BHB"]}))
     with pytest.raises(
-        DatasetError, match="none of 1 labelled spectra is in the manifests of 2 bundles; the first"
+        InputError, match="none of 1 labelled spectra is in the manifests of 2 bundles; the first"
     ):
         build_dataset(other, files, seed=SEED)
-    with pytest.raises(DatasetError, match="none of 60 labelled spectra is in the manifests of 0 bundles"):
+    with pytest.raises(InputError, match="none of 60 labelled spectra is in the manifests of 0 bundles"):
         build_dataset(labels, [], seed=SEED)
     bad = labels.filter(
         pa.array([name.endswith(("0003", "0005")) for name in labels["spectrum_id"].to_pylist()])
     )
     with pytest.raises(
-        DatasetError,
+        InputError,
         match="has both a spectrum and an image: spectrum: missing_file 2, image: missing_file 2",
     ):
         build_dataset(bad, files, seed=SEED)
-    with pytest.raises(DatasetError, match=r"is in .*bundle-0.parquet and again in .*bundle-0.parquet"):
+    with pytest.raises(InputError, match=r"is in .*bundle-0.parquet and again in .*bundle-0.parquet"):
         build_dataset(labels, [files[0], files[0]], seed=SEED)
     mixed = [files[0]._replace(cutouts=files[1].cutouts), files[1]]
     with pytest.raises(
-        DatasetError, match=r"bundle-1-cutouts.parquet: its spectra are not those of the manifest"
+        InputError, match=r"bundle-1-cutouts.parquet: its spectra are not those of the manifest"
     ):
         build_dataset(labels, mixed, seed=SEED)
     small = tmp_path / "small.parquet"
     pack_cutouts(files[0].manifest, folder, "{planid}-{fiberid}.fits", small, size=12)
-    with pytest.raises(DatasetError, match="images of 16 pixels a side, others have 12"):
+    with pytest.raises(InputError, match="images of 16 pixels a side, others have 12"):
         build_dataset(labels, [files[0]._replace(cutouts=small), files[1]], seed=SEED)
 
 
 def test_files_that_are_no_data_set(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_text("text")
-    with pytest.raises(DatasetError, match="not a Parquet file"):
+    with pytest.raises(InputError, match="not a Parquet file"):
         read_dataset(tmp_path / "a.parquet")
     pq.write_table(pa.table({"spectrum_id": ["a"]}), tmp_path / "a.parquet")
-    with pytest.raises(DatasetError, match="it lacks star, class, split, spectrum, image"):
+    with pytest.raises(InputError, match="it lacks star, class, split, spectrum, image"):
         read_dataset(tmp_path / "a.parquet")
     columns = {name: ["a"] for name in ("spectrum_id", "star", "class", "split")}
     pq.write_table(pa.table(columns | {"spectrum": [[1.0]], "image": [[1.0]]}), tmp_path / "a.parquet")
-    with pytest.raises(DatasetError, match="spectra of 3522 pixels"):
+    with pytest.raises(InputError, match="spectra of 3522 pixels"):
         read_dataset(tmp_path / "a.parquet")
 
 

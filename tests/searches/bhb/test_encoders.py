@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from fixtures.bhb_data import SMALL, synthetic
 
+from starsift.errors import InputError
+from starsift.learning.backend import load_keras, set_seed
 from starsift.searches.bhb.encoders import (
     BAND_WEIGHTS,
     PRESETS,
     SEGMENT_WEIGHTS,
-    WeightsError,
     classifier,
     image_encoder,
     resnet,
     spectrum_encoder,
 )
-from starsift.learning.backend import load_keras, set_seed
 
 PAPER = PRESETS["paper"]
 # Configuration E of Simonyan & Zisserman 2014: filters of the convolutions of VGG-19 between the poolings.
@@ -260,15 +260,13 @@ def test_weights_as_keras_distributes_them(published: Any, tmp_path: Path) -> No
 
 @pytest.mark.filterwarnings("ignore:Skipping nested container")
 def test_other_files_of_weights_are_named(weights: Path, tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"none\.h5: no such file of weights; expected .*ResNet50"):
+    with pytest.raises(InputError, match=r"none\.h5: no such file of weights; expected .*ResNet50"):
         image_encoder(PAPER, 32, pretrained=tmp_path / "none.h5")
     broken, other = (tmp_path / name for name in ("broken.weights.h5", "other.weights.h5"))
     broken.write_bytes(b"no weights")
     image_encoder(SMALL, 16).save_weights(other)
     for path in (broken, other):
-        with pytest.raises(
-            WeightsError, match=f"{path.name}: not the weights of keras.applications.ResNet50"
-        ):
+        with pytest.raises(InputError, match=f"{path.name}: not the weights of keras.applications.ResNet50"):
             image_encoder(PAPER, 32, pretrained=path)
-    with pytest.raises(WeightsError, match=rf"{weights.name}: .* fit the preset paper only"):
+    with pytest.raises(InputError, match=rf"{weights.name}: .* fit the preset paper only"):
         image_encoder(SMALL, 16, pretrained=weights)

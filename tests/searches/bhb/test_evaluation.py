@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from starsift.errors import TrainingError
 from starsift.searches.bhb.evaluation import (
     ALL,
     BHB,
@@ -19,7 +20,6 @@ from starsift.searches.bhb.evaluation import (
     NOT_BHB,
     PAIRS,
     SUMMARY,
-    EvaluationError,
     Run,
     calibrate,
     collect,
@@ -123,16 +123,16 @@ def test_tiny_probabilities_keep_their_order() -> None:
     ],
 )
 def test_predictions_that_cannot_be_evaluated(table: pa.Table, message: str) -> None:
-    with pytest.raises(EvaluationError, match=message):
+    with pytest.raises(TrainingError, match=message):
         evaluate(table)
-    with pytest.raises(EvaluationError, match=f"model image, run 3: .*{message}"):
+    with pytest.raises(TrainingError, match=f"model image, run 3: .*{message}"):
         collect([("batmm", 0, predictions()), ("image", 3, table)])
 
 
 def test_a_null_probability_is_named() -> None:
     table = predictions()
     p = [None if name == "spec-0007" else 0.5 for name in table["spectrum_id"].to_pylist()]
-    with pytest.raises(EvaluationError, match="spec-0007 is nan"):
+    with pytest.raises(TrainingError, match="spec-0007 is nan"):
         evaluate(replaced(table, "p_bhb", p))
 
 
@@ -157,12 +157,12 @@ def test_runs_of_other_test_sets_are_refused() -> None:
     short = predictions().filter(pc.not_equal(predictions()["spectrum_id"], "spec-0009"))
     runs = [("batmm", 0, predictions()), ("spectrum", 2, short)]
     message = "model spectrum, run 2: its test set is not that of model batmm, run 0; 1 spectra .* spec-0009"
-    with pytest.raises(EvaluationError, match=message):
+    with pytest.raises(TrainingError, match=message):
         collect(runs)
     other = [("batmm", 0, predictions()), ("spectrum", 2, predictions(truth=[0, *TRUTH[1:]]))]
-    with pytest.raises(EvaluationError, match="model spectrum, run 2: class or star of spec-0000"):
+    with pytest.raises(TrainingError, match="model spectrum, run 2: class or star of spec-0000"):
         collect(other)
-    with pytest.raises(EvaluationError, match="model batmm, run 0: given twice"):
+    with pytest.raises(TrainingError, match="model batmm, run 0: given twice"):
         collect(runs[:1] * 2)
 
 
@@ -223,7 +223,7 @@ def test_one_run_has_no_scatter() -> None:
 def test_models_without_a_common_run() -> None:
     table = metrics(batmm=[0.9, 0.9], spectrum=[0.8])
     table = table.filter(pc.field("run") == pc.if_else(pc.field("model") == "batmm", 1, 0))
-    with pytest.raises(EvaluationError, match="no run is of both batmm and spectrum"):
+    with pytest.raises(TrainingError, match="no run is of both batmm and spectrum"):
         compare(table, "batmm", "spectrum")
     assert ladder(table).num_rows == 0
 
@@ -332,7 +332,7 @@ def test_runs_are_read_from_their_folders(tmp_path: Path) -> None:
     assert runs[0].predictions.equals(predictions())
     stray = tmp_path / "predictions.parquet"
     pq.write_table(predictions(), stray)
-    with pytest.raises(EvaluationError, match="lie in a folder such as batmm/run-0"):
+    with pytest.raises(TrainingError, match="lie in a folder such as batmm/run-0"):
         read_runs([stray])
 
 
@@ -376,7 +376,7 @@ def test_examples_are_certain_and_uncertain(tmp_path: Path) -> None:
     every = read_examples(tmp_path / "dataset.parquet", runs, fitted, number=20)
     assert sorted(every["spectrum_id"].to_pylist()) == names[::-1]
     pq.write_table(pa.table(data).slice(0, 5), tmp_path / "dataset.parquet")
-    with pytest.raises(EvaluationError, match="spectrum spec-0000 of the test set is not there"):
+    with pytest.raises(TrainingError, match="spectrum spec-0000 of the test set is not there"):
         read_examples(tmp_path / "dataset.parquet", runs, fitted, number=2)
 
 

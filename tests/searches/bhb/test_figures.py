@@ -12,6 +12,8 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score
 
+from starsift.report.plots import save
+from starsift.searches.bhb.columns import BHB as SCHEMA
 from starsift.searches.bhb.dataset import BANDS, PIXELS, SEGMENTS
 from starsift.searches.bhb.evaluation import ALL, BHB, MODELS, NOT_BHB, Run, collect, ladder
 from starsift.searches.bhb.figures import FIGURES, INPUTS, RECALLS, purity_curve, stepped
@@ -33,11 +35,9 @@ from starsift.searches.bhb.report import (
     table8_page,
     tables_text,
 )
-from starsift.report.plots import save
-from starsift.catalog.columns import BHB as SCHEMA
 
 RNG = np.random.default_rng(4)
-CAPTIONS = Path(__file__).parents[2] / "workflow/report"
+CAPTIONS = Path(__file__).parents[3] / "workflow/report"
 PAGES = ("table5", "table6", "table7", "table8", "gaps", "dataset", "candidates", "funnel")
 SIZE = 12  # pixels of an image
 
@@ -502,7 +502,7 @@ def test_pages_without_runs(page: Any) -> None:
 
 
 def test_the_path_imports_no_other() -> None:
-    for file in (Path(__file__).parents[2] / "src/starsift/bhb").glob("*.py"):
+    for file in (Path(__file__).parents[3] / "src/starsift/searches/bhb").glob("*.py"):
         other = re.search(
             r"^\s*(from|import) starsift\.(binaries|mstars|emission|simulate|review|cli)",
             file.read_text(),

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from fixtures.bhb_data import SMALL, synthetic
 
+from starsift.learning.backend import load_keras, set_seed
 from starsift.searches.bhb.encoders import PRESETS, image_encoder, spectrum_encoder
 from starsift.searches.bhb.fusion import FUSIONS, TRANSFORMERS, head, whole
-from starsift.learning.backend import load_keras, set_seed
 
 DEEP = replace(SMALL, blocks=2)
 K = 5  # image tokens

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from starsift.errors import InputError
 from starsift.searches.bhb.photometry import (
-    PhotometryError,
     absolute_magnitude,
     dereddened,
     distance,
@@ -89,19 +89,17 @@ def test_columns_of_other_names() -> None:
     table = pa.table({"g_mag": [16], "a_g": [1], "r_mag": [16.5], "a_r": [0.5]})
     found = dereddened(table, "{band}_mag", "a_{band}")
     assert (found["g"][0], found["r"][0], found["g_r"][0]) == (15.0, 16.0, -1.0)
-    with pytest.raises(
-        PhotometryError, match=r"'g_mag' should name the column of each band, such as 'psfmag_"
-    ):
+    with pytest.raises(InputError, match=r"'g_mag' should name the column of each band, such as 'psfmag_"):
         dereddened(table, "g_mag", "a_{band}")
-    with pytest.raises(PhotometryError, match="column g_mag should hold magnitudes"):
+    with pytest.raises(InputError, match="column g_mag should hold magnitudes"):
         magnitudes(pa.table({"g_mag": ["bright"]}), "{band}_mag")
 
 
 def test_bad_tables_of_relations(tmp_path: Path) -> None:
     file = tmp_path / "relations.csv"
     file.write_text("relation,low\nm_g_bhb,0\n")
-    with pytest.raises(PhotometryError, match=r"relations.csv: no column high, scatter, c0, c1"):
+    with pytest.raises(InputError, match=r"relations.csv: no column high, scatter, c0, c1"):
         load_relations(file)
     file.write_text("relation,low,high,scatter,c0,c1,c2,c3,c4,source\nm_g_bhb,-0.25,0,x,1,0,0,0,0,me\n")
-    with pytest.raises(PhotometryError, match=r"relation m_g_bhb: expected numbers in low, high"):
+    with pytest.raises(InputError, match=r"relation m_g_bhb: expected numbers in low, high"):
         load_relations(file)

@@ -11,12 +11,13 @@ import pytest
 from fixtures.bhb_data import SMALL, small_preset, synthetic, uncompiled
 from sklearn.metrics import roc_auc_score
 
+from starsift.errors import InputError, TrainingError
+from starsift.learning.backend import load_keras, load_network, predict_batches, save_network, set_seed
 from starsift.searches.bhb import training
 from starsift.searches.bhb.dataset import CLASSES, Dataset
-from starsift.searches.bhb.encoders import PRESETS, WeightsError
+from starsift.searches.bhb.encoders import PRESETS
 from starsift.searches.bhb.fusion import head
-from starsift.searches.bhb.training import Settings, Trained, TrainingError, augment, fit, predict, schedule, train
-from starsift.learning.backend import load_keras, load_network, predict_batches, save_network, set_seed
+from starsift.searches.bhb.training import Settings, Trained, augment, fit, predict, schedule, train
 
 QUICK = Settings(epochs=20, patience=20, batch_size=10, learning_rate=3e-3, warmup_epochs=1)
 ONCE = Settings(epochs=1, batch_size=20, learning_rate=3e-3, noise=0.02, shift=3, flip=True)
@@ -420,7 +421,7 @@ def test_what_cannot_be_trained(data: Dataset, spectrum: Trained, image: Trained
         train("batmm", data, preset="small", spectrum=spectrum.model)
     with pytest.raises(TrainingError, match="spectrum_encoder has tokens of 32 dimensions, the preset 512"):
         train("batmm", data, preset="paper", spectrum=spectrum.model, image=image.model)
-    with pytest.raises(WeightsError, match=r"none\.h5: no such file"):
+    with pytest.raises(InputError, match=r"none\.h5: no such file"):
         train("image", data, preset="small", pretrained=str(tmp_path / "none.h5"))
 
 

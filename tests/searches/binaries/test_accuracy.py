@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import yaml
 
+from starsift.searches.binaries.dataset import Laboratory, draw_snr, recovered, training_set
 from starsift.searches.binaries.errors import monte_carlo
+from starsift.searches.binaries.evaluation import detection_rates, flux_ratio_limits
 from starsift.searches.binaries.peaks import Components
 from starsift.searches.binaries.training import train_classifiers
 from starsift.searches.binaries.voting import classify
-from starsift.searches.binaries.evaluation import detection_rates, flux_ratio_limits
-from starsift.synthesis.stars import draw_binaries, draw_singles, draw_triples
-from starsift.searches.binaries.dataset import Laboratory, draw_snr, recovered, training_set
 from starsift.spectra.templates import load_grid
+from starsift.synthesis.stars import draw_binaries, draw_singles, draw_triples
 
-CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config" / "config.yaml").read_text())["binaries"]
+CONFIG = yaml.safe_load((Path(__file__).parents[3] / "config" / "config.yaml").read_text())["binaries"]
 SKY = {1: 0.90, 2: 0.07, 3: 0.03}  # shares of single, double and triple stars for the precision
 
 
@@ -72,7 +72,9 @@ def test_training_set_without_hard_cases_is_the_papers(grid):
 
 
 def test_a_class_that_cannot_be_filled_says_so(grid, monkeypatch):
-    monkeypatch.setattr("starsift.searches.binaries.dataset._collect.__kwdefaults__", {"rounds": 2, "partial": False})
+    monkeypatch.setattr(
+        "starsift.searches.binaries.dataset._collect.__kwdefaults__", {"rounds": 2, "partial": False}
+    )
     settings = {**CONFIG["training"], "per_class": 1500, "snr": [0.05, 0.1]}
     with pytest.raises(ValueError, match=r"class L\d were found.*training\.snr"):
         training_set(grid, ccf=CONFIG["ccf"], peaks=CONFIG["peaks"], seed=1, **settings)

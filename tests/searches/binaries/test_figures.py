@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from starsift.report.plots import save
 from starsift.searches.binaries.examples import EXAMPLES
 from starsift.searches.binaries.figures import FIGURES
-from starsift.report.plots import save
 
 RNG = np.random.default_rng(1)
 

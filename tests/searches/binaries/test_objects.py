@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starsift.searches.binaries.objects import ObjectError, group_stars, make_objects
-from starsift.catalog.columns import BINARIES_OBJECTS, check, conform
+from starsift.catalog.columns import check, conform
+from starsift.errors import ResultsError
+from starsift.searches.binaries.columns import BINARIES_OBJECTS
+from starsift.searches.binaries.objects import group_stars, make_objects
 
 ARCSEC = 1 / 3600
 
@@ -161,7 +163,7 @@ def test_no_detections_make_empty_objects():
 
 def test_detection_that_is_no_exposure_is_an_error():
     survey = exposures(ra=[1.0, 2.0], dec=[1.0, 2.0], gaia_source_id=[None, None])
-    with pytest.raises(ObjectError, match="e1 is a detection, but not among"):
+    with pytest.raises(ResultsError, match="e1 is a detection, but not among"):
         make_objects(detections(survey, [0, 1]), survey.slice(0, 1))
 
 
@@ -169,5 +171,5 @@ def test_star_without_name_is_an_error():
     survey = exposures(
         ra=pa.array([None], pa.float64()), dec=pa.array([None], pa.float64()), gaia_source_id=[None]
     )
-    with pytest.raises(ObjectError, match="e0 has neither gaia_source_id nor coordinates"):
+    with pytest.raises(ResultsError, match="e0 has neither gaia_source_id nor coordinates"):
         make_objects(detections(survey, [0]), survey)

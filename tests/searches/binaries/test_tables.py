@@ -8,10 +8,11 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from starsift.searches.binaries.curves import CurveError, read_curves, write_curves
+from starsift.errors import ResultsError
+from starsift.io.parquet import write_csv
+from starsift.searches.binaries.curves import read_curves, write_curves
 from starsift.searches.binaries.peaks import Components, find_components
 from starsift.searches.binaries.tables import (
-    StageError,
     gather_catalog,
     join_stages,
     read_components,
@@ -22,7 +23,6 @@ from starsift.searches.binaries.tables import (
     write_components,
     write_errors,
 )
-from starsift.io.parquet import write_csv
 from starsift.spectra.batches import ROW_SCHEMA
 from starsift.spectra.ccf import CCFs
 
@@ -95,7 +95,7 @@ def test_another_arrow_file_is_refused(tmp_path: Path) -> None:
     table = rows(1)
     with pa.ipc.new_file(str(path), table.schema) as sink:
         sink.write_table(table)
-    with pytest.raises(CurveError, match=r"other\.arrow: an Arrow file, but not one of CCFs"):
+    with pytest.raises(ResultsError, match=r"other\.arrow: an Arrow file, but not one of CCFs"):
         list(read_curves(path))
 
 
@@ -173,7 +173,7 @@ def test_stages_of_different_spectra_do_not_join(components: Path, tmp_path: Pat
     other = pq.read_table(paths["manifest"][0]).slice(1)
     pq.write_table(other, paths["manifest"][0])
     with pytest.raises(
-        StageError, match=r"components\.parquet and .*manifest\.parquet hold different spectra"
+        ResultsError, match=r"components\.parquet and .*manifest\.parquet hold different spectra"
     ):
         join_stages(paths)
 

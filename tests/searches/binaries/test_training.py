@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fixtures.ccfs import SMALL, make_ccfs
 
+from starsift.errors import TrainingError
+from starsift.learning.backend import load_keras
 from starsift.searches.binaries.training import (
     CALLS,
     CLASSIFIERS,
     Classifier,
-    ClassifierError,
     augment,
     call_labels,
     centre,
@@ -25,35 +27,6 @@ from starsift.searches.binaries.training import (
     train_classifier,
     train_classifiers,
 )
-from starsift.learning.backend import load_keras
-
-SMALL = {
-    "epochs": 2,
-    "batch_size": 32,
-    "stride": 1,
-    "max_shift": 2,
-}  # for coarse grids, where quality is no matter
-
-
-def make_ccfs(n: int, *, seed: int, points: int = 1001) -> tuple[np.ndarray, np.ndarray]:
-    """CCFs (4 n, points) from -500 to 500 km/s, n a class, and labels: peaks well apart on faint noise."""
-    rng = np.random.default_rng(seed)
-    velocity = np.linspace(-500, 500, points, dtype=np.float32)
-    label = np.repeat(np.arange(4), n)
-    phase = rng.uniform(0, 2 * np.pi, (4 * n, 12))
-    wave = rng.uniform(0.01, 0.06, (4 * n, 12))
-    ccf = 0.01 * np.sum(np.sin(wave[:, :, None] * velocity + phase[:, :, None]), axis=1)
-    centre = rng.normal(0, 50, 4 * n)
-    for row in range(4 * n):
-        k = label[row]
-        gaps = rng.uniform(100, 200, max(k - 1, 0))
-        at = centre[row] + np.concatenate([[0.0], np.cumsum(gaps)])[:k]
-        height = rng.uniform(0.3, 0.9) * rng.uniform(0.7, 1.0, k)
-        width = rng.uniform(25, 32, k)
-        shift = at.mean() - centre[row] if k else 0.0
-        for a, h, w in zip(at - shift, height, width, strict=True):
-            ccf[row] += h * np.exp(-0.5 * ((velocity - a) / w) ** 2)
-    return np.clip(ccf, -1, 1).astype(np.float32), label
 
 
 def digest(array: np.ndarray) -> str:
@@ -123,12 +96,15 @@ def test_same_seed_same_network_whatever_came_before(coarse: tuple) -> None:
 
 def test_same_seed_same_network_in_another_process(coarse: tuple, tmp_path: Path) -> None:
     program = (
-        "from test_training import *\n"
+        "import hashlib\n"
+        "from fixtures.ccfs import SMALL, make_ccfs\n"
+        "from starsift.searches.binaries.training import train_classifier\n"
         "c = train_classifier(*make_ccfs(60, seed=1, points=101), 'C4', seed=5, **SMALL)\n"
         f"c.save({str(tmp_path / 'other.keras')!r})\n"
-        "print(digest(c.predict(make_ccfs(60, seed=1, points=101)[0])))\n"
+        "p = c.predict(make_ccfs(60, seed=1, points=101)[0])\n"
+        "print(hashlib.sha256(p.tobytes()).hexdigest())\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     other = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True
     )
@@ -197,49 +173,49 @@ def test_saved_set_is_five_files_and_reads_back_equal(
 
 def test_wrong_file_is_one_clear_sentence(classifiers: dict[str, Classifier], tmp_path: Path) -> None:
     path = tmp_path / "C1.keras"
-    with pytest.raises(ClassifierError, match=r"C1\.keras: no such file.*run the training again"):
+    with pytest.raises(TrainingError, match=r"C1\.keras: no such file.*run the training again"):
         Classifier.load(path)
     path.write_text("not a model")
-    with pytest.raises(ClassifierError, match=r"C1\.keras: not a Keras model"):
+    with pytest.raises(TrainingError, match=r"C1\.keras: not a Keras model"):
         Classifier.load(path)
     classifiers["C1"].save(path)
     content = bytearray(path.read_bytes())
     path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(ClassifierError, match=r"C1\.keras: not a Keras model, or a damaged one"):
+    with pytest.raises(TrainingError, match=r"C1\.keras: not a Keras model, or a damaged one"):
         Classifier.load(path)
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(content)
-    with pytest.raises(ClassifierError, match="damaged"):
+    with pytest.raises(TrainingError, match="damaged"):
         Classifier.load(path)
     keras = load_keras()
     keras.Sequential([keras.Input((101,)), keras.layers.Dense(2)], name="other").save(path)
-    with pytest.raises(ClassifierError, match="a Keras model named 'other'"):
+    with pytest.raises(TrainingError, match="a Keras model named 'other'"):
         Classifier.load(path)
     save_classifiers(classifiers, tmp_path)
     (tmp_path / "C3.keras").write_bytes((tmp_path / "C4.keras").read_bytes())
-    with pytest.raises(ClassifierError, match=r"C3\.keras: holds classifier C4"):
+    with pytest.raises(TrainingError, match=r"C3\.keras: holds classifier C4"):
         load_classifiers(tmp_path)
-    with pytest.raises(ClassifierError, match=r"ends in \.keras"):
+    with pytest.raises(TrainingError, match=r"ends in \.keras"):
         classifiers["C1"].save(tmp_path / "C1.h5")
 
 
 def test_bad_training_data_is_refused(classifiers: dict[str, Classifier], coarse: tuple) -> None:
     ccf, label = coarse
-    with pytest.raises(ClassifierError, match="unknown classifier 'C9': expected one of C1"):
+    with pytest.raises(TrainingError, match="unknown classifier 'C9': expected one of C1"):
         train_classifier(ccf, label, "C9")
-    with pytest.raises(ClassifierError, match="no training example of L2 or L3, which C2a needs"):
+    with pytest.raises(TrainingError, match="no training example of L2 or L3, which C2a needs"):
         train_classifier(ccf[:120], label[:120], "C2a")
-    with pytest.raises(ClassifierError, match="label of training CCF 7 is 4"):
+    with pytest.raises(TrainingError, match="label of training CCF 7 is 4"):
         train_classifier(ccf, np.where(np.arange(len(label)) == 7, 4, label), "C1")
     broken = ccf.copy()
     broken[11, 5] = np.nan
-    with pytest.raises(ClassifierError, match="training CCF 11 is not finite"):
+    with pytest.raises(TrainingError, match="training CCF 11 is not finite"):
         train_classifier(broken, label, "C1")
-    with pytest.raises(ClassifierError, match="as many labels"):
+    with pytest.raises(TrainingError, match="as many labels"):
         train_classifier(ccf, label[1:], "C1")
-    with pytest.raises(ClassifierError, match="max_shift is 101: expected less than the 101"):
+    with pytest.raises(TrainingError, match="max_shift is 101: expected less than the 101"):
         train_classifier(ccf, label, "C1", max_shift=101)
-    with pytest.raises(ClassifierError, match=r"C1 expects CCFs of 101 velocities.*\(3, 50\)"):
+    with pytest.raises(TrainingError, match=r"C1 expects CCFs of 101 velocities.*\(3, 50\)"):
         classifiers["C1"].predict(ccf[:3, :50])
 
 
@@ -250,9 +226,9 @@ def test_folds_test_every_row_once_and_keep_the_balance() -> None:
     train, test = split_fold(label, 2, 5, seed=1)
     assert np.bincount(label[test]).tolist() == [5, 5, 5, 5]
     assert not set(train) & set(test)
-    with pytest.raises(ClassifierError, match="fold 5 of 5: expected 0 to 4"):
+    with pytest.raises(TrainingError, match="fold 5 of 5: expected 0 to 4"):
         split_fold(label, 5, 5)
-    with pytest.raises(ClassifierError, match="30 folds need at least 30 examples"):
+    with pytest.raises(TrainingError, match="30 folds need at least 30 examples"):
         split_fold(label, 0, 30)
 
 
@@ -277,5 +253,5 @@ def test_cross_validation_and_its_summary(coarse: tuple) -> None:
     assert row["f1_mean"] == pytest.approx(np.mean(values))
     assert row["f1_std"] == pytest.approx(np.std(values, ddof=1))
     assert summarise_folds(results[:1])[0]["accuracy_std"] is None
-    with pytest.raises(ClassifierError, match="different folds"):
+    with pytest.raises(TrainingError, match="different folds"):
         summarise_folds([results[0], results[0]])

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from starsift.errors import InputError
+from starsift.learning.labels import label_digest
 from starsift.searches.emission.active import (
     STRATEGIES,
-    MissingLabelsError,
     answer,
     bald,
     choose,
@@ -21,7 +22,6 @@ from starsift.searches.emission.active import (
     make_query,
     margin,
 )
-from starsift.learning.labels import label_digest
 
 
 def pool(n: int = 50, seed: int = 0, features: bool = False) -> pa.Table:
@@ -117,7 +117,7 @@ def test_a_query_of_a_small_pool_asks_all() -> None:
 def test_missing_labels_stop_with_a_number_and_advice() -> None:
     query = make_query(pool(), [], strategy="entropy", batch=8, sample=0, seed=0)
     names = query["spectrum_id"].to_pylist()
-    with pytest.raises(MissingLabelsError, match=r"^3 of 8 spectra have no label yet: open the app$"):
+    with pytest.raises(InputError, match=r"^3 of 8 spectra have no label yet: open the app$"):
         answer(query, labels(names[3:]), advice="open the app")
     answered = answer(query, labels(names[::-1]), advice="")
     assert answered["label"].to_pylist() == ["uninteresting"] * 8

@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.table import Table
 
+from starsift.catalog.columns import conform
 from starsift.catalog.listing import plain_text
-from starsift.io.parquet import write_csv, write_parquet
 from starsift.catalog.publish import publish, read_table
-from starsift.catalog.columns import EMISSION, conform
-from starsift.searches.emission.line import HALPHA, LINES
+from starsift.errors import ResultsError
+from starsift.io.parquet import write_csv, write_parquet
+from starsift.learning.labels import LABELS, load_labels
 from starsift.searches.emission.catalog import (
-    ResultError,
     assemble,
     candidate_labels,
     fit_calibration,
@@ -30,9 +30,10 @@ from starsift.searches.emission.catalog import (
     sample_predicted,
     with_windows,
 )
+from starsift.searches.emission.columns import EMISSION
+from starsift.searches.emission.line import HALPHA, LINES
 from starsift.searches.emission.window import CLASSES, PIXELS, WAVELENGTH
-from starsift.learning.labels import LABELS, load_labels
-from starsift.spectra import C_KMS
+from starsift.sky.constants import C_KMS
 from starsift.spectra.batches import SpectrumBatch, write_bundle
 from starsift.spectra.resample import LAMOST_LRS
 
@@ -215,22 +216,22 @@ def test_without_rounds_there_is_no_oracle(run: dict[str, Any]) -> None:
 
 def test_files_that_do_not_belong_together(run: dict[str, Any], tmp_path: Path) -> None:
     answers = read_answers(run["rounds"])
-    with pytest.raises(ResultError, match="predictions of another bundle than"):
+    with pytest.raises(ResultsError, match="predictions of another bundle than"):
         gather_candidates(run["windows"], run["predictions"][::-1], answers)
     short = tmp_path / "short" / run["predictions"][0].name
     write_parquet(pq.read_table(run["predictions"][0]).slice(2), short)
     with pytest.raises(
-        ResultError, match=r"short/.* it has 5 spectra, .* has 7 with a window, of which 2 are"
+        ResultsError, match=r"short/.* it has 5 spectra, .* has 7 with a window, of which 2 are"
     ):
         gather_candidates(run["windows"], [short, run["predictions"][1]], answers)
-    with pytest.raises(ResultError, match="3 spectra are labelled, 1 of them are in the pool"):
+    with pytest.raises(ResultsError, match="3 spectra are labelled, 1 of them are in the pool"):
         gather_candidates(run["windows"][1:], run["predictions"][1:], answers)
-    with pytest.raises(ResultError, match="no bundles"):
+    with pytest.raises(ResultsError, match="no bundles"):
         gather_candidates([], [], answers.slice(0, 0))
     candidates, _ = gather_candidates(run["windows"], run["predictions"], answers)
-    with pytest.raises(ResultError, match="bundle 56301-B-2 of a candidate is not there"):
+    with pytest.raises(ResultsError, match="bundle 56301-B-2 of a candidate is not there"):
         measure_candidates(candidates, run["spectra"][:1])
-    with pytest.raises(ResultError, match=f"manifest: candidate {IDS[1]} is not in it"):
+    with pytest.raises(ResultsError, match=f"manifest: candidate {IDS[1]} is not in it"):
         catalog(run, manifest=manifest().slice(2))
 
 
@@ -246,14 +247,14 @@ def test_answers_say_what_is_wrong_with_them(run: dict[str, Any], tmp_path: Path
         "precision",
     ]
     assert answers["vetted_by"].null_count == 6
-    with pytest.raises(ResultError, match="label 'star' is none of single peak, double peak, uninteresting"):
+    with pytest.raises(ResultsError, match="label 'star' is none of single peak, double peak, uninteresting"):
         read_answers([write_round(tmp_path, 2, [("query", 0, "star")])])
     write_parquet(pa.table({"spectrum_id": ["a"]}), tmp_path / "round-03/labels.parquet")
     with pytest.raises(
-        ResultError, match=r"round-03/labels.parquet: labels of a round lack purpose, rank, bundle"
+        ResultsError, match=r"round-03/labels.parquet: labels of a round lack purpose, rank, bundle"
     ):
         read_answers([tmp_path / "round-03/labels.parquet"])
-    with pytest.raises(ResultError, match="lie in a folder such as round-00"):
+    with pytest.raises(ResultsError, match="lie in a folder such as round-00"):
         read_answers([tmp_path / "labels.parquet"])
 
 
@@ -267,7 +268,7 @@ def test_held_out_labels_taught_nobody(run: dict[str, Any], tmp_path: Path) -> N
     weighed = held_out(answers, run["predictions"], {0: 10, 1: 8, 2: 6}).to_pylist()
     drawn = [row["purpose"] == "precision" and row["round"] == 2 for row in answers.to_pylist()]
     assert weighed[1]["weight"] == 6 / sum(drawn)
-    with pytest.raises(ResultError, match="2 labelled spectra should be in them, 1 are"):
+    with pytest.raises(ResultsError, match="2 labelled spectra should be in them, 1 are"):
         held_out(answers, run["predictions"][:1])
     nothing = held_out(read_answers([]), run["predictions"])
     told = {"temperature": 1.0, "n_labels": 0, "error_before": None, "error_after": None}
@@ -367,7 +368,7 @@ def test_the_majority_decides_between_emission_and_none() -> None:
 
 def test_a_label_that_is_none() -> None:
     with pytest.raises(
-        ResultError, match=f"labels: {IDS[3]} is 'singel peak', which is none of single peak, "
+        ResultsError, match=f"labels: {IDS[3]} is 'singel peak', which is none of single peak, "
     ):
         candidate_labels(label_table((3, "singel peak", None)))
     assert candidate_labels(label_table((3, "singel peak", "emission-round-00"))).num_rows == 0
@@ -442,7 +443,7 @@ def test_links_are_filled_from_columns(run: dict[str, Any]) -> None:
     assert set(catalog(run, link="https://a.example/")[0]["link"].to_pylist()) == {"https://a.example/"}
     assert catalog(run)[0]["link"].null_count == len(rows)
     with pytest.raises(
-        ResultError, match=r"emission.catalog.link: .* names nonsense; columns are spectrum_id"
+        ResultsError, match=r"emission.catalog.link: .* names nonsense; columns are spectrum_id"
     ):
         catalog(run, link="https://a.example/{nonsense}/{obsid}")
 

@@ -13,12 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from starsift.errors import ResultsError
+from starsift.learning.backend import load_keras, load_network, save_network
 from starsift.searches.emission import cnn
 from starsift.searches.emission.active import STRATEGIES
 from starsift.searches.emission.forward import Forward
 from starsift.searches.emission.predict import predict_windows
 from starsift.searches.emission.window import PIXELS
-from starsift.learning.backend import NetworkError, load_keras, load_network, save_network
 
 
 def windows(n: int, seed: int, noise: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
@@ -153,11 +154,11 @@ def test_the_quick_network_needs_no_keras(saved: Path) -> None:
 def test_other_files_are_no_networks(tmp_path: Path) -> None:
     (tmp_path / "model.keras").write_bytes(b"no")
     for name in ("model.keras", "none.keras"):
-        with pytest.raises(NetworkError, match=f"{name}: not a network of the emission path"):
+        with pytest.raises(ResultsError, match=f"{name}: not a network of the emission path"):
             Forward.load(tmp_path / name)
     keras = load_keras()
     save_network(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]), tmp_path / "other.keras")
-    with pytest.raises(NetworkError, match="not a network of the emission path"):
+    with pytest.raises(ResultsError, match="not a network of the emission path"):
         Forward.load(tmp_path / "other.keras")
 
 

@@ -12,7 +12,7 @@ from fixtures.figure_words import cells, words
 from matplotlib.figure import Figure
 
 from starsift.report.plots import save
-from starsift.catalog.columns import EMISSION
+from starsift.searches.emission.columns import EMISSION
 from starsift.searches.emission.figures import FIGURES, INPUTS
 from starsift.searches.emission.report import (
     Run,
@@ -188,7 +188,7 @@ def put(table: pa.Table, **columns: list[Any]) -> pa.Table:
 def test_every_figure_has_its_inputs_and_caption() -> None:
     assert set(INPUTS) == set(FIGURES)
     assert {table for tables in INPUTS.values() for table in tables.values()} == set(DATA)
-    captions = Path(__file__).parents[2] / "workflow/report"
+    captions = Path(__file__).parents[3] / "workflow/report"
     for name in FIGURES:
         assert (captions / f"emission_{name}.rst").read_text().strip(), name
 
@@ -378,7 +378,7 @@ def test_pages_of_little(rows: int) -> None:
 
 
 def test_the_path_imports_no_other() -> None:
-    for file in (Path(__file__).parents[2] / "src/starsift/emission").glob("*.py"):
+    for file in (Path(__file__).parents[3] / "src/starsift/searches/emission").glob("*.py"):
         other = re.search(
             r"^\s*(from|import) starsift\.(binaries|mstars|bhb|simulate|review|cli)", file.read_text(), re.M
         )

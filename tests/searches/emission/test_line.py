@@ -6,7 +6,7 @@ import pytest
 
 from starsift.searches.emission.line import GRID, HALPHA, LINES, measure_lines
 from starsift.searches.mstars.indices import halpha
-from starsift.spectra import C_KMS
+from starsift.sky.constants import C_KMS
 from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.resample import LAMOST_LRS
 

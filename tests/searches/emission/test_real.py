@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from fixtures.survey_files import real
 
+from starsift.demo.emission import simulate_emission
 from starsift.io.parquet import write_parquet
 from starsift.searches.emission import cnn
 from starsift.searches.emission.dataset import initial_set, read_label_codes, training_set
 from starsift.searches.emission.window import TARGETS, Windows, transfer, window
-from starsift.demo.emission import simulate_emission
 from starsift.spectra.batches import IDENTITY_NAMES, SpectrumBatch
 from starsift.survey.fitsfile import Exposure
 from starsift.survey.lamost import read_lrs

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from fixtures.survey_files import real
 from hypothesis import given
 from hypothesis import strategies as st
-from fixtures.survey_files import real
 
+from starsift.errors import SpectrumError
 from starsift.searches.emission.window import PIXELS, WAVELENGTH, transfer, window
 from starsift.sky.air import vacuum_to_air
 from starsift.spectra.batches import IDENTITY_NAMES, MASK_IVAR, SpectrumBatch
 from starsift.spectra.resample import LAMOST_LRS
-from starsift.survey.fitsfile import SpectrumError
 from starsift.survey.lamost import read_lrs
 from starsift.survey.ondrejov import read_ondrejov
 

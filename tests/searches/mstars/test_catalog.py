@@ -11,27 +11,22 @@ import pytest
 import yaml
 from astropy.table import Table
 
+from starsift.catalog.columns import conform
 from starsift.catalog.publish import publish, read_table
-from starsift.catalog.columns import MSTARS, conform
+from starsift.errors import ResultsError
 from starsift.learning.labels import read_labels
+from starsift.searches.mstars.catalog import all_m, assemble, characterize, read_sources, velocity_bins
+from starsift.searches.mstars.columns import MSTARS
 from starsift.searches.mstars.kinematics import dispersions
 from starsift.searches.mstars.measure import measure
-from starsift.searches.mstars.catalog import (
-    ResultError,
-    all_m,
-    assemble,
-    characterize,
-    read_sources,
-    velocity_bins,
-)
 from starsift.searches.mstars.training import POOL
 from starsift.searches.mstars.velocity import build_velocity_bank
-from starsift.synthesis.bands import dwarfs, giants, lrs_bands
-from starsift.synthesis.degrade import add_noise
 from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.resample import LAMOST_LRS
+from starsift.synthesis.bands import dwarfs, giants, lrs_bands
+from starsift.synthesis.degrade import add_noise
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 WAVE = LAMOST_LRS.wavelength
 N = 8
 IDS = [f"spec-{i}" for i in range(N)]
@@ -217,9 +212,9 @@ def test_a_candidate_that_is_missing_is_named(
 ) -> None:
     rows = {"measurements": measurements, "manifest": manifest}[table]
     message = rf"^{table}: candidate spec-5 is not in it; delete results/mstars and run again$"
-    with pytest.raises(ResultError, match=message):
+    with pytest.raises(ResultsError, match=message):
         build(**{table: rows.take([0, 1, 2, 3, 4, 7, 6])})
-    with pytest.raises(ResultError, match="candidate spec-0 is not in it"):
+    with pytest.raises(ResultsError, match="candidate spec-0 is not in it"):
         build(**{table: rows.slice(0, 0)})
 
 
@@ -436,7 +431,7 @@ def test_all_m_stars(
     assert "p_m" not in both.column_names
     assert both["rv"].to_pylist()[-3:] == measurements["rv"].to_pylist()[1:4]
     assert all_m(catalogue.slice(0, 0), rows.slice(0, 0)).num_rows == 0
-    with pytest.raises(ResultError, match="manifest: candidate spec-3 is not in it"):
+    with pytest.raises(ResultsError, match="manifest: candidate spec-3 is not in it"):
         characterize(measurements, manifest.slice(0, 3), sources, **settings)
 
 

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from starsift.errors import InputError
 from starsift.searches.mstars.dataset import (
     CLUSTERS,
     SAMPLE,
     Sample,
-    SampleError,
     _allocate,
     _cluster_dwarfs,
     _kmeans,
@@ -23,7 +23,7 @@ from starsift.searches.mstars.dataset import (
     role_of,
     write_sample,
 )
-from starsift.spectra import C_KMS
+from starsift.sky.constants import C_KMS
 from starsift.spectra.batches import SpectrumBatch, read_bundle, write_bundle
 from starsift.spectra.resample import LAMOST_LRS
 
@@ -234,7 +234,7 @@ def test_files_of_two_samples_are_an_error(tmp_path: Path, built: tuple[Sample, 
     sample, _ = built
     write_sample(sample, tmp_path / "a.arrow", tmp_path / "a.parquet")
     pq.write_table(sample.table.slice(1), tmp_path / "b.parquet")
-    with pytest.raises(SampleError, match="hold different spectra"):
+    with pytest.raises(InputError, match="hold different spectra"):
         read_sample(tmp_path / "a.arrow", tmp_path / "b.parquet")
 
 
@@ -365,7 +365,7 @@ def test_bad_templates_are_errors(
 ) -> None:
     path = tmp_path / "templates.parquet"
     pq.write_table(pa.table(templates | change), path)
-    with pytest.raises(SampleError, match=message):
+    with pytest.raises(InputError, match=message):
         build_sample(**paths, templates=path, **SETTINGS)
 
 
@@ -378,7 +378,7 @@ def test_duplicate_identifiers_are_an_error(tmp_path: Path) -> None:
     ids = manifest["spectrum_id"].to_pylist()
     ids[20] = ids[3]
     paths = write_survey(tmp_path, change_column(manifest, "spectrum_id", ids), flux, ivar)
-    with pytest.raises(SampleError, match="more than once, the first is spec-0003"):
+    with pytest.raises(InputError, match="more than once, the first is spec-0003"):
         build_sample(**paths, **SETTINGS)
 
 
@@ -390,28 +390,28 @@ def test_one_sided_surveys_are_errors(tmp_path: Path, kinds: Sequence[str], mess
     manifest, flux, ivar = survey(24)
     rows = np.flatnonzero(np.isin(np.resize(KINDS, 24), kinds))
     paths = write_survey(tmp_path, manifest.take(rows), flux[rows], ivar[rows])
-    with pytest.raises(SampleError, match=message):
+    with pytest.raises(InputError, match=message):
         build_sample(**paths, **SETTINGS)
 
 
 def test_only_defective_m_stars_are_an_error(tmp_path: Path) -> None:
     manifest, flux, ivar = survey(48)
     flux[:, 1000:1500] = 0.0
-    with pytest.raises(SampleError, match=r"no positive sample: of 24 labelled M stars 24 are usable"):
+    with pytest.raises(InputError, match=r"no positive sample: of 24 labelled M stars 24 are usable"):
         build_sample(**write_survey(tmp_path, manifest, flux, ivar), **SETTINGS)
 
 
 def test_manifests_that_do_not_fit_are_errors(tmp_path: Path) -> None:
     manifest, flux, ivar = survey(24)
     paths = write_survey(tmp_path, manifest, flux, ivar)
-    with pytest.raises(SampleError, match="2 bundles and 1 manifests"):
+    with pytest.raises(InputError, match="2 bundles and 1 manifests"):
         build_sample(paths["bundles"], paths["manifests"][:1])
-    with pytest.raises(SampleError, match="hold different spectra"):
+    with pytest.raises(InputError, match="hold different spectra"):
         build_sample(paths["bundles"], paths["manifests"][::-1])
     pq.write_table(
         pq.read_table(paths["manifests"][1]).drop_columns(["z", "rv", "class"]), paths["manifests"][1]
     )
-    with pytest.raises(SampleError, match="lacks class, rv or z"):
+    with pytest.raises(InputError, match="lacks class, rv or z"):
         build_sample(**paths)
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow.compute as pc
 import pytest
+from fixtures.survey_files import real
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn.metrics import average_precision_score
-from fixtures.survey_files import real
 
 from starsift.searches.mstars import evaluation
 from starsift.searches.mstars.evaluation import (
@@ -301,7 +301,7 @@ def test_the_share_in_a_pool_has_limits() -> None:
 
 
 def load_benchmark():
-    path = Path(__file__).parents[2] / "benchmarks" / "hashing.py"
+    path = Path(__file__).parents[3] / "benchmarks" / "hashing.py"
     spec = importlib.util.spec_from_file_location("hashing_benchmark", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

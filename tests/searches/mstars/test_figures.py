@@ -12,7 +12,12 @@ from matplotlib.figure import Figure
 from starsift.report.plots import save
 from starsift.searches.mstars.figures import FIGURES, _binomial
 from starsift.searches.mstars.luminosity import giant_by_magnitude, separate
-from starsift.searches.mstars.report import average_precisions, evaluation_page, positive_sample_page, vetting_page
+from starsift.searches.mstars.report import (
+    average_precisions,
+    evaluation_page,
+    positive_sample_page,
+    vetting_page,
+)
 
 RNG = np.random.default_rng(1)
 
@@ -351,7 +356,7 @@ def test_pages_of_little(rows: slice) -> None:
 
 
 def test_no_path_imports_another() -> None:
-    source = Path(__file__).parents[2] / "src/starsift"
+    source = Path(__file__).parents[3] / "src/starsift"
     for path, others in {
         "mstars": ["binaries"],
         "binaries": ["mstars"],

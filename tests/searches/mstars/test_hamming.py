@@ -5,10 +5,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from fixtures.backends import other_backend, run_python
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_backend import other_backend, run_python
 
+from starsift.errors import TrainingError
 from starsift.learning.backend import load_keras
 from starsift.searches.mstars.hamming import (
     Marks,
@@ -20,7 +21,7 @@ from starsift.searches.mstars.hamming import (
     nearest_codes,
     search,
 )
-from starsift.searches.mstars.hashing import HashError, unpack
+from starsift.searches.mstars.hashing import unpack
 
 LENGTHS = (8, 16, 24, 32, 40, 64, 72, 104, 128, 192, 200, 256, 320, 512)
 
@@ -270,24 +271,24 @@ def test_input_that_does_not_fit_is_one_sentence() -> None:
         lambda p, q: contrast(p, q, q),
     )
     for run in searches:
-        with pytest.raises(HashError, match="codes of the pool have 64 bits, those of the queries 128"):
+        with pytest.raises(TrainingError, match="codes of the pool have 64 bits, those of the queries 128"):
             run(pool, longer)
-        with pytest.raises(HashError, match=r"codes of the pool are int64 \(20, 8\): expected uint8"):
+        with pytest.raises(TrainingError, match=r"codes of the pool are int64 \(20, 8\): expected uint8"):
             run(pool.astype(int), queries)
-        with pytest.raises(HashError, match=r"codes of the queries are uint8 \(5,\)"):
+        with pytest.raises(TrainingError, match=r"codes of the queries are uint8 \(5,\)"):
             run(pool, queries[:, 0])
-    with pytest.raises(HashError, match="4 queries, but cuts of 5"):
+    with pytest.raises(TrainingError, match="4 queries, but cuts of 5"):
         mark_union(pool, queries[:4], cuts)
     for k in (0, 6):
-        with pytest.raises(HashError, match=f"k is {k}: there are 5 codes"):
+        with pytest.raises(TrainingError, match=f"k is {k}: there are 5 codes"):
             nearest_codes(pool, queries, k)
     for fraction in (0.0, -0.1, 1.1, float("nan")):
-        with pytest.raises(HashError, match=r"fraction is .*: expected more than 0 and at most 1"):
+        with pytest.raises(TrainingError, match=r"fraction is .*: expected more than 0 and at most 1"):
             list(search(lambda: [pool], queries, fraction))
     for empty in ([], [pool[:0]]):
-        with pytest.raises(HashError, match="no queries or an empty pool"):
+        with pytest.raises(TrainingError, match="no queries or an empty pool"):
             list(search(lambda parts=empty: parts, queries))
-    with pytest.raises(HashError, match="no queries or an empty pool"):
+    with pytest.raises(TrainingError, match="no queries or an empty pool"):
         list(search(lambda: [pool], queries[:0]))
 
 

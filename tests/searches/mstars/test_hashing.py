@@ -14,11 +14,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
+from starsift.errors import TrainingError
 from starsift.searches.mstars.hamming import nearest_codes
 from starsift.searches.mstars.hashing import (
     DiscriminantHasher,
     Hasher,
-    HashError,
     ITQHasher,
     PCAHasher,
     RandomProjectionHasher,
@@ -131,7 +131,7 @@ def test_scikit_learn_finds_nothing_wrong_but_too_few_features(hasher: Hasher) -
 def test_unusable_input_is_one_sentence(hasher: Hasher) -> None:
     X, y = sample()
     for n_bits in (0, 4, 12, -8):
-        with pytest.raises(HashError, match=f"n_bits is {n_bits}: expected a multiple of 8"):
+        with pytest.raises(TrainingError, match=f"n_bits is {n_bits}: expected a multiple of 8"):
             clone(hasher).set_params(n_bits=n_bits).fit(X, y)
     bad = X.copy()
     bad[3, 4] = np.nan
@@ -147,19 +147,19 @@ def test_unusable_input_is_one_sentence(hasher: Hasher) -> None:
 def test_more_bits_than_features_is_one_sentence() -> None:
     X, y = sample()
     for hasher in NOT_WIDER:
-        with pytest.raises(HashError, match="at most 40 bits of 400 spectra of 40 features, not 64"):
+        with pytest.raises(TrainingError, match="at most 40 bits of 400 spectra of 40 features, not 64"):
             clone(hasher).set_params(n_bits=64).fit(X, y)
-        with pytest.raises(HashError, match="at most 10 bits of 10 spectra"):
+        with pytest.raises(TrainingError, match="at most 10 bits of 10 spectra"):
             clone(hasher).set_params(n_bits=16).fit(X[:10], y[:10])
 
 
 def test_the_discriminant_wants_classes() -> None:
     X, y = sample()
-    with pytest.raises(HashError, match="requires y"):
+    with pytest.raises(TrainingError, match="requires y"):
         DiscriminantHasher(16).fit(X)
-    with pytest.raises(HashError, match=r"1 classes: expected \(400,\) and two or more"):
+    with pytest.raises(TrainingError, match=r"1 classes: expected \(400,\) and two or more"):
         DiscriminantHasher(16).fit(X, np.full(400, "M"))
-    with pytest.raises(HashError, match=r"shape \(399,\)"):
+    with pytest.raises(TrainingError, match=r"shape \(399,\)"):
         DiscriminantHasher(16).fit(X, y[1:])
 
 

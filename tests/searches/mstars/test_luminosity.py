@@ -8,17 +8,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from starsift.errors import SettingsError
 from starsift.searches.mstars.indices import load_indices, measure_indices
 from starsift.searches.mstars.luminosity import (
     SEPARATORS,
-    LuminosityError,
     Separator,
     giant_by_magnitude,
     separate,
     separators,
 )
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TEMPLATES = ROOT.parent / "shared/data/sdss-templates/templates.npz"
 
 # Pecaut & Mamajek 2013, table of 2019: K5V, M0V, M1V, ... M8V. W1-W2 is given for K5V and from M5V on; those
@@ -187,7 +187,7 @@ def test_giants_are_rare():
     assert equal["giant"].to_pylist() == [1]
     assert equal["giant_evidence"].to_pylist() == ["photometry"]
     for share in (0, 1, 7, np.nan):
-        with pytest.raises(LuminosityError, match="giant_share is"):
+        with pytest.raises(SettingsError, match="giant_share is"):
             separate(table, giant_share=share)
 
 
@@ -234,14 +234,14 @@ def test_separators_are_settings():
         ({"scatter": 0}, "must be positive"),
         ({"colour": 1}, "settings of a separator: .*colour"),
     ]:
-        with pytest.raises(LuminosityError, match=message):
+        with pytest.raises(SettingsError, match=message):
             separators([settings | change])
-    with pytest.raises(LuminosityError, match="different names, found sum, sum"):
+    with pytest.raises(SettingsError, match="different names, found sum, sum"):
         separators([settings, settings])
 
 
 def test_missing_columns_are_listed_and_empty_tables_work():
-    with pytest.raises(LuminosityError, match="missing: cah1, cah2, cah3, caoh, h, j, k, tio5, w1, w2"):
+    with pytest.raises(SettingsError, match="missing: cah1, cah2, cah3, caoh, h, j, k, tio5, w1, w2"):
         separate(pa.table({"x": [1]}))
     empty = separate(_table(_photometry(np.empty(0), np.empty(0))))
     assert empty.num_rows == 0

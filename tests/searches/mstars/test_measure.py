@@ -8,14 +8,12 @@ import pyarrow.compute as pc
 import pytest
 from fixtures.survey_files import identity_of
 
+from starsift.searches.mstars.dataset import Sample
 from starsift.searches.mstars.indices import halpha, measure_indices
 from starsift.searches.mstars.measure import INDICES, measure, measure_rows, velocity_bank
 from starsift.searches.mstars.preprocess import prepare
-from starsift.searches.mstars.dataset import Sample
 from starsift.searches.mstars.velocity import build_velocity_bank
-from starsift.synthesis.bands import dwarfs, giants, lrs_bands
-from starsift.synthesis.degrade import add_noise, shift
-from starsift.spectra import C_KMS
+from starsift.sky.constants import C_KMS
 from starsift.spectra.batches import (
     IDENTITY_NAMES,
     SpectrumBatch,
@@ -23,6 +21,8 @@ from starsift.spectra.batches import (
 )
 from starsift.spectra.ccf import TemplateBank
 from starsift.spectra.resample import LAMOST_LRS
+from starsift.synthesis.bands import dwarfs, giants, lrs_bands
+from starsift.synthesis.degrade import add_noise, shift
 
 WAVE = LAMOST_LRS.wavelength
 SUBTYPE = np.tile(np.arange(8.0), 2)

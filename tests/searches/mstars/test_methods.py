@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from starsift.errors import TrainingError
 from starsift.searches.mstars.hamming import contrast
-from starsift.searches.mstars.hashing import HashError, spectral_features
+from starsift.searches.mstars.hashing import spectral_features
 from starsift.searches.mstars.methods import (
     HASHERS,
     METHODS,
@@ -66,7 +67,7 @@ def test_representations() -> None:
     np.testing.assert_allclose(
         bands, spectral_features(span * (flux - zero[:, None]), ivar / span**2), atol=1e-3
     )
-    with pytest.raises(HashError, match="representation is 'colours': expected one of bands, flux"):
+    with pytest.raises(TrainingError, match="representation is 'colours': expected one of bands, flux"):
         represent(flux, ivar, zero, "colours")
 
 
@@ -81,7 +82,7 @@ def test_training_passes_bits_seed_and_options_on(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["minhash", None])
 def test_a_hasher_that_there_is_not(name: str | None) -> None:
-    with pytest.raises(HashError, match=f"hasher is {name!r}: expected one of discriminant, pil"):
+    with pytest.raises(TrainingError, match=f"hasher is {name!r}: expected one of discriminant, pil"):
         train(np.ones((4, 8)), np.array(["a", "b"] * 2), Method("flux", name, "nearest"), bits=8, seed=0)
 
 
@@ -125,15 +126,15 @@ def test_a_file_that_is_no_model(tmp_path: Path) -> None:
     np.savez(others, a=np.zeros(3))
     for content in (b"", b"no zip file", whole[: len(whole) // 2], array.getvalue(), others.getvalue()):
         path.write_bytes(content)
-        with pytest.raises(HashError, match=r"model.npz: not a hashing model; train it again"):
+        with pytest.raises(TrainingError, match=r"model.npz: not a hashing model; train it again"):
             Model.load(path)
     with np.load(io.BytesIO(whole)) as file:
         arrays = {name: file[name] for name in file.files}
     arrays["settings"] = np.array(str(arrays["settings"]).replace('"hasher": "pil"', '"hasher": "magic"'))
     np.savez(path, **arrays)
-    with pytest.raises(HashError, match="not a hashing model"):
+    with pytest.raises(TrainingError, match="not a hashing model"):
         Model.load(path)
-    with pytest.raises(HashError, match=r"absent.npz: not a hashing model"):
+    with pytest.raises(TrainingError, match=r"absent.npz: not a hashing model"):
         Model.load(tmp_path / "absent.npz")
 
 
@@ -168,5 +169,5 @@ def test_rankings() -> None:
         rank_codes(pool, positive, negative, "contrast"), contrast(pool, positive, negative, NEIGHBOURS)
     )
     for ranking in ("query", "farthest"):
-        with pytest.raises(HashError, match=f"ranking is '{ranking}'"):
+        with pytest.raises(TrainingError, match=f"ranking is '{ranking}'"):
             rank_codes(pool, positive, negative, ranking)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from starsift.searches.mstars.hashing import HashError, unpack
+from starsift.errors import TrainingError
+from starsift.searches.mstars.hashing import unpack
 from starsift.searches.mstars.pil import PILHasher, least_squares
 
 
@@ -109,15 +110,15 @@ def test_bits_are_the_last_layer_at_its_medians() -> None:
 
 def test_parameters_and_codes_that_cannot_be() -> None:
     X = spectra(50)
-    with pytest.raises(HashError, match="encoder is 'gamma': expected one of random, beta"):
+    with pytest.raises(TrainingError, match="encoder is 'gamma': expected one of random, beta"):
         PILHasher(16, encoder="gamma").fit(X)
-    with pytest.raises(HashError, match="n_bits is 20: expected a multiple of 8"):
+    with pytest.raises(TrainingError, match="n_bits is 20: expected a multiple of 8"):
         PILHasher(20).fit(X)
-    with pytest.raises(HashError, match=r"hidden is \(16, 0\)"):
+    with pytest.raises(TrainingError, match=r"hidden is \(16, 0\)"):
         PILHasher(16, hidden=(16, 0)).fit(X)
     fitted = PILHasher(16).fit(X)
     for codes in (np.zeros((3, 4), np.uint8), np.zeros((3, 2), int), np.zeros(2, np.uint8)):
-        with pytest.raises(HashError, match=r"expected uint8 \(n, 2\)"):
+        with pytest.raises(TrainingError, match=r"expected uint8 \(n, 2\)"):
             fitted.inverse_transform(codes)
     with pytest.raises(ValueError, match="59 features, but PILHasher is expecting 60"):
         fitted.reconstruct(X[:, 1:])

@@ -8,7 +8,7 @@ import pytest
 from fixtures.survey_files import identity_of, real
 
 from starsift.searches.mstars.preprocess import MAX_GAP, Prepared, is_defective, prepare
-from starsift.spectra import C_KMS
+from starsift.sky.constants import C_KMS
 from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.resample import LAMOST_LRS
 from starsift.survey.lamost import read_lrs

@@ -11,13 +11,13 @@ from starsift.searches.mstars.measure import measure
 from starsift.searches.mstars.methods import METHODS, rank_codes, represent, train
 from starsift.searches.mstars.preprocess import prepare
 from starsift.searches.mstars.velocity import build_velocity_bank
-from starsift.spectra import C_KMS
+from starsift.sky.constants import C_KMS
 from starsift.spectra.batches import IDENTITY_NAMES, SpectrumBatch
 from starsift.survey.fitsfile import open_fits
 from starsift.survey.lamost import read_lrs
 from starsift.survey.sdss import read_sdss
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DATA = ROOT.parent / "shared/data"
 M_STARS = {"spec-0618-52049-0372", "spec-1123-52882-0065", "spec-5047-55833-0936"}  # M1, M4, M1
 

@@ -17,8 +17,8 @@ from starsift.searches.mstars.subtypes import (
     measure_subtypes,
     save_subtypes,
 )
-from starsift.synthesis.degrade import add_noise, miscalibrate
 from starsift.survey.sdss import read_sdss
+from starsift.synthesis.degrade import add_noise, miscalibrate
 
 WAVELENGTH = 10 ** (3.5682 + 1e-4 * np.arange(3909))
 # Six bands, each beside its own continuum, that deepen with the subtype by different amounts.

@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from starsift.errors import TrainingError
+from starsift.searches.mstars.dataset import SAMPLE, Sample
 from starsift.searches.mstars.evaluation import Calibration, pool_prior
-from starsift.searches.mstars.hashing import HashError
 from starsift.searches.mstars.methods import METHODS, Model, represent, train
 from starsift.searches.mstars.preprocess import prepare
-from starsift.searches.mstars.dataset import SAMPLE, Sample
 from starsift.searches.mstars.training import (
     CODES,
     POOL,
@@ -28,10 +28,10 @@ from starsift.searches.mstars.training import (
     train_reference,
     write_calibration,
 )
-from starsift.synthesis.bands import dwarfs, giants, lrs_bands
-from starsift.synthesis.degrade import add_noise
 from starsift.spectra.batches import ROW_SCHEMA, SpectrumBatch, write_bundle
 from starsift.spectra.resample import LAMOST_LRS
+from starsift.synthesis.bands import dwarfs, giants, lrs_bands
+from starsift.synthesis.degrade import add_noise
 
 WAVE = LAMOST_LRS.wavelength
 CALIBRATION = Calibration(-0.2, 0.6, 0.4)
@@ -443,7 +443,7 @@ def test_a_query_that_is_in_the_pool_finds_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize("bundles", [{}, {"a": []}, {"a": [None, None]}, {"a": [None], "b": []}])
 def test_a_pool_of_no_use_says_so(tmp_path: Path, bundles: dict[str, Codes]) -> None:
     reference = make_reference(["dwarf", "negative"], random_codes(np.random.default_rng(7), 2))
-    with pytest.raises(HashError, match="none of the pool's spectra can be used"):
+    with pytest.raises(TrainingError, match="none of the pool's spectra can be used"):
         search_pool(
             write_codes(tmp_path, bundles),
             reference,
@@ -468,7 +468,7 @@ def test_codes_of_different_lengths_are_an_error(
     rng = np.random.default_rng(8)
     bundles = {name: [random_codes(rng, 1, size)[0] for size in each] for name, each in sizes.items()}
     reference = make_reference(["dwarf", "negative"], random_codes(rng, 2, known))
-    with pytest.raises(HashError, match=message):
+    with pytest.raises(TrainingError, match=message):
         search_pool(
             write_codes(tmp_path, bundles),
             reference,

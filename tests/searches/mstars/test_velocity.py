@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter1d
 
+from starsift.searches.binaries.dataset import anonymous_batch
 from starsift.searches.mstars.velocity import (
     MASKED,
     build_velocity_bank,
@@ -13,16 +14,15 @@ from starsift.searches.mstars.velocity import (
     mean_templates,
     measure_velocities,
 )
-from starsift.synthesis.degrade import add_noise, featureless, miscalibrate, shift
-from starsift.searches.binaries.dataset import anonymous_batch
-from starsift.spectra import C_KMS
+from starsift.sky.constants import C_KMS
 from starsift.spectra.ccf import build_bank, grid_position, pearson, spread
 from starsift.spectra.resample import LAMOST_LRS
 from starsift.spectra.templates import load_grid
 from starsift.survey.fitsfile import open_fits
 from starsift.survey.sdss import CLASSIFICATIONS, read_sdss
+from starsift.synthesis.degrade import add_noise, featureless, miscalibrate, shift
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DATA = ROOT.parent / "shared" / "data"
 WAVELENGTH = LAMOST_LRS.wavelength
 NAMES = ("dM0", "dM3", "gM5")

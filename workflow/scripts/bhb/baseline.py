@@ -2,12 +2,12 @@
 
 import json
 
+from starsift.catalog.provenance import bundle_seed
+from starsift.io.files import atomic_path
+from starsift.io.parquet import write_parquet
+from starsift.logs import log_to
 from starsift.searches.bhb.baselines import train_baseline
 from starsift.searches.bhb.dataset import read_dataset
-from starsift.io.parquet import write_parquet
-from starsift.catalog.provenance import bundle_seed
-from starsift.logs import log_to
-from starsift.spectra.batches import atomic_path
 
 log_to(snakemake.log[0])
 output = snakemake.output

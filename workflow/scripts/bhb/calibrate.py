@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from starsift.searches.bhb.dataset import FUSED, SINGLE
-from starsift.searches.bhb.catalog import choose_run, fit_calibration
+from starsift.io.files import atomic_path
 from starsift.logs import log_to
-from starsift.spectra.batches import atomic_path
+from starsift.searches.bhb.catalog import choose_run, fit_calibration
+from starsift.searches.bhb.dataset import FUSED, SINGLE
 
 log_to(snakemake.log[0])
 source = snakemake.input

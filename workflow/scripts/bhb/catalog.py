@@ -6,14 +6,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from starsift.searches.bhb.catalog import assemble, gather, read_manifests
+from starsift.catalog.columns import conform
 from starsift.catalog.listing import plain_text
-from starsift.io.parquet import write_csv, write_parquet
 from starsift.catalog.provenance import provenance
 from starsift.catalog.publish import publish
-from starsift.catalog.columns import BHB, conform
+from starsift.io.parquet import write_csv, write_parquet
 from starsift.learning.labels import read_labels, warn_unmatched
 from starsift.logs import log_to
+from starsift.searches.bhb.catalog import assemble, gather, read_manifests
+from starsift.searches.bhb.columns import BHB
 
 log_to(snakemake.log[0])
 source, output, settings = snakemake.input, snakemake.output, snakemake.params

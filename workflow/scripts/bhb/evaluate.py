@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from starsift.searches.bhb.evaluation import collect, ladder, read_examples, read_runs
 from starsift.io.parquet import write_parquet
 from starsift.logs import log_to
+from starsift.searches.bhb.evaluation import collect, ladder, read_examples, read_runs
 
 log_to(snakemake.log[0])
 source, output = snakemake.input, snakemake.output

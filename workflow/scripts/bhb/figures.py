@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from starsift.logs import log_to
+from starsift.report.plots import save
 from starsift.searches.bhb.evaluation import read_runs
 from starsift.searches.bhb.figures import FIGURES, INPUTS
-from starsift.report.plots import save
-from starsift.logs import log_to
 
 
 def told(path):

@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from starsift.searches.bhb.predict import predict_bundle
 from starsift.io.parquet import write_parquet
 from starsift.learning.backend import load_network
 from starsift.logs import log_to
+from starsift.searches.bhb.predict import predict_bundle
 
 log_to(snakemake.log[0])
 source = snakemake.input

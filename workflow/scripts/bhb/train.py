@@ -2,13 +2,13 @@
 
 import json
 
-from starsift.searches.bhb.dataset import read_dataset
-from starsift.searches.bhb.training import Settings, train
-from starsift.io.parquet import write_parquet
 from starsift.catalog.provenance import bundle_seed
+from starsift.io.files import atomic_path
+from starsift.io.parquet import write_parquet
 from starsift.learning.backend import load_network, save_network
 from starsift.logs import log_to
-from starsift.spectra.batches import atomic_path
+from starsift.searches.bhb.dataset import read_dataset
+from starsift.searches.bhb.training import Settings, train
 
 log_to(snakemake.log[0])
 source, output, settings = snakemake.input, snakemake.output, snakemake.params

@@ -1,14 +1,14 @@
 """Publish the catalogues of binaries, and the funnel that led to them."""
 
+from starsift.catalog.provenance import provenance
+from starsift.catalog.publish import publish
+from starsift.io.parquet import write_csv
+from starsift.learning.labels import read_labels, warn_unmatched, with_labels
+from starsift.logs import log_to
+from starsift.searches.binaries.columns import BINARIES_OBJECTS, BINARIES_SPECTRA
 from starsift.searches.binaries.objects import make_objects
 from starsift.searches.binaries.tables import gather_catalog
 from starsift.searches.binaries.voting import funnel
-from starsift.io.parquet import write_csv
-from starsift.catalog.provenance import provenance
-from starsift.catalog.publish import publish
-from starsift.catalog.columns import BINARIES_OBJECTS, BINARIES_SPECTRA
-from starsift.learning.labels import read_labels, warn_unmatched, with_labels
-from starsift.logs import log_to
 
 log_to(snakemake.log[0])
 source, settings = snakemake.input, snakemake.params

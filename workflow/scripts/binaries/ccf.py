@@ -1,8 +1,8 @@
 """Cross-correlate one bundle of spectra with the templates."""
 
-from starsift.searches.binaries.curves import write_curves
 from starsift.learning.backend import namespace
 from starsift.logs import log_to
+from starsift.searches.binaries.curves import write_curves
 from starsift.spectra.batches import read_bundle
 from starsift.spectra.ccf import build_bank, correlate
 from starsift.spectra.templates import load_grid

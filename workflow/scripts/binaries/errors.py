@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from starsift.searches.binaries.errors import monte_carlo
-from starsift.searches.binaries.tables import read_components, take, with_components, write_errors
 from starsift.catalog.provenance import bundle_seed
 from starsift.logs import log_to
+from starsift.searches.binaries.errors import monte_carlo
+from starsift.searches.binaries.tables import read_components, take, with_components, write_errors
 from starsift.spectra.batches import ROWS, read_rows
 from starsift.spectra.ccf import build_bank
 from starsift.spectra.templates import load_grid

@@ -2,9 +2,9 @@
 
 import pyarrow.parquet as pq
 
-from starsift.searches.binaries.figures import FIGURES
-from starsift.report.plots import save
 from starsift.logs import log_to
+from starsift.report.plots import save
+from starsift.searches.binaries.figures import FIGURES
 
 log_to(snakemake.log[0])
 columns = snakemake.params.get("columns", {})

@@ -1,8 +1,8 @@
 """Write the tables of the report as HTML pages."""
 
-from starsift.searches.binaries.report import cross_validation_page, funnel_page, selection_page
-from starsift.report.pages import write_page
 from starsift.logs import log_to
+from starsift.report.pages import write_page
+from starsift.searches.binaries.report import cross_validation_page, funnel_page, selection_page
 
 log_to(snakemake.log[0])
 source, output = snakemake.input, snakemake.output

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
+from starsift.logs import log_to
 from starsift.searches.binaries.curves import read_curves
 from starsift.searches.binaries.tables import read_components, write_classes
 from starsift.searches.binaries.training import Classifier
 from starsift.searches.binaries.voting import classify
-from starsift.logs import log_to
 
 log_to(snakemake.log[0])
 classifiers = {Path(path).stem: Classifier.load(path) for path in snakemake.input.models}

@@ -1,8 +1,8 @@
 """Compare the binaries that were found with the truth of the simulated survey."""
 
-from starsift.searches.binaries.tables import join_stages
-from starsift.logs import log_to
 from starsift.demo.score import score, write_card
+from starsift.logs import log_to
+from starsift.searches.binaries.tables import join_stages
 
 log_to(snakemake.log[0])
 stages = {name: snakemake.input[name] for name in ("components", "errors", "classes", "suspects")}

@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from starsift.io.parquet import write_parquet
+from starsift.logs import log_to
 from starsift.searches.binaries.curves import read_curves
 from starsift.searches.binaries.suspects import find_suspects
 from starsift.searches.binaries.tables import join_stages, rectangle
-from starsift.io.parquet import write_parquet
-from starsift.logs import log_to
 
 log_to(snakemake.log[0])
 stages = {name: [snakemake.input[name]] for name in ("components", "errors", "manifest")}

@@ -1,8 +1,8 @@
 """Train one classifier on the whole training set."""
 
+from starsift.logs import log_to
 from starsift.searches.binaries.tables import read_training
 from starsift.searches.binaries.training import train_classifier
-from starsift.logs import log_to
 
 log_to(snakemake.log[0])
 ccf, label = read_training(snakemake.input.training)

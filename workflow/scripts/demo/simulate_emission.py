@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from starsift.logs import log_to
 from starsift.demo.emission import simulate_emission
+from starsift.logs import log_to
 
 log_to(snakemake.log[0])
 print(simulate_emission(Path(snakemake.output.truth).parent, **snakemake.params.simulate))

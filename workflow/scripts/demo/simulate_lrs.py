@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from starsift.logs import log_to
 from starsift.demo.lrs import simulate_lrs
+from starsift.logs import log_to
 
 log_to(snakemake.log[0])
 print(simulate_lrs(Path(snakemake.output.truth).parent, **snakemake.params.simulate))

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from starsift.logs import log_to
 from starsift.demo.mrs import simulate_survey
+from starsift.logs import log_to
 from starsift.spectra.templates import load_grid
 
 log_to(snakemake.log[0])

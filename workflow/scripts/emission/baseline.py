@@ -2,12 +2,12 @@
 
 import json
 
-from starsift.io.parquet import write_parquet
 from starsift.catalog.provenance import bundle_seed
-from starsift.searches.emission.catalog import sample_predicted
+from starsift.io.files import atomic_path
+from starsift.io.parquet import write_parquet
 from starsift.learning.labels import read_labels
 from starsift.logs import log_to
-from starsift.spectra.batches import atomic_path
+from starsift.searches.emission.catalog import sample_predicted
 
 log_to(snakemake.log[0])
 settings, output = snakemake.params, snakemake.output

@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 
+from starsift.io.files import atomic_path
 from starsift.io.parquet import write_parquet
+from starsift.logs import log_to
 from starsift.searches.emission.catalog import fit_calibration, held_out, read_answers
 from starsift.searches.emission.window import CLASSES, TARGETS
-from starsift.logs import log_to
-from starsift.spectra.batches import atomic_path
 
 log_to(snakemake.log[0])
 source = snakemake.input

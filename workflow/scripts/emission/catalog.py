@@ -3,11 +3,13 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from starsift.catalog.columns import conform
 from starsift.catalog.listing import plain_text
-from starsift.io.parquet import write_csv, write_parquet
 from starsift.catalog.provenance import provenance
 from starsift.catalog.publish import publish
-from starsift.catalog.columns import EMISSION, conform
+from starsift.io.parquet import write_csv, write_parquet
+from starsift.learning.labels import load_labels, warn_unmatched
+from starsift.logs import log_to
 from starsift.searches.emission.catalog import (
     assemble,
     candidate_labels,
@@ -17,8 +19,7 @@ from starsift.searches.emission.catalog import (
     read_temperature,
     with_windows,
 )
-from starsift.learning.labels import load_labels, warn_unmatched
-from starsift.logs import log_to
+from starsift.searches.emission.columns import EMISSION
 
 log_to(snakemake.log[0])
 source, output, settings = snakemake.input, snakemake.output, snakemake.params

@@ -3,8 +3,8 @@
 import pyarrow as pa
 
 from starsift.io.parquet import write_csv, write_parquet
-from starsift.searches.emission.dataset import initial_set
 from starsift.logs import log_to
+from starsift.searches.emission.dataset import initial_set
 
 log_to(snakemake.log[0])
 settings = snakemake.params

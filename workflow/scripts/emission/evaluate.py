@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from starsift.searches.emission.active import judge_round
+from starsift.io.files import atomic_path
 from starsift.logs import log_to
-from starsift.spectra.batches import atomic_path
+from starsift.searches.emission.active import judge_round
 
 log_to(snakemake.log[0])
 source = snakemake.input

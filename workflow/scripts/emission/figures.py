@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from starsift.logs import log_to
 from starsift.report.plots import save
 from starsift.searches.emission.figures import FIGURES, INPUTS
-from starsift.logs import log_to
 
 
 def read(paths):

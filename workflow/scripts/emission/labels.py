@@ -3,9 +3,9 @@
 import pyarrow.parquet as pq
 
 from starsift.io.parquet import write_parquet
-from starsift.searches.emission.active import answer
 from starsift.learning.labels import read_labels
 from starsift.logs import log_to
+from starsift.searches.emission.active import answer
 
 log_to(snakemake.log[0])
 store, number = snakemake.params.store, snakemake.wildcards.round

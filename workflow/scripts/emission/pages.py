@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from starsift.logs import log_to
 from starsift.report.pages import page, read_csv, write_page
 from starsift.searches.emission.report import Run, baseline_page, candidates_page, confusion_page, rounds_page
-from starsift.logs import log_to
 
 
 def told(path):

@@ -1,9 +1,9 @@
 """Classify the windows of one bundle."""
 
-from starsift.io.parquet import write_parquet
 from starsift.catalog.provenance import bundle_seed
-from starsift.searches.emission.predict import predict_windows
+from starsift.io.parquet import write_parquet
 from starsift.logs import log_to
+from starsift.searches.emission.predict import predict_windows
 
 log_to(snakemake.log[0])
 settings = snakemake.params

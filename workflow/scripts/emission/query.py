@@ -5,12 +5,12 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from starsift.io.parquet import write_parquet
 from starsift.catalog.provenance import bundle_seed
+from starsift.io.files import atomic_path
+from starsift.io.parquet import write_parquet
+from starsift.logs import log_to
 from starsift.searches.emission.active import count_classes, make_query
 from starsift.searches.emission.dataset import add_windows
-from starsift.logs import log_to
-from starsift.spectra.batches import atomic_path
 
 log_to(snakemake.log[0])
 source, output, settings = snakemake.input, snakemake.output, snakemake.params

@@ -6,9 +6,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from starsift.logs import log_to
 from starsift.demo.emission_score import score_emission
 from starsift.demo.score import write_card
+from starsift.logs import log_to
 
 
 def predictions(paths, folder):

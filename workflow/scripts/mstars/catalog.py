@@ -4,13 +4,13 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from starsift.io.parquet import write_csv, write_parquet
 from starsift.catalog.provenance import provenance
 from starsift.catalog.publish import publish
-from starsift.catalog.columns import MSTARS
+from starsift.io.parquet import write_csv, write_parquet
 from starsift.learning.labels import read_labels, warn_unmatched
 from starsift.logs import log_to
 from starsift.searches.mstars.catalog import all_m, assemble, characterize, read_sources, velocity_bins
+from starsift.searches.mstars.columns import MSTARS
 
 log_to(snakemake.log[0])
 source, output, settings = snakemake.input, snakemake.output, snakemake.params

@@ -2,8 +2,8 @@
 
 import pyarrow.parquet as pq
 
-from starsift.report.plots import save
 from starsift.logs import log_to
+from starsift.report.plots import save
 from starsift.searches.mstars.figures import FIGURES, INPUTS
 
 log_to(snakemake.log[0])

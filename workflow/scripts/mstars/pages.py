@@ -2,8 +2,8 @@
 
 import pyarrow.parquet as pq
 
-from starsift.report.pages import page, read_csv, write_page
 from starsift.logs import log_to
+from starsift.report.pages import page, read_csv, write_page
 from starsift.searches.mstars.report import evaluation_page, positive_sample_page, vetting_page
 
 log_to(snakemake.log[0])

@@ -3,9 +3,9 @@
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from starsift.logs import log_to
 from starsift.demo.mstars_score import score_mstars
 from starsift.demo.score import write_card
+from starsift.logs import log_to
 
 log_to(snakemake.log[0])
 pool = pq.read_table(snakemake.input.pool)

@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
+from starsift.errors import InputError
 from starsift.logs import log_to
-from starsift.survey.catalog import CatalogError, read_catalog
+from starsift.survey.catalog import read_catalog
 from starsift.survey.partition import apply_cuts, make_manifest, template_columns, write_manifest
 
 log_to(snakemake.log[0])
 settings = snakemake.params
 if not Path(settings.root).is_dir():
-    raise CatalogError(f"{settings.root}: no such folder")
+    raise InputError(f"{settings.root}: no such folder")
 used = [cut["column"] for cut in settings.selection]
 used += template_columns(settings.path_template) if settings.path_template is not None else []
 used += settings.columns

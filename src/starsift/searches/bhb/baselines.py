@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.svm import SVC
 
+from starsift.errors import TrainingError
 from starsift.searches.bhb.dataset import Dataset, judged
 
 BASELINES = ("svm", "trees")
@@ -23,10 +24,6 @@ LEAVES = (7, 15)  # of each tree
 RATE, ROUNDS = 0.1, 150  # learning rate and number of the trees
 
 Probability = Callable[[np.ndarray], np.ndarray]
-
-
-class BaselineError(ValueError):
-    """A classifier that there is not."""
 
 
 def train_baseline(name: str, dataset: Dataset, *, seed: int) -> tuple[dict[str, Any], pa.Table]:
@@ -43,12 +40,12 @@ def train_baseline(name: str, dataset: Dataset, *, seed: int) -> tuple[dict[str,
 
     Raises
     ------
-    BaselineError : there is no such model.
+    TrainingError : there is no such model.
 
     Source: Smith et al. 2010 and Vickers et al. 2021, as Wei et al. 2023 use them.
     """
     if name not in BASELINES:
-        raise BaselineError(f"model {name!r} is none of {', '.join(BASELINES)}")
+        raise TrainingError(f"model {name!r} is none of {', '.join(BASELINES)}")
     learn, judge = dataset.part("train"), dataset.part("validation")
     loss, chosen, probability = np.inf, {}, None
     for settings, found in _fitted(name, learn, judge, seed):

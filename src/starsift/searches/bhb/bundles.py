@@ -22,7 +22,7 @@ def labelled_bundles(catalog: PathLike, manifests: Iterable[PathLike]) -> list[s
 
     Raises
     ------
-    DatasetError : see `read_labelled`.
+    InputError : see `read_labelled`.
     """
     labelled = read_labelled(catalog)
     wanted = spectrum_keys(labelled, labelled)

@@ -18,6 +18,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from starsift.catalog.crossmatch import group_exposures
+from starsift.catalog.listing import fill_links, listed_columns, star_columns
+from starsift.catalog.naming import dates, designation
+from starsift.errors import ResultsError
+from starsift.learning.calibration import fit_temperature, wilson
+from starsift.learning.labels import with_labels
+from starsift.searches.bhb.columns import BHB
 from starsift.searches.bhb.dataset import BANDS, CLASSES, FUSED, SPLITS
 from starsift.searches.bhb.evaluation import calibrate, one_a_star, select
 from starsift.searches.bhb.photometry import (
@@ -28,12 +35,6 @@ from starsift.searches.bhb.photometry import (
     distance,
     magnitudes,
 )
-from starsift.catalog.crossmatch import group_exposures
-from starsift.catalog.listing import ResultError, fill_links, listed_columns, star_columns
-from starsift.catalog.naming import dates, designation
-from starsift.catalog.columns import BHB
-from starsift.learning.calibration import fit_temperature, wilson
-from starsift.learning.labels import with_labels
 from starsift.spectra.batches import IDENTITY_NAMES
 
 PathLike = str | os.PathLike[str]
@@ -57,7 +58,7 @@ def choose_run(trainings: Sequence[Mapping[str, Any]]) -> int:
 
     Raises
     ------
-    ResultError : no run has a validation loss.
+    ResultsError : no run has a validation loss.
     """
     best: list[tuple[float, int]] = []
     for told in trainings:
@@ -67,7 +68,7 @@ def choose_run(trainings: Sequence[Mapping[str, Any]]) -> int:
         if losses:
             best.append((min(losses), int(told["run"])))
     if not best:
-        raise ResultError(
+        raise ResultsError(
             f"training: none of {len(trainings)} runs has a validation loss; choose a model that is trained "
             "by epochs, and train it again"
         )
@@ -101,10 +102,10 @@ def purity_threshold(p: npt.ArrayLike, is_bhb: npt.ArrayLike, purity: float) -> 
 
     Raises
     ------
-    ResultError : the purity is not between 0 and 1.
+    ResultsError : the purity is not between 0 and 1.
     """
     if not 0 < purity < 1:
-        raise ResultError(f"purity is {purity}, expected more than 0 and less than 1; correct the settings")
+        raise ResultsError(f"purity is {purity}, expected more than 0 and less than 1; correct the settings")
     score, true = np.asarray(p), np.asarray(is_bhb, dtype=bool)
     order = np.argsort(-score, kind="stable")
     score = score[order]
@@ -137,8 +138,8 @@ def fit_calibration(predictions: Mapping[str, pa.Table], purity: float, *, run: 
 
     Raises
     ------
-    ResultError : the purity is not between 0 and 1.
-    EvaluationError : predictions cannot be used, or a part lacks a class.
+    ResultsError : the purity is not between 0 and 1.
+    TrainingError : predictions cannot be used, or a part lacks a class.
     """
     told = {}
     for modality, table in predictions.items():
@@ -194,7 +195,7 @@ def gather(
 
     Raises
     ------
-    ResultError : a file is not what it should be, or a spectrum is in it twice.
+    ResultsError : a file is not what it should be, or a spectrum is in it twice.
     """
     called = labels["spectrum_id"].filter(pc.equal(labels["class"], "BHB")).combine_chunks()
     parts = [_ROWS.empty_table()]
@@ -255,14 +256,14 @@ def _read_predictions(path: Path, modalities: Mapping[str, Any]) -> pa.Table:
     names = pq.read_schema(path).names
     missing = [name for name in wanted if name not in names]
     if missing:
-        raise ResultError(f"{path}: predictions lack {', '.join(missing)}; delete the file and run again")
+        raise ResultsError(f"{path}: predictions lack {', '.join(missing)}; delete the file and run again")
     # Not read_table, to which folders named key=value would be columns.
     table = pq.ParquetFile(path).read(columns=list(wanted)).select(wanted).combine_chunks()
     _once(table["spectrum_id"], f"{path}:")
     used = table["modality"].drop_null().unique().to_pylist()
     unknown = sorted(set(used) - set(modalities))
     if unknown:
-        raise ResultError(
+        raise ResultsError(
             f"{path}: modality {unknown[0]!r} is not calibrated, {', '.join(modalities)} are; "
             "delete results/bhb/calibration.json and the predictions and run again"
         )
@@ -271,7 +272,7 @@ def _read_predictions(path: Path, modalities: Mapping[str, Any]) -> pa.Table:
     wrong = np.where(none, ~np.isnan(p), ~((p >= 0) & (p <= 1)))
     if wrong.any():
         k = int(np.argmax(wrong))
-        raise ResultError(
+        raise ResultsError(
             f"{path}: {table['spectrum_id'][k]} has modality {table['modality'][k]} and p_bhb {p[k]}; "
             "expected 0 to 1, and null where there is no modality; delete the file and run again"
         )
@@ -282,7 +283,7 @@ def _once(names: pa.ChunkedArray, where: str) -> None:
     counts = pc.value_counts(names)
     again = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
     if len(again):
-        raise ResultError(
+        raise ResultsError(
             f"{where} {len(again)} spectra are there more than once, the first is {again[0]}; each spectrum "
             "has one prediction: give each survey spectra of its own, and run again"
         )
@@ -321,7 +322,7 @@ def read_manifests(
             survey = pa.array([path.stem] * part.num_rows, pa.string())
             parts.append(part.append_column("survey", survey))
     if not parts:
-        raise ResultError("manifests: there are none; is the survey empty?")
+        raise ResultsError("manifests: there are none; is the survey empty?")
     return pa.concat_tables(parts, promote_options="permissive")
 
 
@@ -355,8 +356,8 @@ def assemble(
 
     Raises
     ------
-    ResultError : the tables are not of one run, or the link names a column that there is not.
-    PhotometryError : magnitudes cannot be read.
+    ResultsError : the tables are not of one run, or the link names a column that there is not.
+    InputError : magnitudes cannot be read.
     """
     listed = manifest.take(_find(rows, manifest, "candidate"))
     columns: dict[str, Any] = {name: listed[name].combine_chunks() for name in (*IDENTITY_NAMES, *_PLACES)}
@@ -398,7 +399,7 @@ def _find(rows: pa.Table, manifest: pa.Table, what: str) -> pa.Array:
     at = pc.index_in(here, value_set=there.combine_chunks()).combine_chunks()
     if at.null_count:
         first = here.filter(pc.is_null(at))[0]
-        raise ResultError(f"manifests: {what} {first} is not in them; delete results/bhb and run again")
+        raise ResultsError(f"manifests: {what} {first} is not in them; delete results/bhb and run again")
     return at
 
 

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from starsift.catalog.crossmatch import RADIUS, group_exposures
 from starsift.catalog.naming import designation
+from starsift.errors import InputError
 from starsift.io.tables import cast_column, read_table, whole_numbers
 from starsift.learning.labels import vocabulary as read_vocabulary
 from starsift.parallel import map_chunks
@@ -49,10 +50,6 @@ _READ = 1024  # spectra or images read at a time
 _KINDS = ("spectrum", "image")
 # What plate, night and fibre are called, in lower case; SDSS counts nights by mjd, LAMOST by lmjd too.
 _PLATE, _NIGHT, _FIBRE = ("plate", "plateid", "planid"), ("mjd", "lmjd"), ("fiberid", "fiber", "fiber_id")
-
-
-class DatasetError(ValueError):
-    """Labels, spectra or images that make no data set; the message names what is wrong and what to do."""
 
 
 def windows(batch: SpectrumBatch, *, min_good: float = MIN_GOOD) -> Windows:
@@ -122,13 +119,13 @@ def scale_images(images: np.ndarray) -> np.ndarray:
 
     Raises
     ------
-    DatasetError : the shape is another, or an image is not finite or constant (`read_cutout` lets none
+    InputError : the shape is another, or an image is not finite or constant (`read_cutout` lets none
         through that is).
 
     Source: Wei et al. 2023, section 5.1, equations 14 and 15.
     """
     if images.ndim != 4 or images.shape[1] != len(BANDS) or not all(images.shape[2:]):
-        raise DatasetError(
+        raise InputError(
             f"images have shape {images.shape}, expected (n, {len(BANDS)}, h, w), in the bands {BANDS}"
         )
     least = images.min(axis=(1, 2, 3))
@@ -136,7 +133,7 @@ def scale_images(images: np.ndarray) -> np.ndarray:
         span = images.max(axis=(1, 2, 3)) - least
     for bad, what in ((~np.isfinite(span), "not finite"), (span <= 0, "constant")):
         if bad.any():
-            raise DatasetError(
+            raise InputError(
                 f"image {np.flatnonzero(bad)[0]} of {len(images)} is {what} ({bad.sum()} are); leave out "
                 "those whose status is not ok"
             )
@@ -168,8 +165,8 @@ def read_labelled(path: PathLike, vocabulary: PathLike | None = None) -> pa.Tabl
 
     Raises
     ------
-    TableError : the file cannot be read, or a plate, night or fibre is no whole number.
-    DatasetError : a column is missing, a row lacks a value or has an unknown label, or a spectrum is there
+    InputError : the file cannot be read, or a plate, night or fibre is no whole number.
+    InputError : a column is missing, a row lacks a value or has an unknown label, or a spectrum is there
         twice.
     """
     kinds = {term["label"]: term["class"] for term in read_vocabulary(vocabulary)["bhb"]}
@@ -186,7 +183,7 @@ def read_labelled(path: PathLike, vocabulary: PathLike | None = None) -> pa.Tabl
     missing = [name or "mjd" for name, found in keys.items() if not found]
     missing += ["label"] if "label" not in present else []
     if missing:
-        raise DatasetError(
+        raise InputError(
             f"{path}: no column {', '.join(missing)}; expected label, and spectrum_id or plate, mjd and "
             f"fiberid; it has: {', '.join(table.column_names)}"
         )
@@ -203,17 +200,15 @@ def read_labelled(path: PathLike, vocabulary: PathLike | None = None) -> pa.Tabl
     for name, values in made.items():
         empty = pc.indices_nonzero(pc.or_kleene(pc.is_null(values), pc.equal(values.cast(pa.string()), "")))
         if len(empty):
-            raise DatasetError(
-                f"{path}: row {empty[0].as_py() + 1}: no {name}; fill it in, or delete the row"
-            )
+            raise InputError(f"{path}: row {empty[0].as_py() + 1}: no {name}; fill it in, or delete the row")
     result = pa.table(made)
     for row, label in enumerate(result["label"].to_pylist(), 1):
         if label not in kinds or kinds[label] not in CLASSES:
-            raise DatasetError(f"{path}: row {row}: label {label!r} is none of {', '.join(kinds)}")
+            raise InputError(f"{path}: row {row}: label {label!r} is none of {', '.join(kinds)}")
     seen: dict[str, int] = {}
     for row, name in enumerate(spectrum_keys(result, result).to_pylist(), 1):
         if seen.setdefault(name, row) != row:
-            raise DatasetError(
+            raise InputError(
                 f"{path}: spectrum {name} is in row {seen[name]} and in row {row}; keep one label a spectrum"
             )
     classes = [kinds[label] for label in result["label"].to_pylist()]
@@ -243,14 +238,12 @@ def split_of(stars: npt.ArrayLike, seed: int, shares: Sequence[float] = SHARES) 
 
     Raises
     ------
-    DatasetError : the shares are no shares.
+    InputError : the shares are no shares.
 
     Source: Wei et al. 2023, section 6.
     """
     if len(shares) != len(SPLITS) or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
-        raise DatasetError(
-            f"split shares are {list(shares)}, expected one each for {', '.join(SPLITS)}, sum 1"
-        )
+        raise InputError(f"split shares are {list(shares)}, expected one each for {', '.join(SPLITS)}, sum 1")
     digests = (hashlib.sha256(f"{seed}:{name}".encode()).digest() for name in np.asarray(stars).tolist())
     place = np.array([int.from_bytes(digest[:6], "big") for digest in digests], dtype=np.float64) / 2**48
     return np.array(SPLITS, dtype=object)[np.searchsorted(np.cumsum(shares)[:-1], place, side="right")]
@@ -296,7 +289,7 @@ def build_dataset(
 
     Raises
     ------
-    DatasetError : none of the spectra is in the survey, or has both a window and an image; a class is absent
+    InputError : none of the spectra is in the survey, or has both a window and an image; a class is absent
         from a part; files do not belong together.
     """
     rows = _found(labelled, bundles)
@@ -322,7 +315,7 @@ def build_dataset(
         reasons = ", ".join(
             f"{row['reason']} {sum(row[name] for name in CLASSES)}" for row in dropped.to_pylist()
         )
-        raise DatasetError(
+        raise InputError(
             f"none of the {labelled.num_rows} labelled spectra has both a spectrum and an image: {reasons}"
         )
     star = _stars(rows, match_radius)[usable]
@@ -363,7 +356,7 @@ def _found(labelled: pa.Table, bundles: Sequence[BundleFiles]) -> pa.Table:
     rows = pa.concat_tables(parts).sort_by("spectrum_id").combine_chunks() if parts else pa.table({})
     if not rows.num_rows:
         first = f"; the first labelled one is {wanted[0]}" if len(wanted) else ""
-        raise DatasetError(
+        raise InputError(
             f"none of {len(wanted)} labelled spectra is in the manifests of {len(bundles)} bundles{first}: "
             "check that catalogue and survey belong together, and the survey's cuts"
         )
@@ -371,7 +364,7 @@ def _found(labelled: pa.Table, bundles: Sequence[BundleFiles]) -> pa.Table:
     twice = next((i for i in range(1, len(names)) if names[i] == names[i - 1]), None)
     if twice is not None:
         first, second = (bundles[rows["file"][i].as_py()].manifest for i in (twice - 1, twice))
-        raise DatasetError(f"spectrum {names[twice]} is in {first} and again in {second}; list it once")
+        raise InputError(f"spectrum {names[twice]} is in {first} and again in {second}; list it once")
     return rows
 
 
@@ -385,7 +378,7 @@ def _pieces(bundle: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 
 def _check_ids(path: PathLike, rows: pa.Table, at: np.ndarray, found: pa.Table) -> None:
     if rows["spectrum_id"].take(pa.array(at)).to_pylist() != found["spectrum_id"].to_pylist():
-        raise DatasetError(f"{path}: its spectra are not those of the manifest; make it again")
+        raise InputError(f"{path}: its spectra are not those of the manifest; make it again")
 
 
 def _stars(rows: pa.Table, radius: float) -> np.ndarray:
@@ -440,7 +433,7 @@ def _check_parts(counts: pa.Table, seed: int, shares: Sequence[float]) -> None:
     for row in counts.to_pylist()[:-1]:
         for name in SPLITS:
             if not row[name]:
-                raise DatasetError(
+                raise InputError(
                     f"class {row['class']} has no spectrum in the {name} part (it has {row['with_image']} in "
                     f"all, seed {seed}, shares {list(shares)}): label more stars of that class, or choose "
                     "another seed or other shares"
@@ -456,7 +449,7 @@ def _images(bundles: Sequence[BundleFiles], rows: pa.Table) -> np.ndarray:
         if out is None:
             out = np.empty((rows.num_rows, *images.shape[1:]), np.float32)
         if images.shape[1:] != out.shape[1:]:
-            raise DatasetError(
+            raise InputError(
                 f"{bundles[k].cutouts}: images of {images.shape[1]} pixels a side, others have "
                 f"{out.shape[1]}; make them all again with one size"
             )
@@ -495,7 +488,7 @@ class Dataset:
     def part(self, name: str) -> Dataset:
         """One of `SPLITS`."""
         if name not in SPLITS:
-            raise DatasetError(f"part {name!r}: expected one of {', '.join(SPLITS)}")
+            raise InputError(f"part {name!r}: expected one of {', '.join(SPLITS)}")
         here = self.split == name
         return Dataset(**{key: values[here] for key, values in vars(self).items()})
 
@@ -505,20 +498,20 @@ def read_dataset(path: PathLike) -> Dataset:
 
     Raises
     ------
-    DatasetError : the file is no data set.
+    InputError : the file is no data set.
     """
     try:
         # Otherwise a whole column is fetched ahead.
         file = pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
     except pa.ArrowInvalid as error:
-        raise DatasetError(f"{path}: not a Parquet file, or cut short; make it again ({error})") from error
+        raise InputError(f"{path}: not a Parquet file, or cut short; make it again ({error})") from error
     wanted = ("spectrum_id", "star", "class", "split", "spectrum", "image")
     missing = [name for name in wanted if name not in file.schema_arrow.names]
     if missing:
-        raise DatasetError(f"{path}: not a data set, it lacks {', '.join(missing)}; make it again")
+        raise InputError(f"{path}: not a data set, it lacks {', '.join(missing)}; make it again")
     lists = [file.schema_arrow.field(name).type for name in ("spectrum", "image")]
     if not all(pa.types.is_fixed_size_list(kind) for kind in lists) or lists[0].list_size != PIXELS:
-        raise DatasetError(f"{path}: not a data set of spectra of {PIXELS} pixels and images; make it again")
+        raise InputError(f"{path}: not a data set of spectra of {PIXELS} pixels and images; make it again")
     size = isqrt(lists[1].list_size // len(BANDS))
     n = file.metadata.num_rows
     arrays = {

@@ -22,8 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from starsift.searches.bhb.dataset import BANDS, PIXELS, SEGMENT, SEGMENTS
+from starsift.errors import InputError
 from starsift.learning.backend import load_keras
+from starsift.searches.bhb.dataset import BANDS, PIXELS, SEGMENT, SEGMENTS
 
 CHANNELS = len(BANDS)
 SEGMENT_WEIGHTS, BAND_WEIGHTS = "segment_weights", "band_weights"  # layers that figure 9 shows
@@ -85,10 +86,6 @@ PRESETS = {
         encoder_dropout=0.3,
     ),
 }
-
-
-class WeightsError(ValueError):
-    """A file of pre-trained weights that does not fit."""
 
 
 def spectrum_encoder(preset: Preset, *, attention: bool = True) -> Any:
@@ -166,7 +163,7 @@ def image_encoder(
 
     Raises
     ------
-    WeightsError : such weights are not there or do not fit.
+    InputError : such weights are not there or do not fit.
 
     Source: Wei et al. 2023, section 4.1, equations 1 and 2, figure 4; He et al. 2015; Hu et al. 2017.
     """
@@ -221,14 +218,14 @@ def resnet(filters: Sequence[int], blocks: Sequence[int], size: int, channels: i
 def _load_pretrained(backbone: Any, path: str | os.PathLike[str]) -> None:
     """Weights of three channels: each band starts from their mean, with the same total response."""
     if not Path(path).is_file():
-        raise WeightsError(
+        raise InputError(
             f"{path}: no such file of weights; expected those of keras.applications.ResNet50 without top, "
             "or null in bhb.image.pretrained"
         )
     keras = load_keras()
     size = backbone.input_shape[1]
     if "conv5_block3_3_conv" not in [layer.name for layer in backbone.layers]:
-        raise WeightsError(f"{path}: weights of ResNet50 fit the preset paper only")
+        raise InputError(f"{path}: weights of ResNet50 fit the preset paper only")
     try:
         donor = keras.applications.ResNet50(
             weights=None, include_top=False, input_shape=(max(size, 32),) * 2 + (3,)
@@ -236,7 +233,7 @@ def _load_pretrained(backbone: Any, path: str | os.PathLike[str]) -> None:
         donor.load_weights(path)
     # Keras raises whatever HDF5 and its own parts raise.
     except Exception as error:
-        raise WeightsError(f"{path}: not the weights of keras.applications.ResNet50 without top") from error
+        raise InputError(f"{path}: not the weights of keras.applications.ResNet50 without top") from error
     for layer in donor.layers:
         if layer.weights:
             values = layer.get_weights()

@@ -18,9 +18,10 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from starsift.searches.bhb.dataset import CLASSES, FUSED
+from starsift.errors import TrainingError
 from starsift.learning.calibration import apply_temperature
 from starsift.learning.metrics import evaluate_classes
+from starsift.searches.bhb.dataset import CLASSES, FUSED
 
 PathLike = str | os.PathLike[str]
 
@@ -103,10 +104,6 @@ LADDER = pa.schema(
 _RESAMPLES, _SEED = 1000, 0
 
 
-class EvaluationError(ValueError):
-    """Predictions that cannot be evaluated; the message names what is wrong, and the model and run."""
-
-
 class Run(NamedTuple):
     """One training of a model, and its predictions of the validation and test sets."""
 
@@ -133,13 +130,13 @@ def read_runs(paths: Sequence[PathLike]) -> list[Run]:
 
     Raises
     ------
-    EvaluationError : a file is not in a folder of a run.
+    TrainingError : a file is not in a folder of a run.
     """
     runs = []
     for path in map(Path, paths):
         number = path.parent.name.removeprefix("run-")
         if number == path.parent.name or not number.isdigit():
-            raise EvaluationError(f"{path}: predictions of a run lie in a folder such as batmm/run-0")
+            raise TrainingError(f"{path}: predictions of a run lie in a folder such as batmm/run-0")
         # Not read_table, to which folders named key=value would be columns.
         runs.append(Run(path.parent.parent.name, int(number), pq.ParquetFile(path).read()))
     return sorted(runs, key=lambda run: run[:2])
@@ -154,32 +151,32 @@ def select(predictions: pa.Table, split: str = "test") -> Scored:
 
     Raises
     ------
-    EvaluationError : a column or a class is missing, a class is unknown, a spectrum is repeated, or a
+    TrainingError : a column or a class is missing, a class is unknown, a spectrum is repeated, or a
         probability is not from 0 to 1.
     """
     needed = ("spectrum_id", "star", "split", "class", "p_bhb")
     missing = [name for name in needed if name not in predictions.column_names]
     if missing:
-        raise EvaluationError(f"predictions lack {', '.join(missing)}; train the model again")
+        raise TrainingError(f"predictions lack {', '.join(missing)}; train the model again")
     rows = predictions.filter(pc.equal(predictions["split"], split)).sort_by("spectrum_id")
     found = rows["class"].to_pylist()
     unknown = set(found) - set(CLASSES)
     if unknown:
-        raise EvaluationError(f"class {min(map(str, unknown))!r} is none of {', '.join(CLASSES)}")
+        raise TrainingError(f"class {min(map(str, unknown))!r} is none of {', '.join(CLASSES)}")
     for name in CLASSES:
         if name not in found:
-            raise EvaluationError(
+            raise TrainingError(
                 f"the {split} set holds no spectrum that is {name}, so nothing can be said of that class; "
                 "label more of them, or change the shares of the splits"
             )
     names = np.array(rows["spectrum_id"].to_pylist())
     if (names[1:] == names[:-1]).any():
         first = names[1:][names[1:] == names[:-1]][0]
-        raise EvaluationError(f"spectrum {first} is predicted twice in the {split} set")
+        raise TrainingError(f"spectrum {first} is predicted twice in the {split} set")
     p = rows["p_bhb"].cast(pa.float64()).fill_null(np.nan).to_numpy()
     wrong = ~((p >= 0) & (p <= 1 + 1e-6))  # of float32, and of NaN
     if wrong.any():
-        raise EvaluationError(f"p_bhb of {names[wrong][0]} is {p[wrong][0]}, expected 0 to 1")
+        raise TrainingError(f"p_bhb of {names[wrong][0]} is {p[wrong][0]}, expected 0 to 1")
     truth = np.array([CLASSES.index(name) for name in found])
     return Scored(names, np.array(rows["star"].to_pylist()), truth, np.minimum(p, 1.0))
 
@@ -205,7 +202,7 @@ def evaluate(predictions: pa.Table, threshold: float = 0.5) -> dict[str, dict[st
 
     Raises
     ------
-    EvaluationError : as `select`.
+    TrainingError : as `select`.
     """
     return _evaluate(select(predictions), threshold)
 
@@ -240,18 +237,18 @@ def collect(runs: Sequence[tuple[str, int, pa.Table]], threshold: float = 0.5) -
 
     Raises
     ------
-    EvaluationError : as `evaluate`, naming the model and run; the same run twice; or two test sets.
+    TrainingError : as `evaluate`, naming the model and run; the same run twice; or two test sets.
     """
     rows: list[dict[str, Any]] = []
     test, seen = None, ""
     for model, number, predictions in sorted(runs, key=lambda run: (run[0], run[1])):
         name = f"model {model}, run {number}"
         if rows and rows[-1]["model"] == model and rows[-1]["run"] == number:
-            raise EvaluationError(f"{name}: given twice")
+            raise TrainingError(f"{name}: given twice")
         try:
             own = select(predictions)
-        except EvaluationError as error:
-            raise EvaluationError(f"{name}: {error}") from None
+        except TrainingError as error:
+            raise TrainingError(f"{name}: {error}") from None
         if test is None:
             test, seen = own, name
         _check_same(test, own, name, seen)
@@ -264,14 +261,14 @@ def _check_same(test: Scored, other: Scored, name: str, seen: str) -> None:
     advice = "train all models on the same dataset"
     apart = np.setxor1d(test.spectrum_id, other.spectrum_id)
     if apart.size:
-        raise EvaluationError(
+        raise TrainingError(
             f"{name}: its test set is not that of {seen}; {apart.size} spectra are in only one, such as "
             f"{apart[0]}: {advice}"
         )
     changed = (test.truth != other.truth) | (test.star != other.star)
     if changed.any():
         first = test.spectrum_id[changed][0]
-        raise EvaluationError(f"{name}: class or star of {first} is not as in {seen}: {advice}")
+        raise TrainingError(f"{name}: class or star of {first} is not as in {seen}: {advice}")
 
 
 def summarize(table: pa.Table) -> pa.Table:
@@ -331,7 +328,7 @@ def compare(
 
     Raises
     ------
-    EvaluationError : no run is of both models.
+    TrainingError : no run is of both models.
     """
     score = {
         (row["model"], row["run"]): row["f1"]
@@ -339,7 +336,7 @@ def compare(
     }
     common = sorted(number for model, number in score if model == first and (second, number) in score)
     if not common:
-        raise EvaluationError(f"no run is of both {first} and {second}; train both with the same runs")
+        raise TrainingError(f"no run is of both {first} and {second}; train both with the same runs")
     difference, std = mean_std([score[first, number] - score[second, number] for number in common])
     given = {(model, number): predictions for model, number, predictions in runs}
     pairs = [
@@ -483,7 +480,7 @@ def read_examples(
     place = pc.index_in(table["spectrum_id"], rows["spectrum_id"].combine_chunks())
     if place.null_count:
         first = table["spectrum_id"][pc.index(place.is_null(), True).as_py()].as_py()
-        raise EvaluationError(
+        raise TrainingError(
             f"{dataset}: spectrum {first} of the test set is not there; train the models again"
         )
     for name in columns[1:]:

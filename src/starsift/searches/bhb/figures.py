@@ -1,6 +1,6 @@
 """The figures of the BHB report: tables in, matplotlib figures out. Figure numbers: Wei et al. 2023.
 
-`runs` are those of `starsift.searches.bhb.evaluation.read_runs`, `metrics` is the table of `collect`, `trainings` are
+`runs` are those of `bhb.evaluation.read_runs`, `metrics` is the table of `collect`, `trainings` are
 contents of `training.json`, and `fitted` is that of `calibration.json`. A model that was not trained is left
 out.
 """
@@ -18,19 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
 
-from starsift.searches.bhb.dataset import BANDS, FUSED, GRID, SEGMENT, SEGMENTS
-from starsift.searches.bhb.evaluation import (
-    ALL,
-    BHB,
-    MODELS,
-    NOT_BHB,
-    REPORTED,
-    calibrate,
-    one_a_star,
-    select,
-    summarize,
-)
-from starsift.searches.bhb.photometry import load_relations
+from starsift.learning.calibration import expected_calibration_error, wilson
+from starsift.learning.calibration import reliability as reliability_table
 from starsift.report.plots import (
     BLACK,
     BLUE,
@@ -45,8 +34,19 @@ from starsift.report.plots import (
     report_style,
     values,
 )
-from starsift.learning.calibration import expected_calibration_error, wilson
-from starsift.learning.calibration import reliability as reliability_table
+from starsift.searches.bhb.dataset import BANDS, FUSED, GRID, SEGMENT, SEGMENTS
+from starsift.searches.bhb.evaluation import (
+    ALL,
+    BHB,
+    MODELS,
+    NOT_BHB,
+    REPORTED,
+    calibrate,
+    one_a_star,
+    select,
+    summarize,
+)
+from starsift.searches.bhb.photometry import load_relations
 
 COLOURS = {BHB: BLUE, NOT_BHB: RED, ALL: BLACK}
 DASHES = {BHB: "-", NOT_BHB: "--", ALL: ":"}

@@ -7,9 +7,9 @@ parts, so that eight blocks train; the next block takes the image tokens that se
 from dataclasses import dataclass
 from typing import Any
 
+from starsift.learning.backend import load_keras
 from starsift.searches.bhb.dataset import SEGMENTS
 from starsift.searches.bhb.encoders import Preset, vgg
-from starsift.learning.backend import load_keras
 
 
 @dataclass(frozen=True)

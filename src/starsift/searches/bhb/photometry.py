@@ -16,18 +16,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from starsift.errors import InputError
+from starsift.resources import resource
 from starsift.searches.bhb.dataset import BANDS
 
-SHIPPED = Path(__file__).resolve().parents[3] / "resources/bhb/relations.csv"
+SHIPPED = resource("bhb/relations.csv")
 MAGNITUDE, EXTINCTION = "psfmag_{band}", "extinction_{band}"  # columns of the manifest
 MAGNITUDES = (0.0, 35.0)  # between which a magnitude is one; SDSS writes -9999 where there is none
 EXTINCTIONS = (0.0, 20.0)  # more hides any star
 
 _POWERS = 5
-
-
-class PhotometryError(ValueError):
-    """Columns or relations that cannot be used; the message names them."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def load_relations(path: str | os.PathLike[str] | None = None) -> dict[str, Rela
 
     Raises
     ------
-    PhotometryError : a column is missing, or a value is no number.
+    InputError : a column is missing, or a value is no number.
     """
     file = Path(path) if path is not None else SHIPPED
     powers = [f"c{k}" for k in range(_POWERS)]
@@ -68,12 +66,12 @@ def load_relations(path: str | os.PathLike[str] | None = None) -> dict[str, Rela
         reader = csv.DictReader(stream)
         missing = [name for name in columns if name not in (reader.fieldnames or [])]
         if missing:
-            raise PhotometryError(f"{file}: no column {', '.join(missing)}")
+            raise InputError(f"{file}: no column {', '.join(missing)}")
         for row in reader:
             try:
                 low, high, scatter, *c = (float(row[name]) for name in columns[1:-1])
             except (TypeError, ValueError) as error:
-                raise PhotometryError(
+                raise InputError(
                     f"{file}: relation {row['relation']}: expected numbers in "
                     f"{', '.join(columns[1:-1])} ({error})"
                 ) from error
@@ -95,7 +93,7 @@ def magnitudes(manifest: pa.Table, template: str = MAGNITUDE) -> dict[str, np.nd
 
     Raises
     ------
-    PhotometryError : the template has no {band}, or a column holds no numbers.
+    InputError : the template has no {band}, or a column holds no numbers.
     """
     return {band: _numbers(manifest, template, band, MAGNITUDES) for band in BANDS}
 
@@ -116,7 +114,7 @@ def dereddened(
 
     Raises
     ------
-    PhotometryError : as in `magnitudes`.
+    InputError : as in `magnitudes`.
     """
     observed = magnitudes(manifest, magnitude)
     found = {band: observed[band] - _numbers(manifest, extinction, band, EXTINCTIONS) for band in BANDS}
@@ -165,7 +163,7 @@ def _relations() -> Mapping[str, Relation]:
 def _numbers(manifest: pa.Table, template: str, band: str, limits: tuple[float, float]) -> np.ndarray:
     """One column (n,) float64; NaN where it is null, not within the limits, or not there at all."""
     if "{band}" not in template:
-        raise PhotometryError(
+        raise InputError(
             f"photometry: {template!r} should name the column of each band, such as {MAGNITUDE!r}"
         )
     name = template.replace("{band}", band)
@@ -174,5 +172,5 @@ def _numbers(manifest: pa.Table, template: str, band: str, limits: tuple[float, 
     try:
         values = manifest[name].cast(pa.float64()).to_numpy()
     except pa.ArrowException as error:
-        raise PhotometryError(f"manifest: column {name} should hold magnitudes ({error})") from error
+        raise InputError(f"manifest: column {name} should hold magnitudes ({error})") from error
     return np.where((values >= limits[0]) & (values <= limits[1]), values, np.nan)

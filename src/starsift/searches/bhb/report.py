@@ -8,14 +8,15 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from starsift.searches.bhb.evaluation import ALL, BHB, MODELS, REPORTED, summarize
 from starsift.report.pages import Row, link_spectra, mean_scatter, page, read_csv
+from starsift.resources import resource
+from starsift.searches.bhb.evaluation import ALL, BHB, MODELS, REPORTED, summarize
 
 PathLike = str | os.PathLike[str]
 Table = tuple[str, list[Row]]  # caption; rows, of which the first names the columns
 Published = Mapping[tuple[str, str], Mapping[str, float]]
 
-SHIPPED = Path(__file__).resolve().parents[3] / "resources/bhb/published.csv"
+SHIPPED = resource("bhb/published.csv")
 PAPER = "Wei et al. 2023"
 SCORES = {"precision": "precision (%)", "recall": "recall (%)", "f1": "F1 (%)"}
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from starsift.errors import TrainingError
+from starsift.learning.backend import load_keras, predict_batches, set_seed
 from starsift.searches.bhb.dataset import Dataset, judged
 from starsift.searches.bhb.encoders import (
     BAND_WEIGHTS,
@@ -19,7 +21,6 @@ from starsift.searches.bhb.encoders import (
     spectrum_encoder,
 )
 from starsift.searches.bhb.fusion import FUSIONS, head, whole
-from starsift.learning.backend import load_keras, predict_batches, set_seed
 
 END_TO_END = "batmm-end-to-end"
 ENCODERS = ("spectrum", "spectrum-plain", "image", "image-plain")
@@ -61,10 +62,6 @@ class Trained:
     model: Any
     told: dict[str, Any]
     predictions: pa.Table = field(repr=False)
-
-
-class TrainingError(ValueError):
-    """A model or a setting that cannot be trained."""
 
 
 def schedule(settings: Settings, steps: int) -> np.ndarray:

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from starsift.spectra.batches import OK, ROW_SCHEMA, atomic_path
+from starsift.errors import ResultsError
+from starsift.io.files import atomic_path
+from starsift.spectra.batches import OK, ROW_SCHEMA
 from starsift.spectra.ccf import CCFs
 
 FEW_PIXELS = "few_pixels"  # status of a spectrum that could be read, but not correlated
 VELOCITY_KEYS = (b"velocity_first", b"velocity_step", b"velocity_count")
-
-
-class CurveError(ValueError):
-    """A file that does not hold CCFs."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ def read_curves(path: str | os.PathLike[str]) -> Iterator[Curves]:
         reader = pa.ipc.open_file(source)
         metadata = reader.schema.metadata or {}
         if any(key not in metadata for key in VELOCITY_KEYS):
-            raise CurveError(f"{path}: an Arrow file, but not one of CCFs; run the ccf stage again")
+            raise ResultsError(f"{path}: an Arrow file, but not one of CCFs; run the ccf stage again")
         first, step, count = (float(metadata[key]) for key in VELOCITY_KEYS)
         velocities = first + step * np.arange(int(count))
         for i in range(reader.num_record_batches):

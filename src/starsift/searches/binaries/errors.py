@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from starsift.searches.binaries.peaks import Components, find_components
 from starsift.parallel import map_chunks
+from starsift.searches.binaries.peaks import Components, find_components
 from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.ccf import TemplateBank, correlate_normalized, grid_position
 from starsift.spectra.continuum import normalize

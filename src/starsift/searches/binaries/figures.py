@@ -165,7 +165,7 @@ def detection_rates(rates: pa.Table) -> Figure:
 
     Parameters
     ----------
-    rates : Table of `starsift.searches.binaries.evaluation.detection_rates`: `teff` (K) and `logg` of both stars,
+    rates : Table of `binaries.evaluation.detection_rates`: `teff` (K) and `logg` of both stars,
         `delta_rv` (km/s), `snr`, `rate` (0 to 1)
     """
     twins = list(dict.fromkeys(zip(rates["teff"].to_pylist(), rates["logg"].to_pylist(), strict=True)))

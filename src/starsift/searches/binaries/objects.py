@@ -8,13 +8,10 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from starsift.catalog.naming import designation
+from starsift.errors import ResultsError
 
 MATCH_RADIUS = 3.3  # arcsec: the diameter of a LAMOST fibre (Li et al. 2023, section 3)
 _EXPOSURE_COLUMNS = ("spectrum_id", "band", "lmjm", "ra", "dec", "gaia_source_id")
-
-
-class ObjectError(ValueError):
-    """Exposures that cannot be told apart as stars."""
 
 
 def group_stars(
@@ -87,7 +84,7 @@ def make_objects(
 
     Raises
     ------
-    ObjectError : a detection is not among the exposures, or has neither Gaia source nor coordinates.
+    ResultsError : a detection is not among the exposures, or has neither Gaia source nor coordinates.
     """
     # Sorted by time, so that a star is named after its first exposure and keeps its name as nights are added.
     exposures = exposures.select(_EXPOSURE_COLUMNS).sort_by(
@@ -112,7 +109,7 @@ def make_objects(
     bare = np.flatnonzero((identifier <= 0) & ~(np.isfinite(ra[first]) & np.isfinite(dec[first])))
     if bare.size:
         name = exposures["spectrum_id"][int(first[bare[0]])].as_py()
-        raise ObjectError(f"spectrum {name} has neither gaia_source_id nor coordinates; give one of them")
+        raise ResultsError(f"spectrum {name} has neither gaia_source_id nor coordinates; give one of them")
     spectra = spectra.append_column("object_id", pa.array(names[of_star], pa.string()))
 
     multiplicity = np.asarray(spectra["multiplicity"].to_pylist(), dtype=object)
@@ -182,7 +179,7 @@ def _find(spectra: pa.Table, exposures: pa.Table) -> np.ndarray:
     found = pc.index_in(keys[0], value_set=keys[1])
     if found.null_count:
         name = spectra["spectrum_id"][pc.index(found.is_null(), True).as_py()].as_py()
-        raise ObjectError(
+        raise ResultsError(
             f"spectrum {name} is a detection, but not among the usable exposures of the manifest"
         )
     return np.asarray(found.to_numpy(), dtype=np.int64)

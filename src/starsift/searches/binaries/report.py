@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from starsift.searches.binaries.training import summarise_folds
 from starsift.report.pages import Row, mean_scatter, page, read_csv
+from starsift.searches.binaries.training import summarise_folds
 
 
 def selection_page(selection: str | os.PathLike[str], status: str | os.PathLike[str]) -> str:

@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from starsift.errors import ResultsError
+from starsift.io.parquet import write_parquet
 from starsift.searches.binaries.curves import Curves
 from starsift.searches.binaries.peaks import Components
-from starsift.io.parquet import write_parquet
 from starsift.spectra.batches import IDENTITY, IDENTITY_NAMES, OK, ROW_SCHEMA
 
 COMPONENTS = pa.schema(
@@ -30,10 +31,6 @@ COMPONENTS = pa.schema(
 ERRORS = pa.schema(
     [*IDENTITY, pa.field("rv_err", pa.list_(pa.float32())), pa.field("reliability", pa.float32())]
 )
-
-
-class StageError(ValueError):
-    """Files of stages that do not belong together."""
 
 
 def write_components(path: str | os.PathLike[str], found: Iterable[tuple[Curves, Components]]) -> None:
@@ -110,7 +107,7 @@ def write_errors(
     ----------
     table : of the bundle's components
     rows : (m,) positions of the candidates in it
-    rv_err : (m, width) km/s; reliability : (m,); as `starsift.searches.binaries.errors.monte_carlo` gives them
+    rv_err : (m, width) km/s; reliability : (m,); as `binaries.errors.monte_carlo` gives them
     """
     count = np.zeros(table.num_rows, np.int16)
     count[rows] = table["n_components"].to_numpy()[rows]
@@ -140,14 +137,14 @@ def join_bundles(stages: Mapping[str, Iterable[str | os.PathLike[str]]]) -> Iter
 
     Raises
     ------
-    StageError : the files of a bundle hold different spectra; names them.
+    ResultsError : the files of a bundle hold different spectra; names them.
     """
     for files in zip(*stages.values(), strict=True):
         joined = pq.read_table(files[0])
         for file in files[1:]:
             table = pq.read_table(file)
             if any(not table[key].equals(joined[key]) for key in ("spectrum_id", "band")):
-                raise StageError(f"{files[0]} and {file} hold different spectra; delete both and run again")
+                raise ResultsError(f"{files[0]} and {file} hold different spectra; delete both and run again")
             for field in table.schema:
                 if field.name not in joined.column_names:
                     joined = joined.append_column(field, table[field.name])
@@ -172,7 +169,7 @@ def gather_catalog(
     -------
     spectra : those that are SB2 or SB3, as `starsift.searches.binaries.objects.make_objects` wants them
     exposures : every usable exposure, as `starsift.searches.binaries.objects.make_objects` wants it
-    candidates : the classifiers' columns of all candidates, as `starsift.searches.binaries.voting.funnel` wants it
+    candidates : the classifiers' columns of all candidates, as `binaries.voting.funnel` wants it
     """
     spectra, exposures, candidates = [], [], []
     for table in join_bundles(stages):

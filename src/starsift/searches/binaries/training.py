@@ -39,15 +39,8 @@ import numpy as np
 from numba import njit
 from sklearn.model_selection import StratifiedKFold
 
-from starsift.learning.backend import (
-    BATCH,
-    NetworkError,
-    load_keras,
-    load_network,
-    predict_batches,
-    save_network,
-    set_seed,
-)
+from starsift.errors import ResultsError, TrainingError
+from starsift.learning.backend import BATCH, load_keras, load_network, predict_batches, save_network, set_seed
 from starsift.learning.metrics import METRICS, evaluate_classes
 from starsift.parallel import map_chunks
 
@@ -63,10 +56,6 @@ CLASSIFIERS: dict[str, tuple[tuple[int, ...], ...]] = {
 CALLS: dict[str, tuple[int, ...]] = {"C1": (0, 1, 2, 3), "C2": (0, 1, 2, 3), "C3": (0, 1, 2), "C4": (0, 1, 3)}
 REPORTED = {"L2": 2, "L3": 3}
 GAIN = 10.0
-
-
-class ClassifierError(ValueError):
-    """A classifier that cannot be trained, used or loaded; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +74,7 @@ class Classifier:
     def predict(self, ccf: np.ndarray, batch_size: int = BATCH) -> np.ndarray:
         """Probability of each group of `CLASSIFIERS[name]`, (n, class) float32, for CCFs (n, velocity)."""
         if ccf.ndim != 2 or ccf.shape[1] != self.velocities:
-            raise ClassifierError(
+            raise TrainingError(
                 f"classifier {self.name} expects CCFs of {self.velocities} velocities and got an array "
                 f"of shape {ccf.shape}: train it on the velocity grid of the survey's CCFs"
             )
@@ -95,8 +84,8 @@ class Classifier:
         """Write the network to a `.keras` file; the same network gives the same bytes."""
         try:
             save_network(self.model, path)
-        except NetworkError as error:
-            raise ClassifierError(str(error)) from error
+        except ResultsError as error:
+            raise TrainingError(str(error)) from error
 
     @classmethod
     def load(cls, path: str | Path) -> "Classifier":
@@ -104,17 +93,17 @@ class Classifier:
 
         Raises
         ------
-        ClassifierError
+        TrainingError
             The file is missing, damaged or not one of the networks of `CLASSIFIERS`.
         """
         try:
             model = load_network(path)
-        except NetworkError as error:
-            raise ClassifierError(str(error)) from error
+        except ResultsError as error:
+            raise TrainingError(str(error)) from error
         name = getattr(model, "name", "")
         outputs = len(CLASSIFIERS.get(name, ()))
         if not outputs or model.output_shape != (None, outputs) or len(model.input_shape) != 2:
-            raise ClassifierError(
+            raise TrainingError(
                 f"{path}: a Keras model named '{name}' of output shape {model.output_shape}, expected one of "
                 f"{', '.join(CLASSIFIERS)} with a probability a class; run the training again"
             )
@@ -201,23 +190,23 @@ def train_classifier(
 
     Raises
     ------
-    ClassifierError
+    TrainingError
         Shapes disagree, values are not finite, a label is not 0-3, a class has no example, or `name` is
         unknown.
 
     Source: Li et al. 2023, section 3.2.2; what it leaves open is decided at the top of this module.
     """
     if name not in CLASSIFIERS:
-        raise ClassifierError(f"unknown classifier '{name}': expected one of {', '.join(CLASSIFIERS)}")
+        raise TrainingError(f"unknown classifier '{name}': expected one of {', '.join(CLASSIFIERS)}")
     ccf, label = _check_examples(ccf, label)
     if max_shift >= ccf.shape[1]:
-        raise ClassifierError(f"max_shift is {max_shift}: expected less than the {ccf.shape[1]} velocities")
+        raise TrainingError(f"max_shift is {max_shift}: expected less than the {ccf.shape[1]} velocities")
     target = np.full(len(label), -1)
     for output, group in enumerate(CLASSIFIERS[name]):
         target[np.isin(label, group)] = output
         if not np.any(target == output):
             labels = " or ".join(f"L{i}" for i in group)
-            raise ClassifierError(f"no training example of {labels}, which {name} needs: add some")
+            raise TrainingError(f"no training example of {labels}, which {name} needs: add some")
     known = target >= 0
     ccf, target = centre(ccf[known]), target[known]
     counts = np.bincount(target)
@@ -249,15 +238,15 @@ def train_classifier(
 def _check_examples(ccf: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     ccf, label = np.asarray(ccf, np.float32), np.asarray(label)
     if ccf.ndim != 2 or label.shape != ccf.shape[:1]:
-        raise ClassifierError(
+        raise TrainingError(
             f"expected CCFs (n, velocity) and as many labels (n,), got shapes {ccf.shape} and {label.shape}"
         )
     if not np.isfinite(ccf).all():
         row = int(np.argmin(np.isfinite(ccf).all(axis=1)))
-        raise ClassifierError(f"training CCF {row} is not finite: leave out spectra whose status is not ok")
+        raise TrainingError(f"training CCF {row} is not finite: leave out spectra whose status is not ok")
     wrong = ~np.isin(label, CALLS["C1"])
     if wrong.any():
-        raise ClassifierError(
+        raise TrainingError(
             f"label of training CCF {int(np.argmax(wrong))} is {label[wrong][0]}: expected 0 to 3"
         )
     return ccf, label
@@ -283,7 +272,7 @@ def load_classifiers(folder: str | Path) -> dict[str, Classifier]:
     classifiers = {name: Classifier.load(Path(folder) / f"{name}.keras") for name in CLASSIFIERS}
     for name, classifier in classifiers.items():
         if classifier.name != name:
-            raise ClassifierError(
+            raise TrainingError(
                 f"{Path(folder) / name}.keras: holds classifier {classifier.name}; run the training again"
             )
     return classifiers
@@ -319,10 +308,10 @@ def split_fold(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers to train on and to test on, in fold `fold` (from 0), each with its share of every label."""
     if not 0 <= fold < n_folds:
-        raise ClassifierError(f"fold {fold} of {n_folds}: expected 0 to {n_folds - 1}")
+        raise TrainingError(f"fold {fold} of {n_folds}: expected 0 to {n_folds - 1}")
     smallest = int(np.bincount(label, minlength=4)[np.unique(label)].min())
     if smallest < n_folds:
-        raise ClassifierError(
+        raise TrainingError(
             f"{n_folds} folds need at least {n_folds} examples of each label and one label has {smallest}: "
             "use fewer folds or more examples"
         )
@@ -377,7 +366,7 @@ def summarise_folds(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]
     """
     folds = [result["fold"] for result in results]
     if not folds or len(set(folds)) != len(folds) or len({result["n_folds"] for result in results}) != 1:
-        raise ClassifierError(
+        raise TrainingError(
             f"expected the results of different folds of one cross-validation, got folds {folds}"
         )
     rows = []

@@ -15,15 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from starsift.errors import InputError
 from starsift.searches.emission.window import CLASSES, TARGETS
 
 PROBABILITIES = ("p_single", "p_double", "p_uninteresting")
 PASSES = 20  # of dropout
 SHORTLIST = 10  # times the batch: among so many of the highest a diverse batch is chosen
-
-
-class MissingLabelsError(ValueError):
-    """A round waits for its labels."""
 
 
 def entropy(probability: np.ndarray) -> np.ndarray:
@@ -177,13 +174,13 @@ def answer(query: pa.Table, labels: pa.Table, *, advice: str) -> pa.Table:
 
     Raises
     ------
-    MissingLabelsError : names how many are missing.
+    InputError : names how many are missing.
     """
     at = pc.index_in(query["spectrum_id"].combine_chunks(), value_set=labels["spectrum_id"].combine_chunks())
     if at.null_count:
         asked = query["spectrum_id"].unique()
         missing = query["spectrum_id"].filter(pc.is_null(at)).unique()
-        raise MissingLabelsError(f"{len(missing)} of {len(asked)} spectra have no label yet: {advice}")
+        raise InputError(f"{len(missing)} of {len(asked)} spectra have no label yet: {advice}")
     called = predicted_class(probabilities(query))
     out = query.append_column("predicted", pa.array([CLASSES[i] for i in called], pa.string()))
     return out.append_column("label", labels["class"].take(at)).append_column(

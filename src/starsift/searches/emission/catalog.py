@@ -20,14 +20,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from starsift.catalog.crossmatch import group_exposures
-from starsift.catalog.listing import ResultError, fill_links, listed_columns, star_columns
+from starsift.catalog.listing import fill_links, listed_columns, star_columns
 from starsift.catalog.naming import dates, designation
-from starsift.catalog.columns import EMISSION
-from starsift.searches.emission.active import PROBABILITIES, predicted_class, probabilities
-from starsift.searches.emission.line import LINES, measure_lines
-from starsift.searches.emission.window import CLASSES, PIXELS, TARGETS
+from starsift.errors import ResultsError
 from starsift.learning.calibration import apply_temperature, expected_calibration_error, fit_temperature
 from starsift.learning.labels import SHIPPED, consensus, vocabulary
+from starsift.searches.emission.active import PROBABILITIES, predicted_class, probabilities
+from starsift.searches.emission.columns import EMISSION
+from starsift.searches.emission.line import LINES, measure_lines
+from starsift.searches.emission.window import CLASSES, PIXELS, TARGETS
 from starsift.spectra.batches import IDENTITY_NAMES, OK, read_rows
 
 PathLike = str | os.PathLike[str]
@@ -55,23 +56,25 @@ def read_answers(paths: Sequence[PathLike]) -> pa.Table:
 
     Raises
     ------
-    ResultError : a file is not in a folder of a round, lacks a column, or a label is no class.
+    ResultsError : a file is not in a folder of a round, lacks a column, or a label is no class.
     """
     tables = [_ANSWERS.empty_table()]
     for path in paths:
         number = re.fullmatch(r"round-(\d+)", Path(path).parent.name)
         if number is None:
-            raise ResultError(f"{path}: labels of a round lie in a folder such as round-00")
+            raise ResultsError(f"{path}: labels of a round lie in a folder such as round-00")
         table = pq.ParquetFile(path).read()
         missing = [name for name in _ANSWERS.names[2:] if name not in table.column_names]
         if missing:
-            raise ResultError(f"{path}: labels of a round lack {', '.join(missing)}; delete it and run again")
+            raise ResultsError(
+                f"{path}: labels of a round lack {', '.join(missing)}; delete it and run again"
+            )
         if "vetted_by" not in table.column_names:
             table = table.append_column("vetted_by", pa.nulls(table.num_rows, pa.string()))
         table = table.append_column("round", pa.array([int(number[1])] * table.num_rows, pa.int16()))
         unknown = set(table["label"].to_pylist()) - set(CLASSES)
         if unknown:
-            raise ResultError(f"{path}: label {min(map(str, unknown))!r} is none of {', '.join(CLASSES)}")
+            raise ResultsError(f"{path}: label {min(map(str, unknown))!r} is none of {', '.join(CLASSES)}")
         tables.append(table.select(_ANSWERS.names).cast(_ANSWERS))
     order = [("round", "ascending"), ("purpose", "descending"), ("rank", "ascending")]
     return pa.concat_tables(tables).sort_by(order)
@@ -113,7 +116,7 @@ def held_out(
 
     Raises
     ------
-    ResultError : a spectrum has no prediction.
+    ResultsError : a spectrum has no prediction.
     """
     trained = answers["spectrum_id"].filter(pc.equal(answers["purpose"], "query")).combine_chunks()
     rows = answers.filter(pc.invert(pc.is_in(answers["spectrum_id"], value_set=trained)))
@@ -128,7 +131,7 @@ def held_out(
         found.append(table.filter(pc.is_in(table["spectrum_id"], value_set=names)))
     table = pa.concat_tables(found, promote_options="permissive").sort_by("spectrum_id")
     if table["spectrum_id"].to_pylist() != names.to_pylist():
-        raise ResultError(
+        raise ResultsError(
             f"predictions: {len(names)} labelled spectra should be in them, {table.num_rows} are; "
             "delete results/emission and run again"
         )
@@ -227,7 +230,7 @@ def candidate_labels(labels: pa.Table) -> pa.Table:
 
     Raises
     ------
-    ResultError : a label is not in the vocabulary.
+    ResultsError : a label is not in the vocabulary.
     """
     queue = pc.fill_null(labels["queue"], QUEUE)
     chosen = pc.and_(pc.equal(labels["path"], "emission"), pc.equal(queue, QUEUE))
@@ -235,7 +238,7 @@ def candidate_labels(labels: pa.Table) -> pa.Table:
     classes = {term["label"]: term["class"] for term in vocabulary()["emission"]}
     for name, label in zip(rows["spectrum_id"].to_pylist(), rows["label"].to_pylist(), strict=True):
         if label not in classes:
-            raise ResultError(
+            raise ResultsError(
                 f"labels: {name} is {label!r}, which is none of {', '.join(classes)}; correct it, "
                 f"or add it to resources/review/{SHIPPED.name}"
             )
@@ -263,7 +266,7 @@ def gather_candidates(
 
     Raises
     ------
-    ResultError : files do not belong together, or the oracle labelled a spectrum that is in none.
+    ResultsError : files do not belong together, or the oracle labelled a spectrum that is in none.
     """
     asked = answers.filter(pc.equal(answers["purpose"], "query"))
     oracle = {row["spectrum_id"]: (row["label"], row["round"]) for row in asked.to_pylist()}
@@ -275,12 +278,12 @@ def gather_candidates(
         parts.append(part)
         funnel = {name: number + counts[name] for name, number in funnel.items()}
     if funnel["labelled by the oracle"] != len(oracle):
-        raise ResultError(
+        raise ResultsError(
             f"rounds: {len(oracle)} spectra are labelled, {funnel['labelled by the oracle']} of them are in "
             "the pool; delete results/emission and run again"
         )
     if not parts:
-        raise ResultError("windows: there are no bundles; is the survey empty?")
+        raise ResultsError("windows: there are no bundles; is the survey empty?")
     rows = pa.concat_tables(parts, promote_options="permissive").sort_by("spectrum_id")
     found = int(pc.sum(pc.equal(rows["origin"], ORACLE)).as_py() or 0)
     return rows, funnel | {"emission found by the oracle": found}
@@ -290,7 +293,7 @@ def _bundle_candidates(
     windows: Path, predictions: Path, oracle: dict[str, tuple[str, int]]
 ) -> tuple[pa.Table, dict[str, int]]:
     if windows.stem != predictions.stem:
-        raise ResultError(f"{predictions}: predictions of another bundle than {windows}")
+        raise ResultsError(f"{predictions}: predictions of another bundle than {windows}")
     rows = pq.read_table(windows, columns=[*_ROWS, "row", "status"])
     usable = pc.equal(rows["status"], OK)
     places = pa.array(np.flatnonzero(usable.to_numpy()))
@@ -298,7 +301,7 @@ def _bundle_candidates(
     given = pq.read_table(predictions, columns=["spectrum_id", *PROBABILITIES])
     at = pc.index_in(ok["spectrum_id"], value_set=given["spectrum_id"].combine_chunks())
     if at.null_count or given.num_rows != ok.num_rows:
-        raise ResultError(
+        raise ResultsError(
             f"{predictions}: it has {given.num_rows} spectra, {windows} has {ok.num_rows} with a window, of "
             f"which {at.null_count} are missing here; delete the predictions and run again"
         )
@@ -339,7 +342,7 @@ def measure_candidates(candidates: pa.Table, spectra: Sequence[PathLike]) -> pa.
 
     Raises
     ------
-    ResultError : a candidate's bundle is not there.
+    ResultsError : a candidate's bundle is not there.
     """
     bundle = np.asarray(candidates["bundle"].to_pylist(), dtype=object)
     positions = candidates["row"].to_numpy()
@@ -353,7 +356,7 @@ def measure_candidates(candidates: pa.Table, spectra: Sequence[PathLike]) -> pa.
     place = np.concatenate(order)
     if len(place) != len(bundle):
         lost = np.setdiff1d(np.arange(len(bundle)), place)
-        raise ResultError(f"spectra: bundle {bundle[lost[0]]} of a candidate is not there; run again")
+        raise ResultsError(f"spectra: bundle {bundle[lost[0]]} of a candidate is not there; run again")
     return pa.concat_tables(tables).take(pa.array(np.argsort(place)))
 
 
@@ -388,12 +391,12 @@ def assemble(
 
     Raises
     ------
-    ResultError : the tables are not of one run, or the link names a column that there is not.
+    ResultsError : the tables are not of one run, or the link names a column that there is not.
     """
     at = pc.index_in(candidates["spectrum_id"], value_set=manifest["spectrum_id"].combine_chunks())
     if at.null_count:
         first = candidates["spectrum_id"].filter(pc.is_null(at))[0]
-        raise ResultError(f"manifest: candidate {first} is not in it; delete results/emission and run again")
+        raise ResultsError(f"manifest: candidate {first} is not in it; delete results/emission and run again")
     listed = manifest.take(at)
     rows = candidates.select([*_ROWS, "predicted", "origin", "round"])
     ra, dec = (rows[name].cast(pa.float64()).fill_null(np.nan).to_numpy() for name in ("ra", "dec"))

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from imblearn.over_sampling import SMOTE
 
-from starsift.searches.emission.window import CLASSES, PIXELS
+from starsift.errors import TrainingError
 from starsift.learning.backend import load_keras, load_network, predict_batches, set_seed
+from starsift.searches.emission.window import CLASSES, PIXELS
 
 FILTERS = (64, 128, 256)  # of two convolutions each, before a pooling
 UNITS = 512  # of each fully connected layer
@@ -25,10 +26,6 @@ DROPOUT = 0.5
 NEIGHBOURS = 5  # of SMOTE
 BATCH = 256  # windows at a time: the fastest measured
 PRECISIONS = ("float32", "bfloat16")
-
-
-class TrainingError(ValueError):
-    """Examples that a network cannot learn from."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +128,7 @@ def train(
 
     Raises
     ------
-    TrainingError : no such training set; NetworkError : no such network.
+    TrainingError : no such training set; ResultsError : no such network.
 
     Source: Skoda et al. 2020, section 3.4.
     """

@@ -10,20 +10,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from starsift.searches.emission.window import BLUR, CLASSES, MIN_GOOD, PIXELS, transfer, window
+from starsift.errors import InputError, SpectrumError
 from starsift.io.tables import cast_column, read_table, whole_numbers
 from starsift.parallel import map_chunks
+from starsift.resources import resource
+from starsift.searches.emission.window import BLUR, CLASSES, MIN_GOOD, PIXELS, transfer, window
 from starsift.spectra.batches import IDENTITY_NAMES, OK, ROW_SCHEMA, SpectrumBatch, read_bundle
-from starsift.survey.fitsfile import SpectrumError, file_stem, is_fits_name
+from starsift.survey.fitsfile import file_stem, is_fits_name
 from starsift.survey.ondrejov import read_ondrejov
 
 PathLike = str | os.PathLike[str]
-SHIPPED = Path(__file__).resolve().parents[3] / "resources/emission/labels.csv"
+SHIPPED = resource("emission/labels.csv")
 WINDOW = pa.list_(pa.float32(), PIXELS)
-
-
-class DatasetError(ValueError):
-    """A table of labelled spectra that cannot be used."""
 
 
 def _window_column(flux: np.ndarray, ok: np.ndarray) -> pa.Array:
@@ -41,14 +39,14 @@ def read_label_codes(path: PathLike) -> dict[str, str | None]:
 
     Raises
     ------
-    TableError : the file cannot be read.
-    DatasetError : the table lacks a column, or has an unknown label or a spectrum twice.
+    InputError : the file cannot be read.
+    InputError : the table lacks a column, or has an unknown label or a spectrum twice.
     """
     table, codes = (read_table(file, text=("id", "label", "code")) for file in (path, SHIPPED))
     present = {name.lower(): name for name in table.column_names}
     missing = [name for name in ("id", "label") if name not in present]
     if missing:
-        raise DatasetError(
+        raise InputError(
             f"{path}: no column {', '.join(missing)}; expected id and label; it has: "
             f"{', '.join(table.column_names)}"
         )
@@ -63,9 +61,9 @@ def read_label_codes(path: PathLike) -> dict[str, str | None]:
     ):
         stem = file_stem(name or "")
         if label not in meaning:
-            raise DatasetError(f"{path}: row {row}: label {label!r} is none of {', '.join(meaning)}")
+            raise InputError(f"{path}: row {row}: label {label!r} is none of {', '.join(meaning)}")
         if not stem or stem in found:
-            raise DatasetError(f"{path}: row {row}: {stem or 'no id'}: expected one row a spectrum")
+            raise InputError(f"{path}: row {row}: {stem or 'no id'}: expected one row a spectrum")
         found[stem] = meaning[label] or None
     return found
 
@@ -86,7 +84,7 @@ def initial_set(root: PathLike, labels: PathLike, *, blur: float = BLUR) -> tupl
 
     Raises
     ------
-    DatasetError : no spectrum can be used.
+    InputError : no spectrum can be used.
 
     Source: Skoda et al. 2020, section 3.2.
     """
@@ -111,7 +109,7 @@ def initial_set(root: PathLike, labels: PathLike, *, blur: float = BLUR) -> tupl
         }
         parts.append(pa.table(columns))
     if not counts[OK]:
-        raise DatasetError(
+        raise InputError(
             f"{root}: none of the {len(stems)} labelled spectra of {labels} can be used "
             f"({', '.join(f'{name} {n}' for name, n in counts.items() if n)}); expected files such as "
             f"{stems[0] if stems else 'uc050029'}.fits there"
@@ -172,7 +170,7 @@ def add_windows(rows: pa.Table, paths: Sequence[PathLike]) -> pa.Table:
 
     Raises
     ------
-    DatasetError : a spectrum is not there.
+    InputError : a spectrum is not there.
     """
     ids, bundles = rows["spectrum_id"].combine_chunks(), rows["bundle"]
     found = []
@@ -185,7 +183,7 @@ def add_windows(rows: pa.Table, paths: Sequence[PathLike]) -> pa.Table:
     at = pc.index_in(ids, value_set=table["spectrum_id"].combine_chunks())
     if at.null_count:
         name = ids[pc.index(pc.is_null(at), True).as_py()]
-        raise DatasetError(f"no window of spectrum {name}; delete results/emission/windows and run again")
+        raise InputError(f"no window of spectrum {name}; delete results/emission/windows and run again")
     return rows.append_column("window", table["window"].combine_chunks().take(at))
 
 

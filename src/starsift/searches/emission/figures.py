@@ -1,6 +1,6 @@
 """The figures of the emission report: tables in, matplotlib figures out. Figure numbers: Skoda et al. 2020.
 
-Windows are lists of 140 fluxes at `starsift.searches.emission.window.WAVELENGTH`, scaled from -1 to 1. `candidates`
+Windows are lists of 140 fluxes at `emission.window.WAVELENGTH`, scaled from -1 to 1. `candidates`
 has the columns of the catalogue and `window`, and also the rows that people found uninteresting.
 """
 
@@ -13,6 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.figure import Figure
 
+from starsift.learning.calibration import (
+    apply_temperature,
+    expected_calibration_error,
+    reliability,
+    wilson,
+)
 from starsift.report.plots import (
     BLACK,
     BLUE,
@@ -25,15 +31,9 @@ from starsift.report.plots import (
     values,
 )
 from starsift.searches.emission.active import entropy, probabilities
-from starsift.searches.emission.line import HALPHA
 from starsift.searches.emission.catalog import PREDICTED
+from starsift.searches.emission.line import HALPHA
 from starsift.searches.emission.window import CLASSES, TARGETS, WAVELENGTH
-from starsift.learning.calibration import (
-    apply_temperature,
-    expected_calibration_error,
-    reliability,
-    wilson,
-)
 
 SINGLE, DOUBLE, UNINTERESTING = CLASSES
 COLOURS = dict(zip(CLASSES, (BLUE, RED, "0.45"), strict=True))

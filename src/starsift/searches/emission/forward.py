@@ -1,4 +1,4 @@
-"""The network of `starsift.searches.emission.cnn` computed in NumPy and Numba, quicker than its matrix products.
+"""The network of `emission.cnn` computed in NumPy and Numba, quicker than its matrix products.
 
 Two neighbouring outputs of a convolution of three pixels share two of their inputs, so that four products of
 sums do for six (Winograd's minimal filtering F(2, 3); Lavin & Gray 2016, arXiv:1509.09308, section 4.1): a
@@ -14,10 +14,10 @@ import h5py
 import numpy as np
 from numba import njit
 
+from starsift.errors import ResultsError
+from starsift.parallel import map_chunks
 from starsift.searches.emission.cnn import DROPOUT
 from starsift.searches.emission.window import PIXELS
-from starsift.learning.backend import NetworkError
-from starsift.parallel import map_chunks
 
 # As a `.keras` file calls the layers: by kind and number.
 CONVOLUTIONS = ("conv1d", "conv1d_1", "conv1d_2", "conv1d_3", "conv1d_4", "conv1d_5")
@@ -112,7 +112,7 @@ class Forward:
 
         Raises
         ------
-        NetworkError : the file is missing, damaged or another network.
+        ResultsError : the file is missing, damaged or another network.
         """
         weights = {}
         try:
@@ -124,7 +124,7 @@ class Forward:
                     values = file[f"layers/{name}/vars"]
                     weights[name] = (np.array(values["0"], np.float32), np.array(values["1"], np.float32))
         except (OSError, KeyError, zipfile.BadZipFile) as error:
-            raise NetworkError(
+            raise ResultsError(
                 f"{path}: not a network of the emission path, or a damaged one ({error}); "
                 "run the training again"
             ) from error

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from scipy.ndimage import gaussian_filter1d
 
-from starsift.spectra import C_KMS
+from starsift.sky.constants import C_KMS
 from starsift.spectra.batches import MASK_IVAR, SpectrumBatch
 from starsift.spectra.resample import LAMOST_LRS, LogGrid, interpolate_gaps, resample
 

@@ -7,11 +7,11 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
+from starsift.learning.backend import load_network, namespace
 from starsift.searches.emission import cnn
 from starsift.searches.emission.active import PASSES, PROBABILITIES, STRATEGIES, bald, choose
 from starsift.searches.emission.dataset import read_usable
 from starsift.searches.emission.forward import Forward
-from starsift.learning.backend import load_network, namespace
 
 PathLike = str | os.PathLike[str]
 FEATURES_KEPT = 1000  # of each bundle, for strategies that want them
@@ -27,7 +27,7 @@ def predict_windows(
     seed: int = 0,
     kind: Literal["numpy", "keras"] | None = None,
 ) -> pa.Table:
-    """Predictions for the spectra of a file of `starsift.searches.emission.dataset.window_bundle` that have a window.
+    """Predictions for the spectra of a file of `emission.dataset.window_bundle` that have a window.
 
     Parameters
     ----------

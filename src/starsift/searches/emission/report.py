@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from starsift.learning.calibration import wilson
 from starsift.report.pages import Row, link_spectra, page
 from starsift.searches.emission.catalog import PREDICTED
 from starsift.searches.emission.window import CLASSES, TARGETS
-from starsift.learning.calibration import wilson
 
 EMISSION_CLASSES = CLASSES[:TARGETS]
 

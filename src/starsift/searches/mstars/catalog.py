@@ -14,10 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from starsift.catalog.crossmatch import CrossmatchError, attach, standard_columns
+from starsift.catalog.crossmatch import attach, standard_columns
 from starsift.catalog.naming import dates, designation
-from starsift.catalog.columns import MSTARS
+from starsift.errors import InputError, ResultsError
 from starsift.io.tables import read_table
+from starsift.searches.mstars.columns import MSTARS
 from starsift.searches.mstars.kinematics import derive, dispersions
 from starsift.searches.mstars.luminosity import giant_by_magnitude, separate, separators
 from starsift.survey.catalog import MISSING
@@ -27,24 +28,20 @@ log = logging.getLogger(__name__)
 _M = re.compile(r"[dg]?Me?(?![a-z])", re.IGNORECASE)  # no other word, such as "maybe"
 
 
-class ResultError(ValueError):
-    """Tables that no catalogue can be made of; the message names the table and what is wrong."""
-
-
 def read_sources(path: PathLike | None) -> pa.Table | None:
     """A table of Gaia, 2MASS and WISE sources.
 
     Raises
     ------
-    TableError : the file cannot be read, or source_id has lost digits.
-    ResultError : a column is missing or has the wrong type.
+    InputError : the file cannot be read, or source_id has lost digits.
+    ResultsError : a column is missing or has the wrong type.
     """
     if path is None:
         return None
     try:
         return standard_columns(read_table(path))
-    except CrossmatchError as error:
-        raise ResultError(f"{path}: {error}") from error
+    except InputError as error:
+        raise ResultsError(f"{path}: {error}") from error
 
 
 def assemble(
@@ -80,7 +77,7 @@ def assemble(
 
     Raises
     ------
-    ResultError : the tables are not of one run.
+    ResultsError : the tables are not of one run.
     """
     ids = candidates["spectrum_id"]
     rows = candidates.drop_columns(["bundle", "row"])
@@ -157,7 +154,7 @@ def _places(wanted: pa.ChunkedArray, present: pa.ChunkedArray, what: str) -> pa.
     places = pc.index_in(wanted, value_set=present.combine_chunks())
     if places.null_count:
         first = wanted.filter(pc.is_null(places))[0].as_py()
-        raise ResultError(f"{what}: candidate {first} is not in it; delete results/mstars and run again")
+        raise ResultsError(f"{what}: candidate {first} is not in it; delete results/mstars and run again")
     return places
 
 

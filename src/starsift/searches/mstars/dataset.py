@@ -13,7 +13,7 @@ What the paper leaves open, and what was chosen:
 - **BIRCH's threshold** is found, not set: the widest of a falling series that gives 20 leaves a group, and
   wider again where the whole sample makes more than `MAX_LEAVES`, as BIRCH does when memory is short.
 - **Equal spectra** are in one cluster: distances up to `SAME` are those of arithmetic, not of stars.
-- **Defective** is a cluster whose mean spectrum has a flux gap (`starsift.searches.mstars.preprocess`), or most of
+- **Defective** is a cluster whose mean spectrum has a flux gap (`mstars.preprocess`), or most of
   whose members have. Single defective spectra in other clusters are not drawn.
 - **Draws.** Members are sorted by S/N and taken at equal distances from a random start: each is as likely as
   any other, and the S/N of a cluster keep their spread.
@@ -45,10 +45,11 @@ from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
+from starsift.errors import InputError
 from starsift.io.parquet import write_parquet
 from starsift.io.tables import read_table
 from starsift.searches.mstars.preprocess import Prepared, is_defective, prepare
-from starsift.spectra import C_KMS
+from starsift.sky.constants import C_KMS
 from starsift.spectra.batches import (
     IDENTITY_NAMES,
     MASK_IVAR,
@@ -101,10 +102,6 @@ TEMPLATE_COLUMNS = ["name", "subclass", "log10_lambda0", "dlog10_lambda", "flux"
 
 PathLike = str | os.PathLike[str]
 log = logging.getLogger(__name__)
-
-
-class SampleError(ValueError):
-    """A labelled survey that no sample can be drawn from; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +217,7 @@ def build_sample(
 
     Raises
     ------
-    SampleError
+    InputError
         Bundles and manifests do not fit, a column is missing, an identifier is there twice, a template is no
         M star, or there is no positive or no negative spectrum.
 
@@ -243,13 +240,13 @@ def build_sample(
     parts = chain(_gather(bundles, labels, rows[order], cluster[order]), extra)
     sample = _assemble(parts, len(rows) + sum(len(part.flux) for part in extra))
     if not sample.is_m.any():
-        raise SampleError(
+        raise InputError(
             f"no positive sample: of {(labels.role != 'negative').sum()} labelled M stars {len(m.rows)} are "
             f"usable, and {m.dropped.sum()} of {len(m.dropped)} clusters are defective; label M stars as "
             "class STAR and subclass M0, dM0, gM0 and so on, or add templates"
         )
     if sample.is_m.all():
-        raise SampleError(
+        raise InputError(
             "no negative sample: no usable spectrum of the labelled survey is of anything but an M star, or "
             "none was asked for; add other classes, or spectra of class UNKNOWN that are not M"
         )
@@ -288,18 +285,18 @@ def read_sample(bundle: PathLike, table: PathLike) -> Sample:
 
     Raises
     ------
-    SampleError : the two files are not of one sample.
+    InputError : the two files are not of one sample.
     """
     rows = pq.read_table(table, schema=SAMPLE)
     identity = read_identity(bundle)
     if not rows["spectrum_id"].equals(identity["spectrum_id"]):
-        raise SampleError(f"{bundle} and {table} hold different spectra; delete both and run again")
+        raise InputError(f"{bundle} and {table} hold different spectra; delete both and run again")
     flux = np.empty((rows.num_rows, LAMOST_LRS.pixels), np.float32)
     ivar = np.empty_like(flux)
     at = 0
     for batch in read_bundle(bundle):
         if batch.flux.shape[1] != LAMOST_LRS.pixels:
-            raise SampleError(
+            raise InputError(
                 f"{bundle}: spectra of {batch.flux.shape[1]} pixels, expected {LAMOST_LRS.pixels}; "
                 "delete it and run again"
             )
@@ -311,7 +308,7 @@ def read_sample(bundle: PathLike, table: PathLike) -> Sample:
 
 def _read_labels(bundles: Sequence[PathLike], manifests: Sequence[PathLike]) -> _Labels:
     if not bundles or len(bundles) != len(manifests):
-        raise SampleError(
+        raise InputError(
             f"{len(bundles)} bundles and {len(manifests)} manifests of the labelled survey: expected one "
             "manifest a bundle, and at least one"
         )
@@ -323,12 +320,12 @@ def _read_labels(bundles: Sequence[PathLike], manifests: Sequence[PathLike]) -> 
         missing = [name for name in wanted if name not in manifest.column_names]
         missing += [] if velocities else ["rv or z"]
         if missing:
-            raise SampleError(
+            raise InputError(
                 f"{path}: the labelled survey's manifest lacks {', '.join(missing)}; name the catalogue "
                 "columns to carry along in the config"
             )
         if not manifest["spectrum_id"].cast(pa.string()).equals(identity["spectrum_id"]):
-            raise SampleError(f"{bundle} and {path} hold different spectra; delete both and run again")
+            raise InputError(f"{bundle} and {path} hold different spectra; delete both and run again")
         kinds = dict.fromkeys(wanted, pa.string()) | dict.fromkeys(velocities, pa.float64())
         columns = {name: manifest[name].cast(kind) for name, kind in kinds.items()}
         for name in {"rv", "z"} - set(velocities):
@@ -365,7 +362,7 @@ def _check_ids(tables: Sequence[pa.Table]) -> None:
     counts = pc.value_counts(pa.chunked_array([chunk for t in tables for chunk in t["spectrum_id"].chunks]))
     twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values").to_pylist()
     if twice:
-        raise SampleError(
+        raise InputError(
             f"{len(twice)} spectra are in the labelled survey or the templates more than once, the first is "
             f"{twice[0]}: leave one row of each in the catalogue"
         )
@@ -635,14 +632,14 @@ def _read_templates(path: PathLike) -> Sample:
         name for name in TEMPLATE_COLUMNS if name not in table.column_names or table[name].null_count > 0
     ]
     if missing:
-        raise SampleError(
+        raise InputError(
             f"{path}: templates lack {', '.join(missing)}; each needs {', '.join(TEMPLATE_COLUMNS)}"
         )
     rows = table.select(TEMPLATE_COLUMNS).to_pylist()
     role = np.array([role_of("STAR", row["subclass"]) for row in rows], dtype=object)
     for row, kind in zip(rows, role, strict=True):
         if kind == "negative":
-            raise SampleError(
+            raise InputError(
                 f"{path}: template {row['name']} has subclass {row['subclass']}, expected one such as M2, "
                 "dM2 or gM2; leave it out"
             )
@@ -657,7 +654,7 @@ def _read_templates(path: PathLike) -> Sample:
     ready = prepare(batch)
     if not ready.ok.all():
         bad = int(np.argmin(ready.ok))
-        raise SampleError(
+        raise InputError(
             f"{path}: template {rows[bad]['name']} cannot be used ({ready.status[bad]}): it should cover "
             "most of 3700-9100 Angstrom; leave it out"
         )

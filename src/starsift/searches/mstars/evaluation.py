@@ -11,8 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, precision_recall_curve
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
 
+from starsift.errors import TrainingError
 from starsift.searches.mstars.hamming import count_distances
-from starsift.searches.mstars.hashing import Hasher, HashError
+from starsift.searches.mstars.hashing import Hasher
 from starsift.searches.mstars.methods import METHODS, Method, rank_codes, train
 
 log = logging.getLogger(__name__)
@@ -175,7 +176,7 @@ def evaluate_split(
                 else:
                     score = score_unseen(*sample, method, length, seed + split)
                     average, precision = average_precision_score(truth, score), precision_at(truth, score)
-            except HashError as error:  # a small sample has fewer components than bits
+            except TrainingError as error:  # a small sample has fewer components than bits
                 log.warning("%s is not evaluated: %s", name, error)
                 continue
             n = len(RECALLS)

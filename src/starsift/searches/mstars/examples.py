@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from starsift.searches.mstars.hamming import nearest_codes
 from starsift.searches.mstars.dataset import Sample
+from starsift.searches.mstars.hamming import nearest_codes
 from starsift.searches.mstars.training import codes_of
 from starsift.spectra.batches import read_rows
 from starsift.spectra.resample import LAMOST_LRS

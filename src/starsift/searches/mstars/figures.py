@@ -325,7 +325,7 @@ def giants_spectra(catalogue: pa.Table, separators: Separators | None = None, la
     ----------
     catalogue : Table with `subclass`, `giant`, `giant_gaia`, `m_g`, `bp_rp`, `phot_g_mean_mag`, `j`, and of
         the separators their columns and votes, `giant_<name>`
-    separators : settings as `starsift.searches.mstars.luminosity.separators` takes them, of which those by indices are
+    separators : settings as `mstars.luminosity.separators` takes them, of which those by indices are
         drawn; None: the separators of that module
     latest : the latest subtype that is drawn, 5 for M5
     """

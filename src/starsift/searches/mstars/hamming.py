@@ -18,8 +18,9 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
-from starsift.searches.mstars.hashing import HashError, unpack
+from starsift.errors import TrainingError
 from starsift.parallel import map_chunks
+from starsift.searches.mstars.hashing import unpack
 
 BLOCK = 4096  # codes a kernel handles at a time: their distances stay in the first-level cache
 FEW = 64  # distances whose least is compared with the worst of the neighbours found
@@ -192,7 +193,7 @@ def count_distances(pool: np.ndarray, queries: np.ndarray, *, xp: ModuleType = n
 
     Raises
     ------
-    HashError : codes are not packed bytes, or differ in length.
+    TrainingError : codes are not packed bytes, or differ in length.
     """
     _check_codes(pool, queries)
     bits = 8 * queries.shape[1]
@@ -217,14 +218,14 @@ def cut_distances(counts: np.ndarray, fraction: float = 0.10) -> Cuts:
 
     Raises
     ------
-    HashError : the fraction is not in (0, 1], or the pool is empty.
+    TrainingError : the fraction is not in (0, 1], or the pool is empty.
     """
     if not 0.0 < fraction <= 1.0:
-        raise HashError(f"fraction is {fraction}: expected more than 0 and at most 1, such as 0.1")
+        raise TrainingError(f"fraction is {fraction}: expected more than 0 and at most 1, such as 0.1")
     below = np.cumsum(counts, axis=1)
     total = below[:, -1]
     if not len(counts) or not (total > 0).all():
-        raise HashError("the search has no queries or an empty pool: there is nothing to rank")
+        raise TrainingError("the search has no queries or an empty pool: there is nothing to rank")
     wanted = np.maximum(1, np.floor(fraction * total)).astype(np.int64)
     cut = (below < wanted[:, None]).sum(axis=1)
     return Cuts(cut.astype(np.int16), below - counts + 1)
@@ -239,11 +240,11 @@ def mark_union(pool: np.ndarray, queries: np.ndarray, cuts: Cuts, *, xp: ModuleT
 
     Raises
     ------
-    HashError : codes are not packed bytes, differ in length, or are not those of the cuts.
+    TrainingError : codes are not packed bytes, differ in length, or are not those of the cuts.
     """
     _check_codes(pool, queries)
     if len(cuts.cut) != len(queries) or cuts.rank.shape[1] != 8 * queries.shape[1] + 1:
-        raise HashError(
+        raise TrainingError(
             f"{len(queries)} queries, but cuts of {len(cuts.cut)}: count again with these queries"
         )
     if xp is not np:
@@ -280,11 +281,11 @@ def nearest_codes(
 
     Raises
     ------
-    HashError : codes are not packed bytes, differ in length, or there are fewer queries than k.
+    TrainingError : codes are not packed bytes, differ in length, or there are fewer queries than k.
     """
     _check_codes(pool, queries)
     if not 1 <= k <= len(queries):
-        raise HashError(f"k is {k}: there are {len(queries)} codes to choose from")
+        raise TrainingError(f"k is {k}: there are {len(queries)} codes to choose from")
     if xp is not np:
         return _nearest_tensors(pool, queries, k, xp)
     distance, index = np.empty((len(pool), k), np.int16), np.empty((len(pool), k), np.int64)
@@ -359,12 +360,12 @@ def as_words(codes: np.ndarray) -> np.ndarray:
 def _check_codes(pool: np.ndarray, queries: np.ndarray) -> None:
     for name, codes in (("queries", queries), ("pool", pool)):
         if codes.ndim != 2 or codes.dtype != np.uint8:
-            raise HashError(
+            raise TrainingError(
                 f"codes of the {name} are {codes.dtype} {codes.shape}: expected uint8 (n, bits / 8), as "
                 "a hasher's transform gives them"
             )
     if pool.shape[1] != queries.shape[1]:
-        raise HashError(
+        raise TrainingError(
             f"codes of the pool have {8 * pool.shape[1]} bits, those of the queries {8 * queries.shape[1]}; "
             "encode both with the same hasher"
         )

@@ -2,7 +2,7 @@
 
 A hasher maps feature vectors (n, p) to real features (n, bits), thresholds each at its median over the
 training sample, so that bits are balanced (Guo et al. 2019, section 3.2), and packs the bits into bytes. The
-published network is `starsift.searches.mstars.pil`; here are the default, which learns from labels, and the usual
+published network is `mstars.pil`; here are the default, which learns from labels, and the usual
 baselines.
 """
 
@@ -16,14 +16,11 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
 
+from starsift.errors import TrainingError
 from starsift.parallel import map_chunks
 
 CHUNK = 512
 BIN = 8  # pixels: the features' sampling; bands are wider, velocities of stars shift them by less
-
-
-class HashError(ValueError):
-    """Codes, or settings of a hasher, that do not fit together."""
 
 
 class Hasher(TransformerMixin, BaseEstimator):
@@ -44,7 +41,7 @@ class Hasher(TransformerMixin, BaseEstimator):
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike | None = None) -> Self:
         """Learn from spectra (n, p); `y` (n,) are their classes, for hashers that use them."""
         if self.n_bits < 8 or self.n_bits % 8:
-            raise HashError(f"n_bits is {self.n_bits}: expected a multiple of 8, such as 256")
+            raise TrainingError(f"n_bits is {self.n_bits}: expected a multiple of 8, such as 256")
         data = validate_data(self, X, dtype=np.float32, ensure_min_samples=2)
         # Threads work on parts of the sample (see `starsift.parallel`), not within decompositions.
         with threadpool_limits(1, user_api="blas"):
@@ -86,7 +83,7 @@ class Hasher(TransformerMixin, BaseEstimator):
     def _more_than_bits(self, X: np.ndarray) -> None:
         least = min(X.shape)
         if least < self.n_bits:
-            raise HashError(
+            raise TrainingError(
                 f"{type(self).__name__} makes at most {least} bits of {X.shape[0]} spectra of {X.shape[1]} "
                 f"features, not {self.n_bits}; ask for fewer"
             )
@@ -168,12 +165,12 @@ class DiscriminantHasher(LinearHasher):
 
     def _learn(self, X: np.ndarray, y: npt.ArrayLike | None, rng: np.random.Generator) -> None:
         if y is None:
-            raise HashError(
+            raise TrainingError(
                 "DiscriminantHasher learns from classes: it requires y to be passed, but the target y is None"
             )
         classes, number = np.unique(np.asarray(y), return_inverse=True)
         if number.shape != (len(X),) or classes.size < 2:
-            raise HashError(
+            raise TrainingError(
                 f"y has shape {number.shape} and {classes.size} classes: expected ({len(X)},) and two or more"
             )
         centred = self._center(X)

@@ -19,9 +19,10 @@ import numpy.typing as npt
 from numba import njit
 
 from starsift.parallel import map_chunks
+from starsift.resources import resource
 from starsift.sky.air import air_to_vacuum
 
-SHIPPED = Path(__file__).resolve().parents[3] / "resources/mstars/indices.csv"
+SHIPPED = resource("mstars/indices.csv")
 METHODS = ("ratio", "equivalent_width")
 CHUNK = 256  # spectra at a time: their covariances of some 45 windows are 4 MB
 MIN_COVERAGE = 0.5  # share of a window that good pixels must cover

@@ -34,16 +34,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from starsift.errors import SettingsError
+
 EVIDENCE = ("photometry", "indices")
 GAIA_LIMIT = 5.0  # M_G, far from both: dwarfs are at 8.3 (M0) and fainter (Pecaut & Mamajek 2013)
 GIANT_SHARE = 0.07  # of M stars: 39 796 giants, 501 152 dwarfs in LAMOST DR5 (Zhong et al. 2019)
 CAP = 4.0  # log odds: 55 to 1
 
 _TERMS = re.compile(r"[a-z]\w*(?:[+-][a-z]\w*)*")
-
-
-class LuminosityError(ValueError):
-    """A separator that does not separate, or a table without its columns."""
 
 
 @dataclass(frozen=True)
@@ -76,19 +74,19 @@ class Separator:
         try:
             points = np.array([(x, dwarfs, giants) for x, dwarfs, giants in self.points], dtype=np.float64)
         except (TypeError, ValueError) as error:
-            raise LuminosityError(f"{where}: each point has x, y of dwarfs and y of giants") from error
+            raise SettingsError(f"{where}: each point has x, y of dwarfs and y of giants") from error
         object.__setattr__(self, "points", tuple(map(tuple, points.tolist())))
         if self.evidence not in EVIDENCE:
-            raise LuminosityError(f"{where}: evidence is {self.evidence!r}, expected {' or '.join(EVIDENCE)}")
+            raise SettingsError(f"{where}: evidence is {self.evidence!r}, expected {' or '.join(EVIDENCE)}")
         if len(points) < 2 or np.any(np.diff(points[:, 0]) <= 0):
-            raise LuminosityError(f"{where}: points must be two or more, with ascending x")
+            raise SettingsError(f"{where}: points must be two or more, with ascending x")
         if abs(np.sign(points[:, 2] - points[:, 1]).sum()) < len(points):
-            raise LuminosityError(f"{where}: giants must lie on one side of the dwarfs at all points")
+            raise SettingsError(f"{where}: giants must lie on one side of the dwarfs at all points")
         for term in (self.x, self.y):
             if not _TERMS.fullmatch(term):
-                raise LuminosityError(f"{where}: {term!r} is no column, nor a sum or difference of columns")
+                raise SettingsError(f"{where}: {term!r} is no column, nor a sum or difference of columns")
         if not (min(self.scatter, self.weight) > 0 and self.default_error >= 0):
-            raise LuminosityError(f"{where}: scatter and weight must be positive, default_error not negative")
+            raise SettingsError(f"{where}: scatter and weight must be positive, default_error not negative")
 
     @property
     def line(self) -> tuple[tuple[float, float], ...]:
@@ -183,15 +181,15 @@ def separators(settings: Sequence[Mapping[str, Any]]) -> tuple[Separator, ...]:
 
     Raises
     ------
-    LuminosityError : a setting is missing, unknown or wrong, or two separators have one name.
+    SettingsError : a setting is missing, unknown or wrong, or two separators have one name.
     """
     try:
         result = tuple(Separator(**one) for one in settings)
     except TypeError as error:
-        raise LuminosityError(f"settings of a separator: {error}") from error
+        raise SettingsError(f"settings of a separator: {error}") from error
     names = [one.name for one in result]
     if len(set(names)) < len(names):
-        raise LuminosityError(f"separators must have different names, found {', '.join(names)}")
+        raise SettingsError(f"separators must have different names, found {', '.join(names)}")
     return result
 
 
@@ -226,13 +224,13 @@ def separate(
 
     Raises
     ------
-    LuminosityError : a column is missing; all are listed. The share is not between 0 and 1.
+    SettingsError : a column is missing; all are listed. The share is not between 0 and 1.
     """
     if not 0 < giant_share < 1:
-        raise LuminosityError(f"giant_share is {giant_share}, expected a number between 0 and 1")
+        raise SettingsError(f"giant_share is {giant_share}, expected a number between 0 and 1")
     missing = sorted({c for one in separators for c in one.columns if c not in table.column_names})
     if missing:
-        raise LuminosityError(f"giants and dwarfs need columns that are missing: {', '.join(missing)}")
+        raise SettingsError(f"giants and dwarfs need columns that are missing: {', '.join(missing)}")
     n = table.num_rows
     sums = {kind: np.zeros(n) for kind in EVIDENCE}
     measured = {kind: np.zeros(n, dtype=bool) for kind in EVIDENCE}
@@ -292,7 +290,7 @@ def giant_by_magnitude(m_g: npt.ArrayLike, limit: float = GAIA_LIMIT) -> pa.Arra
 
     Parameters
     ----------
-    m_g : (n,) absolute G magnitudes of good parallaxes, see `starsift.searches.mstars.kinematics.absolute_magnitude`
+    m_g : (n,) absolute G magnitudes of good parallaxes, see `mstars.kinematics.absolute_magnitude`
     limit : giants are brighter
     """
     m_g = np.asarray(m_g, dtype=np.float64)

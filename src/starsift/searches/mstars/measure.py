@@ -5,12 +5,17 @@ import os
 import numpy as np
 import pyarrow as pa
 
+from starsift.searches.mstars.dataset import Sample
 from starsift.searches.mstars.indices import active, halpha, load_indices, measure_indices
 from starsift.searches.mstars.preprocess import R_BAND, median_snr
-from starsift.searches.mstars.dataset import Sample
 from starsift.searches.mstars.subtypes import measure_subtypes
-from starsift.searches.mstars.velocity import Velocities, build_velocity_bank, mean_templates, measure_velocities
-from starsift.spectra import C_KMS
+from starsift.searches.mstars.velocity import (
+    Velocities,
+    build_velocity_bank,
+    mean_templates,
+    measure_velocities,
+)
+from starsift.sky.constants import C_KMS
 from starsift.spectra.batches import IDENTITY_NAMES, ROWS, SpectrumBatch, read_rows
 from starsift.spectra.ccf import TemplateBank
 

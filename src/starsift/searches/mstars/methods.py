@@ -16,18 +16,18 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from starsift.errors import TrainingError
+from starsift.io.files import atomic_path
 from starsift.searches.mstars.hamming import contrast, nearest_codes
 from starsift.searches.mstars.hashing import (
     DiscriminantHasher,
     Hasher,
-    HashError,
     ITQHasher,
     PCAHasher,
     RandomProjectionHasher,
     spectral_features,
 )
 from starsift.searches.mstars.pil import PILHasher
-from starsift.spectra.batches import atomic_path
 from starsift.spectra.resample import min_max
 
 HASHERS: dict[str, type[Hasher]] = {
@@ -75,7 +75,7 @@ def represent(flux: np.ndarray, ivar: np.ndarray, zero: np.ndarray, representati
 
     Parameters
     ----------
-    flux, ivar : (n, p) of `starsift.searches.mstars.preprocess.Prepared`; zero : (n,), where no flux lies in `flux`
+    flux, ivar : (n, p) of `mstars.preprocess.Prepared`; zero : (n,), where no flux lies in `flux`
 
     Returns
     -------
@@ -85,7 +85,7 @@ def represent(flux: np.ndarray, ivar: np.ndarray, zero: np.ndarray, representati
         return min_max(flux)  # what has got noise since may have left the range
     if representation == "bands":
         return spectral_features(flux - zero[:, None], ivar)
-    raise HashError(f"representation is {representation!r}: expected one of {', '.join(REPRESENTATIONS)}")
+    raise TrainingError(f"representation is {representation!r}: expected one of {', '.join(REPRESENTATIONS)}")
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Model:
 
         Raises
         ------
-        HashError : the file is not a model.
+        TrainingError : the file is not a model.
         """
         try:
             with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as content:
@@ -138,7 +138,7 @@ class Model:
                 setattr(hasher, name, int(value) if name == "n_features_in_" else value)
             return cls(record["representation"], hasher)
         except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError) as error:
-            raise HashError(f"{path}: not a hashing model; train it again ({error})") from error
+            raise TrainingError(f"{path}: not a hashing model; train it again ({error})") from error
 
 
 def train(features: np.ndarray, labels: np.ndarray, method: Method, *, bits: int, seed: int) -> Model:
@@ -151,10 +151,10 @@ def train(features: np.ndarray, labels: np.ndarray, method: Method, *, bits: int
 
     Raises
     ------
-    HashError : the method has no hasher, or it cannot be trained so.
+    TrainingError : the method has no hasher, or it cannot be trained so.
     """
     if method.hasher not in HASHERS:
-        raise HashError(f"hasher is {method.hasher!r}: expected one of {', '.join(HASHERS)}")
+        raise TrainingError(f"hasher is {method.hasher!r}: expected one of {', '.join(HASHERS)}")
     hasher = HASHERS[method.hasher](n_bits=bits, random_state=seed, **method.options)
     return Model(method.representation, hasher.fit(features, labels))
 
@@ -196,4 +196,4 @@ def rank_codes(
         return -nearest_codes(pool, positive, 1, xp=xp)[0][:, 0].astype(np.float32)
     if ranking == "contrast":
         return contrast(pool, positive, negative, NEIGHBOURS, xp=xp)
-    raise HashError(f"ranking is {ranking!r}: expected one of {', '.join(RANKINGS)}")
+    raise TrainingError(f"ranking is {ranking!r}: expected one of {', '.join(RANKINGS)}")

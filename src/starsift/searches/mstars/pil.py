@@ -12,8 +12,9 @@ import scipy.linalg
 from scipy.special import expit
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from starsift.searches.mstars.hashing import CHUNK, Hasher, HashError, orthogonal, unpack
+from starsift.errors import TrainingError
 from starsift.parallel import map_chunks
+from starsift.searches.mstars.hashing import CHUNK, Hasher, orthogonal, unpack
 
 ENCODERS = ("random", "beta")
 COLUMNS = 256  # of the target, in double precision at a time
@@ -54,10 +55,10 @@ class PILHasher(Hasher):
 
     def _learn(self, X: np.ndarray, y: npt.ArrayLike | None, rng: np.random.Generator) -> None:
         if self.encoder not in ENCODERS:
-            raise HashError(f"encoder is {self.encoder!r}: expected one of {', '.join(ENCODERS)}")
+            raise TrainingError(f"encoder is {self.encoder!r}: expected one of {', '.join(ENCODERS)}")
         sizes = [*(self.hidden if self.hidden is not None else (self.n_bits, self.n_bits)), self.n_bits]
         if min(sizes) < 1:
-            raise HashError(f"hidden is {self.hidden}: expected the nodes of each layer, 1 or more")
+            raise TrainingError(f"hidden is {self.hidden}: expected the nodes of each layer, 1 or more")
         self.weights_, self.biases_, self.decoders_ = [], [], []
         data = X
         for nodes in sizes:
@@ -90,7 +91,9 @@ class PILHasher(Hasher):
         check_is_fitted(self, "medians_")
         codes = np.asarray(X)
         if codes.ndim != 2 or codes.dtype != np.uint8 or codes.shape[1] * 8 != self.n_bits:
-            raise HashError(f"codes are {codes.dtype} {codes.shape}: expected uint8 (n, {self.n_bits // 8})")
+            raise TrainingError(
+                f"codes are {codes.dtype} {codes.shape}: expected uint8 (n, {self.n_bits // 8})"
+            )
         return self._decode(np.where(unpack(codes) == 1, self.levels_[1], self.levels_[0]))
 
     def _decode(self, features: np.ndarray) -> np.ndarray:

@@ -21,6 +21,8 @@ import numpy.typing as npt
 from numba import njit
 from scipy.interpolate import PchipInterpolator
 
+from starsift.parallel import map_chunks
+from starsift.resources import resource
 from starsift.searches.mstars.indices import (
     CHUNK,
     MIN_COVERAGE,
@@ -30,9 +32,8 @@ from starsift.searches.mstars.indices import (
     load_indices,
     measure_windows,
 )
-from starsift.parallel import map_chunks
 
-SHIPPED = Path(__file__).resolve().parents[3] / "resources/mstars/subtypes.csv"
+SHIPPED = resource("mstars/subtypes.csv")
 STEP = 0.1  # of the grid of subtypes
 CALIBRATION = 0.1  # relative rms of flux calibration errors, and reddening of some tenths of a magnitude
 SMOOTH = 0.15  # correlation length of these errors in ln(wavelength): 1000 Angstrom at 6700

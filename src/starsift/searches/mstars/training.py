@@ -17,15 +17,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from scipy.special import expit
 
+from starsift.errors import TrainingError
+from starsift.io.files import atomic_path
 from starsift.io.parquet import write_parquet
 from starsift.searches.mstars.copies import noisy_copies
+from starsift.searches.mstars.dataset import Sample
 from starsift.searches.mstars.evaluation import Calibration, calibrate, pool_prior
 from starsift.searches.mstars.hamming import Cuts, Marks, count_distances, cut_distances, mark_union
-from starsift.searches.mstars.hashing import HashError
 from starsift.searches.mstars.methods import METHODS, Model, class_labels, rank_codes, represent, train
 from starsift.searches.mstars.preprocess import prepare
-from starsift.searches.mstars.dataset import Sample
-from starsift.spectra.batches import ROW_SCHEMA, SpectrumBatch, atomic_path, read_bundle
+from starsift.spectra.batches import ROW_SCHEMA, SpectrumBatch, read_bundle
 
 # Spectra of class UNKNOWN, seen not to be M stars, that tell alone how the others of the pool score: they are
 # of its kind, junk and galaxies among them, which copies of classified spectra are not.
@@ -155,12 +156,12 @@ def codes_of(column: pa.ChunkedArray, size: int = 1) -> np.ndarray:
 
     Raises
     ------
-    HashError : the codes differ in length.
+    TrainingError : the codes differ in length.
     """
     lengths = pc.unique(pc.binary_length(column)).to_pylist()
     if len(lengths) > 1:
         bits = ", ".join(str(8 * length) for length in sorted(lengths))
-        raise HashError(f"codes of {bits} bits are mixed; encode all spectra with one hasher")
+        raise TrainingError(f"codes of {bits} bits are mixed; encode all spectra with one hasher")
     if not lengths:
         return np.zeros((0, size), np.uint8)
     return np.frombuffer(b"".join(column.to_pylist()), np.uint8).reshape(-1, lengths[0])
@@ -193,7 +194,7 @@ def search_pool(
 
     Raises
     ------
-    HashError : no spectrum of the pool can be used, or codes differ in length.
+    TrainingError : no spectrum of the pool can be used, or codes differ in length.
     """
     positive = pc.not_equal(reference["role"], "negative")
     alike = codes_of(reference["code"].filter(positive))
@@ -207,7 +208,7 @@ def search_pool(
         scores.append(rank_codes(codes, alike, others, ranking, xp=xp))
     score = np.concatenate(scores) if scores else np.zeros(0, np.float32)
     if not len(score):
-        raise HashError(
+        raise TrainingError(
             "none of the pool's spectra can be used: results/manifest/*-status.csv and the column status of "
             "results/mstars/codes/ say why"
         )

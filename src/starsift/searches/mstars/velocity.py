@@ -15,7 +15,7 @@ from numba import njit
 from scipy.interpolate import CubicSpline
 
 from starsift.parallel import map_chunks
-from starsift.spectra import C_KMS
+from starsift.sky.constants import C_KMS
 from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.ccf import (
     CHUNK,

@@ -1,0 +1,59 @@
+"""What a search declares: all that rules, status, review app, report, settings and docs know of it."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure or page of the report, results/figures/<search>/<name>.<suffix>.
+
+    Attributes
+    ----------
+    section : key of the section of the report that it is in
+    title : as the report lists it
+    suffix : svg, or html for a page
+    """
+
+    name: str
+    section: str
+    title: str
+    suffix: str = "svg"
+
+
+@dataclass(frozen=True)
+class Search:
+    """One search: a folder `searches/<name>`, a file `workflow/rules/<name>.smk`, a line of the registry.
+
+    Attributes
+    ----------
+    name : of folder, rules, settings and results
+    title : for people
+    reference : the paper whose method it is
+    kinds : of surveys that can be searched
+    sections : key and title of each section of the report, in its order
+    stages : folders of files named after bundles, in the order in which they are made; patterns relative to
+        the folder of results, {survey} the bundle's survey
+    steps : what is made once, not bundle by bundle: a name in the plural, and a pattern of its files
+    catalogs : names of the published catalogues
+    figures : what the report shows
+    """
+
+    name: str
+    title: str
+    reference: str
+    kinds: tuple[str, ...]
+    sections: dict[str, str]
+    stages: tuple[str, ...]
+    steps: dict[str, str]
+    catalogs: tuple[str, ...]
+    figures: tuple[Figure, ...] = ()
+
+    def module(self, role: str) -> ModuleType:
+        """A module of the search's folder, by its role: the same roles have the same names everywhere."""
+        return import_module(f"starsift.searches.{self.name}.{role}")
+
+    def figure(self, name: str) -> Figure:
+        """The figure of a name."""
+        return next(figure for figure in self.figures if figure.name == name)

@@ -1,0 +1,97 @@
+"""Columns of the catalogues of binaries."""
+
+import pyarrow as pa
+
+from starsift.catalog.columns import (
+    IDENTITY,
+    OBJECT_ID,
+    STAR,
+    VELOCITY_UCD,
+    Column,
+    TableSchema,
+    probability,
+    velocity,
+)
+
+_CLASSES = {"c1": (0, 1, 2, 3), "c2": (0, 1, 2, 3), "c3": (0, 1, 2), "c4": (0, 1, 3)}
+_LINES = ("noise (L0)", "single-lined (L1)", "double-lined (L2)", "triple-lined (L3)")
+BINARIES_SPECTRA = TableSchema(
+    "binaries_spectra",
+    "Double- and triple-lined exposures (Li et al. 2023, Table 3)",
+    ("spectrum_id", "band"),
+    (
+        *IDENTITY,
+        Column("object_id", pa.string(), OBJECT_ID, "meta.id.parent"),
+        *STAR,
+        Column("snr", pa.float32(), "Signal-to-noise ratio a pixel", "stat.snr", nullable=True),
+        Column("multiplicity", pa.string(), "SB2 or SB3: result of the vote", "meta.code.multip"),
+        velocity("rv_1", "Lowest heliocentric radial velocity"),
+        velocity("rv_2", "Second radial velocity, ascending"),
+        velocity("rv_3", "Third radial velocity, ascending", nullable=True),
+        *(
+            velocity(f"rv_err_{i}", f"Error of rv_{i} from noisy copies", f"stat.error;{VELOCITY_UCD}", True)
+            for i in (1, 2, 3)
+        ),
+        Column("template", pa.int8(), "Best template: its place in the settings, from 0", "meta.code"),
+        Column("n_ccf_components", pa.int16(), "Number of components found in the CCF", "meta.number"),
+        velocity("sigma", "Last smoothing of the derivatives of the CCF", "stat.param"),
+        Column("converged", pa.bool_(), "As many components as valleys of the derivative", "meta.code.qual"),
+        Column("ccf_max", pa.float32(), "Highest value of the CCF, at most 1", "stat.correlation"),
+        *(
+            probability(f"p_{name}_l{line}", f"Classifier {name.upper()}: P that the CCF is {_LINES[line]}")
+            for name, lines in _CLASSES.items()
+            for line in lines
+        ),
+        probability("reliability", "Share of noisy copies with the same number of components"),
+        Column(
+            "suspect_moonlight", pa.bool_(), "A component stands still for the observer", "meta.code.qual"
+        ),
+        Column(
+            "suspect_crosstalk", pa.bool_(), "Another star on the next fibre has its CCF", "meta.code.qual"
+        ),
+        Column(
+            "crosstalk_partner", pa.string(), "Spectrum with the same CCF", "meta.id.assoc", nullable=True
+        ),
+        velocity(
+            "barycentric_correction",
+            "Barycentric correction, added to observed velocities",
+            "phys.veloc;pos.barycenter",
+            nullable=True,
+        ),
+        Column(
+            "label", pa.string(), "What people see who looked at it", "meta.code;src.class", nullable=True
+        ),
+        Column("vetted_by", pa.string(), "Who has looked at it", "meta.curation", nullable=True),
+        Column("file", pa.string(), "File of the spectrum", "meta.id;meta.file"),
+    ),
+)
+
+BINARIES_OBJECTS = TableSchema(
+    "binaries_objects",
+    "Double- and triple-lined stars (Li et al. 2023, Table 4)",
+    ("object_id",),
+    (
+        Column("object_id", pa.string(), OBJECT_ID, "meta.id;meta.main"),
+        *STAR,
+        Column("multiplicity", pa.string(), "SB3 if any exposure is, else SB2", "meta.code.multip"),
+        Column("n_exposures", pa.int32(), "Usable exposures, with and without detection", "meta.number;obs"),
+        Column("n_detections", pa.int32(), "Exposures that are SB2 or SB3", "meta.number;obs"),
+        Column("n_sb2", pa.int32(), "Exposures that are SB2", "meta.number;obs"),
+        Column("n_sb3", pa.int32(), "Exposures that are SB3", "meta.number;obs"),
+        velocity("rv_separation_max", "Largest difference within one exposure", f"{VELOCITY_UCD};stat.max"),
+        velocity("rv_range", "Highest minus lowest velocity in all detections", f"{VELOCITY_UCD};stat.max"),
+        Column("snr_max", pa.float32(), "Best S/N of a detection", "stat.snr;stat.max", nullable=True),
+        Column("n_suspect_moonlight", pa.int32(), "Detections that may be moonlight", "meta.number"),
+        Column("n_suspect_crosstalk", pa.int32(), "Detections that may be cross-talk", "meta.number"),
+        Column("suspect", pa.bool_(), "Every detection is a suspect of either kind", "meta.code.qual"),
+        Column("best_spectrum_id", pa.string(), "Best example of the multiplicity", "meta.id.assoc"),
+    ),
+)
+
+CATALOGS = {
+    schema.name: schema
+    for schema in (
+        BINARIES_SPECTRA,
+        BINARIES_OBJECTS,
+    )
+}

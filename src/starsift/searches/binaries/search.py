@@ -1,0 +1,40 @@
+"""Double- and triple-lined spectroscopic binaries (Li et al. 2023), as declared to the rest of starsift."""
+
+from starsift.searches.base import Figure, Search
+
+SEARCH = Search(
+    name="binaries",
+    title="Binaries",
+    reference="Li et al. 2023",
+    kinds=("mrs",),
+    sections={
+        "survey": "survey",
+        "components": "components",
+        "detection": "detection and classification",
+        "catalog": "catalogue",
+    },
+    stages=(
+        "binaries/ccf",
+        "binaries/components",
+        "binaries/errors",
+        "binaries/classes",
+        "binaries/suspects",
+    ),
+    steps={
+        "folds of the cross-validation": "binaries/training/cv/*.json",
+        "networks": "binaries/training/models/*.keras",
+    },
+    catalogs=("binaries_spectra", "binaries_objects"),
+    figures=(
+        Figure("snr_magnitude", "survey", "S/N against magnitude"),
+        Figure("examples", "components", "Spectra, CCFs and derivatives"),
+        Figure("rv_errors", "components", "Velocity errors against S/N"),
+        Figure("detection_rates", "detection", "Detection rate against velocity difference and S/N"),
+        Figure("flux_ratio", "detection", "Detection against flux ratio"),
+        Figure("exposures", "catalog", "Number of exposures"),
+        Figure("rv_differences", "catalog", "Velocity differences"),
+        Figure("selection", "survey", "Selection and reading", "html"),
+        Figure("cross_validation", "detection", "Cross-validation of the classifiers", "html"),
+        Figure("funnel", "catalog", "Funnel: from candidates to binaries", "html"),
+    ),
+)

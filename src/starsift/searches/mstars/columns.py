@@ -1,0 +1,103 @@
+"""Columns of the catalogue of M stars."""
+
+from dataclasses import replace
+
+import pyarrow as pa
+
+from starsift.catalog.columns import (
+    IDENTITY,
+    STAR,
+    VELOCITY_UCD,
+    Column,
+    TableSchema,
+    astrometry,
+    code,
+    measured,
+    probability,
+    velocity,
+    with_error,
+)
+
+_BANDS = ("tio1", "tio2", "tio3", "tio4", "tio5", "cah1", "cah2", "cah3", "caoh", "na")
+_INFRARED = {
+    "j": ("2MASS J", "em.IR.J"),
+    "h": ("2MASS H", "em.IR.H"),
+    "k": ("2MASS Ks", "em.IR.K"),
+    "w1": ("WISE W1, 3.4 um", "em.IR.3-4um"),
+    "w2": ("WISE W2, 4.6 um", "em.IR.4-8um"),
+}
+_SPEEDS = {"u": "Towards the Galactic centre", "v": "With the rotation", "w": "To the north Galactic pole"}
+
+
+# Yes, no and unknown are 1, 0 and null in small integers: logicals that may be missing are read by few.
+MSTARS = TableSchema(
+    "mstars",
+    "M stars found by hashing (Guo et al. 2019, Table 2)",
+    ("spectrum_id",),
+    (
+        *(replace(column, nullable=column.nullable or column.name == "lmjm") for column in IDENTITY),
+        measured("designation", "Name after the coordinates", "meta.id;pos.eq", type=pa.string()),
+        Column("obsdate", pa.string(), "Date of mjd, YYYY-MM-DD", "time.epoch;obs"),
+        Column("mjd", pa.int32(), "Modified Julian day (UTC)", "time.epoch;obs", "d"),
+        *(replace(column, nullable=True) for column in STAR[:2]),
+        Column("snr", pa.float32(), "S/N a pixel, as the survey gives it", "stat.snr", nullable=True),
+        measured("snrr", "Median S/N a pixel in r", "stat.snr;em.opt.R"),
+        Column("n_bad", pa.int32(), "Bad pixels, interpolated for the search", "meta.number"),
+        Column("defective", pa.bool_(), "The spectrum has gaps", "meta.code.qual"),
+        Column("best_rank", pa.int64(), "Best rank among the neighbours of any query, from 1", "stat.rank"),
+        Column("nearest_query", pa.string(), "Known M star with the nearest code", "meta.id.assoc"),
+        Column("hamming_distance", pa.int16(), "Differing bits, from the nearest query", "stat.value"),
+        Column("n_queries", pa.int32(), "Queries that have it among their neighbours", "meta.number"),
+        measured("score", "What candidates are sorted by, larger is likelier", "stat.value"),
+        probability("p_m", "Probability of being an M star"),
+        measured("subclass", "Spectral subtype, M0 to M9", "src.spType", type=pa.string()),
+        *with_error("subtype", "Spectral subtype as a number, 0 for M0", "src.spType"),
+        velocity("rv", "Heliocentric radial velocity", nullable=True),
+        velocity("rv_err", "Error of rv", f"stat.error;{VELOCITY_UCD}", nullable=True),
+        measured("ccf_max", "Highest value of the CCF, at most 1", "stat.correlation"),
+        measured("template", "Template of the highest CCF", "meta.id.assoc", type=pa.string()),
+        *with_error("ewha", "Equivalent width of H alpha", "spect.line.eqWidth;em.opt.R", "Angstrom"),
+        measured("snr_ha", "S/N a pixel of the continuum at H alpha", "stat.snr;em.opt.R"),
+        code("active", "1 active, 0 not, by H alpha emission", "meta.code;spect.line.eqWidth"),
+        *(
+            column
+            for name in _BANDS
+            for column in with_error(name, f"Index {name.upper()}", "spect.index;em.opt.R")
+        ),
+        *with_error("zeta", "Metallicity index zeta of TiO5 and CaH", "spect.index;phys.abund.Z"),
+        measured("gaia_source_id", "Gaia source", "meta.id.cross", type=pa.int64()),
+        measured("match_separation", "Separation from the Gaia source", "pos.angDistance", "arcsec"),
+        measured("phot_g_mean_mag", "Gaia G magnitude", "phot.mag;em.opt", "mag"),
+        measured("bp_rp", "Gaia BP - RP", "phot.color;em.opt.B;em.opt.R", "mag"),
+        *(
+            measured(name, f"{band} magnitude", f"phot.mag;{ucd}", "mag")
+            for name, (band, ucd) in _INFRARED.items()
+        ),
+        *astrometry("parallax", "Parallax", "pos.parallax.trig", "mas"),
+        *astrometry("pmra", "Proper motion in ra, times cos(dec)", "pos.pm;pos.eq.ra", "mas/yr"),
+        *astrometry("pmdec", "Proper motion in dec", "pos.pm;pos.eq.dec", "mas/yr"),
+        code("giant", "1 giant, 0 dwarf"),
+        Column("giant_evidence", pa.string(), "What speaks for the value of giant", "meta.code"),
+        measured("giant_log_odds", "Log odds of a giant, but for their rarity", "stat.likelihood"),
+        code("giant_h_jk", "Vote of H against J-K, 1 giant"),
+        code("giant_caoh_cah1", "Vote of CaOH against CaH1, 1 giant"),
+        code("giant_jk_w1w2", "Vote of J-K against W1-W2, 1 giant"),
+        code("giant_cah23_tio5", "Vote of CaH2+CaH3 against TiO5, 1 giant"),
+        code("giant_gaia", "1 giant by m_g; a check, it does not vote"),
+        measured("m_g", "Absolute G magnitude, no extinction", "phys.magAbs;em.opt", "mag"),
+        measured("distance", "Inverse parallax, if its error is small", "pos.distance", "pc"),
+        *(
+            measured(name, f"{text}, LSR", "phys.veloc;pos.galactic", "km/s")
+            for name, text in _SPEEDS.items()
+        ),
+        measured("h_disc", "Height above the Galactic plane", "pos.cartesian.z;pos.galactic", "pc"),
+        measured("l", "Galactic longitude", "pos.galactic.lon", "deg", pa.float64()),
+        measured("b", "Galactic latitude", "pos.galactic.lat", "deg", pa.float64()),
+        Column("vetted", pa.bool_(), "Whether a person has looked at it", "meta.code.status"),
+        measured("vetted_by", "Who has", "meta.curation", type=pa.string()),
+        measured("label", "What it is to that person", "meta.code;src.class", type=pa.string()),
+        Column("file", pa.string(), "File of the spectrum", "meta.id;meta.file"),
+    ),
+)
+
+CATALOGS = {schema.name: schema for schema in (MSTARS,)}

@@ -1,0 +1,31 @@
+"""M stars among unclassified spectra (Guo et al. 2019), as declared to the rest of starsift."""
+
+from starsift.searches.base import Figure, Search
+
+SEARCH = Search(
+    name="mstars",
+    title="M stars",
+    reference="Guo et al. 2019",
+    kinds=("lrs", "sdss"),
+    sections={"search": "search", "catalog": "catalogue", "kinds": "giants, activity, kinematics"},
+    stages=("mstars/codes", "mstars/measurements", "mstars/released"),
+    steps={"hash functions": "mstars/model.npz"},
+    catalogs=("mstars",),
+    figures=(
+        Figure("recall_precision", "search", "Precision and recall"),
+        Figure("top_matches", "search", "Nearest spectra to a late-type query"),
+        Figure("ranked_matches", "search", "Spectra by rank for an early-type query"),
+        Figure("subtypes", "catalog", "Subtypes"),
+        Figure("snr", "catalog", "Signal-to-noise ratios"),
+        Figure("magnitudes", "catalog", "Magnitudes"),
+        Figure("subtype_comparison", "catalog", "Subtypes, compared with released M stars"),
+        Figure("giants_spectra", "kinds", "Giants by indices"),
+        Figure("giants_photometry", "kinds", "Giants by colours"),
+        Figure("activity", "kinds", "Activity"),
+        Figure("kinematics", "kinds", "Kinematics"),
+        Figure("positive_sample", "search", "The positive sample", "html"),
+        Figure("evaluation", "search", "Average precision of the methods", "html"),
+        Figure("vetting", "catalog", "Candidates", "html"),
+        Figure("funnel", "catalog", "Funnel: from spectra to M stars", "html"),
+    ),
+)

@@ -1,0 +1,5 @@
+"""Constants of nature in the units that starsift computes in."""
+
+from astropy.constants import c
+
+C_KMS = float(c.to_value("km/s"))  # speed of light, km/s (exact)

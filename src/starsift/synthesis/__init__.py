@@ -1,0 +1,1 @@
+"""Spectra that never were, as training and injection need them: stars, instrument, noise."""
