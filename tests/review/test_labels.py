@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fixtures.workers import label_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -416,18 +417,11 @@ def test_nothing_that_was_saved_is_lost_when_the_process_is_killed(tmp_path: Pat
         assert len(store.history("emission", "s0")) == 1
 
 
-def _work(path: str, who: str, ids: list[str]) -> None:
-    with LabelStore(path) as store:
-        while claimed := store.claim("emission", "q", who, ids, 3):
-            for each in claimed:
-                store.add("emission", each, who, queue="q", label="bad")
-
-
 def test_two_processes_share_a_queue(tmp_path: Path) -> None:
     ids = [f"s{i}" for i in range(60)]
     context = multiprocessing.get_context("spawn")
     path = str(tmp_path / "new" / "labels.sqlite")  # both make it
-    workers = [context.Process(target=_work, args=(path, who, ids)) for who in ("Ann", "Bob")]
+    workers = [context.Process(target=label_all, args=(path, who, ids)) for who in ("Ann", "Bob")]
     for worker in workers:
         worker.start()
     for worker in workers:

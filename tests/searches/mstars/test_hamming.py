@@ -138,7 +138,16 @@ def test_the_keras_backend_takes_an_empty_part() -> None:
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_passes_its_tests_on(backend: str) -> None:
-    arguments = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "keras_backend", "test_hamming.py"]
+    arguments = [
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-k",
+        "keras_backend",
+        "searches/mstars/test_hamming.py",
+    ]
     result = run_python(*arguments, KERAS_BACKEND=other_backend(backend))
     assert result.returncode == 0, result.stdout[-4000:]
     assert "4 passed" in result.stdout

@@ -38,8 +38,9 @@ def read_sources(path: PathLike | None) -> pa.Table | None:
     """
     if path is None:
         return None
+    table = read_table(path)
     try:
-        return standard_columns(read_table(path))
+        return standard_columns(table)
     except InputError as error:
         raise ResultsError(f"{path}: {error}") from error
 
