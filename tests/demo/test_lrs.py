@@ -14,8 +14,8 @@ from fixtures.survey_files import assert_cards_of, digest, real
 from starsift.cli import main
 from starsift.demo.lrs import simulate_lrs
 from starsift.demo.lrs_sky import draw_sources, make_plans
-from starsift.demo.mstars_score import score_mstars
-from starsift.demo.score import describe
+from starsift.demo.score_mstars import score_mstars
+from starsift.demo.scorecard import describe
 from starsift.errors import SettingsError
 from starsift.searches.mstars.indices import measure_indices
 from starsift.searches.mstars.kinematics import height, space_velocities

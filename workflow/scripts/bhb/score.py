@@ -6,8 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from starsift.demo.bhb_score import score_bhb
-from starsift.demo.score import write_card
+from starsift.demo.score_bhb import score_bhb
+from starsift.demo.scorecard import write_card
 from starsift.logs import log_to
 
 log_to(snakemake.log[0])

@@ -6,8 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from starsift.demo.emission_score import score_emission
-from starsift.demo.score import write_card
+from starsift.demo.score_emission import score_emission
+from starsift.demo.scorecard import write_card
 from starsift.logs import log_to
 
 

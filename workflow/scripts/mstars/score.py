@@ -3,8 +3,8 @@
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from starsift.demo.mstars_score import score_mstars
-from starsift.demo.score import write_card
+from starsift.demo.score_mstars import score_mstars
+from starsift.demo.scorecard import write_card
 from starsift.logs import log_to
 
 log_to(snakemake.log[0])

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from starsift.demo.score import Line, compare_found, match_truth, mean_line, value_line
+from starsift.demo.scorecard import Line, compare_found, match_truth, mean_line, value_line
 from starsift.learning.calibration import apply_temperature, expected_calibration_error
 from starsift.searches.bhb.dataset import CLASSES
 
@@ -47,7 +47,7 @@ def score_bhb(
 
     Returns
     -------
-    dict for `starsift.demo.score.describe`: `spectra` (of the pool) and `lines`, a list of {name, value,
+    dict for `starsift.demo.scorecard.describe`: `spectra` (of the pool) and `lines`, a list of {name, value,
     number, target, passed}; and `comparison`, a row for all and for each modality and range of S/N: name,
     precision, recall, f1, found, false, bhb; `false`: spectra by kind.
 

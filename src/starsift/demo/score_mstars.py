@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from starsift.demo.score import Line, match_truth, mean_line, value_line, velocity_lines
+from starsift.demo.scorecard import Line, match_truth, mean_line, value_line, velocity_lines
 
 SNR_EDGES = (0.0, 1.0, 2.0, 3.0, 5.0, np.inf)
 LIKELY = 0.5  # p_m from which a candidate counts as called an M star
@@ -41,7 +41,7 @@ def score_mstars(
     Returns
     -------
     dict with `spectra` (in the pool) and `lines`: a list of {name, value, number, target, passed}, for
-    `starsift.demo.score.describe`.
+    `starsift.demo.scorecard.describe`.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """The scorecard of a simulated survey: what the binaries path found against what was there.
 
-With `starsift.demo.mstars_score` the only part of starsift that reads the truth. Every line says how many
+With `starsift.demo.score_mstars` the only part of starsift that reads the truth. Every line says how many
 spectra it rests on, and what it must reach.
 """
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from starsift.demo.score import Line, describe, mean_line, value_line, velocity_lines, write_card
+from starsift.demo.scorecard import Line, describe, mean_line, value_line, velocity_lines, write_card
 
 
 @pytest.mark.parametrize(

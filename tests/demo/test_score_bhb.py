@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from starsift.demo.bhb_score import score_bhb
-from starsift.demo.score import describe, write_card
+from starsift.demo.score_bhb import score_bhb
+from starsift.demo.scorecard import describe, write_card
 
 BHB, STRAGGLER, YOUNG = "BHB", "blue straggler", "A main sequence"
 BOTH, ONE = "spectrum+image", "spectrum"

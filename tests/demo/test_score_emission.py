@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from starsift.demo.emission_score import score_emission
-from starsift.demo.score import describe, write_card
+from starsift.demo.score_emission import score_emission
+from starsift.demo.scorecard import describe, write_card
 from starsift.searches.emission.window import CLASSES
 
 SINGLE, DOUBLE, OTHER = CLASSES

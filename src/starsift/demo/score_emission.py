@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from starsift.demo.score import Line, compare_found, match_truth, mean_line, value_line
+from starsift.demo.scorecard import Line, compare_found, match_truth, mean_line, value_line
 from starsift.learning.calibration import apply_temperature, expected_calibration_error
 from starsift.searches.emission.window import CLASSES, TARGETS
 
@@ -54,7 +54,7 @@ def score_emission(
 
     Returns
     -------
-    dict for `starsift.demo.score.describe`: `spectra` (with a prediction) and `lines`, a list of {name,
+    dict for `starsift.demo.scorecard.describe`: `spectra` (with a prediction) and `lines`, a list of {name,
     value, number, target, passed}; and `comparison`, a row each for the catalogue and each run without active
     learning: precision, recall, f1, found, false; `rounds`: round, estimate, its sample, truth, predicted;
     `false` and `missed`: spectra by kind.
