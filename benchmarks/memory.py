@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from starsift.demo.mrs import observe
 from starsift.searches.binaries.curves import read_curves, write_curves
 from starsift.searches.binaries.dataset import anonymous_batch, draw_snr
 from starsift.searches.binaries.errors import monte_carlo
@@ -32,6 +31,7 @@ from starsift.searches.binaries.tables import (
 from starsift.spectra.batches import ROWS, read_bundle, read_rows, write_bundle
 from starsift.spectra.ccf import build_bank, correlate
 from starsift.spectra.templates import load_grid
+from starsift.synthesis.mrs import observe
 from starsift.synthesis.stars import Synthesizer, draw_binaries, draw_singles
 
 CONFIG = yaml.safe_load((Path(__file__).parents[1] / "config" / "config.yaml").read_text())["binaries"]

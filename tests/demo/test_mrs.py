@@ -13,20 +13,12 @@ from scipy.interpolate import CubicSpline
 from scipy.ndimage import median_filter
 
 from starsift.demo import fitswriter
-from starsift.demo.mrs import (
-    ARMS,
-    Observation,
-    coadd,
-    native_wavelength,
-    observe,
-    red_model,
-    sample,
-    simulate_survey,
-)
+from starsift.demo.mrs import simulate_survey
 from starsift.demo.sky import utc_mid
 from starsift.errors import SettingsError
 from starsift.sky.constants import C_KMS
 from starsift.spectra.templates import load_grid
+from starsift.synthesis.mrs import ARMS, Observation, coadd, native_wavelength, observe, red_model, sample
 from starsift.synthesis.stars import Synthesizer, draw_binaries, draw_singles
 
 PERFECT: dict[str, bool] = {"cosmic_rays": False, "masked": False, "sky": False, "blaze": False}

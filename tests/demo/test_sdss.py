@@ -15,8 +15,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.stats import ks_2samp
 
 from starsift.demo import cutouts, sdss
-from starsift.demo.cutouts import draw_cutouts, flux_of, measure_magnitudes, sky_noise
-from starsift.demo.sdss import (
+from starsift.demo.astars import (
     EXTINCTION,
     GRID,
     KINDS,
@@ -26,10 +25,11 @@ from starsift.demo.sdss import (
     observe_astars,
     pack_templates,
     read_templates,
-    simulate_sdss,
     synthetic_magnitudes,
     template_grid,
 )
+from starsift.demo.cutouts import draw_cutouts, flux_of, measure_magnitudes, sky_noise
+from starsift.demo.sdss import simulate_sdss
 from starsift.errors import SettingsError, SpectrumError
 from starsift.learning.labels import vocabulary
 from starsift.searches.bhb.dataset import BANDS, CLASSES

@@ -80,7 +80,7 @@ import numpy as np
 from astropy.time import Time
 from starsift.searches.binaries.suspects import barycentric_correction
 from starsift.searches.mstars.kinematics import galactic, space_velocities
-from starsift.demo.mrs import simulate_survey
+from starsift.demo.mrs import (simulate_survey)
 
 def refuse(*arguments, **named):
     raise AssertionError("this needs a network")

@@ -13,8 +13,8 @@ from astropy.wcs import WCS
 from fixtures.cutout_files import FLUX, SCALE, planes, star, wcs, write_cutout
 from fixtures.survey_files import real
 
+from starsift.demo.astars import draw_astars
 from starsift.demo.cutouts import draw_cutouts
-from starsift.demo.sdss import draw_astars
 from starsift.errors import SettingsError, SpectrumError
 from starsift.survey import cutouts
 from starsift.survey.cutouts import (

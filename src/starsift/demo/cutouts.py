@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import erf
 
 if TYPE_CHECKING:
-    from starsift.demo.sdss import AStars
+    from starsift.demo.astars import AStars
 
 PIXEL = 0.396  # arcsec
 FWHM = np.array([1.5, 1.4, 1.3, 1.25, 1.2])  # arcsec, median by band

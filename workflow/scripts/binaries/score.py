@@ -1,6 +1,7 @@
 """Compare the binaries that were found with the truth of the simulated survey."""
 
-from starsift.demo.scorecard import score, write_card
+from starsift.demo.score_binaries import score
+from starsift.demo.scorecard import write_card
 from starsift.logs import log_to
 from starsift.searches.binaries.tables import join_stages
 

@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from starsift.demo.mrs import observe
 from starsift.searches.binaries.peaks import Components, find_components
 from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.ccf import CCFs, TemplateBank, build_bank, correlate
 from starsift.spectra.templates import TemplateGrid
+from starsift.synthesis.mrs import observe
 from starsift.synthesis.stars import Synthesizer, Systems, draw_binaries, draw_singles, draw_triples
 
 CHUNK = 1024  # spectra simulated at a time

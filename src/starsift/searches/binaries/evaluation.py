@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from starsift.demo.mrs import observe
 from starsift.searches.binaries.dataset import Laboratory, anonymous_batch, recovered
 from starsift.spectra.templates import TemplateGrid
+from starsift.synthesis.mrs import observe
 
 # Teff (K), log g of the twins of Figure 5; [Fe/H] = 0, vsini 5 km/s.
 TWINS = ((7000.0, 4.2), (6000.0, 4.4), (5000.0, 4.5), (4750.0, 2.5))
