@@ -69,11 +69,12 @@ test-kernels: install  ## the unit tests with the arithmetic of other processors
 	    $(PYTEST) -m "not slow" --ignore tests/workflow --ignore tests/browser || exit 1; \
 	done
 
-lint: install  ## formatting, ruff, mypy
+lint: install  ## formatting, ruff, mypy, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: install  ## reformat all code
 	$(BIN)/ruff format .

@@ -30,9 +30,10 @@ from starsift.searches.bhb.fusion import head, whole
 from starsift.searches.bhb.predict import ROWS, predict_bundle
 from starsift.searches.bhb.training import BATCH
 from starsift.spectra.batches import read_bundle
+from starsift.spectra.packing import pack_bundle
 from starsift.survey.catalog import read_catalog
 from starsift.survey.cutouts import iter_cutouts, pack_cutouts
-from starsift.survey.partition import make_manifest, pack_bundle
+from starsift.survey.partition import make_manifest
 
 SIZES = {"tiny": 32, "paper": 64}  # pixels a side, as in config/
 NUMBERS = {"tiny": 8 * BATCH, "paper": BATCH}  # stars that are timed

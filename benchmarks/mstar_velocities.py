@@ -31,8 +31,8 @@ from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.ccf import TemplateBank
 from starsift.spectra.resample import LAMOST_LRS
 from starsift.survey.fitsfile import open_fits
-from starsift.survey.lamost import read_lrs
-from starsift.survey.sdss import CLASSIFICATIONS, read_sdss
+from starsift.survey.readers.registry import read_spectrum
+from starsift.survey.readers.sdss import CLASSIFICATIONS
 from starsift.synthesis.degrade import add_noise, featureless, miscalibrate, shift
 
 WAVELENGTH = LAMOST_LRS.wavelength
@@ -148,7 +148,7 @@ def main() -> None:
         print(f"junk at S/N {snr}: {share:.1%} get a velocity")
 
     for path in sorted((options.data / "sdss-spec").glob("*.fits")):
-        spectrum = read_sdss(path)
+        spectrum = read_spectrum(path, "sdss")
         found = measure(spectrum.wavelength, spectrum.flux[None], spectrum.ivar[None], bank)
         row = next(hdu for hdu in open_fits(path) if hdu.name in CLASSIFICATIONS)
         pipeline = row.columns(["SUBCLASS", "Z", "Z_ERR"])
@@ -159,7 +159,7 @@ def main() -> None:
         )
 
     for name in LAMOST_M:
-        spectrum = read_lrs(options.data / name)
+        spectrum = read_spectrum(options.data / name, "lrs")
         found = measure(spectrum.wavelength, spectrum.flux[None], spectrum.ivar[None], bank)
         header = open_fits(options.data / name)[0].header
         print(

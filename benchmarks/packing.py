@@ -21,9 +21,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from astropy.io import fits
 
+from starsift.spectra.packing import pack_bundle
 from starsift.survey.index import index_folder
-from starsift.survey.lamost import read_mrs
-from starsift.survey.partition import apply_cuts, make_manifest, pack_bundle
+from starsift.survey.partition import make_manifest
+from starsift.survey.readers.registry import read_exposures
+from starsift.survey.selection import apply_cuts
 
 PIXELS = 4136
 LMJMS = (84420171, 84420194, 84420217)
@@ -105,8 +107,11 @@ def main() -> None:
             manifest = Path(name) / "manifest.parquet"
             pq.write_table(make_manifest(kept, survey="mrs", root=folder), manifest)
             out = Path(name) / "bundle.arrow"
-            read = rate(lambda paths=paths: [read_mrs(path, wanted) for path in paths], count)
-            slow = rate(lambda some=some: [read_mrs(path, wanted, fast=False) for path in some], len(some))
+            read = rate(lambda paths=paths: [read_exposures(path, "mrs", wanted) for path in paths], count)
+            slow = rate(
+                lambda some=some: [read_exposures(path, "mrs", wanted, fast=False) for path in some],
+                len(some),
+            )
             index = rate(lambda folder=folder: index_folder(folder), count)
             pack = rate(lambda m=manifest, f=folder, o=out: pack_bundle(m, f, "mrs", o), count)
             print(f"{layout:<14}{read:>8.0f}{slow:>9.0f}{index:>8.0f}{pack:>8.0f}{400:>6}")

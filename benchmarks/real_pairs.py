@@ -18,8 +18,7 @@ from starsift.searches.emission.forward import Forward
 from starsift.searches.emission.window import TARGETS, transfer, window
 from starsift.sky.air import vacuum_to_air
 from starsift.spectra.batches import IDENTITY_NAMES, SpectrumBatch
-from starsift.survey.lamost import read_lrs
-from starsift.survey.ondrejov import read_ondrejov
+from starsift.survey.readers.registry import read_spectrum
 
 
 def cut(wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray | None = None) -> np.ndarray:
@@ -45,8 +44,8 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     r, right = [], []
     for pair in csv.DictReader((options.data / "pairs.csv").read_text().splitlines()):
-        theirs = read_ondrejov(options.data / "ondrejov" / pair["ondrejov"])
-        ours = read_lrs(options.data / "lamost" / pair["lamost"])
+        theirs = read_spectrum(options.data / "ondrejov" / pair["ondrejov"], "ondrejov")
+        ours = read_spectrum(options.data / "lamost" / pair["lamost"], "lrs")
         seen = cut(ours.wavelength, ours.flux, np.where(ours.mask, 0, ours.ivar))
         before = cut(vacuum_to_air(theirs.wavelength), theirs.flux)
         after = cut(theirs.wavelength, transfer(theirs.flux))

@@ -23,7 +23,7 @@ from starsift.searches.mstars.subtypes import (
     measure_subtypes,
     save_subtypes,
 )
-from starsift.survey.sdss import read_sdss
+from starsift.survey.readers.registry import read_spectrum
 from starsift.synthesis.degrade import add_noise, miscalibrate
 
 NUMBERS = {name: number for number, name in NAMES.items()}
@@ -164,7 +164,7 @@ def main() -> None:
     print_accuracy("Odd subtypes, mixed from templates; table of [Fe/H] = 0", wavelength, between)
 
     for path in sorted(Path(arguments[1]).glob("*.fits")) if len(arguments) > 1 else []:
-        spectrum = read_sdss(path)
+        spectrum = read_spectrum(path, "sdss")
         ivar = np.where(spectrum.mask != 0, 0, spectrum.ivar)[None]
         found = measure_subtypes(spectrum.wavelength, spectrum.flux[None], ivar)
         print(

@@ -14,7 +14,8 @@ from starsift.catalog.provenance import write_provenance
 from starsift.cli import main
 from starsift.report.pages import write_page
 from starsift.searches.binaries.report import funnel_page, selection_page
-from starsift.survey.summary import describe_results, summarize_reading
+from starsift.searches.progress import describe_results
+from starsift.survey.reading import summarize_reading
 
 
 def test_simulate_then_index(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -158,7 +158,7 @@ def _index(options: argparse.Namespace) -> None:
 
 
 def _status(options: argparse.Namespace) -> None:
-    from starsift.survey.summary import describe_results
+    from starsift.searches.progress import describe_results
 
     print(*describe_results(options.results), sep="\n")
 

@@ -20,7 +20,7 @@ from starsift.searches.emission.window import CLASSES, TARGETS
 from starsift.sky.air import air_to_vacuum
 from starsift.sky.constants import C_KMS
 from starsift.survey.catalog import read_catalog
-from starsift.survey.lamost import read_lrs
+from starsift.survey.readers.registry import read_spectrum
 from starsift.synthesis import emission_lines
 from starsift.synthesis.emission_lines import (
     BUMP_SNR,
@@ -153,7 +153,7 @@ def test_files_of_the_pool_are_read_and_agree_with_the_catalogue(
     kinds = set()
     for stem in list(rows)[::29]:
         row = rows[stem]
-        seen = read_lrs(survey / "spectra" / row["path"])
+        seen = read_spectrum(survey / "spectra" / row["path"], "lrs")
         kinds.add(seen.extname)
         assert seen.header["OBSID"] == row["obsid"]
         assert seen.header["DESIG"] == f"LAMOST {row['designation']}"
@@ -191,7 +191,7 @@ def contrast(survey: Path, truth: dict[str, np.ndarray], rows: np.ndarray) -> np
     """H alpha (mean of seven pixels at the star's velocity) over the sides, in units of the noise."""
     values = []
     for row in rows:
-        seen = read_lrs(file_of(survey, truth["spectrum_id"][row]))
+        seen = read_spectrum(file_of(survey, truth["spectrum_id"][row]), "lrs")
         place = HALPHA_VACUUM * (1 + float(truth["rv"][row]) / C_KMS)
         speed = np.abs(C_KMS * np.log(seen.wavelength / place))
         sides = (speed > 1500) & (speed < 4000)

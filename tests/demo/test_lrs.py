@@ -21,7 +21,7 @@ from starsift.searches.mstars.indices import measure_indices
 from starsift.searches.mstars.kinematics import height, space_velocities
 from starsift.spectra.resample import LAMOST_LRS
 from starsift.survey.catalog import read_catalog
-from starsift.survey.lamost import read_lrs
+from starsift.survey.readers.registry import read_spectrum
 from starsift.synthesis.bands import dwarfs, giants, lrs_bands
 from starsift.synthesis.degrade import shift
 
@@ -68,7 +68,7 @@ def test_files_of_both_layouts_are_read(survey: Path, catalogs: dict[str, pa.Tab
     assert len(list((survey / "spectra").rglob("*.fits.gz"))) == len(rows) == 900
     for row in rows[::23]:
         path = survey / "spectra" / row["path"]
-        seen, slow = read_lrs(path), read_lrs(path, fast=False)
+        seen, slow = read_spectrum(path, "lrs"), read_spectrum(path, "lrs", fast=False)
         np.testing.assert_array_equal(seen.flux, slow.flux)
         np.testing.assert_array_equal(seen.mask, slow.mask)
         lengths.add(len(seen.flux))
@@ -151,7 +151,7 @@ def test_released_subtypes_are_mostly_right(
 
 
 def spectrum(survey: Path, stem: str) -> tuple[np.ndarray, np.ndarray]:
-    seen = read_lrs(file_of(survey, stem))
+    seen = read_spectrum(file_of(survey, stem), "lrs")
     missing = LAMOST_LRS.pixels - len(seen.flux)
     good = np.where(seen.mask, 0, seen.ivar)
     return np.pad(seen.flux, (0, missing)), np.pad(good, (0, missing))

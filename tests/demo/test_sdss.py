@@ -36,7 +36,7 @@ from starsift.searches.bhb.dataset import BANDS, CLASSES
 from starsift.sky.constants import C_KMS
 from starsift.survey.catalog import read_catalog
 from starsift.survey.index import index_folder
-from starsift.survey.sdss import read_sdss
+from starsift.survey.readers.registry import read_spectrum
 
 TEMPLATES = Path(__file__).resolve().parents[3] / "shared/data/templates-a/grid.npz"
 SIZE: dict[str, Any] = {"n_labelled": 70, "n_pool": 190, "size": 24}
@@ -403,7 +403,7 @@ def test_spectra_are_as_sdss_writes_them(survey: Path, truth: dict[str, np.ndarr
     whole = np.flatnonzero(truth["spectrum_defect"] == "none")[:6]
     for stem in truth["spectrum_id"][whole]:
         path = spectrum_of(survey, stem)
-        fast, slow = read_sdss(path), read_sdss(path, fast=False)
+        fast, slow = read_spectrum(path, "sdss"), read_spectrum(path, "sdss", fast=False)
         for name in ("wavelength", "flux", "ivar", "mask"):
             np.testing.assert_array_equal(getattr(fast, name), getattr(slow, name))
         np.testing.assert_allclose(fast.wavelength, GRID.wavelength, rtol=1e-9)
@@ -424,11 +424,11 @@ def test_defects_of_spectra_are_in_the_files_and_in_the_truth(
     ends = []
     for stem, what in zip(truth["spectrum_id"], defect, strict=True):
         if what == "short":
-            seen = read_sdss(spectrum_of(survey, stem)).wavelength[[0, -1]]
+            seen = read_spectrum(spectrum_of(survey, stem), "sdss").wavelength[[0, -1]]
             ends.append((seen[0] > 4000, seen[1] < 9000))
         elif what in ("masked", "broken"):
             with pytest.raises(SpectrumError) as caught:
-                read_sdss(spectrum_of(survey, stem))
+                read_spectrum(spectrum_of(survey, stem), "sdss")
             assert caught.value.status == {"masked": "all_masked", "broken": "truncated"}[what]
     assert set(ends) == {(True, False), (False, True)}
 

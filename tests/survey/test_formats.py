@@ -12,9 +12,7 @@ from astropy.io import fits
 from fixtures.survey_files import DATA, real
 
 from starsift.survey.index import index_folder
-from starsift.survey.lamost import read_lrs, read_mrs
-from starsift.survey.ondrejov import read_ondrejov
-from starsift.survey.sdss import read_sdss
+from starsift.survey.readers.registry import read_exposures, read_spectrum
 
 ARRAYS = ("wavelength", "flux", "ivar", "mask")
 # Folder, and what its release has: a good OBSID, the fibre flag, S/N in g, header MJD minus LMJD.
@@ -68,8 +66,8 @@ def test_lamost_low_resolution(path: Path) -> None:
                 )
             else:
                 flux, ivar, wave, andmask = np.array(hdus[0].data[:4])
-    exposure = read_lrs(path)
-    same(exposure, read_lrs(path, fast=False))
+    exposure = read_spectrum(path, "lrs")
+    same(exposure, read_spectrum(path, "lrs", fast=False))
     np.testing.assert_array_equal(exposure.flux, flux.astype(np.float32))
     np.testing.assert_array_equal(exposure.ivar, ivar.astype(np.float32))
     np.testing.assert_array_equal(exposure.mask, andmask != 0)
@@ -112,13 +110,13 @@ def test_lamost_low_resolution(path: Path) -> None:
 
 @pytest.mark.parametrize("path", files("lamost-mrs-dr7"))
 def test_lamost_medium_resolution(path: Path) -> None:
-    exposures, rows = read_mrs(path), index_of(path.parent)[path.name]
+    exposures, rows = read_exposures(path, "mrs"), index_of(path.parent)[path.name]
     with fits.open(path, memmap=False) as hdus:
         header, tables = hdus[0].header, hdus[1:]
         assert [e.extname for e in exposures] == [table.name for table in tables]
         assert len(rows) == len(tables)
         for exposure, other, row, table in zip(
-            exposures, read_mrs(path, fast=False), rows, tables, strict=True
+            exposures, read_exposures(path, "mrs", fast=False), rows, tables, strict=True
         ):
             same(exposure, other)
             single = "LMJM" in table.header
@@ -149,8 +147,8 @@ def test_lamost_medium_resolution(path: Path) -> None:
 
 @pytest.mark.parametrize("path", files("sdss-spec"))
 def test_sdss(path: Path) -> None:
-    exposure, [row] = read_sdss(path), index_of(path.parent)[path.name]
-    same(exposure, read_sdss(path, fast=False))
+    exposure, [row] = read_spectrum(path, "sdss"), index_of(path.parent)[path.name]
+    same(exposure, read_spectrum(path, "sdss", fast=False))
     with fits.open(path, memmap=False) as hdus:
         header, table, line = hdus[0].header, hdus["COADD"].data, hdus[2].data[0]
         np.testing.assert_array_equal(exposure.flux, table["flux"])
@@ -170,8 +168,8 @@ def test_sdss(path: Path) -> None:
 
 def test_sdss_until_dr7() -> None:
     path = real("cases") / "spSpec-52203-0685-425.fit"
-    exposure, [row] = read_sdss(path), index_of(path.parent)[path.name]
-    same(exposure, read_sdss(path, fast=False))
+    exposure, [row] = read_spectrum(path, "sdss"), index_of(path.parent)[path.name]
+    same(exposure, read_spectrum(path, "sdss", fast=False))
     with fits.open(path) as hdus:
         header = hdus[0].header
         flux, without, noise, mask = np.array(hdus[0].data[:4])
@@ -191,8 +189,8 @@ def test_sdss_until_dr7() -> None:
 
 @pytest.mark.parametrize("path", files("ondrejov-lamost/ondrejov"))
 def test_ondrejov(path: Path) -> None:
-    exposure = read_ondrejov(path)
-    same(exposure, read_ondrejov(path, fast=False))
+    exposure = read_spectrum(path, "ondrejov")
+    same(exposure, read_spectrum(path, "ondrejov", fast=False))
     with fits.open(path, memmap=False) as hdus:
         np.testing.assert_array_equal(exposure.flux, hdus[1].data["flux"].astype(np.float32))
         air = np.array(hdus[1].data["spectral"])

@@ -19,14 +19,15 @@ from astropy.table import Table
 from fixtures.survey_files import ARRAYS, ROWS, mrs_name, mrs_tables, real, write_mrs
 
 from starsift.errors import SettingsError, SpectrumError
+from starsift.searches.progress import describe_results
+from starsift.spectra.packing import pack_bundle
 from starsift.survey.catalog import read_catalog
-from starsift.survey.fitsfile import file_stem, is_fits_name, open_fits
+from starsift.survey.fitsfile import open_fits
 from starsift.survey.index import index_folder
-from starsift.survey.lamost import read_lrs, read_mrs
-from starsift.survey.ondrejov import read_ondrejov
-from starsift.survey.partition import apply_cuts, make_manifest, pack_bundle, write_manifest
-from starsift.survey.sdss import read_sdss
-from starsift.survey.summary import describe_results
+from starsift.survey.names import file_stem, is_fits_name
+from starsift.survey.partition import make_manifest, write_manifest
+from starsift.survey.readers.registry import read_exposures, read_spectrum
+from starsift.survey.selection import apply_cuts
 
 LAMOST = {"TELESCOP": "LAMOST", "PLANID": "HD1", "SPID": 2, "FIBERID": 3, "LMJD": 58000}
 GOOD_FIBERS = [{"column": "fibermask", "op": "==", "value": 0}]
@@ -132,10 +133,10 @@ def test_lamost_is_known_by_its_telescope_or_its_identity(tmp_path: Path, change
 def test_readers_refuse_another_survey(tmp_path: Path) -> None:
     lrs_hdu(TELESCOP="SDSS 2.5-M", PLATEID=266, MJD=51602).writeto(tmp_path / "a.fits")
     with pytest.raises(SpectrumError, match=r"TELESCOP is SDSS 2\.5-M; not LRS"):
-        read_lrs(tmp_path / "a.fits")
+        read_spectrum(tmp_path / "a.fits", "lrs")
     lrs_hdu().writeto(tmp_path / "b.fits")
     with pytest.raises(SpectrumError, match="not an SDSS spec file"):
-        read_sdss(tmp_path / "b.fits")
+        read_spectrum(tmp_path / "b.fits", "sdss")
 
 
 @pytest.mark.parametrize("card", ["FIBERMAS", "FIB_MASK"])
@@ -228,13 +229,11 @@ def test_every_ending_and_compression(tmp_path: Path, ending: str) -> None:
     ]
     assert [file_stem(r["path"]) for r in rows] == [file_stem(r["path"]) for r in plain]
     for name, path in files.items():
-        reader: Any = {"spec": read_lrs, "spSp": read_sdss, "uc1.": read_ondrejov}.get(name[:4])
+        kind = {"spec": "lrs", "spSp": "sdss", "uc1.": "ondrejov"}.get(name[:4], "mrs")
         for fast in (True, False):
-            if reader is None:
-                for one, other in zip(read_mrs(path, fast=fast), read_mrs(sources / name), strict=True):
-                    same(one, other)
-            else:
-                same(reader(path, fast=fast), reader(sources / name))
+            read = read_exposures(path, kind, fast=fast)
+            for one, other in zip(read, read_exposures(sources / name, kind), strict=True):
+                same(one, other)
     # And through the manifest.
     kept, _ = apply_cuts(index_folder(tmp_path / "files").filter(pa.compute.field("survey") == "lrs"), [])
     manifest = make_manifest(kept, survey="lrs", root=tmp_path / "files")
@@ -262,7 +261,7 @@ def test_real_files_compressed_with_loss_are_read(tmp_path: Path) -> None:
         for folder in (tmp_path, source.parent)
     )
     assert row | {"path": ""} == plain | {"path": ""}
-    one, other = read_lrs(tmp_path / f"{source.name}.fz"), read_lrs(source)
+    one, other = read_spectrum(tmp_path / f"{source.name}.fz", "lrs"), read_spectrum(source, "lrs")
     assert len(one.flux) == len(other.flux)
     good = other.ivar > 0
     assert np.median(np.abs(one.flux - other.flux)[good] * np.sqrt(other.ivar[good])) < 0.5
@@ -305,9 +304,9 @@ def test_damaged_headers_never_raise_anything_else(tmp_path: Path) -> None:
             data[at : at + 8] = rng.choice([b" " * 8, b"99999999", b"'abc'   ", b"-5      ", bytes(8)])
         path.write_bytes(data)
         statuses |= set(index_folder(path.parent)["status"].to_pylist())
-        for reader in (read_lrs, read_mrs, read_sdss, read_ondrejov):
+        for kind in ("lrs", "mrs", "sdss", "ondrejov"):
             try:
-                reader(path)
+                read_exposures(path, kind)
             except SpectrumError as error:
                 statuses.add(error.status)
     assert {"ok", "not_fits"} <= statuses
@@ -414,7 +413,7 @@ def test_tables_compressed_inside_say_so(tmp_path: Path) -> None:
     primary = fits.PrimaryHDU(header=lrs_hdu().header)
     fits.HDUList([primary, packed]).writeto(tmp_path / "x.fits.fz")
     with pytest.raises(SpectrumError, match="use funpack") as caught:
-        read_lrs(tmp_path / "x.fits.fz")
+        read_spectrum(tmp_path / "x.fits.fz", "lrs")
     assert caught.value.status == "compressed_table"
 
 

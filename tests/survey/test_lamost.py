@@ -10,8 +10,9 @@ from fixtures.survey_files import ARRAYS, LAYOUTS, ROWS, mrs_name, mrs_table, mr
 
 from starsift.errors import SpectrumError
 from starsift.survey import fitsfile
-from starsift.survey.fitsfile import Exposure, open_fits
-from starsift.survey.lamost import read_lrs, read_mrs
+from starsift.survey.exposure import Exposure
+from starsift.survey.fitsfile import open_fits
+from starsift.survey.readers.registry import read_exposures, read_spectrum
 
 
 def assert_same(a: Exposure, b: Exposure) -> None:
@@ -25,7 +26,7 @@ def assert_same(a: Exposure, b: Exposure) -> None:
 @pytest.mark.parametrize("ending", [".fits", ".fits.gz"])
 def test_mrs_fast_reader_equals_astropy(tmp_path: Path, layout: str, ending: str) -> None:
     path = write_mrs(tmp_path / f"med-58625-HD1_sp01-001{ending}", mrs_tables(layout=layout))
-    fast, slow = read_mrs(path), read_mrs(path, fast=False)
+    fast, slow = read_exposures(path, "mrs"), read_exposures(path, "mrs", fast=False)
     assert [e.extname for e in fast] == [
         "COADD_B",
         "COADD_R",
@@ -43,12 +44,12 @@ def test_mrs_fast_reader_equals_astropy(tmp_path: Path, layout: str, ending: str
 def test_mrs_exposures_are_what_was_written(tmp_path: Path, layout: str) -> None:
     table = mrs_table("B-84420171", layout, 4136, seed=3)
     path = write_mrs(tmp_path / mrs_name(), [mrs_table("COADD_B", layout), table])
-    coadd, exposure = read_mrs(path)
+    coadd, exposure = read_exposures(path, "mrs")
     assert (coadd.coadd, coadd.lmjm, coadd.band) == (True, None, "B")
     assert (exposure.coadd, exposure.lmjm, exposure.band, exposure.snr) == (False, 84420171, "B", 28.5)
     np.testing.assert_array_equal(exposure.flux, np.ravel(table.data["FLUX"]))
     np.testing.assert_array_equal(exposure.mask, np.ravel(table.data["PIXMASK"]) != 0)
-    np.testing.assert_array_equal(coadd.mask, read_mrs(path, ["COADD_B"])[0].mask)
+    np.testing.assert_array_equal(coadd.mask, read_exposures(path, "mrs", ["COADD_B"])[0].mask)
     assert coadd.mask.any()  # ORMASK, not ANDMASK
     assert (np.diff(exposure.wavelength) > 0).all()
     assert 4897 < exposure.wavelength[0] < exposure.wavelength[-1] < 5405
@@ -56,14 +57,14 @@ def test_mrs_exposures_are_what_was_written(tmp_path: Path, layout: str) -> None
 
 def test_only_the_extensions_asked_for_are_read(tmp_path: Path) -> None:
     path = write_mrs(tmp_path / mrs_name(), mrs_tables())
-    assert [e.extname for e in read_mrs(path, ["B-84420194", "B-1"])] == ["B-84420194"]
+    assert [e.extname for e in read_exposures(path, "mrs", ["B-84420194", "B-1"])] == ["B-84420194"]
 
 
 def test_pixels_listed_from_red_to_blue_are_turned(tmp_path: Path) -> None:
     plain = mrs_table("B-84420171", ROWS)
     turned = mrs_table("B-84420171", ROWS, **{n: plain.data[n][::-1].copy() for n in plain.data.names})
-    a = read_mrs(write_mrs(tmp_path / "a.fits", [plain]))[0]
-    b = read_mrs(write_mrs(tmp_path / "b.fits", [turned]))[0]
+    a = read_exposures(write_mrs(tmp_path / "a.fits", [plain]), "mrs")[0]
+    b = read_exposures(write_mrs(tmp_path / "b.fits", [turned]), "mrs")[0]
     assert_same(a, b)
 
 
@@ -75,10 +76,10 @@ def test_unusual_tables_go_to_astropy(tmp_path: Path, monkeypatch: pytest.Monkey
     odd = fits.BinTableHDU.from_columns([*others, unsigned], name="B-84420171")
     path = write_mrs(tmp_path / mrs_name(), [odd])
     assert "TZERO4" in open_fits(path)[1].header
-    np.testing.assert_array_equal(read_mrs(path)[0].mask, bits != 0)
+    np.testing.assert_array_equal(read_exposures(path, "mrs")[0].mask, bits != 0)
     # A plain table must not need astropy.
     monkeypatch.setattr(fitsfile, "_open_astropy", None)
-    assert len(read_mrs(write_mrs(tmp_path / "plain.fits.gz", [table]))) == 1
+    assert len(read_exposures(write_mrs(tmp_path / "plain.fits.gz", [table]), "mrs")) == 1
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,7 @@ def test_a_useless_exposure_does_not_lose_the_others(
     tmp_path: Path, columns: dict[str, np.ndarray], status: str
 ) -> None:
     tables = [mrs_table("B-84420171", ROWS, **columns), mrs_table("B-84420194", ROWS)]
-    bad, good = read_mrs(write_mrs(tmp_path / mrs_name(), tables))
+    bad, good = read_exposures(write_mrs(tmp_path / mrs_name(), tables), "mrs")
     assert (bad.status, good.status) == (status, "ok")
     assert "B-84420171" in bad.message
     assert mrs_name() in bad.message
@@ -113,7 +114,9 @@ def test_some_bad_pixels_are_kept_as_they_are(tmp_path: Path) -> None:
     flux[5] = np.nan
     ivar = np.ones(300, np.float32)
     ivar[6] = -1
-    made = read_mrs(write_mrs(tmp_path / mrs_name(), [mrs_table("B-84420171", ARRAYS, FLUX=flux, IVAR=ivar)]))
+    made = read_exposures(
+        write_mrs(tmp_path / mrs_name(), [mrs_table("B-84420171", ARRAYS, FLUX=flux, IVAR=ivar)]), "mrs"
+    )
     assert made[0].status == "ok"
     assert np.isnan(made[0].flux[5])
     assert made[0].ivar[6] == -1
@@ -154,45 +157,45 @@ def broken(tmp_path: Path, name: str) -> Path:
 def test_bad_files(tmp_path: Path, name: str, status: str) -> None:
     path = broken(tmp_path, name)
     with pytest.raises(SpectrumError, match=path.name) as caught:
-        read_mrs(path)
+        read_exposures(path, "mrs")
     assert caught.value.status == status
 
 
 def test_damage_behind_the_exposures_wanted_does_not_matter(tmp_path: Path) -> None:
     path = write_mrs(tmp_path / mrs_name(), mrs_tables(pixel=4136))
-    whole = read_mrs(path, ["B-84420171"])
+    whole = read_exposures(path, "mrs", ["B-84420171"])
     packed = path.read_bytes()
     path.write_bytes(packed[:-2000])
-    assert_same(*read_mrs(path, ["B-84420171"]), *whole)
+    assert_same(*read_exposures(path, "mrs", ["B-84420171"]), *whole)
     for wanted in (None, ["B-84420171", "B-1"]):
         with pytest.raises(SpectrumError) as caught:
-            read_mrs(path, wanted)
+            read_exposures(path, "mrs", wanted)
         assert caught.value.status == "truncated"
 
 
 def test_gzip_in_several_streams_and_padded(tmp_path: Path) -> None:
     path = write_mrs(tmp_path / mrs_name(), mrs_tables(pixel=4136))
-    whole = read_mrs(path)
+    whole = read_exposures(path, "mrs")
     plain = gzip.decompress(path.read_bytes())
     for cut in (100, 2880, len(plain) // 2):
         path.write_bytes(gzip.compress(plain[:cut]) + gzip.compress(plain[cut:]) + bytes(512))
-        for a, b in zip(read_mrs(path), whole, strict=True):
+        for a, b in zip(read_exposures(path, "mrs"), whole, strict=True):
             assert_same(a, b)
 
 
 def test_missing_and_unreadable_files(tmp_path: Path) -> None:
     with pytest.raises(SpectrumError, match="no such file") as caught:
-        read_mrs(tmp_path / "none.fits")
+        read_exposures(tmp_path / "none.fits", "mrs")
     assert caught.value.status == "missing_file"
     with pytest.raises(SpectrumError, match="cannot be read") as caught:
-        read_mrs(tmp_path)
+        read_exposures(tmp_path, "mrs")
     assert caught.value.status == "unreadable"
 
 
 def test_an_lrs_file_is_not_mrs(tmp_path: Path) -> None:
     path = write_mrs(tmp_path / mrs_name(), mrs_tables())
     with pytest.raises(SpectrumError, match="not LRS"):
-        read_lrs(path)
+        read_spectrum(path, "lrs")
 
 
 def test_header_values(tmp_path: Path) -> None:
@@ -213,8 +216,8 @@ def test_real_lrs_files(folder: str) -> None:
     paths = sorted(real(folder).glob("*.fits"))
     assert paths
     for path in paths:
-        exposure = read_lrs(path)
-        assert_same(exposure, read_lrs(path, fast=False))
+        exposure = read_spectrum(path, "lrs")
+        assert_same(exposure, read_spectrum(path, "lrs", fast=False))
         assert exposure.coadd
         assert 3890 <= len(exposure.flux) <= 3909
         np.testing.assert_allclose(
@@ -228,7 +231,7 @@ def test_real_lrs_wavelengths_are_those_of_the_file() -> None:
     path = sorted(real(LRS[0]).glob("*.fits"))[0]
     with fits.open(path) as hdus:
         given = hdus["COADD"].data["WAVELENGTH"][0]
-    np.testing.assert_allclose(read_lrs(path).wavelength, given, rtol=5e-7)
+    np.testing.assert_allclose(read_spectrum(path, "lrs").wavelength, given, rtol=5e-7)
 
 
 def test_truncated_real_file(tmp_path: Path) -> None:
@@ -236,7 +239,7 @@ def test_truncated_real_file(tmp_path: Path) -> None:
     path = tmp_path / source.name
     path.write_bytes(source.read_bytes()[:60_000])
     with pytest.raises(SpectrumError) as caught:
-        read_lrs(path)
+        read_spectrum(path, "lrs")
     assert caught.value.status == "truncated"
 
 
@@ -246,7 +249,7 @@ def test_air_wavelengths_are_refused(tmp_path: Path) -> None:
     hdu.header.update({"COEFF0": 3.5682, "COEFF1": 1e-4, "VACUUM": False})
     hdu.writeto(tmp_path / "spec.fits")
     with pytest.raises(SpectrumError, match="VACUUM"):
-        read_lrs(tmp_path / "spec.fits")
+        read_spectrum(tmp_path / "spec.fits", "lrs")
 
 
 def test_lrs_image_with_and_without_wavelengths(tmp_path: Path) -> None:
@@ -258,7 +261,9 @@ def test_lrs_image_with_and_without_wavelengths(tmp_path: Path) -> None:
         hdu = fits.PrimaryHDU(image)
         hdu.header.update(cards)
         hdu.writeto(tmp_path / f"{name}.fits")
-        np.testing.assert_allclose(read_lrs(tmp_path / f"{name}.fits").wavelength, 10**loglam, rtol=1e-9)
+        np.testing.assert_allclose(
+            read_spectrum(tmp_path / f"{name}.fits", "lrs").wavelength, 10**loglam, rtol=1e-9
+        )
     fits.PrimaryHDU(image).writeto(tmp_path / "neither.fits")
     with pytest.raises(SpectrumError, match="COEFF0"):
-        read_lrs(tmp_path / "neither.fits")
+        read_spectrum(tmp_path / "neither.fits", "lrs")

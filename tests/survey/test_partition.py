@@ -12,9 +12,11 @@ from fixtures.survey_files import ARRAYS, ROWS, mrs_name, mrs_table, mrs_tables,
 
 from starsift.errors import SettingsError
 from starsift.spectra.batches import IDENTITY_NAMES, MASK_IVAR, MASK_SURVEY, read_bundle, read_identity
+from starsift.spectra.packing import pack_bundle
 from starsift.survey.index import index_folder
-from starsift.survey.lamost import read_lrs, read_mrs
-from starsift.survey.partition import MANIFEST_SCHEMA, apply_cuts, make_manifest, pack_bundle, write_manifest
+from starsift.survey.partition import MANIFEST_SCHEMA, make_manifest, write_manifest
+from starsift.survey.readers.registry import read_exposures, read_spectrum
+from starsift.survey.selection import apply_cuts
 
 TABLE_1 = [
     {"column": "band", "op": "==", "value": "B"},
@@ -284,7 +286,7 @@ def test_packed_spectra_are_those_of_the_files(tmp_path: Path, rows: int) -> Non
         assert (np.diff(batch.wavelength, axis=1) > 0).all()
         for i, row in enumerate(batch.identity.to_pylist()):
             stem, lmjm = row["spectrum_id"].split("/")
-            (given,) = read_mrs(root / f"{stem}.fits.gz", [f"B-{lmjm}"])
+            (given,) = read_exposures(root / f"{stem}.fits.gz", "mrs", [f"B-{lmjm}"])
             n = len(given.flux)
             np.testing.assert_array_equal(batch.wavelength[i, :n], given.wavelength)
             good = ~given.mask
@@ -306,11 +308,11 @@ def test_each_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     pq.write_table(make_manifest(kept, survey="mrs", root=root), tmp_path / "m.parquet")
     calls: list[Path] = []
 
-    def counted(path: Path, extensions: Any) -> Any:
+    def counted(path: Path, *args: Any) -> Any:
         calls.append(path)
-        return read_mrs(path, extensions)
+        return read_exposures(path, *args)
 
-    monkeypatch.setattr("starsift.survey.partition.read_mrs", counted)
+    monkeypatch.setattr("starsift.spectra.packing.read_exposures", counted)
     pack_bundle(tmp_path / "m.parquet", root, "mrs", tmp_path / "b.arrow", rows=2)
     assert len(calls) == len(set(calls)) == 6
 
@@ -424,7 +426,7 @@ def test_real_spectra_are_packed(tmp_path: Path, folder: str, kind: str) -> None
             assert batch.ok.all()
             for i, row in enumerate(batch.identity.to_pylist()):
                 if kind == "lamost-lrs":
-                    given = read_lrs(root / f"{row['spectrum_id']}.fits")
+                    given = read_spectrum(root / f"{row['spectrum_id']}.fits", "lrs")
                     n = len(given.flux)
                     np.testing.assert_allclose(batch.wavelength[i, :n], given.wavelength, rtol=1e-12)
                     np.testing.assert_array_equal(batch.flux[i, :n][~given.mask], given.flux[~given.mask])

@@ -8,13 +8,14 @@ from astropy.io import fits
 from fixtures.survey_files import mrs_tables, write_mrs
 
 from starsift.errors import SpectrumError
-from starsift.survey.sdss import obsid, read_sdss
+from starsift.survey.names import sdss_obsid
+from starsift.survey.readers.registry import read_spectrum
 
 
 def test_not_sdss(tmp_path: Path) -> None:
     path = write_mrs(tmp_path / "med.fits", mrs_tables())
     with pytest.raises(SpectrumError, match="not an SDSS spec file") as caught:
-        read_sdss(path)
+        read_spectrum(path, "sdss")
     assert caught.value.status == "missing_extension"
 
 
@@ -24,8 +25,8 @@ def test_missing_column(tmp_path: Path) -> None:
     )
     fits.HDUList([fits.PrimaryHDU(), table]).writeto(tmp_path / "spec.fits")
     with pytest.raises(SpectrumError, match="LOGLAM, IVAR, AND_MASK"):
-        read_sdss(tmp_path / "spec.fits")
+        read_spectrum(tmp_path / "spec.fits", "sdss")
 
 
 def test_one_number_for_an_observation() -> None:
-    assert obsid(12547, 59000, 1000) == 12_547_590_001_000
+    assert sdss_obsid(12547, 59000, 1000) == 12_547_590_001_000

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from starsift.survey import sdss
+from starsift.survey.names import SDSS_NAME
 
 # So much of the last digit is added before cutting, so that binary fractions do not turn 10.00 into 9.99.
 _TRIFLE = 1e-6
@@ -65,7 +65,7 @@ def dates(listed: pa.Table) -> dict[str, pa.Array]:
     listed : rows of a manifest. Where it has no `mjd` that follows from `lmjd`: in LAMOST the day before, in
         SDSS, which counts by `mjd`, the same day.
     """
-    same = pc.match_substring_regex(listed["spectrum_id"], f"^{sdss.FILE_NAME.pattern}")
+    same = pc.match_substring_regex(listed["spectrum_id"], f"^{SDSS_NAME.pattern}")
     mjd = pc.subtract(listed["lmjd"].cast(pa.int32()), pc.if_else(same, 0, 1).cast(pa.int32()))
     if "mjd" in listed.column_names:
         mjd = pc.coalesce(listed["mjd"].cast(pa.int32()), mjd)

@@ -23,7 +23,7 @@ from starsift.demo.lrs import described_table
 from starsift.errors import SettingsError
 from starsift.io.parquet import write_csv, write_parquet
 from starsift.searches.bhb.dataset import BANDS, CLASSES
-from starsift.survey.sdss import obsid
+from starsift.survey.names import sdss_obsid
 from starsift.synthesis.degrade import damage, sky_lines
 
 # The survey: plates of two nights each; what is wrong with some of its spectra and images.
@@ -347,7 +347,7 @@ def _truth(survey: _Survey, labelled: np.ndarray) -> pa.Table:
     known = np.ones(len(row), dtype=bool)
     values = {
         "spectrum_id": np.array([Path(name.format("spec")).name for name in survey.names]),
-        "obsid": obsid(survey.plate, survey.mjd, survey.fiber),  # type: ignore[arg-type]
+        "obsid": sdss_obsid(survey.plate, survey.mjd, survey.fiber),  # type: ignore[arg-type]
         "star": row,
         "visits": np.bincount(row)[row],
         "labelled": labelled,

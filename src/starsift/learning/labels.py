@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from starsift.errors import InputError
 from starsift.io.tables import read_table
 from starsift.resources import resource
-from starsift.survey.fitsfile import without_endings
+from starsift.survey.names import without_endings
 
 PathLike = str | os.PathLike[str]
 log = logging.getLogger(__name__)

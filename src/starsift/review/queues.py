@@ -37,7 +37,7 @@ from starsift.searches.emission.window import CLASSES, WAVELENGTH
 from starsift.searches.mstars.columns import MSTARS
 from starsift.sky.air import air_to_vacuum
 from starsift.spectra.batches import MASK_IVAR, OK
-from starsift.survey.sdss import is_sdss_name
+from starsift.survey.names import is_sdss_name
 
 MATCH = 5.0  # arcsec within which exposures are of one star
 NEAREST = 5  # M stars shown beside a candidate

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from starsift.errors import ResultsError
 from starsift.io.files import atomic_path
+from starsift.survey.identity import IDENTITY, IDENTITY_NAMES, OK, described
 
 MASK_SURVEY = 1  # the survey's own pixel mask
 MASK_IVAR = 2  # inverse variance not positive or not finite
@@ -30,50 +31,31 @@ MASK_FLUX = 4  # flux not finite
 MASK_PAD = 8  # no pixel here: padding of a shorter spectrum, or a spectrum without pixels
 
 ROWS = 1024  # spectra in one record batch: 70 MB of MRS pixels, large enough for efficient matrix products
-OK = "ok"
 
 # Two numbers replace a wavelength array only where they rebuild it to this (dex; 1e-10 dex is 0.07 m/s).
 _UNIFORM_TOLERANCE = 1e-10
 
-
-def _field(name: str, kind: pa.DataType, description: str, unit: str = "") -> pa.Field:
-    metadata = {"description": description} | ({"unit": unit} if unit else {})
-    return pa.field(name, kind, metadata=metadata)
-
-
-IDENTITY = pa.schema(
-    [
-        _field("spectrum_id", pa.string(), "file stem, and /lmjm for one exposure"),
-        _field("obsid", pa.int64(), "identifier of the observation in the survey, if it has one"),
-        _field("planid", pa.string(), "observing plan (SDSS: plate)"),
-        _field("spid", pa.int8(), "spectrograph"),
-        _field("fiberid", pa.int16(), "fibre"),
-        _field("lmjd", pa.int32(), "local modified Julian day of the night", "d"),
-        _field("lmjm", pa.int64(), "local modified Julian minute of the exposure", "min"),
-        _field("band", pa.string(), "arm: B, R, or empty where the arms are joined"),
-    ]
-)
-IDENTITY_NAMES = tuple(IDENTITY.names)
-
 ROW_SCHEMA = pa.schema(
     [
         *IDENTITY,
-        _field("snr", pa.float32(), "signal-to-noise ratio a pixel, as the survey gives it"),
-        _field("status", pa.string(), "ok, or what was wrong with the spectrum"),
-        _field("ra", pa.float64(), "right ascension, ICRS", "deg"),
-        _field("dec", pa.float64(), "declination, ICRS", "deg"),
+        described("snr", pa.float32(), "signal-to-noise ratio a pixel, as the survey gives it"),
+        described("status", pa.string(), "ok, or what was wrong with the spectrum"),
+        described("ra", pa.float64(), "right ascension, ICRS", "deg"),
+        described("dec", pa.float64(), "declination, ICRS", "deg"),
     ]
 )
 
 BUNDLE_SCHEMA = pa.schema(
     [
         *ROW_SCHEMA,
-        _field("log10_lambda0", pa.float64(), "log10 of the first wavelength, where the grid is uniform"),
-        _field("dlog10_lambda", pa.float64(), "step of log10 wavelength, where the grid is uniform", "dex"),
-        _field("wavelength", pa.list_(pa.float64()), "vacuum wavelength where not uniform", "Angstrom"),
-        _field("flux", pa.list_(pa.float32()), "flux, 0 in masked pixels"),
-        _field("ivar", pa.list_(pa.float32()), "inverse variance of the flux, 0 in masked pixels"),
-        _field("mask", pa.list_(pa.uint8()), "bits: 1 survey's mask, 2 bad ivar, 4 bad flux, 8 padding"),
+        described("log10_lambda0", pa.float64(), "log10 of the first wavelength, where the grid is uniform"),
+        described(
+            "dlog10_lambda", pa.float64(), "step of log10 wavelength, where the grid is uniform", "dex"
+        ),
+        described("wavelength", pa.list_(pa.float64()), "vacuum wavelength where not uniform", "Angstrom"),
+        described("flux", pa.list_(pa.float32()), "flux, 0 in masked pixels"),
+        described("ivar", pa.list_(pa.float32()), "inverse variance of the flux, 0 in masked pixels"),
+        described("mask", pa.list_(pa.uint8()), "bits: 1 survey's mask, 2 bad ivar, 4 bad flux, 8 padding"),
     ],
     metadata={"starsift": "bundle 1"},
 )
@@ -81,9 +63,9 @@ BUNDLE_SCHEMA = pa.schema(
 INDEX_SCHEMA = pa.schema(
     [
         *IDENTITY,
-        _field("status", pa.string(), "ok, or what was wrong with the spectrum"),
-        _field("batch", pa.int32(), "record batch in the bundle"),
-        _field("row", pa.int32(), "row in the record batch"),
+        described("status", pa.string(), "ok, or what was wrong with the spectrum"),
+        described("batch", pa.int32(), "record batch in the bundle"),
+        described("row", pa.int32(), "row in the record batch"),
     ]
 )
 

@@ -12,10 +12,8 @@ import pyarrow.compute as pc
 
 from starsift.errors import InputError
 from starsift.io.tables import cast_column, first_outside, read_table, whole_numbers
-from starsift.survey import lamost, sdss
-from starsift.survey.fitsfile import file_stem
-
-MISSING = -9999  # how LAMOST and SDSS write a missing number
+from starsift.survey.identity import MISSING
+from starsift.survey.names import identity_from_name, sdss_obsid
 
 # One table for all releases: our name, its type, and the names under which it has been published. The first
 # one that a catalogue has is taken; case does not matter.
@@ -231,36 +229,6 @@ def _from_file_names(table: pa.Table, kind: str) -> pa.Table:
     return table
 
 
-def identity_from_name(path: str) -> dict[str, Any]:
-    """What the name of a file says of its spectrum: survey, plan, fibre, night; or nothing."""
-    stem = file_stem(path)
-    if match := lamost.FILE_NAME.match(stem):
-        return {
-            "survey": "mrs" if match[1] == "med" else "lrs",
-            "lmjd": int(match[2]),
-            "planid": match[3],
-            "spid": int(match[4]),
-            "fiberid": int(match[5]),
-        }
-    if match := sdss.FILE_NAME.match(stem) or sdss.OLD_FILE_NAME.match(stem):
-        return sdss_identity(*(int(match[name]) for name in ("plate", "mjd", "fiber")))
-    return {}
-
-
-def sdss_identity(plate: int, mjd: int, fiber: int) -> dict[str, Any]:
-    return {
-        "survey": "sdss",
-        "obsid": sdss.obsid(plate, mjd, fiber),
-        "planid": str(plate),
-        "spid": 1,
-        "fiberid": fiber,
-        "lmjd": mjd,
-        "mjd": mjd,
-        "band": "",
-        "coadd": 1,
-    }
-
-
 def _fill(path: Path, table: pa.Table, kind: str) -> pa.Table:
     """Add what follows from the kind of survey; nothing that is there is changed."""
 
@@ -289,5 +257,5 @@ def _sdss_obsids(path: Path, table: pa.Table) -> pa.Array:
             raise InputError(f"{path}: row {row}, column of plates: {plate!r} is not a plate number")
     observations = zip(plates, *others, strict=True)
     return pa.array(
-        [None if None in one else sdss.obsid(int(one[0]), *one[1:]) for one in observations], pa.int64()
+        [None if None in one else sdss_obsid(int(one[0]), *one[1:]) for one in observations], pa.int64()
     )

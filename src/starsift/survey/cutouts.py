@@ -21,9 +21,9 @@ from numba import njit
 from starsift.errors import SpectrumError
 from starsift.io.files import atomic_path
 from starsift.parallel import map_chunks
-from starsift.spectra.batches import OK
 from starsift.survey.fitsfile import Hdu, Header, number, open_fits
-from starsift.survey.partition import format_paths
+from starsift.survey.identity import OK
+from starsift.survey.paths import format_paths
 
 PathLike = str | os.PathLike[str]
 
@@ -454,7 +454,7 @@ def pack_cutouts(
 
     Raises
     ------
-    starsift.survey.partition.SelectionError : the template does not fit the manifest.
+    SettingsError : the template does not fit the manifest.
     """
     table = pq.ParquetFile(manifest).read()
     n = table.num_rows

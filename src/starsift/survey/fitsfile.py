@@ -10,7 +10,6 @@ from __future__ import annotations
 import bz2
 import lzma
 import os
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,15 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from isal import isal_zlib
 
 from starsift.errors import SpectrumError
-
-# Statuses of files that are not at fault: of no survey that is read, or copies.
-NOT_A_SPECTRUM, UNSUPPORTED, DUPLICATE = "not_a_spectrum", "unsupported_spectrum", "duplicate"
-OTHER_FILES = (NOT_A_SPECTRUM, UNSUPPORTED)
+from starsift.survey.identity import MISSING
 
 BLOCK = 2880
 CARD = 80
@@ -38,53 +32,8 @@ _MOST = 999  # axes or columns (FITS standard 4.0, sections 4.4.1 and 7.3.1)
 _PIECE = 1 << 15  # packed bytes that are unpacked at a time
 _PACKED_WHOLE = {b"BZh": bz2.decompress, b"\xfd7zXZ": lzma.decompress}
 _ASTROPY_ONLY = (b"\x1f\x9d", b"PK\x03\x04")  # compress (.Z), zip
-# Survey sites add an ending for the compression; fpack's .fz is a FITS file with compressed units.
-_ENDINGS = r"\.(?:fits?|fts)(?:\.(?:gz|bz2|fz|xz|z|zip))?"
-_ENDING = re.compile(rf"{_ENDINGS}$", re.IGNORECASE)
 _END = b"END" + b" " * (CARD - 3)
 _TYPES = {"L": "i1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8", "A": "S"}
-
-
-@dataclass(frozen=True)
-class Exposure:
-    """One spectrum of a survey file; arrays are all of one length.
-
-    Attributes
-    ----------
-    extname : str
-        Extension that it came from.
-    band : str
-        B, R, or empty where the arms are joined.
-    lmjm : int or None
-        Local modified Julian minute; None for a coadd.
-    coadd : bool
-        Whether several exposures are summed.
-    snr : float
-        Signal-to-noise ratio of the header, NaN where there is none.
-    wavelength : float64 (pixel,)
-        Vacuum Angstrom, ascending.
-    flux, ivar : float32 (pixel,)
-        As in the file.
-    mask : bool (pixel,)
-        True where the survey calls the pixel bad.
-    header : mapping
-        Header cards of the extension.
-    status, message : str
-        ok, or what is wrong; arrays are empty then.
-    """
-
-    extname: str
-    band: str
-    lmjm: int | None
-    coadd: bool
-    snr: float
-    wavelength: np.ndarray
-    flux: np.ndarray
-    ivar: np.ndarray
-    mask: np.ndarray
-    header: Mapping[str, Any] = field(repr=False)
-    status: str = "ok"
-    message: str = ""
 
 
 class Header(Mapping[str, Any]):
@@ -419,16 +368,6 @@ def _open_astropy(path: Path) -> list[Hdu]:
     return [wrap(number) for number in range(int(moved), len(headers))]
 
 
-def is_fits_name(name: str) -> bool:
-    """Whether a file name ends as FITS files do: .fits, .fit or .fts, and .gz, .bz2, .fz, .xz, .Z or .zip."""
-    return _ENDING.search(name) is not None
-
-
-def file_stem(path: str) -> str:
-    """Name of a file without its folder and without what `is_fits_name` knows as an ending."""
-    return _ENDING.sub("", path.rsplit("/", 1)[-1])
-
-
 def image_shape(header: Mapping[str, Any]) -> tuple[int, ...]:
     """Shape of the image that a header describes, as numpy has it; () where it describes none."""
     axes = range(count_of(header, "NAXIS"), 0, -1)
@@ -448,11 +387,6 @@ def count_of(header: Mapping[str, Any], key: str) -> int:
     return value if isinstance(value, int) and 0 <= value <= _MOST else 0
 
 
-def without_endings(names: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Names of spectra without the endings of their files: ``a.fits.gz/84420171`` is ``a/84420171``."""
-    return pc.replace_substring_regex(names, rf"(?i){_ENDINGS}(/|$)", r"\1")
-
-
 def number(header: Mapping[str, Any], *keys: str) -> float:
     """The first of ``keys`` that holds a number, also one that is written as text, else NaN."""
     for key in keys:
@@ -467,63 +401,24 @@ def number(header: Mapping[str, Any], *keys: str) -> float:
     return float("nan")
 
 
-def pixels(where: str, name: str, column: np.ndarray) -> np.ndarray:
-    """A column of numbers as (pixel,): one value a row, or one row of values."""
-    if column.dtype.kind not in "fiub":
-        raise SpectrumError("corrupt", f"{where}: column {name} holds {column.dtype}, expected numbers")
-    if column.ndim == 1:
-        return column
-    if column.ndim == 2 and column.shape[0] == 1:
-        return column[0]
-    raise SpectrumError(
-        "length_mismatch", f"{where}: column {name} has shape {column.shape}, expected one spectrum"
-    )
+def float_card(header: Mapping[str, Any], *keys: str) -> float | None:
+    """The number of `number`, None where it is missing."""
+    value = number(header, *keys)
+    return None if np.isnan(value) or value == MISSING else value
 
 
-def snap_grid(log_wavelength: np.ndarray) -> np.ndarray:
-    """Undo the float32 rounding of a survey's grid of 1e-4 dex.
-
-    LAMOST low-resolution and SDSS spectra are sampled at log10 lambda = c0 + 1e-4 i with c0 of four decimals,
-    but the files hold it to float32, which is wrong by up to 0.1 km/s. Other grids are returned unchanged.
-    """
-    grid = np.round(log_wavelength[:1], 4) + 1e-4 * np.arange(len(log_wavelength))
-    # 3e-7 dex: float32 keeps log10 lambda to 1.2e-7, and the pipelines rounded twice.
-    return grid if np.abs(grid - log_wavelength).max(initial=0.0) < 3e-7 else log_wavelength
+def int_card(header: Mapping[str, Any], *keys: str) -> int | None:
+    """The whole number of `number`, None where it is missing."""
+    value = float_card(header, *keys)
+    return None if value is None else int(value)
 
 
-def checked(
-    where: str, wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray, bad: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Arrays of one spectrum in native types, ascending, or a `SpectrumError` that says why it is useless.
+def text_card(header: Mapping[str, Any], key: str) -> str | None:
+    """The text of a card without blanks around it, None where there is none."""
+    value = header.get(key)
+    return value.strip() if isinstance(value, str) and value.strip() else None
 
-    Raises
-    ------
-    SpectrumError
-        Status length_mismatch, wavelength_order, nan_flux, zero_flux or all_masked.
-    """
-    if not len(wavelength) == len(flux) == len(ivar) == len(bad):
-        lengths = f"{len(wavelength)}, {len(flux)}, {len(ivar)}, {len(bad)}"
-        raise SpectrumError(
-            "length_mismatch", f"{where}: wavelength, flux, ivar and mask have {lengths} pixels"
-        )
-    wave = np.asarray(wavelength, dtype=np.float64)
-    # Some releases list the pixels from red to blue.
-    order = slice(None, None, -1) if len(wave) > 1 and wave[0] > wave[-1] else slice(None)
-    wave = wave[order]
-    with np.errstate(invalid="ignore"):
-        rising = len(wave) > 1 and wave[0] > 0 and wave[-1] < np.inf and bool((wave[1:] > wave[:-1]).all())
-    if not rising:
-        raise SpectrumError("wavelength_order", f"{where}: wavelengths are not in order")
-    values = flux[order].astype(np.float32)
-    weights = ivar[order].astype(np.float32)
-    mask = (bad[order] != 0).astype(bool)
-    finite = np.isfinite(values)
-    if not finite.any():
-        raise SpectrumError("nan_flux", f"{where}: no flux is a finite number")
-    if not values[finite].any():
-        raise SpectrumError("zero_flux", f"{where}: every flux is zero")
-    with np.errstate(invalid="ignore"):
-        good = finite & (weights > 0) & (weights < np.inf) & ~mask
-    if not good.any():
-        raise SpectrumError("all_masked", f"{where}: no pixel has a usable flux, inverse variance and mask")
-    return wave, values, weights, mask
+
+def find_hdu(hdus: Sequence[Hdu], name: str) -> Hdu | None:
+    """The first unit of a name, None where there is none."""
+    return next((hdu for hdu in hdus if hdu.name == name), None)

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from starsift.errors import InputError, SpectrumError
-from starsift.survey import lamost, sdss
-from starsift.survey.catalog import COORDINATES, INDEX_COLUMNS, MISSING, identity_from_name, sdss_identity
-from starsift.survey.fitsfile import DUPLICATE, OTHER_FILES, Hdu, is_fits_name, number, open_fits, unpacked
-from starsift.survey.kinds import kind_of
+from starsift.survey.catalog import COORDINATES, INDEX_COLUMNS
+from starsift.survey.fitsfile import open_fits, unpacked
+from starsift.survey.identity import DUPLICATE, OK, OTHER_FILES
+from starsift.survey.names import identity_from_name, is_fits_name
+from starsift.survey.recognition import recognize
 
 _LIMITS = {f.name: 2 ** (f.type.bit_width - 1) for f in INDEX_COLUMNS if pa.types.is_integer(f.type)}
-_MIN_OBSID = 100_000  # plan, spectrograph and fibre in one number; less is what is left of an overflow
 # What tells one observation from another, whatever its file is called.
 _OBSERVATION = ("survey", "lmjd", "planid", "spid", "fiberid")
 
@@ -74,15 +72,11 @@ def _index_file(root: Path, name: str) -> list[dict[str, Any]]:
     if text != name:
         message = f"{text}: its name is not UTF-8 text; rename the file"
         return [{"path": text, "status": "unreadable", "message": message}]
-    base = identity_from_name(name) | {"path": name, "status": "ok"}
+    base = identity_from_name(name) | {"path": name, "status": OK}
     try:
         hdus = open_fits(root / name)
         try:
-            kind = kind_of(hdus)
-            if kind == "mrs":
-                rows = _index_mrs(base, hdus)
-            else:
-                rows = [_index_sdss(base, hdus) if kind == "sdss" else _index_lrs(base, hdus[0].header)]
+            rows = [base | row for row in recognize(hdus).index(hdus)]
             for row in rows:
                 _check_numbers(row)
             return rows
@@ -113,101 +107,6 @@ def _check_numbers(row: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} is {value} degrees")
 
 
-def _int(header: Mapping[str, Any], *keys: str) -> int | None:
-    value = number(header, *keys)
-    return None if np.isnan(value) or value == MISSING else int(value)
-
-
-def _float(header: Mapping[str, Any], *keys: str) -> float | None:
-    value = number(header, *keys)
-    return None if np.isnan(value) or value == MISSING else value
-
-
-def _text(header: Mapping[str, Any], key: str) -> str | None:
-    value = header.get(key)
-    return value.strip() if isinstance(value, str) and value.strip() else None
-
-
-def _lamost_header(header: Mapping[str, Any]) -> dict[str, Any]:
-    obsid = _int(header, "OBSID")
-    known = {
-        "obsid": None if obsid is None or obsid < _MIN_OBSID else obsid,
-        "planid": _text(header, "PLANID"),
-        "spid": _int(header, "SPID"),
-        "fiberid": _int(header, "FIBERID"),
-        "lmjd": _int(header, "LMJD"),
-        "mjd": _int(header, "MJD"),
-        "fibermask": _int(header, *lamost.FIBER_FLAGS),
-        "ra": _float(header, "RA"),
-        "dec": _float(header, "DEC"),
-        "exptime": _float(header, "EXPTIME"),
-        "class": _text(header, "CLASS"),
-        "subclass": _text(header, "SUBCLASS"),
-    }
-    return {"bad_b": 0, "bad_r": 0} | {k: v for k, v in known.items() if v is not None}
-
-
-def _index_mrs(base: dict[str, Any], hdus: Sequence[Hdu]) -> list[dict[str, Any]]:
-    shared = base | _lamost_header(hdus[0].header) | {"survey": "mrs", "release": _release(hdus[0].header)}
-    rows = []
-    for hdu in hdus:
-        if match := lamost.MRS_EXTENSION.match(hdu.name):
-            row = shared | {
-                "band": match[1] or match[2],
-                "coadd": 0 if match[3] else 1,
-                "lmjm": int(match[3]) if match[3] else None,
-                "snr": _float(hdu.header, "SNR"),
-            }
-            exptime = _float(hdu.header, "EXPTIME")
-            rows.append(row if exptime is None else row | {"exptime": exptime})
-    minutes = {row["lmjm"] for row in rows} - {None}
-    for row in rows:
-        row["minutes"] = minutes
-    return rows
-
-
-def _index_lrs(base: dict[str, Any], header: Mapping[str, Any]) -> dict[str, Any]:
-    cards = " ".join(str(header.get(f"LMJMLIS{end}") or "") for end in ("T", *range(10)))
-    known = {
-        "survey": "lrs",
-        "band": "",
-        "coadd": 1,
-        "snr": _float(header, *lamost.LRS_SNR),
-        "release": _release(header),
-        "minutes": {int(minute) for minute in re.findall(r"\d+", cards)},
-    }
-    return base | _lamost_header(header) | known
-
-
-def _release(header: Mapping[str, Any]) -> int:
-    """Number of the data release that made a file, 0 where it does not say (until DR2)."""
-    found = re.search(r"DR(\d+)", str(header.get("DATA_V")))
-    return int(found[1]) if found else 0
-
-
-def _index_sdss(base: dict[str, Any], hdus: Sequence[Hdu]) -> dict[str, Any]:
-    header = hdus[0].header
-    plate, mjd, fiber = (int(number(header, key)) for key in ("PLATEID", "MJD", "FIBERID"))
-    row = base | sdss_identity(plate, mjd, fiber)
-    # RA and DEC are those of the plate; the star is at PLUG_RA and PLUG_DEC, until DR7 at RAOBJ and DECOBJ.
-    row |= {"ra": _float(header, "PLUG_RA", "RAOBJ"), "dec": _float(header, "PLUG_DEC", "DECOBJ")}
-    row |= {"exptime": _float(header, "EXPTIME"), "snr": _float(header, "SN_G")}
-    row["class"] = sdss.OLD_CLASSES.get(_int(header, "SPEC_CLN") or 0)
-    found = next((hdu for hdu in hdus if hdu.name in sdss.CLASSIFICATIONS), None)
-    if found is not None:
-        columns = found.columns(["CLASS", "SUBCLASS", "SN_MEDIAN_ALL"])
-        for ours in ("class", "subclass"):
-            if ours.upper() in columns:
-                value = columns[ours.upper()][0]
-                row[ours] = (
-                    value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
-                ).strip()
-        if "SN_MEDIAN_ALL" in columns:
-            snr = float(columns["SN_MEDIAN_ALL"][0])
-            row["snr"] = snr if np.isfinite(snr) else None
-    return row
-
-
 def _name_duplicates(root: Path, files: Sequence[Sequence[dict[str, Any]]]) -> None:
     """Give the rows of all copies of an observation but one the status `DUPLICATE`.
 
@@ -218,7 +117,7 @@ def _name_duplicates(root: Path, files: Sequence[Sequence[dict[str, Any]]]) -> N
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for rows in files:
         for row in rows:
-            if row["status"] == "ok":
+            if row["status"] == OK:
                 identity = tuple(row.get(name) for name in _OBSERVATION)
                 if None in identity:
                     identity = (_content(root / row["path"]),)

@@ -9,36 +9,25 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import logging
 import os
 import re
-import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, timedelta
-from itertools import groupby, pairwise
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from starsift.errors import SettingsError, SpectrumError
+from starsift.errors import SettingsError
 from starsift.io.files import atomic_path
-from starsift.spectra.batches import (
-    IDENTITY,
-    IDENTITY_NAMES,
-    ROWS,
-    Spectrum,
-    SpectrumBatch,
-    write_bundle,
-    write_index,
-)
-from starsift.survey.catalog import FILE_COLUMNS, is_index, survey_kind
-from starsift.survey.fitsfile import DUPLICATE, OTHER_FILES, Exposure, file_stem
-from starsift.survey.lamost import read_lrs, read_mrs
-from starsift.survey.sdss import read_sdss
+from starsift.survey.catalog import FILE_COLUMNS, survey_kind
+from starsift.survey.identity import IDENTITY
+from starsift.survey.names import file_stem
+from starsift.survey.paths import format_paths, iter_values
+from starsift.survey.selection import Selected
 
 LEVELS = ("night", "spectrograph")
 
@@ -56,172 +45,6 @@ MANIFEST_SCHEMA = pa.schema(
         pa.field("bundle", pa.string()),
     ]
 )
-
-_COMPARE = {
-    "==": pc.equal,
-    "!=": pc.not_equal,
-    "<": pc.less,
-    "<=": pc.less_equal,
-    ">": pc.greater,
-    ">=": pc.greater_equal,
-}
-OPERATORS = (*_COMPARE, "in", "not in")
-_IN_NAMES = ("lmjd", "planid", "spid", "fiberid")  # what the names of a survey's files are made of
-FLAGS = ("fibermask", "bad_b", "bad_r")  # 0 means that nothing is known against a spectrum
-
-log = logging.getLogger(__name__)
-
-
-class Selected(NamedTuple):
-    """One line of the selection table."""
-
-    cut: str
-    before: int
-    removed: int
-    after: int
-
-
-def apply_cuts(table: pa.Table, cuts: Sequence[Mapping[str, Any]]) -> tuple[pa.Table, list[Selected]]:
-    """Keep the rows that pass every cut, and each spectrum once.
-
-    Parameters
-    ----------
-    table : pyarrow.Table
-        A catalogue of `read_catalog` or `index_folder`.
-    cuts : sequence of {column, op, value}
-        In the order of the selection table. A null value does not pass, with two exceptions in an index of
-        `index_folder`: a row whose file could not be read, so that it stays in sight with its status; and a
-        flag (`FLAGS`) that the header of the file does not have, because the first releases have none and
-        nothing is known against their spectra. The line of the cut says how many of these it kept.
-
-    Returns
-    -------
-    table : pyarrow.Table
-    selection : list of Selected
-        A line for the files of an index that are no spectra of a survey, if any; a line a cut; and one for
-        duplicated rows.
-
-    Raises
-    ------
-    SettingsError
-        A cut is malformed, names a column that is not there, or nothing is left (with the count of each cut).
-    """
-    if not table.num_rows:
-        raise SettingsError("the catalogue has no rows: there is nothing to select")
-    missing = sorted({str(cut.get("column")) for cut in cuts} - set(table.column_names))
-    if missing:
-        raise SettingsError(
-            f"cuts use columns that the catalogue lacks: {', '.join(missing)}; "
-            f"it has: {', '.join(table.column_names)}"
-        )
-    selection: list[Selected] = []
-    indexed = is_index(table)
-    if indexed:
-        kept = table.filter(pc.invert(pc.is_in(table["status"], pa.array(OTHER_FILES))))
-        if kept.num_rows < table.num_rows:
-            selection.append(_line("files of other kinds", table, kept))
-        table = kept
-    for cut in cuts:
-        column, name = table[cut["column"]], _cut_name(cut)
-        passed = _passes(column, cut)
-        if indexed:
-            unread = _unread(table)
-            unknown = pc.and_(pc.is_null(column), pc.or_(unread, cut["column"] in FLAGS))
-            without = pc.sum(pc.and_(unknown, pc.invert(unread))).as_py()
-            name += f" ({without} without this flag kept)" if without else ""
-            passed = pc.or_(passed, unknown)
-        kept = table.filter(passed)
-        selection.append(_line(name, table, kept))
-        table = kept
-    kept = _drop_duplicates(table)
-    selection.append(_line("duplicated rows", table, kept))
-    if not kept.num_rows:
-        lines = "; ".join(f"{s.cut}: {s.before} -> {s.after}" for s in selection)
-        raise SettingsError(f"no spectrum is left after the cuts ({lines}); loosen the cut that removed them")
-    return kept, selection
-
-
-def _unread(table: pa.Table) -> pa.ChunkedArray:
-    return pc.fill_null(pc.invert(pc.is_in(table["status"], pa.array(["ok", DUPLICATE]))), False)
-
-
-def _line(name: str, before: pa.Table, after: pa.Table) -> Selected:
-    return Selected(name, before.num_rows, before.num_rows - after.num_rows, after.num_rows)
-
-
-def _cut_name(cut: Mapping[str, Any]) -> str:
-    return f"{cut['column']} {cut['op']} {cut['value']}"
-
-
-def _passes(column: pa.ChunkedArray, cut: Mapping[str, Any]) -> pa.ChunkedArray:
-    operator, value = cut.get("op"), cut.get("value")
-    if operator not in OPERATORS or "value" not in cut:
-        raise SettingsError(
-            f"cut {dict(cut)}: expected column, op and value, op one of {', '.join(OPERATORS)}"
-        )
-    values = value if operator in ("in", "not in") else [value]
-    if isinstance(values, str) or not isinstance(values, Sequence):
-        raise SettingsError(f"cut {_cut_name(cut)}: `{operator}` needs a list of values")
-    text = pa.types.is_string(column.type)
-    for one in values:
-        if text != isinstance(one, str) or one is None:
-            kind = "text" if text else "numbers"
-            raise SettingsError(f"cut {_cut_name(cut)}: the column holds {kind}, not {one!r}")
-    try:
-        return _compared(column, operator, value)
-    except (pa.ArrowException, OverflowError) as error:
-        raise SettingsError(f"cut {_cut_name(cut)}: {value!r} is no value of the column ({error})") from error
-
-
-def _compared(column: pa.ChunkedArray, operator: str, value: Any) -> pa.ChunkedArray:
-    if operator in _COMPARE:
-        # In the column's own precision: a catalogue's float32 0.7 is not less than a config's 0.7.
-        same = isinstance(value, str | int) or pa.types.is_floating(column.type)
-        wide = column if same else column.cast(pa.float64())
-        passed = _COMPARE[operator](wide, pa.scalar(value, wide.type))
-    else:
-        passed = pc.is_in(column, pa.array(value).cast(column.type))
-        passed = pc.if_else(pc.is_null(column), False, pc.invert(passed) if operator == "not in" else passed)
-    return pc.fill_null(passed, False)
-
-
-def _drop_duplicates(table: pa.Table) -> pa.Table:
-    """The first row of each spectrum.
-
-    A spectrum is an exposure of a file name and of what the survey's file names are made of, wherever the
-    file lies: files of one name that differ in the latter are different spectra. An index knows copies by
-    what is in the files; there only they are left out, and what could not be read of a file that could be
-    read elsewhere.
-    """
-    stems = pa.chunked_array([pa.array(_stems(table), pa.string())])
-    if is_index(table):
-        unread = _unread(table)
-        again = pc.and_(unread, pc.is_in(stems, stems.filter(pc.invert(unread)).unique()))
-        table = table.filter(pc.invert(pc.or_(again, pc.is_in(table["status"], pa.array([DUPLICATE])))))
-        stems = table["path"]
-    keys = table.select([name for name in ("lmjm", "band", *_IN_NAMES) if _has(table, name)])
-    if not stems.null_count:
-        keys = keys.append_column("stem", stems)
-    elif _has(table, "coadd"):
-        keys = keys.append_column("coadd", table["coadd"])
-    if not keys.num_columns:
-        return table
-    if _has(keys, "band"):
-        keys = keys.set_column(keys.column_names.index("band"), "band", pc.fill_null(keys["band"], ""))
-    keys = keys.append_column("position", pa.array(np.arange(table.num_rows)))
-    first = keys.group_by(keys.column_names[:-1]).aggregate([("position", "min")])["position_min"].to_numpy()
-    return table if len(first) == table.num_rows else table.take(pa.array(np.sort(first)))
-
-
-def _stems(table: pa.Table) -> list[str | None]:
-    """Name of each row's file without its folder and ending, null where there is none."""
-    if not _has(table, "path"):
-        return [None] * table.num_rows
-    return [file_stem(path) if path else None for path in _values(table["path"])]
-
-
-def _has(table: pa.Table, name: str) -> bool:
-    return name in table.column_names
 
 
 def make_manifest(
@@ -321,69 +144,15 @@ def _files(table: pa.Table, template: str | None, root: str) -> list[str | None]
     else:
         made = format_paths(table, template)
     prefix = root.rstrip("/") + "/" if root else ""
-    paths = made if given is None else (p or m for p, m in zip(_values(given), made, strict=True))
+    paths = made if given is None else (p or m for p, m in zip(iter_values(given), made, strict=True))
     return [None if path is None else path.removeprefix(prefix) for path in paths]
-
-
-def _values(column: pa.ChunkedArray) -> Iterator[Any]:
-    # Python objects of one chunk at a time: a survey has millions of rows.
-    for start in range(0, len(column), 65_536):
-        yield from column.slice(start, 65_536).to_pylist()
-
-
-def template_columns(template: str) -> set[str]:
-    """The columns that a path template is made of, and ``date``, which follows from lmjd.
-
-    Raises
-    ------
-    SettingsError : the braces of the template do not match, or it has none.
-    """
-    try:
-        parts = string.Formatter().parse(template)
-        fields = {re.split(r"[.\[]", name)[0] for _, name, _, _ in parts if name}
-    except ValueError as error:
-        raise SettingsError(f"path_template {template!r}: {error}") from error
-    if not fields:
-        raise SettingsError(
-            f"path_template {template!r} gives all spectra one file; name columns of the catalogue in "
-            "braces, such as {fiberid:03d}"
-        )
-    return fields
-
-
-def format_paths(table: pa.Table, template: str) -> Iterator[str | None]:
-    """The path of each row from a template over the table's columns; None where one of them is null.
-
-    Raises
-    ------
-    SettingsError : the template names a column that there is not, or does not fit a row.
-    """
-    fields = template_columns(template)
-    unknown = sorted(fields - {"date"} - set(table.column_names))
-    if unknown:
-        raise SettingsError(
-            f"path_template {template!r} uses {', '.join(unknown)}; "
-            f"the catalogue has: {', '.join(table.column_names)}"
-        )
-    source = sorted((fields - {"date"}) | ({"lmjd"} if "date" in fields else set()))
-    for values in zip(*(_values(table[name]) for name in source), strict=True):
-        row = dict(zip(source, values, strict=True))
-        if None in values:
-            yield None  # becomes a row with status missing_file
-            continue
-        if "date" in fields:
-            row["date"] = f"{date(1858, 11, 17) + timedelta(days=row['lmjd']):%Y%m%d}"
-        try:
-            yield template.format_map(row)
-        except (ValueError, KeyError, IndexError, AttributeError) as error:
-            raise SettingsError(f"path_template {template!r} does not fit the row {row}: {error}") from error
 
 
 def _spectrum_ids(
     table: pa.Table, columns: Mapping[str, Any], files: Sequence[str | None], kind: str
 ) -> Iterator[str]:
-    lmjms = _values(table["lmjm"]) if "lmjm" in table.column_names else iter([None] * len(files))
-    coadds = _values(table["coadd"]) if "coadd" in table.column_names else iter([0] * len(files))
+    lmjms = iter_values(table["lmjm"]) if "lmjm" in table.column_names else iter([None] * len(files))
+    coadds = iter_values(table["coadd"]) if "coadd" in table.column_names else iter([0] * len(files))
     for i, (path, lmjm, coadd) in enumerate(zip(files, lmjms, coadds, strict=True)):
         if path:
             stem = file_stem(path)
@@ -472,116 +241,3 @@ def _replace(path: Path, content: bytes) -> None:
         return
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
-
-
-def pack_bundle(
-    manifest: str | os.PathLike[str],
-    root: str | os.PathLike[str],
-    survey: str,
-    out: str | os.PathLike[str],
-    *,
-    index: str | os.PathLike[str] | None = None,
-    rows: int = ROWS,
-) -> dict[str, int]:
-    """Read the files of one bundle, each once, and write its spectra and their index.
-
-    Parameters
-    ----------
-    manifest : path
-        The bundle's part of the manifest.
-    root : path
-        Folder that the manifest's files are relative to.
-    survey : str
-        mrs, lrs or sdss.
-    out : path
-        The Arrow file to write.
-    index : path, optional
-        By default beside ``out``, ending in .parquet.
-    rows : int
-        About so many spectra a record batch; this sets the memory needed, not the size of the bundle.
-
-    Returns
-    -------
-    dict
-        How many spectra have each status. What cannot be read is logged and keeps its row.
-    """
-    kind = survey_kind(survey)
-    table = pq.ParquetFile(manifest).read()
-    missing = [name for name in MANIFEST_SCHEMA.names if name not in table.column_names]
-    if missing:
-        raise SettingsError(f"{manifest}: not a manifest, it lacks {', '.join(missing)}")
-    target = Path(out)
-    counts = write_bundle(target, _batches(table, Path(root), kind, rows), rows=rows)
-    write_index(target, target.with_suffix(".parquet") if index is None else index)
-    return counts
-
-
-def _batches(table: pa.Table, root: Path, kind: str, rows: int) -> Iterator[SpectrumBatch]:
-    """Batches of whole files of one partition, of at most ``rows`` spectra unless one file has more."""
-    files = table["file"].to_pylist()
-    partitions = table["partition"].to_pylist()
-    start = 0
-    spectra: list[tuple[Spectrum | None, str, float]] = []
-    position = 0
-    for (partition, file), group in groupby(zip(partitions, files, strict=True)):
-        size = sum(1 for _ in group)
-        if spectra and (partition != partitions[start] or len(spectra) + size > rows):
-            yield _batch(table.slice(start, len(spectra)), spectra)
-            start, spectra = position, []
-        part = table.slice(position, size)
-        spectra += _read_file(root, file, kind, _wanted(part))
-        position += size
-    if spectra:
-        yield _batch(table.slice(start, len(spectra)), spectra)
-
-
-def _wanted(part: pa.Table) -> list[str]:
-    """MRS extension of each row of a manifest."""
-    return [
-        f"{band}-{identifier.rsplit('/', 1)[1]}" if "/" in identifier else f"COADD_{band}"
-        for identifier, band in zip(part["spectrum_id"].to_pylist(), part["band"].to_pylist(), strict=True)
-    ]
-
-
-def _read_file(
-    root: Path, file: str | None, kind: str, wanted: Sequence[str]
-) -> list[tuple[Spectrum | None, str, float]]:
-    """Arrays, status and header S/N of the spectra wanted from one file."""
-    try:
-        if file is None:
-            raise SpectrumError(
-                "missing_file", "a catalogue row has nulls where the path template has columns"
-            )
-        path = root / file
-        if kind == "mrs":
-            found = {exposure.extname: exposure for exposure in read_mrs(path, set(wanted))}
-            exposures = [found.get(name) for name in wanted]
-        else:
-            exposures = [read_lrs(path) if kind == "lrs" else read_sdss(path)] * len(wanted)
-    except SpectrumError as error:
-        log.warning("%s: %s", error.status, error)
-        return [(None, error.status, np.nan)] * len(wanted)
-    results: list[tuple[Spectrum | None, str, float]] = []
-    for name, exposure in zip(wanted, exposures, strict=True):
-        if exposure is None:
-            log.warning("missing_extension: %s has no extension %s", path, name)
-            results.append((None, "missing_extension", np.nan))
-        else:
-            results.append(_spectrum(exposure))
-    return results
-
-
-def _spectrum(exposure: Exposure) -> tuple[Spectrum | None, str, float]:
-    if exposure.status != "ok":
-        log.warning("%s: %s", exposure.status, exposure.message)
-        return None, exposure.status, exposure.snr
-    return (exposure.wavelength, exposure.flux, exposure.ivar, exposure.mask), "ok", exposure.snr
-
-
-def _batch(part: pa.Table, spectra: Sequence[tuple[Spectrum | None, str, float]]) -> SpectrumBatch:
-    snr = part["snr"].to_numpy(zero_copy_only=False).astype(np.float32)
-    snr = np.where(np.isnan(snr), [s for _, _, s in spectra], snr)
-    identity = part.select([*IDENTITY_NAMES, "ra", "dec"])
-    identity = identity.append_column("snr", pa.array(snr, pa.float32(), from_pandas=True))
-    identity = identity.append_column("status", pa.array([status for _, status, _ in spectra]))
-    return SpectrumBatch.from_ragged(identity, [arrays for arrays, _, _ in spectra])

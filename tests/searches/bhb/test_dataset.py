@@ -35,7 +35,7 @@ from starsift.spectra.batches import SpectrumBatch, write_bundle
 from starsift.spectra.resample import LAMOST_LRS, LogGrid
 from starsift.survey.cutouts import pack_cutouts, read_cutout
 from starsift.survey.partition import MANIFEST_SCHEMA
-from starsift.survey.sdss import read_sdss
+from starsift.survey.readers.registry import read_spectrum
 
 SDSS = LogGrid(3.58, 1e-4, 3850)  # 3802-9225 Angstrom
 
@@ -132,7 +132,7 @@ def test_lamost_covers_it_too() -> None:
 
 def test_real_spectra_of_sdss() -> None:
     for path in sorted(real("sdss-spec").glob("*.fits")):
-        read = read_sdss(path)
+        read = read_spectrum(path, "sdss")
         ivar = np.where(read.mask, 0, read.ivar)
         made = windows(batch(read.flux, ivar, read.wavelength))
         assert made.status.tolist() == ["ok"]

@@ -14,9 +14,8 @@ from starsift.searches.emission import cnn
 from starsift.searches.emission.dataset import initial_set, read_label_codes, training_set
 from starsift.searches.emission.window import TARGETS, Windows, transfer, window
 from starsift.spectra.batches import IDENTITY_NAMES, SpectrumBatch
-from starsift.survey.fitsfile import Exposure
-from starsift.survey.lamost import read_lrs
-from starsift.survey.ondrejov import read_ondrejov
+from starsift.survey.exposure import Exposure
+from starsift.survey.readers.registry import read_spectrum
 
 
 def cut(exposures: list[Exposure], blur: float) -> Windows:
@@ -51,8 +50,8 @@ def test_real_stars_are_told_apart_from_both_telescopes(tmp_path: Path) -> None:
     assert counts["ok"] == 500
     write_parquet(table, tmp_path / "initial.parquet")
     network = cnn.train(*training_set(tmp_path / "initial.parquet", []), seed=3, max_epochs=10).model
-    theirs = cut([read_ondrejov(folder / "ondrejov" / pair["ondrejov"]) for pair in pairs], 7.0)
-    ours = cut([read_lrs(folder / "lamost" / pair["lamost"]) for pair in pairs], 0.0)
+    theirs = cut([read_spectrum(folder / "ondrejov" / pair["ondrejov"], "ondrejov") for pair in pairs], 7.0)
+    ours = cut([read_spectrum(folder / "lamost" / pair["lamost"], "lrs") for pair in pairs], 0.0)
     for side in (theirs, ours):
         assert side.ok.all()
         found = cnn.predict(network, side.flux).argmax(axis=1) < TARGETS

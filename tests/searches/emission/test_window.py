@@ -15,8 +15,7 @@ from starsift.searches.emission.window import PIXELS, WAVELENGTH, transfer, wind
 from starsift.sky.air import vacuum_to_air
 from starsift.spectra.batches import IDENTITY_NAMES, MASK_IVAR, SpectrumBatch
 from starsift.spectra.resample import LAMOST_LRS
-from starsift.survey.lamost import read_lrs
-from starsift.survey.ondrejov import read_ondrejov
+from starsift.survey.readers.registry import read_spectrum
 
 
 def batch(
@@ -114,7 +113,7 @@ def test_transfer_blurs_by_seven_pixels() -> None:
 
 def test_ondrejov_files_come_in_vacuum() -> None:
     path = next(iter(sorted(real("ondrejov-lamost/ondrejov").glob("*.fits"))))
-    fast, slow = read_ondrejov(path), read_ondrejov(path, fast=False)
+    fast, slow = read_spectrum(path, "ondrejov"), read_spectrum(path, "ondrejov", fast=False)
     for name in ("wavelength", "flux", "ivar", "mask"):
         np.testing.assert_array_equal(getattr(fast, name), getattr(slow, name))
     with fits.open(path) as hdus:
@@ -126,11 +125,11 @@ def test_ondrejov_files_come_in_vacuum() -> None:
 def test_other_files_are_no_ondrejov_spectra(tmp_path: Path) -> None:
     fits.HDUList([fits.PrimaryHDU()]).writeto(tmp_path / "a.fits")
     with pytest.raises(SpectrumError, match="no table in extension 1"):
-        read_ondrejov(tmp_path / "a.fits")
+        read_spectrum(tmp_path / "a.fits", "ondrejov")
     column = fits.Column("flux", "D", array=np.ones(9))
     fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU.from_columns([column])]).writeto(tmp_path / "b.fits")
     with pytest.raises(SpectrumError, match="no column spectral"):
-        read_ondrejov(tmp_path / "b.fits")
+        read_spectrum(tmp_path / "b.fits", "ondrejov")
 
 
 def test_after_the_transfer_real_stars_look_alike() -> None:
@@ -140,8 +139,8 @@ def test_after_the_transfer_real_stars_look_alike() -> None:
     assert len(pairs) == 15
     before, after = [], []
     for pair in pairs:
-        theirs = read_ondrejov(folder / "ondrejov" / pair["ondrejov"])
-        ours = read_lrs(folder / "lamost" / pair["lamost"])
+        theirs = read_spectrum(folder / "ondrejov" / pair["ondrejov"], "ondrejov")
+        ours = read_spectrum(folder / "lamost" / pair["lamost"], "lrs")
         seen = window(batch(ours.flux, np.where(ours.mask, 0, ours.ivar), ours.wavelength)).flux[0]
         air, blurred = vacuum_to_air(theirs.wavelength), transfer(theirs.flux)
         for found, wavelength, flux in ((before, air, theirs.flux), (after, theirs.wavelength, blurred)):

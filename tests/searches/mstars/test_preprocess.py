@@ -11,7 +11,7 @@ from starsift.searches.mstars.preprocess import MAX_GAP, Prepared, is_defective,
 from starsift.sky.constants import C_KMS
 from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.resample import LAMOST_LRS
-from starsift.survey.lamost import read_lrs
+from starsift.survey.readers.registry import read_spectrum
 
 WAVE = LAMOST_LRS.wavelength
 JOINT = int(np.searchsorted(WAVE, 5850.0))
@@ -159,7 +159,7 @@ def test_steps_in_real_stars_are_found() -> None:
 
 
 def prepare_file(path: object) -> Prepared:
-    spectrum = read_lrs(str(path))
+    spectrum = read_spectrum(str(path), "lrs")
     ivar = np.where(spectrum.mask, 0.0, spectrum.ivar)
     return prepare(batch_of(spectrum.flux[None], ivar[None], spectrum.wavelength))
 

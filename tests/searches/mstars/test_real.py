@@ -14,8 +14,7 @@ from starsift.searches.mstars.velocity import build_velocity_bank
 from starsift.sky.constants import C_KMS
 from starsift.spectra.batches import IDENTITY_NAMES, SpectrumBatch
 from starsift.survey.fitsfile import open_fits
-from starsift.survey.lamost import read_lrs
-from starsift.survey.sdss import read_sdss
+from starsift.survey.readers.registry import read_spectrum
 
 ROOT = Path(__file__).parents[3]
 DATA = ROOT.parent / "shared/data"
@@ -40,9 +39,9 @@ def test_real_m_stars_score_above_all_other_real_spectra() -> None:
     model = train(features, labels, method, bits=256, seed=0)
     codes = model.hasher.transform(features)
 
-    found = {path.stem: read_sdss(path) for path in sorted((DATA / "sdss-spec").glob("*.fits"))}
+    found = {path.stem: read_spectrum(path, "sdss") for path in sorted((DATA / "sdss-spec").glob("*.fits"))}
     for folder in ("lamost-lrs-dr10", "ondrejov-lamost/lamost"):
-        found |= {path.name: read_lrs(path) for path in sorted((DATA / folder).glob("spec-*"))}
+        found |= {path.name: read_spectrum(path, "lrs") for path in sorted((DATA / folder).glob("spec-*"))}
     arrays = [(e.wavelength, e.flux, e.ivar, e.mask) for e in found.values()]
     identity = {name: [None] * len(found) for name in IDENTITY_NAMES} | {"spectrum_id": list(found)}
     real = prepare(SpectrumBatch.from_ragged(identity, arrays))
@@ -68,7 +67,7 @@ def test_real_lamost_m_dwarfs_are_measured_as_their_pipeline_does() -> None:
     # where the header has -198.
     paths += [DATA / f"{dr7}-072.fits", DATA / f"{dr1}-025.fits"]
     headers = [open_fits(path)[0].header for path in paths]
-    spectra = [read_lrs(path) for path in paths]
+    spectra = [read_spectrum(path, "lrs") for path in paths]
     identity = {name: [None] * len(paths) for name in IDENTITY_NAMES} | {
         "spectrum_id": [p.stem for p in paths]
     }

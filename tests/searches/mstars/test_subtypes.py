@@ -17,7 +17,7 @@ from starsift.searches.mstars.subtypes import (
     measure_subtypes,
     save_subtypes,
 )
-from starsift.survey.sdss import read_sdss
+from starsift.survey.readers.registry import read_spectrum
 from starsift.synthesis.degrade import add_noise, miscalibrate
 
 WAVELENGTH = 10 ** (3.5682 + 1e-4 * np.arange(3909))
@@ -196,7 +196,7 @@ def test_calibration_errors_move_subtypes_little(templates: tuple[np.ndarray, ..
 )
 def test_sdss_stars(name: str, expected: set[str]) -> None:
     """Stars whose subtypes the SDSS pipeline gives as M1, M4, M1, A9, K0."""
-    spectrum = read_sdss(real("sdss-spec") / f"{name}.fits")
+    spectrum = read_spectrum(real("sdss-spec") / f"{name}.fits", "sdss")
     ivar = np.where(spectrum.mask != 0, 0, spectrum.ivar)
     found = measure_subtypes(spectrum.wavelength, spectrum.flux[None], ivar[None])
     assert found.label[0] in expected

@@ -19,7 +19,8 @@ from starsift.spectra.ccf import build_bank, grid_position, pearson, spread
 from starsift.spectra.resample import LAMOST_LRS
 from starsift.spectra.templates import load_grid
 from starsift.survey.fitsfile import open_fits
-from starsift.survey.sdss import CLASSIFICATIONS, read_sdss
+from starsift.survey.readers.registry import read_spectrum
+from starsift.survey.readers.sdss import CLASSIFICATIONS
 from starsift.synthesis.degrade import add_noise, featureless, miscalibrate, shift
 
 ROOT = Path(__file__).parents[3]
@@ -322,7 +323,7 @@ def test_real_spectra_agree_with_their_pipeline(sdss):
     for path in sorted((DATA / "sdss-spec").glob("*.fits")):
         row = next(hdu for hdu in open_fits(path) if hdu.name in CLASSIFICATIONS)
         pipeline = row.columns(["SUBCLASS", "Z", "Z_ERR"])
-        spectrum = read_sdss(path)
+        spectrum = read_spectrum(path, "sdss")
         found = measure_velocities(
             make_batch(spectrum.flux[None], spectrum.ivar[None], spectrum.wavelength), bank
         )

@@ -5,7 +5,9 @@ from pathlib import Path
 from starsift.errors import InputError
 from starsift.logs import log_to
 from starsift.survey.catalog import read_catalog
-from starsift.survey.partition import apply_cuts, make_manifest, template_columns, write_manifest
+from starsift.survey.partition import make_manifest, write_manifest
+from starsift.survey.paths import template_columns
+from starsift.survey.selection import apply_cuts
 
 log_to(snakemake.log[0])
 settings = snakemake.params

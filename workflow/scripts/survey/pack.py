@@ -1,7 +1,7 @@
 """Read the spectra of one bundle and pack them."""
 
 from starsift.logs import log_to
-from starsift.survey.partition import pack_bundle
+from starsift.spectra.packing import pack_bundle
 
 log_to(snakemake.log[0])
 settings, output = snakemake.params, snakemake.output

@@ -1,7 +1,7 @@
 """Count what was read, and list what was not."""
 
 from starsift.logs import log_to
-from starsift.survey.summary import summarize_reading
+from starsift.survey.reading import summarize_reading
 
 log_to(snakemake.log[0])
 summarize_reading(snakemake.input.index, snakemake.input.manifest, **snakemake.output)

@@ -27,7 +27,7 @@ from starsift.spectra.batches import MASK_PAD, OK, SpectrumBatch, read_rows
 from starsift.spectra.resample import SNAP, LogGrid, interpolate_gaps, min_max, resample
 from starsift.spectra.windows import Windows, give_reasons
 from starsift.survey.cutouts import cutout_status, read_cutouts
-from starsift.survey.fitsfile import without_endings
+from starsift.survey.names import without_endings
 
 PathLike = str | os.PathLike[str]
 

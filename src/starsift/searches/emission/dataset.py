@@ -16,8 +16,8 @@ from starsift.parallel import map_chunks
 from starsift.resources import resource
 from starsift.searches.emission.window import BLUR, CLASSES, MIN_GOOD, PIXELS, transfer, window
 from starsift.spectra.batches import IDENTITY_NAMES, OK, ROW_SCHEMA, SpectrumBatch, read_bundle
-from starsift.survey.fitsfile import file_stem, is_fits_name
-from starsift.survey.ondrejov import read_ondrejov
+from starsift.survey.names import file_stem, is_fits_name
+from starsift.survey.readers.registry import read_spectrum
 
 PathLike = str | os.PathLike[str]
 SHIPPED = resource("emission/labels.csv")
@@ -124,7 +124,7 @@ def _read_all(root: Path, names: Sequence[str], blur: float) -> tuple[list[Any],
         read: list[tuple[Any, str]] = []
         for name in names[part]:
             try:
-                exposure = read_ondrejov(files.get(name, root / f"{name}.fits"))
+                exposure = read_spectrum(files.get(name, root / f"{name}.fits"), "ondrejov")
             except SpectrumError as error:
                 read.append((None, error.status))
                 continue

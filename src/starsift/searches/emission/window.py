@@ -117,7 +117,7 @@ def window(batch: SpectrumBatch, *, min_good: float = MIN_GOOD) -> Windows:
 def transfer(flux: np.ndarray, *, sigma: float = BLUR) -> np.ndarray:
     """Blur a CCD700 spectrum (p,) to the resolution of LAMOST, float64.
 
-    With its wavelengths in vacuum (`starsift.survey.ondrejov.read_ondrejov`) and `window`, this is the whole
+    With its wavelengths in vacuum (`starsift.survey.readers.ondrejov`) and `window`, this is the whole
     transfer from one telescope to the other.
 
     Parameters

@@ -1,4 +1,4 @@
-"""What a FITS file is: a spectrum that a reader here reads, one of another kind, or none at all.
+"""What a FITS file is: a spectrum that a reader reads, one of another kind, or none at all.
 
 A file is taken for a survey's only where it says so itself. All others are named as their headers allow.
 """
@@ -8,33 +8,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from starsift.errors import SpectrumError
-from starsift.survey.fitsfile import NOT_A_SPECTRUM, UNSUPPORTED, Hdu, column_names, image_shape, number
-from starsift.survey.lamost import is_lamost, is_lrs, is_mrs
-from starsift.survey.ondrejov import is_ondrejov
-from starsift.survey.sdss import is_sdss
+from starsift.survey.fitsfile import Hdu, column_names, image_shape, number
+from starsift.survey.identity import NOT_A_SPECTRUM, UNSUPPORTED
+from starsift.survey.readers.base import Reader
+from starsift.survey.readers.lamost import is_lamost
+from starsift.survey.readers.registry import READERS
 
 _WAVELENGTHS = {"WAVE", "WAVELENGTH", "LAMBDA", "LOGLAM", "SPECTRAL", "SPECTRAL_AXIS", "WL", "WAVELENGTH_AIR"}
 _FLUXES = {"FLUX", "FLUX_REDUCED", "FLUX_DENSITY", "SPEC", "SPECTRUM", "INTENSITY", "COUNTS"}
 _MANY_COLUMNS = 1000  # an image so wide and much less high holds spectra in its rows
 
 
-def kind_of(hdus: Sequence[Hdu]) -> str:
-    """``mrs``, ``lrs`` or ``sdss`` of an opened file.
+def recognize(hdus: Sequence[Hdu]) -> Reader:
+    """The reader of an opened file.
 
     Raises
     ------
     SpectrumError
-        The file is of no kind that is read. Status not_a_spectrum, unsupported_spectrum (of another
-        instrument or layout) or missing_extension (of LAMOST, without a spectrum in it); the message says
-        what the file seems to be.
+        No reader reads the file. Status not_a_spectrum, unsupported_spectrum (of another instrument or
+        layout) or missing_extension (of LAMOST, without a spectrum in it); the message says what the file
+        seems to be.
     """
     header = hdus[0].header
     target = str(header.get("OBS_TYPE") or "OBJ").strip().upper()
     if is_lamost(header) and target in ("ARC", "FLAT", "BIAS", "DARK"):
         raise SpectrumError(NOT_A_SPECTRUM, f"an exposure of a lamp or of nothing (OBS_TYPE is {target})")
-    for kind, test in (("sdss", is_sdss), ("mrs", is_mrs), ("lrs", is_lrs)):
-        if test(hdus):
-            return kind
+    found = next((reader for reader in READERS if reader.recognizes(hdus)), None)
+    if found is not None:
+        return found
     if is_lamost(header) and (hdus[0].name == "INFORMATION" or "COMBIN_B" in header):
         names = ", ".join(hdu.name for hdu in hdus[1:]) or "none"
         raise SpectrumError(
@@ -46,11 +47,6 @@ def kind_of(hdus: Sequence[Hdu]) -> str:
 
 def _describe(hdus: Sequence[Hdu]) -> tuple[str, str]:
     """Status of a file that no reader reads, and what it seems to be."""
-    if is_ondrejov(hdus):
-        return UNSUPPORTED, (
-            "a spectrum of Ondrejov's CCD700; the emission search learns from such files: "
-            "set emission.labelled.root to their folder"
-        )
     source = _source(hdus)
     if any(hdu.name == "FIBERMAP" for hdu in hdus):
         return UNSUPPORTED, f"spectra of many fibres in one file, as DESI has them{source}"

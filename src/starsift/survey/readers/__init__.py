@@ -1,0 +1,1 @@
+"""Readers of survey files, one module a layout."""
