@@ -17,9 +17,11 @@ import pyarrow.parquet as pq
 import yaml
 
 from starsift.learning.backend import save_network
-from starsift.searches.emission import active, cnn
+from starsift.searches.emission import active
 from starsift.searches.emission.dataset import read_usable, read_windows
 from starsift.searches.emission.forward import Forward
+from starsift.searches.emission.network import UNITS
+from starsift.searches.emission.training import train
 from starsift.searches.emission.window import CLASSES, TARGETS
 
 CONFIG = Path(__file__).parents[1] / "config"
@@ -66,7 +68,7 @@ def choose(
     features = None
     if chosen.diverse:
         best = np.argsort(-score)[: active.SHORTLIST * batch]
-        features = np.zeros((len(x), cnn.UNITS), np.float32)
+        features = np.zeros((len(x), UNITS), np.float32)
         features[best] = model.connected(model.flat(x[best]))
     return active.choose(score, batch, features)
 
@@ -79,7 +81,7 @@ def play(
     known, start, story = np.zeros(len(x), bool), None, []
     for k in range(rounds + 1):
         examples = np.concatenate([x0, x[known]]), np.concatenate([y0, y[known]])
-        model = cnn.train(*examples, seed=1000 * seed + k, start=start, **settings()).model
+        model = train(*examples, seed=1000 * seed + k, start=start, **settings()).model
         start = folder / "model.keras"
         save_network(model, start)
         quick = Forward.load(start)

@@ -17,10 +17,11 @@ from kernels import best_time
 from starsift.io.parquet import write_parquet
 from starsift.learning.backend import load_network, save_network
 from starsift.searches.binaries.dataset import anonymous_batch
-from starsift.searches.emission import cnn
 from starsift.searches.emission.dataset import read_usable, window_bundle
 from starsift.searches.emission.forward import Forward
+from starsift.searches.emission.network import PRECISIONS, in_precision, predict
 from starsift.searches.emission.predict import predict_windows
+from starsift.searches.emission.training import train
 from starsift.searches.emission.window import PIXELS
 from starsift.spectra.batches import write_bundle
 from starsift.spectra.resample import LAMOST_LRS
@@ -66,7 +67,7 @@ def network() -> object:
     middle = np.abs(np.arange(PIXELS) - 30)
     shape = np.exp(-((middle / 4) ** 2)) - (labels == 1)[:, None] * np.exp(-((middle / 2) ** 2)) * 0.8
     windows = np.where((labels < 2)[:, None], shape, -shape) + rng.normal(0, 0.2, (600, PIXELS))
-    return cnn.train(windows.astype(np.float32), labels, seed=0, max_epochs=3).model
+    return train(windows.astype(np.float32), labels, seed=0, max_epochs=3).model
 
 
 def main() -> None:
@@ -92,11 +93,11 @@ def main() -> None:
         path = folder / "model.keras"
         quick = Forward.load(path)
         for label, call in (
-            ("network alone, Keras, batches of 256", lambda: cnn.predict(model, x)),
+            ("network alone, Keras, batches of 256", lambda: predict(model, x)),
             ("network alone", lambda: quick.predict(x)),
         ):
             rows.append((label, "", n / best_time(call)))
-        for precision in cnn.PRECISIONS:
+        for precision in PRECISIONS:
             settings = {"strategy": "entropy", "precision": precision, "kind": "numpy"}
             spent = best_time(lambda: predict_windows(windows, path, **settings), 3)  # noqa: B023
             rows.append((f"windows on disk to probabilities, {precision}", "", n / spent))
@@ -118,7 +119,7 @@ def main() -> None:
         for label, note, value in rows:
             print(f"| {label} | {note} | {value:.0f} | {value / limit:.2f} |")
         print(f"| packed spectra to windows | | {cut:.0f} | |")
-        exact, coarse = (cnn.predict(cnn.in_precision(model, p), x) for p in cnn.PRECISIONS)
+        exact, coarse = (predict(in_precision(model, p), x) for p in PRECISIONS)
         same, apart = (exact.argmax(axis=1) == coarse.argmax(axis=1)).mean(), np.abs(exact - coarse).max()
         print(f"\nbfloat16: same class for {same:.3%}; probabilities differ by at most {apart:.3f}")
 

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from starsift.errors import ResultsError
+from starsift.errors import ResultsError, SettingsError
 
 BACKENDS = ("tensorflow", "jax", "torch")
 BATCH = 4096  # rows at a time: the fastest measured; 16 MB of 1 001-point float32 curves
@@ -31,12 +31,12 @@ def load_keras() -> ModuleType:
 
     Raises
     ------
-    ValueError
+    SettingsError
         KERAS_BACKEND names a backend that is unknown or not installed.
     """
     backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if backend not in BACKENDS:
-        raise ValueError(f"KERAS_BACKEND is '{backend}': expected one of {', '.join(BACKENDS)}")
+        raise SettingsError(f"KERAS_BACKEND is '{backend}': expected one of {', '.join(BACKENDS)}")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only
     threads = os.environ.get("OMP_NUM_THREADS", "")
     if threads.isdigit() and int(threads) > 0:
@@ -46,7 +46,7 @@ def load_keras() -> ModuleType:
     try:
         library = importlib.import_module(backend)
     except ImportError as error:
-        raise ValueError(
+        raise SettingsError(
             f"KERAS_BACKEND is '{backend}' but {backend} is not installed: install it, or unset KERAS_BACKEND"
         ) from error
     if backend == "tensorflow":

@@ -1,10 +1,9 @@
-"""Whether probabilities mean what they say, and temperature scaling that makes them.
+"""Calibration of probabilities: temperature scaling, reliability and its error.
 
 Source: Guo, Pleiss, Sun & Weinberger 2017, "On Calibration of Modern Neural Networks", ICML 70, 1321.
 """
 
 import logging
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +13,11 @@ from scipy.special import log_softmax, softmax
 
 from starsift.errors import TrainingError
 
-TEMPERATURES = (0.2, 20.0)  # between which one is sought: a perfect separation would have it go to 0
-FEWEST = 20  # labels from which a temperature is fitted
+TEMPERATURES = (0.2, 20.0)  # limits of the fit: with a perfect separation it would go to 0
+FEWEST = 20  # labels that a fit needs
 
 _LOWEST = float(np.finfo(np.float32).tiny)  # a softmax in single precision may give 0, which has no logarithm
-_ROUNDING = 1e-6  # so much a sum of probabilities in single precision may exceed 1
+_ROUNDING = 1e-6  # by which a sum of probabilities in single precision may exceed 1
 log = logging.getLogger(__name__)
 
 
@@ -30,24 +29,24 @@ def fit_temperature(
     weights: npt.ArrayLike | None = None,
     lowest: float = TEMPERATURES[0],
 ) -> float:
-    """The temperature that makes the labels likeliest: softmax(log(p) / T).
+    """The most likely temperature T of the calibration softmax(log(p) / T), given labels.
 
     Parameters
     ----------
-    probabilities : (n, k) of a softmax, of examples that the network was not trained on
-    labels : (n,) int, numbers of their classes
-    fewest : with fewer labels nothing is fitted
-    weights : (n,) how many examples each stands for
+    probabilities : (n, k) of a softmax, for examples that are not in the training set
+    labels : (n,) int, class numbers
+    fewest : labels that a fit needs
+    weights : (n,) number of examples that each row stands for
     lowest : temperature to accept
 
     Returns
     -------
-    T from `lowest` to the greater of `TEMPERATURES`: above 1 where the network is too sure. 1 without a fit,
-    and a log message says why.
+    T from `lowest` to the greater of `TEMPERATURES`; above 1 where the network is overconfident. 1 if there
+    are too few labels, with a warning in the log.
 
     Raises
     ------
-    TrainingError : shapes do not agree, a label is no class, or a row is not of probabilities.
+    TrainingError : shapes do not agree, a label is no class number, or a row does not hold probabilities.
     """
     p, classes = _checked(probabilities, labels)
     if len(p) < fewest:
@@ -65,7 +64,7 @@ def fit_temperature(
     best = min([*bounds, float(found.x)], key=loss)
     if best in bounds:
         log.warning(
-            "the likeliest temperature is at its bound, %g: labels are few or one-sided", np.exp(best)
+            "the most likely temperature is at its bound, %g: labels are few or one-sided", np.exp(best)
         )
     return float(np.exp(best))
 
@@ -84,12 +83,12 @@ def apply_temperature(probabilities: npt.ArrayLike, temperature: float) -> np.nd
 
 
 def wilson(found: npt.ArrayLike, number: npt.ArrayLike, z: float = 1.96) -> tuple[np.ndarray, np.ndarray]:
-    """Wilson's interval of the share `found / number`, z standard deviations wide; 0 to 1 where number is 0.
+    """Wilson's interval of the fraction `found / number`; 0 to 1 where number is 0.
 
     Parameters
     ----------
     found, number : (n,) counts
-    z : 1.96 for 95 %
+    z : half width in standard deviations, 1.96 for 95 %
 
     Returns
     -------
@@ -105,16 +104,16 @@ def wilson(found: npt.ArrayLike, number: npt.ArrayLike, z: float = 1.96) -> tupl
     return np.where(known, low, 0.0), np.where(known, high, 1.0)
 
 
-def reliability(
-    probability: npt.ArrayLike, outcome: npt.ArrayLike, bins: int | Sequence[float] = 10
-) -> pa.Table:
-    """How often that came true which was given such a probability.
+def reliability(probability: npt.ArrayLike, outcome: npt.ArrayLike, bins: int = 10) -> pa.Table:
+    """How often predictions of a given probability come true.
+
+    scikit-learn's `calibration_curve` gives neither counts, which the intervals need, nor empty bins.
 
     Parameters
     ----------
     probability : (n,) in [0, 1]
     outcome : (n,) bool
-    bins : so many of equal width between 0 and 1, or their edges
+    bins : number of bins of equal width between 0 and 1
 
     Returns
     -------
@@ -123,21 +122,17 @@ def reliability(
 
     Raises
     ------
-    TrainingError : shapes do not agree, a probability is outside the edges, or edges do not ascend.
+    TrainingError : shapes do not agree, or a probability is not within 0 and 1.
     """
     p, true = np.asarray(probability, np.float64), np.asarray(outcome, bool)
-    edges = np.linspace(0.0, 1.0, bins + 1) if isinstance(bins, int) else np.asarray(bins, np.float64)
+    edges = np.linspace(0.0, 1.0, bins + 1)
     if p.shape != true.shape or p.ndim != 1:
         raise TrainingError(f"probabilities {p.shape} and outcomes {true.shape} should both be (n,)")
-    if len(edges) < 2 or not (np.diff(edges) > 0).all():
-        raise TrainingError(f"edges of bins should ascend, and be two or more; they are {edges.tolist()}")
-    wrong = ~((p >= edges[0] - _ROUNDING) & (p <= edges[-1] + _ROUNDING))
+    wrong = ~((p >= -_ROUNDING) & (p <= 1 + _ROUNDING))
     if wrong.any():
-        raise TrainingError(
-            f"probability {np.argmax(wrong)} is {p[wrong][0]}, expected {edges[0]:g} to {edges[-1]:g}"
-        )
-    place = np.clip(np.searchsorted(edges, p, side="right") - 1, 0, len(edges) - 2)
-    n, found, total = (np.bincount(place, weights, minlength=len(edges) - 1) for weights in (None, true, p))
+        raise TrainingError(f"probability {np.argmax(wrong)} is {p[wrong][0]}, expected 0 to 1")
+    place = np.clip(np.searchsorted(edges, p, side="right") - 1, 0, bins - 1)
+    n, found, total = (np.bincount(place, weights, minlength=bins) for weights in (None, true, p))
     size, none = np.maximum(n, 1), n == 0
     low, high = wilson(found, n)
     numbers = {"mean_probability": total / size, "share": found / size, "share_low": low, "share_high": high}
@@ -152,10 +147,8 @@ def reliability(
     )
 
 
-def expected_calibration_error(
-    probability: npt.ArrayLike, outcome: npt.ArrayLike, bins: int | Sequence[float] = 10
-) -> float:
-    """Mean over the examples of how far their bin's share is from its mean probability; NaN without examples.
+def expected_calibration_error(probability: npt.ArrayLike, outcome: npt.ArrayLike, bins: int = 10) -> float:
+    """Mean difference of share and mean probability in bins, weighted by examples; NaN without examples.
 
     Parameters as in `reliability`.
     """
@@ -180,5 +173,5 @@ def _checked(probabilities: npt.ArrayLike, labels: npt.ArrayLike) -> tuple[np.nd
         raise TrainingError(f"label {classes.max()} has no column; there are {p.shape[1]} classes")
     wrong = ~(np.isfinite(p).all(axis=1) & (p >= 0).all(axis=1) & (np.abs(p.sum(axis=1) - 1) < 1e-3))
     if wrong.any():
-        raise TrainingError(f"row {np.argmax(wrong)} is not of probabilities: {p[wrong][0].tolist()}")
+        raise TrainingError(f"row {np.argmax(wrong)} does not hold probabilities: {p[wrong][0].tolist()}")
     return p, classes.astype(np.int64)

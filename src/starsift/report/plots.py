@@ -1,12 +1,15 @@
 """What all figures of the report share: their style, colours, and the small helpers that draw tables."""
 
 import os
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import ListedColormap
@@ -76,6 +79,28 @@ def padded(numbers: np.ndarray, share: float = 0.03) -> tuple[float, float]:
     low, high = float(np.min(numbers)), float(np.max(numbers))
     pad = share * (high - low) or 0.5
     return low - pad, high + pad
+
+
+def plot_reliability(main: Axes, below: Axes, curves: Mapping[str, pa.Table]) -> None:
+    """How often predictions of a given probability come true, and how many there are, on two axes.
+
+    Parameters
+    ----------
+    curves : label -> table of `starsift.learning.calibration.reliability`; before calibration, then after
+    """
+    main.plot((0, 1), (0, 1), color="0.6", linestyle=":", linewidth=0.8)
+    for (label, table), colour, marker in zip(curves.items(), (ORANGE, GREEN), "so", strict=True):
+        known = table.filter(pc.field("n") > 0)
+        x, y, low, high = (values(known, k) for k in ("mean_probability", "share", "share_low", "share_high"))
+        style: dict[str, Any] = {"color": colour, "linewidth": 1, "elinewidth": 0.8, "capsize": 2}
+        main.errorbar(x, y, [y - low, high - y], marker=marker, markersize=4, label=label, **style)
+        edges = [*values(table, "low"), 1.0]
+        below.stairs(values(table, "n"), edges, baseline=None, color=colour, linewidth=1.2)
+    main.set_ylim(-0.03, 1.03)
+    main.legend(loc="upper left")
+    below.set(xlabel="predicted probability", yscale="log", xlim=(-0.03, 1.03))
+    plain_logarithm(below.yaxis)
+    below.set_ylim(0.7, None)
 
 
 def empty(axis: Axes, reason: str) -> Figure:

@@ -285,7 +285,7 @@ def test_calibration_tells_how_far_off_probabilities_are() -> None:
         "spectrum+image: BATMM, run 1",
         "spectrum: VGG1D + self-attention, run 1",
     ]
-    off = [float(x) for x in re.findall(r"off by ([\d.]+)", words(figure))]
+    off = [float(x) for x in re.findall(r"calibration error ([\d.]+)", words(figure))]
     assert off[1] < off[0]
     assert off[3] < off[2]
     assert "(120 test stars)" in words(figure)

@@ -207,19 +207,6 @@ def test_fit_ends_by_patience_and_keeps_the_best_epoch() -> None:
     assert before < after == pytest.approx(told["validation_loss"][0], rel=1e-5)
 
 
-def test_few_rows_are_one_batch() -> None:
-    model, x, label = toy()
-    sizes: list[int] = []
-
-    def batches(rows: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-        sizes.append(len(rows))
-        return [x[rows]]
-
-    told = fit(model, batches, label[:3], ([x], label), Settings(epochs=2, batch_size=32), 0)
-    assert sizes == [3, 3]
-    assert np.isfinite(told["loss"] + told["validation_loss"]).all()
-
-
 # Networks of two classes of stars
 
 
@@ -454,16 +441,3 @@ def test_two_steps_of_the_published_networks() -> None:
         moved = [w.any() for path, w in weights.items() if "vector" not in path or part is spectrum.model]
         assert len(moved) > 16
         assert all(moved)
-
-
-def test_the_loss_of_an_epoch_is_the_mean_of_its_batches() -> None:
-    keras = load_keras()
-    inputs = keras.Input((2,))
-    model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(inputs))
-    x = np.random.default_rng(0).normal(size=(32, 2)).astype(np.float32)
-    label = np.arange(32) % 2
-    p = np.asarray(model.predict_on_batch(x))[np.arange(32), label]
-    still = Settings(epochs=1, batch_size=8, learning_rate=1e-12, weight_decay=0.0)
-    told = fit(model, lambda rows, _: [x[rows]], label, ([x], label), still, seed=0)
-    assert told["loss"] == pytest.approx([-np.log(p).mean()], rel=1e-5)
-    assert told["validation_loss"] == pytest.approx(told["loss"], rel=1e-5)

@@ -271,7 +271,7 @@ def test_stars_of_most_exposures() -> None:
 
 
 def test_calibration_tells_how_far_off_probabilities_are() -> None:
-    before, after = (float(x) for x in re.findall(r"off by ([\d.]+)", words(draw("calibration"))))
+    before, after = (float(x) for x in re.findall(r"calibration error ([\d.]+)", words(draw("calibration"))))
     assert after < before
 
 

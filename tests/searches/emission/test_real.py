@@ -10,8 +10,9 @@ from fixtures.survey_files import real
 
 from starsift.demo.emission import simulate_emission
 from starsift.io.parquet import write_parquet
-from starsift.searches.emission import cnn
 from starsift.searches.emission.dataset import initial_set, read_label_codes, training_set
+from starsift.searches.emission.network import predict
+from starsift.searches.emission.training import train
 from starsift.searches.emission.window import TARGETS, Windows, transfer, window
 from starsift.spectra.batches import IDENTITY_NAMES, SpectrumBatch
 from starsift.survey.exposure import Exposure
@@ -49,11 +50,11 @@ def test_real_stars_are_told_apart_from_both_telescopes(tmp_path: Path) -> None:
     table, counts = initial_set(tmp_path / "ondrejov", tmp_path / "labels.csv")
     assert counts["ok"] == 500
     write_parquet(table, tmp_path / "initial.parquet")
-    network = cnn.train(*training_set(tmp_path / "initial.parquet", []), seed=3, max_epochs=10).model
+    network = train(*training_set(tmp_path / "initial.parquet", []), seed=3, max_epochs=10).model
     theirs = cut([read_spectrum(folder / "ondrejov" / pair["ondrejov"], "ondrejov") for pair in pairs], 7.0)
     ours = cut([read_spectrum(folder / "lamost" / pair["lamost"], "lrs") for pair in pairs], 0.0)
     for side in (theirs, ours):
         assert side.ok.all()
-        found = cnn.predict(network, side.flux).argmax(axis=1) < TARGETS
+        found = predict(network, side.flux).argmax(axis=1) < TARGETS
         assert (found == emission).sum() >= 14
         assert found[emission].all()

@@ -6,8 +6,8 @@ from starsift.catalog.provenance import bundle_seed
 from starsift.io.files import atomic_path
 from starsift.learning.backend import save_network
 from starsift.logs import log_to
-from starsift.searches.emission.cnn import train
 from starsift.searches.emission.dataset import training_set
+from starsift.searches.emission.training import train
 
 log_to(snakemake.log[0])
 source, output, settings = snakemake.input, snakemake.output, snakemake.params

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
@@ -31,6 +30,7 @@ from starsift.report.plots import (
     SERIES,
     empty,
     plain_logarithm,
+    plot_reliability,
     report_style,
     values,
 )
@@ -236,30 +236,21 @@ def reliability(runs: Runs, fitted: Mapping[str, Any], bins: int = 10) -> Figure
         if not known:
             return empty(figure.add_subplot(), "the calibrated run has no predictions")
         axes = figure.subplots(2, len(known), sharex=True, squeeze=False, height_ratios=(4, 1))
-        edges = np.linspace(0, 1, bins + 1)
         for (main, below), (modality, model, own) in zip(axes.T, known, strict=True):
             test, temperature = one_a_star(select(own)), fitted["modalities"][modality]["temperature"]
             true = test.truth == 1
-            main.plot((0, 1), (0, 1), color="0.6", linestyle=":", linewidth=0.8)
-            for name, p, colour, marker in (
-                ("as they come", test.p_bhb, ORANGE, "s"),
-                (f"calibrated, T = {temperature:.2f}", calibrate(test.p_bhb, temperature), GREEN, "o"),
+            curves = {}
+            for name, p in (
+                ("not calibrated", test.p_bhb),
+                (f"calibrated, T = {temperature:.2f}", calibrate(test.p_bhb, temperature)),
             ):
                 p = np.clip(p, 0, 1)
-                table = reliability_table(p, true, bins).filter(pc.field("n") > 0)
-                x, y, low, high = (
-                    values(table, k) for k in ("mean_probability", "share", "share_low", "share_high")
-                )
-                label = f"{name}: off by {expected_calibration_error(p, true, bins):.3f}"
-                style: Style = {"color": colour, "capsize": 2, "linewidth": 1, "elinewidth": 0.8}
-                main.errorbar(x, y, [y - low, high - y], marker=marker, markersize=4, label=label, **style)
-                below.hist(p, edges.tolist(), histtype="step", color=colour, linewidth=1.2)
+                error = expected_calibration_error(p, true, bins)
+                curves[f"{name}: calibration error {error:.3f}"] = reliability_table(p, true, bins)
+            plot_reliability(main, below, curves)
             main.set_title(f"{modality}: {MODELS[model]}, run {fitted['run']}", fontsize=9)
-            main.set(ylabel=f"share of BHBs ({true.size:,} test stars)", ylim=(-0.03, 1.03))
-            main.legend(loc="upper left")
-            below.set(xlabel="predicted probability", ylabel="stars", yscale="log", xlim=(-0.03, 1.03))
-            plain_logarithm(below.yaxis)
-            below.set_ylim(0.7, None)
+            main.set_ylabel(f"share of BHBs ({true.size:,} test stars)")
+            below.set_ylabel("stars")
         return figure
 
 

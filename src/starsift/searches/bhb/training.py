@@ -1,7 +1,7 @@
 """Training: encoders one by one, then what joins them; or all at once (Wei et al. 2023, sections 4 and 6)."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from starsift.errors import TrainingError
 from starsift.learning.backend import load_keras, predict_batches, set_seed
+from starsift.learning.training import shuffle_batches, train_epochs
 from starsift.searches.bhb.dataset import Dataset, judged
 from starsift.searches.bhb.encoders import (
     BAND_WEIGHTS,
@@ -140,46 +141,40 @@ def fit(
     """
     keras = load_keras()
     rng = np.random.default_rng(seed)
-    size = min(settings.batch_size, len(label))
-    steps = len(label) // size
-    learner = keras.Model(model.inputs, model.outputs)
+    steps = len(label) // min(settings.batch_size, len(label))
     rates = iter(schedule(settings, steps).tolist())
-    # A schedule of Keras' own would be compiled once for every variable.
-    learner.compile(
-        keras.optimizers.AdamW(1.0, weight_decay=settings.weight_decay, clipnorm=1.0),
-        keras.losses.SparseCategoricalCrossentropy(),
-    )
-    # Otherwise the first step does this, and everything is compiled twice.
-    learner.optimizer.build(learner.trainable_variables)
-    losses: list[float] = []
-    validated: list[float] = []
-    weights = model.get_weights()
-    while (
-        len(losses) < settings.epochs
-        and len(validated) - int(np.argmin(validated or [0])) <= settings.patience
-    ):
-        total = 0.0
-        for rows in rng.permutation(len(label))[: steps * size].reshape(-1, size):
-            learner.optimizer.learning_rate = next(rates)
-            total += float(learner.train_on_batch(batches(rows, rng), label[rows]))
-        loss = total / steps
-        if not np.isfinite(loss):
-            rate = settings.learning_rate
-            raise TrainingError(
-                f"epoch {len(losses) + 1}: the loss is {loss}; lower learning_rate ({rate:g})"
-            )
-        losses.append(loss)
+    optimizer = keras.optimizers.AdamW(1.0, weight_decay=settings.weight_decay, clipnorm=1.0)
+
+    def epoch_batches() -> Iterator[tuple[Sequence[np.ndarray], np.ndarray]]:
+        return (
+            (batches(rows, rng), label[rows])
+            for rows in shuffle_batches(len(label), settings.batch_size, rng)
+        )
+
+    def validate() -> float:
         p = predict_batches(model, validation[0], BATCH)[np.arange(len(validation[1])), validation[1]]
-        validated.append(float(-np.log(np.maximum(p, 1e-7)).mean()))
-        if validated[-1] == min(validated):
-            weights = model.get_weights()
-        print(f"epoch {len(losses)}: loss {losses[-1]:.5f}, validation {validated[-1]:.5f}", flush=True)
-    model.set_weights(weights)
+        return float(-np.log(np.maximum(p, 1e-7)).mean())
+
+    def set_rate(batch: int, logs: Any) -> None:
+        # A schedule of Keras' own would be compiled once for every variable.
+        optimizer.learning_rate = next(rates)
+
+    stopping = keras.callbacks.EarlyStopping(
+        "validation_loss", 0, settings.patience, mode="min", restore_best_weights=True
+    )
+    history = train_epochs(
+        model,
+        optimizer,
+        epoch_batches,
+        settings.epochs,
+        validate=validate,
+        callbacks=[keras.callbacks.LambdaCallback(on_train_batch_begin=set_rate), stopping],
+    )
     return {
-        "epochs": len(losses),
-        "best_epoch": int(np.argmin(validated)) + 1,
-        "loss": losses,
-        "validation_loss": validated,
+        "epochs": len(history["loss"]),
+        "best_epoch": stopping.best_epoch + 1,
+        "loss": history["loss"],
+        "validation_loss": history["validation_loss"],
     }
 
 

@@ -30,7 +30,7 @@ What the paper leaves open, and what was chosen:
   so give training a fixed number of threads (OMP_NUM_THREADS) where two machines are to agree.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ from sklearn.model_selection import StratifiedKFold
 from starsift.errors import ResultsError, TrainingError
 from starsift.learning.backend import BATCH, load_keras, load_network, predict_batches, save_network, set_seed
 from starsift.learning.metrics import METRICS, evaluate_classes
+from starsift.learning.training import shuffle_batches, train_epochs
 from starsift.parallel import map_chunks
 
 # What each network tells apart: a group of labels is one output; labels in no group are unknown to it.
@@ -218,20 +219,15 @@ def train_classifier(
     keras = load_keras()
     starts = rng.integers(2**31, size=3).tolist()
     logits, model = _build(ccf.shape[1], len(CLASSIFIERS[name]), name, stride, starts)
-    batch_size = min(batch_size, len(ccf))
-    steps = len(ccf) // batch_size
-    logits.compile(
-        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, epochs * steps)),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-    )
-    for _ in range(epochs):
-        # Full batches only, so that one shape is compiled; who is left over changes with every epoch.
-        order = rng.permutation(len(ccf))[: steps * batch_size]
-        examples, targets, weights = augment(ccf[order], rng, max_shift, mirror), target[order], weight[order]
-        for i in range(0, len(order), batch_size):
-            rows = slice(i, i + batch_size)
-            # Twice as quick as `fit`, which hands small batches through tf.data, slow when deterministic.
-            logits.train_on_batch(examples[rows], targets[rows], sample_weight=weights[rows])
+    steps = len(ccf) // min(batch_size, len(ccf))
+    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * steps)
+
+    def batches() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        rows = shuffle_batches(len(ccf), batch_size, rng)
+        examples = augment(ccf[rows.ravel()], rng, max_shift, mirror).reshape(*rows.shape, -1)
+        yield from zip(examples, target[rows], weight[rows], strict=True)
+
+    train_epochs(logits, keras.optimizers.Adam(schedule), batches, epochs, from_logits=True)
     return Classifier(name, model)
 
 

@@ -22,11 +22,10 @@ from starsift.learning.calibration import (
 from starsift.report.plots import (
     BLACK,
     BLUE,
-    GREEN,
-    ORANGE,
     RED,
     empty,
     plain_logarithm,
+    plot_reliability,
     report_style,
     values,
 )
@@ -238,28 +237,17 @@ def calibration(held_out: pa.Table, fitted: Mapping[str, Any], bins: int = 10) -
             return empty(main, "there are no labels that the network has not seen")
         true = np.isin(held_out["label"].to_pylist(), CLASSES[:TARGETS])
         p = probabilities(held_out)
-        main.plot((0, 1), (0, 1), color="0.6", linestyle=":", linewidth=0.8)
-        edges = np.linspace(0, 1, bins + 1)
-        for name, q, colour, marker in (
-            ("as they come", p, ORANGE, "s"),
-            (f"calibrated, T = {temperature:.2f}", apply_temperature(p, temperature), GREEN, "o"),
+        curves = {}
+        for name, q in (
+            ("not calibrated", p),
+            (f"calibrated, T = {temperature:.2f}", apply_temperature(p, temperature)),
         ):
             emission = np.clip(q[:, :TARGETS].sum(axis=1), 0, 1)
-            table = reliability(emission, true, bins).filter(pc.field("n") > 0)
-            x, y, low, high = (
-                values(table, k) for k in ("mean_probability", "share", "share_low", "share_high")
-            )
-            label = f"{name}: off by {expected_calibration_error(emission, true, bins):.3f}"
-            style: Style = {"color": colour, "capsize": 2, "linewidth": 1, "elinewidth": 0.8, "markersize": 5}
-            main.errorbar(x, y, [y - low, high - y], marker=marker, label=label, **style)
-            below.hist(emission, edges.tolist(), histtype="step", color=colour, linewidth=1.2)
-        main.set(ylabel=f"share in emission ({true.size:,} labels)", ylim=(-0.03, 1.03))
-        main.legend(loc="upper left")
-        below.set(
-            xlabel="predicted probability of emission", ylabel="spectra", yscale="log", xlim=(-0.03, 1.03)
-        )
-        plain_logarithm(below.yaxis)
-        below.set_ylim(0.7, None)
+            error = expected_calibration_error(emission, true, bins)
+            curves[f"{name}: calibration error {error:.3f}"] = reliability(emission, true, bins)
+        plot_reliability(main, below, curves)
+        main.set_ylabel(f"share in emission ({true.size:,} labels)")
+        below.set(xlabel="predicted probability of emission", ylabel="spectra")
         return figure
 
 

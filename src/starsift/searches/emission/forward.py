@@ -1,4 +1,4 @@
-"""The network of `emission.cnn` computed in NumPy and Numba, quicker than its matrix products.
+"""The network of `emission.network` computed in NumPy and Numba, quicker than its matrix products.
 
 Two neighbouring outputs of a convolution of three pixels share two of their inputs, so that four products of
 sums do for six (Winograd's minimal filtering F(2, 3); Lavin & Gray 2016, arXiv:1509.09308, section 4.1): a
@@ -16,7 +16,7 @@ from numba import njit
 
 from starsift.errors import ResultsError
 from starsift.parallel import map_chunks
-from starsift.searches.emission.cnn import DROPOUT
+from starsift.searches.emission.network import DROPOUT
 from starsift.searches.emission.window import PIXELS
 
 # As a `.keras` file calls the layers: by kind and number.

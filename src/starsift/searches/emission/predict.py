@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from starsift.learning.backend import load_network, namespace
-from starsift.searches.emission import cnn
 from starsift.searches.emission.active import PASSES, PROBABILITIES, STRATEGIES, bald, choose
 from starsift.searches.emission.dataset import read_usable
 from starsift.searches.emission.forward import Forward
+from starsift.searches.emission.network import in_precision, predict
 
 PathLike = str | os.PathLike[str]
 FEATURES_KEPT = 1000  # of each bundle, for strategies that want them
@@ -45,7 +45,7 @@ def predict_windows(
     table, x = read_usable(path)
     forward, chosen = Forward.load(model), STRATEGIES[strategy]
     own = precision == "float32" and namespace(kind) is np
-    network = None if own else cnn.in_precision(load_network(model), precision)
+    network = None if own else in_precision(load_network(model), precision)
     probability = np.zeros((len(x), len(PROBABILITIES)), np.float32)
     score = np.zeros(len(x))
     for start in range(0, len(x), ROWS):
@@ -54,7 +54,7 @@ def predict_windows(
             flat = forward.flat(x[part])
             probability[part] = forward.softmax(forward.connected(flat))
         else:
-            probability[part] = cnn.predict(network, x[part])
+            probability[part] = predict(network, x[part])
         if chosen.dropout:
             flat = flat if own else forward.flat(x[part])
             score[part] = bald(forward.dropout(flat, PASSES, seed=seed))
