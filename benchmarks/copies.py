@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from sklearn.metrics import average_precision_score
 
 from starsift.searches.mstars.dataset import read_sample
-from starsift.searches.mstars.methods import METHODS
+from starsift.searches.mstars.model import METHODS
 from starsift.searches.mstars.training import encode_bundle, search_pool, train_reference
 
 COPY_SNR = (0.7, 4.0)

@@ -29,7 +29,7 @@ from starsift.searches.mstars.hamming import (
     nearest_codes,
 )
 from starsift.searches.mstars.hashing import DiscriminantHasher
-from starsift.searches.mstars.methods import represent
+from starsift.searches.mstars.model import represent
 from starsift.searches.mstars.pil import PILHasher
 from starsift.searches.mstars.preprocess import prepare
 from starsift.spectra.batches import IDENTITY_NAMES, SpectrumBatch, read_bundle, write_bundle

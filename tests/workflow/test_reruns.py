@@ -52,7 +52,7 @@ DRAWN = {"mstars_figures", "mstars_pages", "provenance", "all"}
 LISTED = {"mstars_catalog", *DRAWN}
 MEASURED = {"mstars_measure", "mstars_released", *LISTED}
 # Known M stars are not sought, so not measured again.
-SEARCHED = {"mstars_search", "mstars_measure", *LISTED}
+SEARCHED = {"mstars_rank", "mstars_measure", *LISTED}
 ENCODED = {"mstars_train", "mstars_encode", "mstars_matches", *SEARCHED}
 HAMMING = {"mstars_evaluate", *ENCODED}
 SAMPLED = {"mstars_dataset", *HAMMING, *MEASURED}
@@ -248,7 +248,7 @@ def test_a_new_night_is_searched_without_training_again(
 ) -> None:
     """Ranks and probabilities are those of the whole pool: candidates change, codes do not."""
     run, jobs = later_mstars
-    for rule in ("manifest", "pack", "mstars_encode", "mstars_search", "mstars_catalog"):
+    for rule in ("manifest", "pack", "mstars_encode", "mstars_rank", "mstars_catalog"):
         assert jobs.count(rule) == 1, f"{rule}: {jobs.count(rule)} jobs"
     assert set(jobs) == {"manifest", "pack", "reading", "mstars_encode", "mstars_matches", *SEARCHED}
     for kind in ("spectra/*/*.arrow", "mstars/codes/*"):

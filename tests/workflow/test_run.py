@@ -192,7 +192,7 @@ def test_the_slurm_profile_dry_runs_on_a_fresh_checkout(tmp_path: Path, argument
     assert {
         "manifest",
         "binaries_catalog",
-        "mstars_search",
+        "mstars_rank",
         "mstars_catalog",
         "bhb_train",
         "provenance",
@@ -232,7 +232,7 @@ def test_gpus_are_asked_for_under_the_switch(tmp_path: Path) -> None:
         "binaries_dataset",
         "binaries_cross_validate",
         "binaries_injection",
-        "mstars_search",
+        "mstars_rank",
         "bhb_train",
     }
     assert not asking & {"mstars_train", "mstars_evaluate", "bhb_baseline", "manifest", "provenance"}

@@ -112,7 +112,7 @@ rule mstars_encode:
         "../scripts/mstars/encode.py"
 
 
-rule mstars_search:
+rule mstars_rank:
     # The whole pool against all queries: codes are small, so this is one job.
     input:
         codes=each_bundle("results/mstars/codes/{bundle}.parquet", POOL),
@@ -121,9 +121,9 @@ rule mstars_search:
     output:
         pool="results/mstars/pool.parquet",
         candidates="results/mstars/candidates.parquet",
-        funnel="results/mstars/search.csv",
+        funnel="results/mstars/pool.csv",
     log:
-        "results/logs/mstars_search.log",
+        "results/logs/mstars_rank.log",
     threads: 8
     resources:
         mem_mb=4000,
@@ -132,9 +132,9 @@ rule mstars_search:
     params:
         search=MSTARS["search"],
         method=MSTARS["hash"]["method"],
-        code=code("mstars/search"),
+        code=code("mstars/rank"),
     script:
-        "../scripts/mstars/search.py"
+        "../scripts/mstars/rank.py"
 
 
 rule mstars_measure:
@@ -175,7 +175,7 @@ use rule mstars_measure as mstars_released with:
 rule mstars_catalog:
     input:
         candidates="results/mstars/candidates.parquet",
-        search="results/mstars/search.csv",
+        search="results/mstars/pool.csv",
         measurements=each_bundle("results/mstars/measurements/{bundle}.parquet", POOL),
         manifest=f"results/manifest/{POOL}.parquet",
         released=each_bundle("results/mstars/released/{bundle}.parquet", LABELLED),

@@ -18,7 +18,7 @@ from starsift.learning.labels import read_labels
 from starsift.searches.mstars.catalog import all_m, assemble, characterize, read_sources, velocity_bins
 from starsift.searches.mstars.columns import MSTARS
 from starsift.searches.mstars.kinematics import dispersions
-from starsift.searches.mstars.measure import measure
+from starsift.searches.mstars.measurements import measure
 from starsift.searches.mstars.training import POOL
 from starsift.searches.mstars.velocity import build_velocity_bank
 from starsift.spectra.batches import SpectrumBatch

@@ -25,7 +25,7 @@ from starsift.searches.mstars.evaluation import (
     query_curves,
     score_unseen,
 )
-from starsift.searches.mstars.methods import METHODS, Method, represent, train
+from starsift.searches.mstars.model import METHODS, Method, represent, train
 from starsift.searches.mstars.preprocess import prepare
 
 DISCRIMINANT = Method("flux", "discriminant", "contrast")

@@ -14,7 +14,7 @@ import pytest
 from starsift.errors import TrainingError
 from starsift.searches.mstars.dataset import SAMPLE, Sample
 from starsift.searches.mstars.evaluation import Calibration, pool_prior
-from starsift.searches.mstars.methods import METHODS, Model, represent, train
+from starsift.searches.mstars.model import METHODS, Model, represent, train
 from starsift.searches.mstars.preprocess import prepare
 from starsift.searches.mstars.training import (
     CODES,

@@ -1,7 +1,7 @@
 """Encode one bundle of spectra."""
 
 from starsift.logs import log_to
-from starsift.searches.mstars.methods import Model
+from starsift.searches.mstars.model import Model
 from starsift.searches.mstars.training import encode_bundle
 
 log_to(snakemake.log[0])

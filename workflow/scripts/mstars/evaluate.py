@@ -6,7 +6,7 @@ from starsift.io.parquet import write_parquet
 from starsift.logs import log_to
 from starsift.searches.mstars.dataset import read_sample
 from starsift.searches.mstars.evaluation import evaluate
-from starsift.searches.mstars.methods import class_labels, represent
+from starsift.searches.mstars.model import class_labels, represent
 
 log_to(snakemake.log[0])
 settings = snakemake.params

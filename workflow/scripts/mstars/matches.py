@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 from starsift.io.parquet import write_parquet
 from starsift.logs import log_to
 from starsift.searches.mstars.dataset import read_sample
-from starsift.searches.mstars.examples import collect_matches
+from starsift.searches.mstars.matches import collect_matches
 
 log_to(snakemake.log[0])
 source = snakemake.input

@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 from starsift.io.parquet import write_parquet
 from starsift.logs import log_to
 from starsift.searches.mstars.dataset import known_m_stars, read_sample
-from starsift.searches.mstars.measure import measure_rows, velocity_bank
+from starsift.searches.mstars.measurements import measure_rows, velocity_bank
 
 log_to(snakemake.log[0])
 source, settings = snakemake.input, dict(snakemake.params.measure)

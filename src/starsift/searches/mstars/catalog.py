@@ -60,7 +60,7 @@ def assemble(
     Parameters
     ----------
     candidates : of `starsift.searches.mstars.training.search_pool`
-    measurements : of `starsift.searches.mstars.measure.measure`, the same spectra in any order
+    measurements : of `starsift.searches.mstars.measurements.measure`, the same spectra in any order
     manifest : of the survey: spectrum_id, lmjd, file, gaia_source_id, gaia_g_mean_mag, and snrr, mjd if it
         has them
     sources : Gaia, 2MASS and WISE, see `starsift.catalog.crossmatch`; None: nothing is known
@@ -110,7 +110,7 @@ def characterize(
 
     Parameters
     ----------
-    rows : of `starsift.searches.mstars.measure.measure`, further columns allowed
+    rows : of `starsift.searches.mstars.measurements.measure`, further columns allowed
     manifest, sources, match_radius, epoch_years, giants, kinematics : as in `assemble`
     """
     listed = manifest.take(_places(rows["spectrum_id"], manifest["spectrum_id"], "manifest"))

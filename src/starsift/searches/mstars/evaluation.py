@@ -14,7 +14,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
 from starsift.errors import TrainingError
 from starsift.searches.mstars.hamming import count_distances
 from starsift.searches.mstars.hashing import Hasher
-from starsift.searches.mstars.methods import METHODS, Method, rank_codes, train
+from starsift.searches.mstars.model import METHODS, Method, rank_codes, train
 
 log = logging.getLogger(__name__)
 Halves = tuple[np.ndarray, np.ndarray]
@@ -47,7 +47,7 @@ def score_unseen(
 
     Parameters
     ----------
-    features, unseen : (n, q), (m, q) from `starsift.searches.mstars.methods.represent`
+    features, unseen : (n, q), (m, q) from `starsift.searches.mstars.model.represent`
     labels : (n,) str; is_m : (n,) bool
     method : without a hasher, spectra are compared by the cosine of the angle between them, less their means
 

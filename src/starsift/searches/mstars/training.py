@@ -24,7 +24,7 @@ from starsift.searches.mstars.copies import noisy_copies
 from starsift.searches.mstars.dataset import Sample
 from starsift.searches.mstars.evaluation import Calibration, calibrate, pool_prior
 from starsift.searches.mstars.hamming import Cuts, Marks, count_distances, cut_distances, mark_union
-from starsift.searches.mstars.methods import METHODS, Model, class_labels, rank_codes, represent, train
+from starsift.searches.mstars.model import METHODS, Model, class_labels, rank_codes, represent, train
 from starsift.searches.mstars.preprocess import prepare
 from starsift.spectra.batches import ROW_SCHEMA, SpectrumBatch, read_bundle
 

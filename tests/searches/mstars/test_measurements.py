@@ -10,7 +10,7 @@ from fixtures.survey_files import identity_of
 
 from starsift.searches.mstars.dataset import Sample
 from starsift.searches.mstars.indices import halpha, measure_indices
-from starsift.searches.mstars.measure import INDICES, measure, measure_rows, velocity_bank
+from starsift.searches.mstars.measurements import INDICES, measure, measure_rows, velocity_bank
 from starsift.searches.mstars.preprocess import prepare
 from starsift.searches.mstars.velocity import build_velocity_bank
 from starsift.sky.constants import C_KMS

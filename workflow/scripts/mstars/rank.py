@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 from starsift.io.parquet import write_csv, write_parquet
 from starsift.learning.backend import namespace
 from starsift.logs import log_to
-from starsift.searches.mstars.methods import METHODS
+from starsift.searches.mstars.model import METHODS
 from starsift.searches.mstars.training import read_calibration, search_pool
 
 log_to(snakemake.log[0])

@@ -10,7 +10,7 @@ import pytest
 from starsift.errors import TrainingError
 from starsift.searches.mstars.hamming import contrast
 from starsift.searches.mstars.hashing import spectral_features
-from starsift.searches.mstars.methods import (
+from starsift.searches.mstars.model import (
     HASHERS,
     METHODS,
     NEIGHBOURS,
