@@ -16,7 +16,8 @@ from sklearn.metrics import average_precision_score
 
 from starsift.searches.mstars.dataset import read_sample
 from starsift.searches.mstars.model import METHODS
-from starsift.searches.mstars.training import encode_bundle, search_pool, train_reference
+from starsift.searches.mstars.predict import encode_bundle, rank_pool
+from starsift.searches.mstars.training import train_reference
 
 COPY_SNR = (0.7, 4.0)
 CASES = [("discriminant", copies) for copies in (0, 1, 2, 4)] + [
@@ -50,7 +51,7 @@ def main() -> None:
             for bundle, file in zip(bundles, files, strict=True):
                 encode_bundle(bundle, model, file)
             settings = {"fraction": 0.1, "probability": 0.1, "ranking": METHODS[method].ranking}
-            pool = search_pool(files, reference, calibration, **settings)[0]
+            pool = rank_pool(files, reference, calibration, **settings)[0]
         pool = pool.filter(pool["score"].is_valid())
         rows = [known[name] for name in pool["spectrum_id"].to_pylist()]
         is_m, snr = np.array([row["is_m"] for row in rows]), np.array([row["snr"] for row in rows])

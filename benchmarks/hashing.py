@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from starsift.searches.mstars.evaluation import evaluate_split
-from starsift.searches.mstars.model import METHODS, represent
+from starsift.searches.mstars.features import represent
+from starsift.searches.mstars.model import METHODS
 from starsift.searches.mstars.preprocess import prepare
 from starsift.spectra.batches import IDENTITY_NAMES, SpectrumBatch
 from starsift.spectra.resample import LAMOST_LRS

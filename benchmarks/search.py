@@ -21,6 +21,7 @@ import numpy as np
 from kernels import best_time
 
 from starsift.parallel import thread_count
+from starsift.searches.mstars.features import represent
 from starsift.searches.mstars.hamming import (
     contrast,
     count_distances,
@@ -29,7 +30,6 @@ from starsift.searches.mstars.hamming import (
     nearest_codes,
 )
 from starsift.searches.mstars.hashing import DiscriminantHasher
-from starsift.searches.mstars.model import represent
 from starsift.searches.mstars.pil import PILHasher
 from starsift.searches.mstars.preprocess import prepare
 from starsift.spectra.batches import IDENTITY_NAMES, SpectrumBatch, read_bundle, write_bundle

@@ -1,4 +1,4 @@
-# M stars among unclassified spectra (Guo et al. 2019): sample, codes, search, measurements, catalogue, figures.
+# M stars among unclassified spectra (Guo et al. 2019): sample, codes, ranked pool, measurements, catalogue, figures.
 POOL = MSTARS["survey"]
 LABELLED = MSTARS["labelled"]
 # What line indices and subtypes are.
@@ -29,7 +29,7 @@ def table(group, name):
 
 
 rule mstars_dataset:
-    # What the search learns from: M spectra drawn from clusters, and spectra of anything else.
+    # The training sample: M spectra drawn from clusters, and spectra of other classes.
     input:
         spectra=each_bundle(f"results/spectra/{LABELLED}/{{bundle}}.arrow", LABELLED),
         manifests=each_bundle(f"results/manifest/{LABELLED}/{{bundle}}.parquet", LABELLED),
@@ -75,7 +75,7 @@ rule mstars_train:
 
 
 rule mstars_evaluate:
-    # How well methods and code lengths do, on halves of the sample that they have not seen.
+    # Methods and code lengths compared on halves of the sample that they have not seen.
     input:
         spectra="results/mstars/sample.arrow",
         table="results/mstars/sample.parquet",
@@ -175,7 +175,7 @@ use rule mstars_measure as mstars_released with:
 rule mstars_catalog:
     input:
         candidates="results/mstars/candidates.parquet",
-        search="results/mstars/pool.csv",
+        funnel="results/mstars/pool.csv",
         measurements=each_bundle("results/mstars/measurements/{bundle}.parquet", POOL),
         manifest=f"results/manifest/{POOL}.parquet",
         released=each_bundle("results/mstars/released/{bundle}.parquet", LABELLED),
@@ -295,7 +295,7 @@ rule mstars_pages:
 
 
 rule mstars:
-    # All that the report shows of this path, and the catalogue.
+    # The catalogue, and all that the report shows of the search.
     input:
         rules.mstars_catalog.output,
         rules.mstars_figures.output,

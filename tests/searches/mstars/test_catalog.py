@@ -19,7 +19,7 @@ from starsift.searches.mstars.catalog import all_m, assemble, characterize, read
 from starsift.searches.mstars.columns import MSTARS
 from starsift.searches.mstars.kinematics import dispersions
 from starsift.searches.mstars.measurements import measure
-from starsift.searches.mstars.training import POOL
+from starsift.searches.mstars.predict import POOL
 from starsift.searches.mstars.velocity import build_velocity_bank
 from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.resample import LAMOST_LRS

@@ -11,18 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from starsift.errors import InputError
-from starsift.searches.mstars.dataset import (
-    CLUSTERS,
-    SAMPLE,
-    Sample,
-    _allocate,
-    _cluster_dwarfs,
-    _kmeans,
-    build_sample,
-    read_sample,
-    role_of,
-    write_sample,
-)
+from starsift.searches.mstars.clusters import CLUSTERS
+from starsift.searches.mstars.dataset import SAMPLE, Sample, build_sample, read_sample, write_sample
 from starsift.sky.constants import C_KMS
 from starsift.spectra.batches import SpectrumBatch, read_bundle, write_bundle
 from starsift.spectra.resample import LAMOST_LRS
@@ -125,25 +115,6 @@ def counts(values: Sequence[str]) -> dict[str, int]:
 
 def arrays(table: pa.Table) -> dict[str, np.ndarray]:
     return {name: table[name].to_numpy() for name in table.column_names}
-
-
-@pytest.mark.parametrize(
-    ("class_", "subclass", "role"),
-    [
-        ("STAR", "dM3", "dwarf"),
-        ("STAR", "M0", "dwarf"),
-        ("star ", " M9 ", "dwarf"),
-        ("STAR", "gM5", "giant"),
-        ("STAR", "K7", "negative"),
-        ("STAR", "sdM1", "negative"),
-        ("STAR", "", "negative"),
-        ("GALAXY", "M3", "negative"),
-        ("UNKNOWN", None, "negative"),
-        (None, None, "negative"),
-    ],
-)
-def test_roles(class_: str | None, subclass: str | None, role: str) -> None:
-    assert role_of(class_, subclass) == role
 
 
 def test_the_sample_holds_what_was_asked_for(built: tuple[Sample, pa.Table]) -> None:
@@ -279,8 +250,8 @@ def test_fewer_spectra_than_clusters(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert counts(sample.role) == {"dwarf": 4, "giant": 2, "negative": 6}
     assert 1 <= clusters.num_rows <= 6
     said = [record.getMessage() for record in caplog.records]
-    assert any("labelled M dwarfs make" in line and "1000 were asked for" in line for line in said)
-    assert any("has 2 spectra of class UNKNOWN, 10000 were asked for" in line for line in said)
+    assert any("labelled M dwarfs make" in line and "1000 were requested" in line for line in said)
+    assert any("has 2 spectra of class UNKNOWN, 10000 were requested" in line for line in said)
 
 
 def test_one_m_star_is_enough(tmp_path: Path) -> None:
@@ -304,18 +275,6 @@ def test_equal_spectra_make_one_cluster(tmp_path: Path) -> None:
     sample, clusters = build_sample(**write_survey(tmp_path, manifest, flux[rows], ivar[rows]), **SETTINGS)
     assert clusters["members"].to_pylist() == [10]
     assert sample.is_m.sum() == 10
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_clusters_are_no_more_than_different_spectra(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    kind = rng.permutation(np.repeat(np.arange(7), [1, 2, 4, 8, 16, 32, 64]))
-    # Kinds 0.05 apart or more, as those of real stars are; members by what arithmetic does.
-    features = np.arange(7)[kind, None] * np.float32(0.05) + rng.normal(0, 0.02, (7, 5))[kind]
-    features = (features + rng.normal(0, 1e-6, features.shape)).astype(np.float32)
-    for label in (_kmeans(features, 20, seed), _cluster_dwarfs(features, 50, 20, seed, rng)):
-        assert len(np.unique(label)) == 7
-        assert len(set(zip(kind.tolist(), label.tolist(), strict=True))) == 7
 
 
 @pytest.fixture
@@ -424,9 +383,23 @@ def test_velocities_that_no_star_has_are_not_used(tmp_path: Path) -> None:
     assert sample.is_m.sum() == 12
 
 
-def test_shares_are_as_equal_as_can_be() -> None:
-    rng = np.random.default_rng(0)
-    assert sorted(_allocate(np.array([1, 10, 10, 3]), 13, rng).tolist()) == [1, 3, 4, 5]
-    assert _allocate(np.array([2, 3]), 5, rng).tolist() == [2, 3]
-    assert _allocate(np.array([2, 3]), 0, rng).tolist() == [0, 0]
-    assert _allocate(np.zeros(0, int), 0, rng).tolist() == []
+def test_classes_are_subtypes_letters_and_kinds() -> None:
+    rows = [
+        ("dwarf", "STAR", "dM3", "dM3"),
+        ("dwarf", "STAR", "M0", "dM0"),
+        ("giant", "STAR", "gM5", "gM5"),
+        ("dwarf", None, None, "dM"),  # a user's template
+        ("negative", "STAR", "K5", "K"),
+        ("negative", "STAR", "dK7", "K"),
+        ("negative", "star", "A1V", "A"),
+        ("negative", "STAR", "", "?"),
+        ("negative", "STAR", None, "?"),
+        ("negative", "GALAXY", None, "GALAXY"),
+        ("negative", "QSO", "", "QSO"),
+        ("negative", "UNKNOWN", None, "UNKNOWN"),
+        ("negative", None, None, "UNKNOWN"),
+    ]
+    role, class_, subclass, expected = map(list, zip(*rows, strict=True))
+    nothing = np.zeros((len(rows), 0), np.float32)
+    table = pa.table({"role": role, "class": class_, "subclass": subclass})
+    assert Sample(nothing, nothing, pa.table({}), table).labels.tolist() == expected

@@ -1,6 +1,6 @@
 """Hamming search against brute force, with Numba and with every Keras backend."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from starsift.errors import TrainingError
 from starsift.learning.backend import load_keras
 from starsift.searches.mstars.hamming import (
+    NEIGHBOURS,
     Marks,
     as_words,
     contrast,
@@ -19,7 +20,7 @@ from starsift.searches.mstars.hamming import (
     cut_distances,
     mark_union,
     nearest_codes,
-    search,
+    rank_codes,
 )
 from starsift.searches.mstars.hashing import unpack
 
@@ -40,6 +41,12 @@ def clustered(rng: np.random.Generator, n: int, bits: int, centres: int = 3) -> 
 def all_distances(pool: np.ndarray, queries: np.ndarray) -> np.ndarray:
     """(n, m), by counting bits that differ."""
     return (unpack(pool)[:, None] != unpack(queries)[None]).sum(axis=2)
+
+
+def search(parts: Sequence[np.ndarray], queries: np.ndarray, fraction: float = 0.1) -> list[Marks]:
+    """Marks of the parts of a pool: counted over all of them first."""
+    cuts = cut_distances(sum(count_distances(part, queries) for part in parts), fraction)
+    return [mark_union(part, queries, cuts) for part in parts]
 
 
 def brute_union(distance: np.ndarray, fraction: float) -> Marks:
@@ -138,16 +145,7 @@ def test_the_keras_backend_takes_an_empty_part() -> None:
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_passes_its_tests_on(backend: str) -> None:
-    arguments = [
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-k",
-        "keras_backend",
-        "searches/mstars/test_hamming.py",
-    ]
+    arguments = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "keras_backend", __file__]
     result = run_python(*arguments, KERAS_BACKEND=other_backend(backend))
     assert result.returncode == 0, result.stdout[-4000:]
     assert "4 passed" in result.stdout
@@ -196,10 +194,10 @@ def test_a_small_pool_keeps_at_least_one_code_a_query() -> None:
     rng = np.random.default_rng(3)
     pool, queries = random_codes(rng, 3, 64), random_codes(rng, 50, 64)
     check_all(pool, queries, fraction=0.1)
-    (marks,) = search(lambda: [pool], queries)
+    (marks,) = search([pool], queries)
     assert marks.n_queries.sum() >= 50
     assert marks.best_rank.max() == 1
-    (one,) = search(lambda: [pool[:1]], queries)
+    (one,) = search([pool[:1]], queries)
     assert (one.n_queries[0], one.best_rank[0]) == (50, 1)
 
 
@@ -209,14 +207,7 @@ def test_a_pool_in_parts_gives_what_it_gives_in_one(at: list[int], seed: int) ->
     rng = np.random.default_rng(seed)
     pool, queries = clustered(rng, 80, 40), clustered(rng, 12, 40)
     parts = np.split(pool, sorted(at))  # some of them empty
-    reads = []
-
-    def read() -> Iterator[np.ndarray]:
-        reads.append(len(parts))
-        yield from parts
-
-    found = list(search(read, queries, 0.2))
-    assert reads == [len(parts)] * 2
+    found = search(parts, queries, 0.2)
     assert [len(marks.n_queries) for marks in found] == [len(part) for part in parts]
     columns = (
         np.concatenate([getattr(marks, name) for marks in found]) for name in Marks.__dataclass_fields__
@@ -227,7 +218,7 @@ def test_a_pool_in_parts_gives_what_it_gives_in_one(at: list[int], seed: int) ->
 def test_a_larger_fraction_keeps_what_a_smaller_one_did() -> None:
     rng = np.random.default_rng(5)
     pool, queries = clustered(rng, 300, 128), clustered(rng, 10, 128)
-    kept = [next(iter(search(lambda: [pool], queries, fraction))) for fraction in (0.01, 0.1, 0.5, 1.0)]
+    kept = [search([pool], queries, fraction)[0] for fraction in (0.01, 0.1, 0.5, 1.0)]
     for small, large in pairwise(kept):
         assert (small.n_queries <= large.n_queries).all()
         both = small.n_queries > 0
@@ -243,7 +234,7 @@ def test_of_equal_neighbours_the_first_is_named() -> None:
     near, index = nearest_codes(codes[:1], queries, 3)
     assert index.tolist() == [[1, 2, 4]]
     assert near.tolist() == [[0, 0, 0]]
-    (marks,) = search(lambda: [codes[:1]], queries)
+    (marks,) = search([codes[:1]], queries)
     assert marks.nearest.tolist() == [1]
 
 
@@ -276,7 +267,6 @@ def test_input_that_does_not_fit_is_one_sentence() -> None:
         lambda p, q: count_distances(p, q),
         lambda p, q: mark_union(p, q, cuts),
         lambda p, q: nearest_codes(p, q, 1),
-        lambda p, q: list(search(lambda: [p], q)),
         lambda p, q: contrast(p, q, q),
     )
     for run in searches:
@@ -293,12 +283,10 @@ def test_input_that_does_not_fit_is_one_sentence() -> None:
             nearest_codes(pool, queries, k)
     for fraction in (0.0, -0.1, 1.1, float("nan")):
         with pytest.raises(TrainingError, match=r"fraction is .*: expected more than 0 and at most 1"):
-            list(search(lambda: [pool], queries, fraction))
-    for empty in ([], [pool[:0]]):
+            search([pool], queries, fraction)
+    for parts, sought in (([pool[:0]], queries), ([pool], queries[:0])):
         with pytest.raises(TrainingError, match="no queries or an empty pool"):
-            list(search(lambda parts=empty: parts, queries))
-    with pytest.raises(TrainingError, match="no queries or an empty pool"):
-        list(search(lambda: [pool], queries[:0]))
+            search(parts, sought)
 
 
 def test_short_codes_are_filled_up_to_words() -> None:
@@ -308,3 +296,18 @@ def test_short_codes_are_filled_up_to_words() -> None:
     assert words.dtype == np.uint64
     np.testing.assert_array_equal(words.view(np.uint8)[:, :5], codes)
     assert not words.view(np.uint8)[:, 5:].any()
+
+
+def test_rankings() -> None:
+    rng = np.random.default_rng(0)
+    pool, positive, negative = (rng.integers(0, 256, (n, 8), dtype=np.uint8) for n in (20, 30, 40))
+    apart = (np.unpackbits(pool, axis=1)[:, None] != np.unpackbits(positive, axis=1)).sum(axis=2)
+    nearest = rank_codes(pool, positive, negative, "nearest")
+    assert nearest.dtype == np.float32
+    np.testing.assert_array_equal(nearest, -apart.min(axis=1))
+    np.testing.assert_array_equal(
+        rank_codes(pool, positive, negative, "contrast"), contrast(pool, positive, negative, NEIGHBOURS)
+    )
+    for ranking in ("query", "farthest"):
+        with pytest.raises(TrainingError, match=f"ranking is '{ranking}'"):
+            rank_codes(pool, positive, negative, ranking)

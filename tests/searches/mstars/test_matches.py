@@ -10,7 +10,8 @@ from fixtures.survey_files import identity_of
 
 from starsift.searches.mstars.dataset import SAMPLE, Sample
 from starsift.searches.mstars.matches import MATCHES, collect_matches
-from starsift.searches.mstars.training import CODES, REFERENCE
+from starsift.searches.mstars.predict import CODES
+from starsift.searches.mstars.training import REFERENCE
 from starsift.spectra.batches import ROW_SCHEMA, SpectrumBatch, write_bundle
 from starsift.spectra.resample import LAMOST_LRS
 

@@ -166,7 +166,7 @@ def test_rows_of_a_bundle(
     bank: TemplateBank,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("starsift.searches.mstars.measure.ROWS", 3)
+    monkeypatch.setattr("starsift.searches.mstars.measurements.ROWS", 3)
     write_bundle(tmp_path / "b.arrow", [stars])
     rows = np.array([11, 3, 15, 0])
     table = measure_rows(tmp_path / "b.arrow", rows, bank, velocity_floor=20.0)

@@ -1,4 +1,4 @@
-"""Methods: representations, training, saved models, and the classes that hashers see."""
+"""Methods and saved models."""
 
 import io
 import zipfile
@@ -8,21 +8,9 @@ import numpy as np
 import pytest
 
 from starsift.errors import TrainingError
-from starsift.searches.mstars.hamming import contrast
-from starsift.searches.mstars.hashing import spectral_features
-from starsift.searches.mstars.model import (
-    HASHERS,
-    METHODS,
-    NEIGHBOURS,
-    RANKINGS,
-    REPRESENTATIONS,
-    Method,
-    Model,
-    class_labels,
-    rank_codes,
-    represent,
-    train,
-)
+from starsift.searches.mstars.features import REPRESENTATIONS, represent
+from starsift.searches.mstars.hamming import RANKINGS
+from starsift.searches.mstars.model import HASHERS, METHODS, Method, Model, train
 
 OPTIONS = {"pil": {"hidden": (24, 20), "encoder": "beta"}, "itq": {"n_iterations": 3}}
 every_hasher = pytest.mark.parametrize("name", HASHERS)
@@ -55,20 +43,6 @@ def test_every_method_is_made_of_what_there_is() -> None:
         assert method.representation in REPRESENTATIONS
         assert method.hasher is None or method.hasher in HASHERS
         assert method.ranking in RANKINGS
-
-
-def test_representations() -> None:
-    flux, ivar, zero, _ = prepared()
-    np.testing.assert_array_equal(represent(flux, ivar, zero, "flux"), flux)
-    bands = represent(flux, ivar, zero, "bands")
-    np.testing.assert_array_equal(bands, spectral_features(flux - zero[:, None], ivar))
-    # The scale of [0, 1] is undone: bands are those of the flux before it was scaled.
-    span = 2.5
-    np.testing.assert_allclose(
-        bands, spectral_features(span * (flux - zero[:, None]), ivar / span**2), atol=1e-3
-    )
-    with pytest.raises(TrainingError, match="representation is 'colours': expected one of bands, flux"):
-        represent(flux, ivar, zero, "colours")
 
 
 @every_hasher
@@ -136,38 +110,3 @@ def test_a_file_that_is_no_model(tmp_path: Path) -> None:
         Model.load(path)
     with pytest.raises(TrainingError, match=r"absent.npz: not a hashing model"):
         Model.load(tmp_path / "absent.npz")
-
-
-def test_classes_are_subtypes_letters_and_kinds() -> None:
-    rows = [
-        ("dwarf", "STAR", "dM3", "dM3"),
-        ("dwarf", "STAR", "M0", "dM0"),
-        ("giant", "STAR", "gM5", "gM5"),
-        ("dwarf", None, None, "dM"),  # a user's template
-        ("negative", "STAR", "K5", "K"),
-        ("negative", "STAR", "dK7", "K"),
-        ("negative", "star", "A1V", "A"),
-        ("negative", "STAR", "", "?"),
-        ("negative", "STAR", None, "?"),
-        ("negative", "GALAXY", None, "GALAXY"),
-        ("negative", "QSO", "", "QSO"),
-        ("negative", "UNKNOWN", None, "UNKNOWN"),
-        ("negative", None, None, "UNKNOWN"),
-    ]
-    role, class_, subclass, expected = (np.array(column, dtype=object) for column in zip(*rows, strict=True))
-    assert class_labels(role, class_, subclass).tolist() == expected.tolist()
-
-
-def test_rankings() -> None:
-    rng = np.random.default_rng(0)
-    pool, positive, negative = (rng.integers(0, 256, (n, 8), dtype=np.uint8) for n in (20, 30, 40))
-    apart = (np.unpackbits(pool, axis=1)[:, None] != np.unpackbits(positive, axis=1)).sum(axis=2)
-    nearest = rank_codes(pool, positive, negative, "nearest")
-    assert nearest.dtype == np.float32
-    np.testing.assert_array_equal(nearest, -apart.min(axis=1))
-    np.testing.assert_array_equal(
-        rank_codes(pool, positive, negative, "contrast"), contrast(pool, positive, negative, NEIGHBOURS)
-    )
-    for ranking in ("query", "farthest"):
-        with pytest.raises(TrainingError, match=f"ranking is '{ranking}'"):
-            rank_codes(pool, positive, negative, ranking)

@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from starsift.searches.mstars.features import represent
+from starsift.searches.mstars.hamming import rank_codes
 from starsift.searches.mstars.luminosity import SEPARATORS, separate
 from starsift.searches.mstars.measurements import measure
-from starsift.searches.mstars.model import METHODS, rank_codes, represent, train
+from starsift.searches.mstars.model import METHODS, train
 from starsift.searches.mstars.preprocess import prepare
 from starsift.searches.mstars.velocity import build_velocity_bank
 from starsift.sky.constants import C_KMS

@@ -6,7 +6,7 @@ from starsift.io.parquet import write_parquet
 from starsift.logs import log_to
 from starsift.searches.mstars.dataset import read_sample
 from starsift.searches.mstars.evaluation import evaluate
-from starsift.searches.mstars.model import class_labels, represent
+from starsift.searches.mstars.features import represent
 
 log_to(snakemake.log[0])
 settings = snakemake.params
@@ -18,6 +18,5 @@ def represented(kind):
     return represent(sample.flux, sample.ivar, sample.zero, kind)
 
 
-labels = class_labels(sample.role, sample.class_, sample.subclass)
-table = evaluate(represented, labels, sample.is_m, seed=settings.seed, **settings.evaluation)
+table = evaluate(represented, sample.labels, sample.is_m, seed=settings.seed, **settings.evaluation)
 write_parquet(table, snakemake.output[0])

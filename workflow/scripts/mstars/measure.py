@@ -4,7 +4,8 @@ import pyarrow.parquet as pq
 
 from starsift.io.parquet import write_parquet
 from starsift.logs import log_to
-from starsift.searches.mstars.dataset import known_m_stars, read_sample
+from starsift.searches.mstars.dataset import read_sample
+from starsift.searches.mstars.labelled import known_m_stars
 from starsift.searches.mstars.measurements import measure_rows, velocity_bank
 
 log_to(snakemake.log[0])

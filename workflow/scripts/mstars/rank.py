@@ -1,4 +1,4 @@
-"""Search the pool's codes for M stars."""
+"""Rank the pool against all queries."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -6,12 +6,13 @@ import pyarrow.parquet as pq
 from starsift.io.parquet import write_csv, write_parquet
 from starsift.learning.backend import namespace
 from starsift.logs import log_to
+from starsift.searches.mstars.calibration import read_calibration
 from starsift.searches.mstars.model import METHODS
-from starsift.searches.mstars.training import read_calibration, search_pool
+from starsift.searches.mstars.predict import rank_pool
 
 log_to(snakemake.log[0])
 source, settings = snakemake.input, snakemake.params
-pool, candidates, funnel = search_pool(
+pool, candidates, funnel = rank_pool(
     list(source.codes),
     pq.read_table(source.reference),
     read_calibration(source.calibration),

@@ -2,8 +2,9 @@
 
 from starsift.io.parquet import write_parquet
 from starsift.logs import log_to
+from starsift.searches.mstars.calibration import write_calibration
 from starsift.searches.mstars.dataset import read_sample
-from starsift.searches.mstars.training import train_reference, write_calibration
+from starsift.searches.mstars.training import train_reference
 
 log_to(snakemake.log[0])
 settings, output = snakemake.params, snakemake.output

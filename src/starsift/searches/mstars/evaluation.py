@@ -2,26 +2,22 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, precision_recall_curve
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedShuffleSplit
+from sklearn.model_selection import StratifiedShuffleSplit
 
 from starsift.errors import TrainingError
+from starsift.searches.mstars.calibration import score_unseen
 from starsift.searches.mstars.hamming import count_distances
-from starsift.searches.mstars.hashing import Hasher
-from starsift.searches.mstars.model import METHODS, Method, rank_codes, train
+from starsift.searches.mstars.model import METHODS, Method, train
 
 log = logging.getLogger(__name__)
 Halves = tuple[np.ndarray, np.ndarray]
 # Methods whose curves are made for every code length; the others are compared at the longest.
 CURVES = ("discriminant", "PIL", "PIL, query by query")
 RECALLS = np.round(np.linspace(0.01, 1.0, 100), 2)
-BLOCK = 4096
 EVALUATION = pa.schema(
     [
         pa.field("method", pa.string()),
@@ -32,46 +28,6 @@ EVALUATION = pa.schema(
         pa.field("precision", pa.float64()),
     ]
 )
-
-
-def score_unseen(
-    features: np.ndarray,
-    labels: np.ndarray,
-    is_m: np.ndarray,
-    unseen: np.ndarray,
-    method: Method,
-    bits: int,
-    seed: int,
-) -> np.ndarray:
-    """Train a method on a sample and score spectra that it has not seen.
-
-    Parameters
-    ----------
-    features, unseen : (n, q), (m, q) from `starsift.searches.mstars.model.represent`
-    labels : (n,) str; is_m : (n,) bool
-    method : without a hasher, spectra are compared by the cosine of the angle between them, less their means
-
-    Returns
-    -------
-    (m,) float32, the higher the more like an M star
-    """
-    if method.hasher is None:
-        return _cosine(unseen, features[is_m])
-    model = _fit(features, labels, method, bits, seed)
-    codes = model.transform(features)
-    return rank_codes(model.transform(unseen), codes[is_m], codes[~is_m], method.ranking)
-
-
-def _cosine(unseen: np.ndarray, positive: np.ndarray) -> np.ndarray:
-    def unit(rows: np.ndarray) -> np.ndarray:
-        rows = rows - rows.mean(axis=1, keepdims=True)
-        return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-
-    against = unit(positive).T
-    parts = [
-        (unit(unseen[start : start + BLOCK]) @ against).max(axis=1) for start in range(0, len(unseen), BLOCK)
-    ]
-    return np.concatenate(parts)
 
 
 def precision_at(truth: np.ndarray, score: np.ndarray) -> np.ndarray:
@@ -202,8 +158,8 @@ def query_curves(
     ----------
     features, labels, is_m, unseen : as in `score_unseen`; truth : (m,) bool, of the unseen
     """
-    model = _fit(features, labels, method, bits, seed)
-    queries, pool = model.transform(features[is_m]), model.transform(unseen)
+    hasher = train(features, labels, method, bits=bits, seed=seed).hasher
+    queries, pool = hasher.transform(features[is_m]), hasher.transform(unseen)
     hits = np.cumsum(count_distances(pool[truth], queries), axis=1)
     found = hits + np.cumsum(count_distances(pool[~truth], queries), axis=1)
     recall = hits / max(1, int(truth.sum()))
@@ -213,78 +169,3 @@ def query_curves(
     best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     at = np.stack([np.searchsorted(row, RECALLS - 1e-9) for row in recall])
     return float(average), np.take_along_axis(best, at, axis=1).mean(axis=0)
-
-
-def _fit(features: np.ndarray, labels: np.ndarray, method: Method, bits: int, seed: int) -> Hasher:
-    return train(features, labels, method, bits=bits, seed=seed).hasher
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Log odds that a spectrum is an M star: `intercept` + `slope` * score, where their share is `prior`."""
-
-    intercept: float
-    slope: float
-    prior: float
-
-    def log_odds(self, score: np.ndarray, prior: float | None = None) -> np.ndarray:
-        """Log odds (n,) of scores (n,), where the share of M stars is `prior`."""
-        shift = 0.0 if prior is None else np.log(prior / (1 - prior)) - np.log(self.prior / (1 - self.prior))
-        return self.intercept + self.slope * np.asarray(score, np.float64) + shift
-
-
-def calibrate(
-    features: np.ndarray,
-    labels: np.ndarray,
-    is_m: np.ndarray,
-    method: Method,
-    bits: int,
-    seed: int,
-    folds: int = 5,
-    *,
-    groups: np.ndarray | None = None,
-    used: np.ndarray | None = None,
-) -> Calibration:
-    """What scores mean, learned from spectra that the hasher had not seen: logistic regression over folds.
-
-    Parameters
-    ----------
-    features (n, q), labels (n,), is_m (n,) : the sample, as in `score_unseen`
-    groups : (n,), equal for a spectrum and its copies, which are never on both sides
-    used : (n,) bool, the rows that the regression sees, all where there are none or not both kinds
-    """
-    group = np.arange(len(is_m)) if groups is None else groups
-    fewest = min(np.unique(group[is_m]).size, np.unique(group[~is_m]).size)
-    score = np.zeros(len(is_m))
-    splitter = StratifiedGroupKFold(max(2, min(folds, fewest)), shuffle=True, random_state=seed)
-    for known, unseen in splitter.split(features, is_m, group):
-        sample = features[known], labels[known], is_m[known]
-        score[unseen] = score_unseen(*sample, features[unseen], method, bits, seed)
-    rows = np.ones(len(is_m), bool) if used is None else used
-    if np.unique(is_m[rows]).size < 2:
-        rows = np.ones(len(is_m), bool)
-    scale = max(float(score.std()), 1e-9)
-    fit = LogisticRegression(C=100.0).fit(score[rows, None] / scale, is_m[rows])
-    return Calibration(float(fit.intercept_[0]), float(fit.coef_[0, 0]) / scale, float(is_m[rows].mean()))
-
-
-def pool_prior(log_odds: np.ndarray, prior: float, iterations: int = 500) -> float:
-    """The share of M stars in a pool, which is not that of the sample.
-
-    Parameters
-    ----------
-    log_odds : (n,) of the pool's spectra, for a share `prior`
-
-    Expectation maximisation, as Saerens, Latinne & Decaestecker have it (2002, Neural Computation 14, 21).
-    At least one spectrum's worth, at most the half of the pool.
-    """
-    if not len(log_odds):
-        return prior
-    share, known = prior, np.log(prior / (1 - prior))
-    for _ in range(iterations):
-        before = share
-        mean = expit(log_odds + np.log(share / (1 - share)) - known).mean()
-        share = float(np.clip(mean, min(0.5, 1 / len(log_odds)), 0.5))
-        if abs(share - before) < 1e-9:
-            break
-    return share

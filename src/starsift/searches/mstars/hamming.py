@@ -9,7 +9,6 @@ Codes are packed bytes (n, bits / 8), as the hashers make them. The Numba kernel
 `keras.ops` as `xp` the same results come from matrix products of +-1 codes on the Keras backend (a GPU).
 """
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -27,6 +26,8 @@ FEW = 64  # distances whose least is compared with the worst of the neighbours f
 QUERIES = 64  # of one task of a thread that counts
 PART = 2048  # pool codes of one task of a thread that marks or looks for neighbours
 TENSOR = 1024  # pool codes a matrix product on a Keras backend
+RANKINGS = ("contrast", "nearest", "query")
+NEIGHBOURS = 10  # codes of each sample that a contrast looks at
 
 
 @dataclass(frozen=True)
@@ -300,7 +301,7 @@ def nearest_codes(
 
 
 def contrast(
-    pool: np.ndarray, positive: np.ndarray, negative: np.ndarray, k: int = 10, *, xp: ModuleType = np
+    pool: np.ndarray, positive: np.ndarray, negative: np.ndarray, k: int = NEIGHBOURS, *, xp: ModuleType = np
 ) -> np.ndarray:
     """How much nearer each code is to the positive sample than to the negative one, bits.
 
@@ -322,32 +323,21 @@ def contrast(
     return (means[1] - means[0]).astype(np.float32)
 
 
-def search(
-    pool: Callable[[], Iterable[np.ndarray]],
-    queries: np.ndarray,
-    fraction: float = 0.10,
-    *,
-    xp: ModuleType = np,
-) -> Iterable[Marks]:
-    """The union of all queries' lists over a pool that is read twice, part by part.
+def rank_codes(
+    pool: np.ndarray, positive: np.ndarray, negative: np.ndarray, ranking: str, *, xp: ModuleType = np
+) -> np.ndarray:
+    """Scores (n,) float32 of pool codes, the higher the more like an M star.
 
     Parameters
     ----------
-    pool : gives an iterable of parts (n, bytes) of the pool each time it is called, the same ones
-    queries : (m, bytes) uint8
-    fraction : of the pool that each query keeps (section 3.6: 10 %)
-
-    Yields
-    ------
-    Marks of each part.
+    pool, positive, negative : (…, bits / 8) uint8
+    ranking : nearest or contrast
     """
-    _check_codes(queries, queries)
-    counts = np.zeros((len(queries), 8 * queries.shape[1] + 1), np.int64)
-    for part in pool():
-        counts += count_distances(part, queries, xp=xp)
-    cuts = cut_distances(counts, fraction)
-    for part in pool():
-        yield mark_union(part, queries, cuts, xp=xp)
+    if ranking == "nearest":
+        return -nearest_codes(pool, positive, 1, xp=xp)[0][:, 0].astype(np.float32)
+    if ranking == "contrast":
+        return contrast(pool, positive, negative, xp=xp)
+    raise TrainingError(f"ranking is {ranking!r}: expected one of {', '.join(RANKINGS)}")
 
 
 def as_words(codes: np.ndarray) -> np.ndarray:

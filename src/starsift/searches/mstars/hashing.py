@@ -2,14 +2,15 @@
 
 A hasher maps feature vectors (n, p) to real features (n, bits), thresholds each at its median over the
 training sample, so that bits are balanced (Guo et al. 2019, section 3.2), and packs the bits into bytes. The
-published network is `mstars.pil`; here are the default, which learns from labels, and the usual
-baselines.
+published network is in `pil`; here are the default, which learns from labels, and the usual baselines.
 """
 
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 import scipy.linalg
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
@@ -20,7 +21,6 @@ from starsift.errors import TrainingError
 from starsift.parallel import map_chunks
 
 CHUNK = 512
-BIN = 8  # pixels: the features' sampling; bands are wider, velocities of stars shift them by less
 
 
 class Hasher(TransformerMixin, BaseEstimator):
@@ -215,64 +215,33 @@ def _principal_axes(centred: np.ndarray, n: int) -> np.ndarray:
     return np.ascontiguousarray(axes * signs, np.float32)
 
 
-def spectral_features(
-    flux: np.ndarray, ivar: np.ndarray, *, narrow: float = 10.0, wide: float = 250.0, depth: float = 0.05
-) -> np.ndarray:
-    """What is left of spectra when noise and flux calibration are taken out: the depths of broad bands.
+def unpack(codes: np.ndarray) -> np.ndarray:
+    """Bits (n, bits) uint8 of packed codes (n, bits / 8)."""
+    return np.unpackbits(codes, axis=1)
 
-    Inverse-variance weighted means over `narrow` pixels are divided by those over `wide` ones, the shape that
-    calibration and reddening change. Each depth is then shrunk by 1 / (1 + variance / depth^2), the weight of
-    a Wiener filter for bands of typical depth `depth`: where noise outweighs signal, nothing is said.
+
+def code_column(codes: np.ndarray, missing: np.ndarray | None = None) -> pa.Array:
+    """Codes (n, bytes) uint8 as binary values, null where `missing` (n,)."""
+    data = [row.tobytes() for row in codes]
+    return pa.array(data, pa.binary(), mask=missing)
+
+
+def codes_of(column: pa.ChunkedArray, size: int = 1) -> np.ndarray:
+    """Codes (n, bytes) uint8 of a column without nulls.
 
     Parameters
     ----------
-    flux, ivar : (n, p) float32 on a grid uniform in log wavelength, any flux units; ivar 0 in bad pixels,
-        whose flux is not looked at
-    narrow, wide : Gaussian sigmas, pixels
-    depth : relative to the continuum
+    column : of binary values
+    size : bytes of a code, for a column that has none
 
-    Returns
-    -------
-    (n, p // 8) float32, each row scaled to unit mean square; 0 where a spectrum says nothing.
+    Raises
+    ------
+    TrainingError : the codes differ in length.
     """
-    bins = flux.shape[1] // BIN
-    kernels = [_kernel(bins, sigma / BIN) for sigma in (narrow, wide)]
-    squared = kernels[0] ** 2
-
-    def work(part: slice) -> np.ndarray:
-        shape = (-1, bins, BIN)
-        values, w = flux[part, : bins * BIN], ivar[part, : bins * BIN]
-        good = (w > 0) & np.isfinite(values)
-        # In units of the spectrum's own flux, because survey units overflow single precision when squared.
-        ordered = np.sort(np.where(good, np.abs(values), np.inf), axis=1)
-        middle = np.maximum(good.sum(axis=1, keepdims=True) - 1, 0) // 2
-        scale = np.take_along_axis(ordered, middle, axis=1)
-        scale[~((scale > 0) & np.isfinite(scale))] = 1.0
-        w = np.where(good, w, np.float32(0.0)) * scale * scale
-        sums = (np.where(good, values, np.float32(0.0)) / scale * w).reshape(shape).sum(axis=2)
-        weights = w.reshape(shape).sum(axis=2)
-        total = np.maximum(weights @ kernels[0], 1e-9)
-        means = (sums @ kernels[0]) / total
-        continuum = (sums @ kernels[1]) / np.maximum(weights @ kernels[1], 1e-9)
-        floor = 0.1 * np.median(np.abs(continuum), axis=1, keepdims=True)
-        continuum = np.maximum(continuum, np.maximum(floor, 1e-6))
-        variance = (weights @ squared) / total**2 / continuum**2
-        known = weights @ kernels[0] > 1e-9
-        depths = np.clip(means / continuum - 1.0, -2.0, 2.0) * known / (1.0 + variance / depth**2)
-        norm = np.sqrt((depths**2).mean(axis=1, keepdims=True))
-        return (depths / np.where(norm > 0, norm, 1.0)).astype(np.float32)
-
-    parts = map_chunks(work, len(flux), CHUNK)
-    return np.concatenate(parts) if parts else np.zeros((0, bins), np.float32)
-
-
-def _kernel(bins: int, sigma: float) -> np.ndarray:
-    x = np.arange(bins)
-    kernel = np.exp(-0.5 * ((x[:, None] - x) / sigma) ** 2)
-    kernel[kernel < 1e-4] = 0.0
-    return kernel.astype(np.float32)
-
-
-def unpack(codes: np.ndarray, n_bits: int | None = None) -> np.ndarray:
-    """Bits (n, n_bits) uint8 of packed codes (n, bytes)."""
-    return np.unpackbits(codes, axis=1, count=n_bits)
+    lengths = pc.unique(pc.binary_length(column)).to_pylist()
+    if len(lengths) > 1:
+        bits = ", ".join(str(8 * length) for length in sorted(lengths))
+        raise TrainingError(f"codes of {bits} bits are mixed; encode all spectra with one hasher")
+    if not lengths:
+        return np.zeros((0, size), np.uint8)
+    return np.frombuffer(b"".join(column.to_pylist()), np.uint8).reshape(-1, lengths[0])

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from starsift.searches.mstars.dataset import Sample
 from starsift.searches.mstars.hamming import nearest_codes
-from starsift.searches.mstars.training import codes_of
+from starsift.searches.mstars.hashing import codes_of
 from starsift.spectra.batches import read_rows
 from starsift.spectra.resample import LAMOST_LRS
 

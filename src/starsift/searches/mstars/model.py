@@ -1,4 +1,4 @@
-"""The ways to find M stars by hashing: what is encoded, by which hasher, and how a pool is ranked.
+"""Methods to find M stars by hashing, and trained models of them.
 
 A method is a representation of spectra (`flux`: scaled to [0, 1], as published; `bands`: depths of bands with
 the noise shrunk away), a hasher, and a ranking (`nearest`: distance to the nearest positive code; `contrast`:
@@ -10,7 +10,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from zipfile import BadZipFile
 
@@ -18,17 +17,15 @@ import numpy as np
 
 from starsift.errors import TrainingError
 from starsift.io.files import atomic_path
-from starsift.searches.mstars.hamming import contrast, nearest_codes
+from starsift.searches.mstars.features import represent
 from starsift.searches.mstars.hashing import (
     DiscriminantHasher,
     Hasher,
     ITQHasher,
     PCAHasher,
     RandomProjectionHasher,
-    spectral_features,
 )
 from starsift.searches.mstars.pil import PILHasher
-from starsift.spectra.resample import min_max
 
 HASHERS: dict[str, type[Hasher]] = {
     "discriminant": DiscriminantHasher,
@@ -37,9 +34,6 @@ HASHERS: dict[str, type[Hasher]] = {
     "pca": PCAHasher,
     "itq": ITQHasher,
 }
-REPRESENTATIONS = ("bands", "flux")
-RANKINGS = ("contrast", "nearest", "query")
-NEIGHBOURS = 10  # codes of each sample that a contrast looks at
 
 
 @dataclass(frozen=True)
@@ -68,24 +62,6 @@ METHODS = {
     "ITQ": Method("flux", "itq", "nearest"),
     "cosine (no code)": Method("flux", None, "nearest"),
 }
-
-
-def represent(flux: np.ndarray, ivar: np.ndarray, zero: np.ndarray, representation: str) -> np.ndarray:
-    """What a hasher sees of prepared spectra.
-
-    Parameters
-    ----------
-    flux, ivar : (n, p) of `mstars.preprocess.Prepared`; zero : (n,), where no flux lies in `flux`
-
-    Returns
-    -------
-    (n, p) or (n, p // 8) float32
-    """
-    if representation == "flux":
-        return min_max(flux)  # what has got noise since may have left the range
-    if representation == "bands":
-        return spectral_features(flux - zero[:, None], ivar)
-    raise TrainingError(f"representation is {representation!r}: expected one of {', '.join(REPRESENTATIONS)}")
 
 
 @dataclass(frozen=True)
@@ -146,54 +122,14 @@ def train(features: np.ndarray, labels: np.ndarray, method: Method, *, bits: int
 
     Parameters
     ----------
-    features : (n, q) from `represent`, of the method's representation
-    labels : (n,) str, the class of each spectrum, from `class_labels`
+    features : (n, q) from `starsift.searches.mstars.features.represent`, of the method's representation
+    labels : (n,) str, the class of each spectrum, as `Sample.labels`
 
     Raises
     ------
-    TrainingError : the method has no hasher, or it cannot be trained so.
+    TrainingError : the method has no hasher, or the sample is too small for it.
     """
     if method.hasher not in HASHERS:
         raise TrainingError(f"hasher is {method.hasher!r}: expected one of {', '.join(HASHERS)}")
     hasher = HASHERS[method.hasher](n_bits=bits, random_state=seed, **method.options)
     return Model(method.representation, hasher.fit(features, labels))
-
-
-def class_labels(role: np.ndarray, class_: np.ndarray, subclass: np.ndarray) -> np.ndarray:
-    """The classes that a hasher tells apart: M dwarfs and giants by subtype, other stars by letter.
-
-    Parameters
-    ----------
-    role, class_, subclass : (n,) of a sample: dwarf, giant or negative; STAR, GALAXY ...; dM3, K5 ...
-
-    Returns
-    -------
-    (n,) str, such as dM3, gM4, K, GALAXY, UNKNOWN
-    """
-    labels = []
-    for kind, name, text in zip(role, class_, subclass, strict=True):
-        if kind in ("dwarf", "giant"):
-            digit = (text or "").split("M", 1)[-1][:1]
-            labels.append(f"{kind[0]}M{digit}")
-        elif (name or "").upper() == "STAR":
-            labels.append((text or "?").lstrip("dg")[:1].upper() or "?")
-        else:
-            labels.append((name or "UNKNOWN").upper())
-    return np.array(labels)
-
-
-def rank_codes(
-    pool: np.ndarray, positive: np.ndarray, negative: np.ndarray, ranking: str, *, xp: ModuleType = np
-) -> np.ndarray:
-    """Scores (n,) float32 of pool codes, the higher the more like an M star.
-
-    Parameters
-    ----------
-    pool, positive, negative : (…, bits / 8) uint8
-    ranking : nearest or contrast
-    """
-    if ranking == "nearest":
-        return -nearest_codes(pool, positive, 1, xp=xp)[0][:, 0].astype(np.float32)
-    if ranking == "contrast":
-        return contrast(pool, positive, negative, NEIGHBOURS, xp=xp)
-    raise TrainingError(f"ranking is {ranking!r}: expected one of {', '.join(RANKINGS)}")
