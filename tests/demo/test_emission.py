@@ -13,7 +13,8 @@ from astropy.io import fits
 from fixtures.survey_files import digest
 from scipy.ndimage import gaussian_filter1d
 
-from starsift.demo.emission import ONDREJOV_ID, UNUSED_CODE, oracle_labels, simulate_emission
+from starsift.demo.emission import oracle_labels, simulate_emission
+from starsift.demo.ondrejov import ONDREJOV_ID, UNUSED_CODE
 from starsift.errors import SettingsError
 from starsift.learning.labels import read_labels, vocabulary
 from starsift.searches.emission.window import CLASSES, TARGETS

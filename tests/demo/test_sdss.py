@@ -14,7 +14,7 @@ from fixtures.survey_files import digest
 from scipy.ndimage import gaussian_filter1d
 from scipy.stats import ks_2samp
 
-from starsift.demo import cutouts, sdss
+from starsift.demo import astars, cutouts, sdss
 from starsift.demo.astars import (
     EXTINCTION,
     GRID,
@@ -106,7 +106,7 @@ def test_packed_templates_are_those_that_were_computed(tmp_path: Path) -> None:
 
 
 def test_packed_templates_are_small() -> None:
-    assert sdss.SHIPPED.stat().st_size < 1.5e6
+    assert astars.SHIPPED.stat().st_size < 1.5e6
 
 
 def test_the_grid_has_every_combination_and_keeps_the_templates() -> None:
@@ -167,8 +167,8 @@ def test_kinds_differ_in_gravity_metals_and_motion_but_not_in_colour_or_magnitud
     np.testing.assert_allclose([stars.rv[some].std() for some in of], [110, 110, 35], rtol=0.06)
     assert stars.vsini[bhb].max() <= 30
     assert stars.vsini[young].min() >= 20
-    assert stars.magnitude[:, 1].min() > sdss.G_RANGE[0]
-    assert stars.magnitude[:, 1].max() < sdss.G_RANGE[1]
+    assert stars.magnitude[:, 1].min() > astars.G_RANGE[0]
+    assert stars.magnitude[:, 1].max() < astars.G_RANGE[1]
     assert 5 < np.median(stars.snr) < 7
 
 
@@ -274,16 +274,16 @@ def test_noise_is_as_strong_as_asked_and_ivar_knows_it(stars: AStars) -> None:
 
 def test_spikes_are_hits_and_residuals_of_sky_lines() -> None:
     flux = np.ones((2000, GRID.pixels), np.float32)
-    sdss.add_spikes(np.random.default_rng(3), flux, np.full(2000, 1e9))
+    astars.add_spikes(np.random.default_rng(3), flux, np.full(2000, 1e9))
     hit = flux > 1.01
-    assert hit.sum() == pytest.approx(2 * sdss.HITS * 2000, rel=0.06)  # two pixels each
+    assert hit.sum() == pytest.approx(2 * astars.HITS * 2000, rel=0.06)  # two pixels each
     height = np.maximum(flux[:, :-1], flux[:, 1:])[hit[:, :-1] & hit[:, 1:]] - 1
-    assert np.median(height) == pytest.approx(sdss.HIT_HEIGHT, rel=0.08)
+    assert np.median(height) == pytest.approx(astars.HIT_HEIGHT, rel=0.08)
     faint = np.ones((2000, GRID.pixels), np.float32)
-    sdss.add_spikes(np.random.default_rng(3), faint, np.full(2000, 5.0))
+    astars.add_spikes(np.random.default_rng(3), faint, np.full(2000, 5.0))
     left = np.median(np.abs(faint - flux), axis=0)
-    assert abs(GRID.wavelength[left.argmax()] - sdss.OXYGEN_LINE) < 1
-    both = np.hypot(sdss.OXYGEN, sdss.OTHER_LINES)  # the sky's lines have 5577 too
+    assert abs(GRID.wavelength[left.argmax()] - astars.OXYGEN_LINE) < 1
+    both = np.hypot(astars.OXYGEN, astars.OTHER_LINES)  # the sky's lines have 5577 too
     assert left.max() == pytest.approx(0.6745 * both / 5, rel=0.1)
     assert left[GRID.wavelength < 4300].max() < 0.01  # there the sky has no lines
 

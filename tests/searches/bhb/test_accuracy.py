@@ -7,7 +7,7 @@ import pytest
 import yaml
 from sklearn.metrics import f1_score
 
-from starsift.demo import sdss
+from starsift.demo import astars
 from starsift.demo.cutouts import draw_cutouts
 from starsift.searches.bhb import dataset as data
 from starsift.searches.bhb.dataset import JUDGED, Dataset, scale_images, split_of
@@ -24,9 +24,9 @@ pytestmark = pytest.mark.slow
 def stars() -> Dataset:
     """Stars as the demo simulates them, without files and defects, and more of them to judge."""
     rng = np.random.default_rng(17)
-    drawn = sdss.draw_astars(rng, STARS)
-    flux, ivar, _ = sdss.observe_astars(rng, drawn)
-    first = round((data.GRID.log10_lambda0 - sdss.GRID.log10_lambda0) / sdss.GRID.dlog10_lambda)
+    drawn = astars.draw_astars(rng, STARS)
+    flux, ivar, _ = astars.observe_astars(rng, drawn)
+    first = round((data.GRID.log10_lambda0 - astars.GRID.log10_lambda0) / astars.GRID.dlog10_lambda)
     names = np.array([f"star-{i:04d}" for i in range(STARS)], dtype=object)
     return Dataset(
         spectrum=min_max(interpolate_gaps(flux, ivar)[:, first : first + data.PIXELS]),
