@@ -18,7 +18,8 @@ from fixtures.survey_files import real
 
 from starsift.cli import main
 from starsift.errors import InputError
-from starsift.io.tables import cast_column, read_table
+from starsift.io.columns import cast_column
+from starsift.io.tables import read_table
 from starsift.learning.labels import load_labels, unmatched, warn_unmatched
 from starsift.review.labels import LabelStore
 from starsift.searches.bhb.dataset import read_labelled

@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from starsift.errors import InputError
-from starsift.io.tables import cast_column, first_outside
+from starsift.io.columns import cast_column, first_outside
 
 RADIUS = 5.0  # arcsec (Guo et al. 2019, section 4.1)
 MISSING = -9999  # how LAMOST and many others write a missing number

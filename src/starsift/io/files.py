@@ -1,10 +1,20 @@
-"""Files that appear whole or not at all."""
+"""Files that appear complete or not at all, and files that are compressed."""
 
+import bz2
+import gzip
+import lzma
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
+
+_COMPRESSIONS: dict[bytes, Callable[..., Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ": lzma.open,
+}
 
 
 @contextmanager
@@ -24,3 +34,11 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def open_unpacked(path: Path) -> IO[bytes]:
+    """Open a file for reading; one that is compressed by gzip, bzip2 or xz is unpacked on the way."""
+    with path.open("rb") as stream:
+        start = stream.read(8)
+    opener = next((found for magic, found in _COMPRESSIONS.items() if start.startswith(magic)), open)
+    return opener(path, "rb")

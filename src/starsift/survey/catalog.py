@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from starsift.errors import InputError
-from starsift.io.tables import cast_column, first_outside, read_table, whole_numbers
+from starsift.io.columns import cast_column, first_outside, whole_numbers
+from starsift.io.tables import read_table
 from starsift.survey.identity import MISSING
 from starsift.survey.names import identity_from_name, sdss_obsid
 

@@ -20,7 +20,8 @@ import pyarrow.parquet as pq
 from starsift.catalog.crossmatch import RADIUS, group_exposures
 from starsift.catalog.naming import designation
 from starsift.errors import InputError
-from starsift.io.tables import cast_column, read_table, whole_numbers
+from starsift.io.columns import cast_column, whole_numbers
+from starsift.io.tables import read_table
 from starsift.learning.labels import vocabulary as read_vocabulary
 from starsift.parallel import map_chunks
 from starsift.spectra.batches import MASK_PAD, OK, SpectrumBatch, read_rows

@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from starsift.errors import InputError, SpectrumError
-from starsift.io.tables import cast_column, read_table, whole_numbers
+from starsift.io.columns import cast_column, whole_numbers
+from starsift.io.tables import read_table
 from starsift.parallel import map_chunks
 from starsift.resources import resource
 from starsift.searches.emission.window import BLUR, CLASSES, MIN_GOOD, PIXELS, transfer, window
