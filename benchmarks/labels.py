@@ -21,6 +21,7 @@ from kernels import best_time
 from starsift.io.parquet import write_parquet
 from starsift.learning.labels import read_labels
 from starsift.review.labels import LabelStore
+from starsift.searches.registry import SEARCHES
 
 SAVED = 1000  # labels saved one by one
 QUEUE = "emission-round-01"
@@ -77,7 +78,7 @@ def queue(folder: Path, n: int) -> None:
         for count in shares:
             half = pa.array(["Ann", "Bob"] * (count // 2) + ["Ann"] * (count % 2), pa.string())
             labels = {
-                "path": pa.array(["emission"] * count, pa.string()),
+                "search": pa.array(["emission"] * count, pa.string()),
                 "spectrum_id": pa.array(ids[:count], pa.string()),
                 "label": pa.array(["absorption"] * count, pa.string()),
                 "vetted_by": half,
@@ -99,7 +100,7 @@ def queue(folder: Path, n: int) -> None:
                 table.setdefault(name, []).append(1e3 * best_time(call))
         added = n - shares[1]
         exported = best_time(lambda: store.export(folder / "export.parquet"), 3)
-        read = best_time(lambda: read_labels(folder / "export.parquet", "emission"), 3)
+        read = best_time(lambda: read_labels(folder / "export.parquet", SEARCHES["emission"]), 3)
     for name, cells in table.items():
         print(f"| {name} | {' | '.join(f'{cell:,.2f}' for cell in cells)} |")
     print("\n| all labels at once | labels | seconds |\n|---|---|---|")

@@ -102,10 +102,11 @@ def _parser() -> argparse.ArgumentParser:
         "file",
         type=Path,
         metavar="FILE",
-        help="columns spectrum_id, label, path and, if known, vetted_by, ...",
+        help="columns spectrum_id, label, search and, if known, vetted_by, ...",
     )
     import_labels.add_argument("--user", metavar="NAME", help="who gave labels that do not tell")
-    import_labels.add_argument("--path", help="of the workflow, where the file has no such column")
+    import_labels.add_argument("--search", help="name of the search, where the file has no such column")
+    import_labels.add_argument("--path", dest="search", help=argparse.SUPPRESS)  # its old name
     import_labels.add_argument(
         "--results",
         type=Path,
@@ -186,15 +187,16 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _import_labels(options: argparse.Namespace) -> None:
-    from starsift.learning.labels import PATHS, check_words, load_labels, unmatched
+    from starsift.learning.labels import check_words, load_labels, unmatched
     from starsift.review.labels import LabelStore
+    from starsift.searches.registry import SEARCHES
 
-    if options.path not in (None, *PATHS):
-        raise ValueError(f"--path is {options.path!r}, it must be one of {', '.join(PATHS)}")
-    labels = load_labels(options.file, path=options.path)
-    check_words(options.file, labels)  # before there is a store
+    if options.search not in (None, *SEARCHES):
+        raise ValueError(f"--search is {options.search!r}, it must be one of {', '.join(SEARCHES)}")
+    labels = load_labels(options.file, search=options.search)
+    check_words(options.file, labels, SEARCHES.values())  # before there is a store
     with LabelStore(options.labels) as store:
-        added = store.import_labels(options.file, who=options.user, path=options.path)
+        added = store.import_labels(options.file, who=options.user, search=options.search)
     print(f"{added} labels were added to {options.labels}")
     strangers, spectra = unmatched(labels, options.results)
     if spectra and strangers:

@@ -16,7 +16,8 @@ from scipy.ndimage import gaussian_filter1d
 from starsift.demo.emission import oracle_labels, simulate_emission
 from starsift.demo.ondrejov import ONDREJOV_ID, UNUSED_CODE
 from starsift.errors import SettingsError
-from starsift.learning.labels import read_labels, vocabulary
+from starsift.learning.labels import read_labels
+from starsift.searches.emission.search import SEARCH
 from starsift.searches.emission.window import CLASSES, TARGETS
 from starsift.sky.air import air_to_vacuum
 from starsift.sky.constants import C_KMS
@@ -239,9 +240,9 @@ def test_some_sources_are_observed_again_nearby_under_other_names(
 
 
 def test_the_oracle_speaks_as_people_do(survey: Path, truth: dict[str, np.ndarray]) -> None:
-    labels = read_labels(survey / "oracle.parquet", "emission")
+    labels = read_labels(survey / "oracle.parquet", SEARCH)
     said = dict(zip(labels["spectrum_id"].to_pylist(), labels["label"].to_pylist(), strict=True))
-    terms = {term["label"]: term["class"] for term in vocabulary()["emission"]}
+    terms = {word.label: word.label_class for word in SEARCH.words}
     assert len(said) == SIZE["n_pool"]
     for stem, label in zip(truth["spectrum_id"], truth["label"], strict=True):
         assert terms[said[stem]] == label

@@ -31,8 +31,8 @@ from starsift.demo.astars import (
 from starsift.demo.cutouts import draw_cutouts, flux_of, measure_magnitudes, sky_noise
 from starsift.demo.sdss import simulate_sdss
 from starsift.errors import SettingsError, SpectrumError
-from starsift.learning.labels import vocabulary
 from starsift.searches.bhb.dataset import BANDS, CLASSES
+from starsift.searches.bhb.search import SEARCH
 from starsift.sky.constants import C_KMS
 from starsift.survey.catalog import read_catalog
 from starsift.survey.index import index_folder
@@ -150,7 +150,7 @@ def test_colours_of_an_a0_dwarf_are_those_of_vega() -> None:
 def test_kinds_differ_in_gravity_metals_and_motion_but_not_in_colour_or_magnitude(stars: AStars) -> None:
     of = [stars.kind == kind for kind in KINDS]
     assert [some.sum() for some in of] == [1600, 1400, 1000]
-    assert {term["label"] for term in vocabulary()["bhb"]} >= set(KINDS)
+    assert {word.label for word in SEARCH.words} >= set(KINDS)
     bare = stars.magnitude - stars.extinction
     g_r = bare[:, 1] - bare[:, 2]
     assert g_r.min() > -0.25

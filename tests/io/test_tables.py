@@ -420,7 +420,7 @@ def test_observations_without_number(write: Write) -> None:
 
 def test_labels_of_a_spreadsheet() -> None:
     (row,) = load_labels(real("cases") / "labels-semicolon.csv").to_pylist()
-    assert (row["label"], row["path"], row["vetted_by"]) == ("SB2", "binaries", "ab")
+    assert (row["label"], row["search"], row["vetted_by"]) == ("SB2", "binaries", "ab")
     assert row["spectrum_id"] == "med-58644-TD192102N424113K01_sp12-076/84447441"
 
 
@@ -428,10 +428,10 @@ def test_labels_with_extension(write: Write) -> None:
     (row,) = load_labels(real("cases") / "labels-with-extension.csv").to_pylist()
     assert row["spectrum_id"] == "med-58644-TD192102N424113K01_sp12-076"
     text = "spectrum_id,label\na.fits.gz/84447441,SB2\nb.FIT,SB2\nc.fits.bz2,SB2\nd.fits.fz,SB2\nV.fit1,SB2\n"
-    ids = load_labels(write(text), path="binaries")["spectrum_id"].to_pylist()
+    ids = load_labels(write(text), search="binaries")["spectrum_id"].to_pylist()
     assert ids == ["a/84447441", "b", "c", "d", "V.fit1"]
     with pytest.raises(InputError, match="labelled more than once, the first is a"):
-        load_labels(write("spectrum_id,label\na.fits,SB2\na,SB1\n"), path="binaries")
+        load_labels(write("spectrum_id,label\na.fits,SB2\na,SB1\n"), search="binaries")
 
 
 def test_unknown_words_are_refused_on_import(tmp_path: Path, write: Write) -> None:
@@ -440,9 +440,9 @@ def test_unknown_words_are_refused_on_import(tmp_path: Path, write: Write) -> No
         with pytest.raises(InputError, match=message):
             store.import_labels(real("cases") / "labels-unknown-word.csv")
         with pytest.raises(InputError, match="row 2: label 'Nova' is none of mstars: M, not M, M dwarf"):
-            store.import_labels(write("spectrum_id,label\na,dM4\nb,Nova\n"), path="mstars")
+            store.import_labels(write("spectrum_id,label\na,dM4\nb,Nova\n"), search="mstars")
         assert not any(store.current(path) for path in ("binaries", "mstars"))
-        assert store.import_labels(write("spectrum_id,label\na,dM4\nb,K7\nc,M giant\n"), path="mstars") == 3
+        assert store.import_labels(write("spectrum_id,label\na,dM4\nb,K7\nc,M giant\n"), search="mstars") == 3
 
 
 def test_labels_of_no_spectrum_of_the_run_are_listed(
@@ -453,11 +453,11 @@ def test_labels_of_no_spectrum_of_the_run_are_listed(
     pq.write_table(pa.table({"spectrum_id": ["a", "b"]}), results / "manifest" / "demo.parquet")
     pq.write_table(pa.table({"spectrum_id": ["c"]}), results / "manifest" / "demo-unusable.parquet")
     path = write("spectrum_id,label\na,SB2\nc.fits,SB2\nd,SB1\n")
-    assert unmatched(load_labels(path, path="binaries"), results) == (["c", "d"], 2)
+    assert unmatched(load_labels(path, search="binaries"), results) == (["c", "d"], 2)
     with caplog.at_level("WARNING"):
         warn_unmatched(path, "binaries", results)
     assert "2 labelled spectra are none of the 2 of this run: c, d" in caplog.text
-    options = ["--path", "binaries", "--labels", str(tmp_path / "l.sqlite"), "--results", str(results)]
+    options = ["--search", "binaries", "--labels", str(tmp_path / "l.sqlite"), "--results", str(results)]
     assert main(["import", str(path), *options]) == 0
     out = capsys.readouterr().out
     assert "3 labels were added" in out
@@ -511,7 +511,7 @@ def test_columns_that_differ_in_case(write: Write) -> None:
 
 def test_labels_are_read_whatever_the_case_of_their_columns(write: Write) -> None:
     path = write("Spectrum_ID,LABEL\nspec-1,emission\n")
-    assert load_labels(path, path="emission")["spectrum_id"].to_pylist() == ["spec-1"]
+    assert load_labels(path, search="emission")["spectrum_id"].to_pylist() == ["spec-1"]
 
 
 @pytest.mark.parametrize("label", [pa.array([1, 0]), pa.array([1.0, 0.0]), pa.array([" 1", "0.0"])])

@@ -14,14 +14,13 @@ from starsift.errors import InputError
 from starsift.learning import labels as module
 from starsift.learning.labels import (
     LABELS,
-    PATHS,
     check_labels,
     consensus,
     load_labels,
     read_labels,
-    vocabulary,
 )
 from starsift.searches.emission.window import CLASSES
+from starsift.searches.registry import SEARCHES
 
 Write = Callable[[str], Path]
 
@@ -39,50 +38,19 @@ def write(tmp_path: Path) -> Write:
 # Vocabulary
 
 
-def test_shipped_vocabulary() -> None:
-    terms = vocabulary()
-    assert tuple(terms) == PATHS
-    assert [term["class"] for term in terms["emission"]][:3] == list(CLASSES)
-    assert {term["class"] for term in terms["emission"]} == set(CLASSES)
-    keys = {term["label"]: term["key"] for term in terms["emission"]}
-    assert [keys[name] for name in ("single peak", "double peak", "absorption", "bad")] == [
-        "1",
-        "2",
-        "3",
-        "4",
-    ]
-    assert {"SB1", "SB2", "SB3", "not binary"} == {term["class"] for term in terms["binaries"]}
-    assert {"BHB", "not BHB"} == {term["class"] for term in terms["bhb"]}
-    for term in terms["mstars"]:  # the rule by which the catalogue of M stars goes
-        assert (term["class"] == "M") == term["label"].startswith("M ")
-    assert all(4 <= len(rows) <= 7 for rows in terms.values())
-
-
-ROWS = "".join(f"{path},yes,1,good,seen\n" for path in PATHS)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("path,label,class\n" + ROWS, "no column key, description; a vocabulary has path, label, key"),
-        ("{}stars,no,2,bad,seen\n", "row 5: path is 'stars', it must be one of binaries, mstars"),
-        ("{}bhb,no,1,bad,seen\n", "row 5: key '1' is there twice; every label has its own"),
-        ("{}bhb,yes,2,bad,seen\n", "row 5: label 'yes' is there twice"),
-        ("{}bhb,no,n,bad,seen\n", "row 5: key is 'n', it must be a digit from 1 to 9"),
-        ("{}bhb,no,12,bad,seen\n", "row 5: key is '12'"),
-        ("{}bhb,no,2, ,seen\n", "row 5: no class; fill in every column"),
-        ("{}bhb,no\n", "row 5: no key, class, description"),
-        (
-            "path,label,key,class,description\nbhb,yes,1,good,seen\n",
-            "no labels of binaries, mstars, emission",
-        ),
-    ],
-)
-def test_vocabulary_that_cannot_be_used(write: Write, text: str, message: str) -> None:
-    path = write(text.format("path,label,key,class,description\n" + ROWS))
-    with pytest.raises(InputError, match=message) as error:
-        vocabulary(path)
-    assert str(error.value).startswith(str(path))
+def test_words_of_every_search() -> None:
+    for search in SEARCHES.values():
+        assert 4 <= len(search.words) <= 7
+        assert {word.key for word in search.words} == {str(key) for key in range(1, len(search.words) + 1)}
+        assert len({word.label for word in search.words}) == len(search.words)
+        assert all(0 < len(word.label) <= 64 and word.description for word in search.words)
+    classes = {name: [word.label_class for word in search.words] for name, search in SEARCHES.items()}
+    assert classes["emission"][:3] == list(CLASSES)
+    assert set(classes["emission"]) == set(CLASSES)
+    assert set(classes["binaries"]) == {"SB1", "SB2", "SB3", "not binary"}
+    assert set(classes["bhb"]) == {"BHB", "not BHB"}
+    for word in SEARCHES["mstars"].words:  # the rule by which the catalogue of M stars goes
+        assert (word.label_class == "M") == word.label.startswith("M ")
 
 
 # One label a spectrum
@@ -91,7 +59,7 @@ def test_vocabulary_that_cannot_be_used(write: Write, text: str, message: str) -
 def votes(*rows: tuple[str, str | None, str | None, int | None], **columns: list) -> pa.Table:
     """Of (spectrum_id, label, vetted_by, time in ms)."""
     ids, label, who, time = (list(column) for column in zip(*rows, strict=True))
-    table = {"path": ["emission"] * len(ids), "spectrum_id": ids, "label": label, "vetted_by": who}
+    table = {"search": ["emission"] * len(ids), "spectrum_id": ids, "label": label, "vetted_by": who}
     return pa.table(table | {"time": pa.array(time, pa.timestamp("ms", "UTC"))} | columns)
 
 
@@ -107,7 +75,7 @@ def test_majority_then_the_latest() -> None:
     )
     assert consensus(table).to_pylist() == [
         {
-            "path": "emission",
+            "search": "emission",
             "spectrum_id": spectrum_id,
             "label": label,
             "vetted_by": who,
@@ -152,12 +120,12 @@ def test_order_does_not_matter(data: st.DataObject) -> None:
 # Files
 
 
-def test_minimal_table_is_of_the_path_asked_for(write: Write) -> None:
+def test_minimal_table_is_of_the_search_that_reads_it(write: Write) -> None:
     path = write("note,vetted_by,label,spectrum_id\n1,Zoë, bad ,0012\n2,,absorption,x\n,,,\n3,me,,y\n")
-    table = read_labels(path, "emission")
+    table = read_labels(path, SEARCHES["emission"])
     assert table.to_pylist() == [
         {
-            "path": "emission",
+            "search": "emission",
             "spectrum_id": name,
             "label": label,
             "class": "uninteresting",
@@ -167,28 +135,28 @@ def test_minimal_table_is_of_the_path_asked_for(write: Write) -> None:
         }
         for name, label, who in [("0012", "bad", "Zoë"), ("x", "absorption", None)]
     ]
-    assert load_labels(path, path="emission").schema.equals(LABELS, check_metadata=True)
+    assert load_labels(path, search="emission").schema.equals(LABELS, check_metadata=True)
 
 
 def test_classes_are_labels_too(write: Write) -> None:
-    table = read_labels(write("spectrum_id,label\na,uninteresting\n"), "emission")
+    table = read_labels(write("spectrum_id,label\na,uninteresting\n"), SEARCHES["emission"])
     assert table["class"].to_pylist() == ["uninteresting"]
 
 
-def test_only_labels_of_one_path_count(write: Write) -> None:
-    path = write("path,spectrum_id,label\nemission,a,bad\nmstars,a,M dwarf\nbhb,b,whatever\n")
-    assert read_labels(path, "mstars")["class"].to_pylist() == ["M"]
-    assert read_labels(path, "emission")["label"].to_pylist() == ["bad"]
-    assert read_labels(path, "binaries").num_rows == 0
+def test_only_labels_of_one_search_count(write: Write) -> None:
+    path = write("search,spectrum_id,label\nemission,a,bad\nmstars,a,M dwarf\nbhb,b,whatever\n")
+    assert read_labels(path, SEARCHES["mstars"])["class"].to_pylist() == ["M"]
+    assert read_labels(path, SEARCHES["emission"])["label"].to_pylist() == ["bad"]
+    assert read_labels(path, SEARCHES["binaries"]).num_rows == 0
     with pytest.raises(InputError, match="row 3: label 'whatever' is none of bhb: BHB, not BHB, blue"):
-        read_labels(path, "bhb")
+        read_labels(path, SEARCHES["bhb"])
 
 
 def test_other_labels_where_they_are_allowed(write: Write) -> None:
     path = write(
         "spectrum_id,label,vetted_by\na,gM3,me\nb,M giant,me\nc,galaxy,me\na,M giant,you\na,dM1,him\n"
     )
-    table = read_labels(path, "mstars", strict=False)
+    table = read_labels(path, SEARCHES["mstars"], strict=False)
     assert table["label"].to_pylist() == ["M giant", "M giant", "galaxy"]
     assert table["class"].to_pylist() == ["M", "M", None]
     assert table["agree"].to_pylist() == [False, True, True]
@@ -196,7 +164,7 @@ def test_other_labels_where_they_are_allowed(write: Write) -> None:
 
 def test_names_have_one_spelling(write: Write) -> None:
     path = write("spectrum_id,label,vetted_by\na,bad,Zoe\u0308\n")
-    assert read_labels(path, "emission")["vetted_by"].to_pylist() == ["Zo\u00eb"]
+    assert read_labels(path, SEARCHES["emission"])["vetted_by"].to_pylist() == ["Zo\u00eb"]
 
 
 @pytest.mark.parametrize(
@@ -217,8 +185,7 @@ def test_names_have_one_spelling(write: Write) -> None:
             "spectrum_id,label\na,bad\nb,sbad\n",
             "row 2: label 'sbad' is none of emission: single peak, .*correct",
         ),
-        ("spectrum_id,label,path\na,bad,emission\nb,bad,\n", "row 2: no path; fill it in"),
-        ("spectrum_id,label,path\na,bad,emision\n", "row 1: path is 'emision', it must be one of binaries"),
+        ("spectrum_id,label,search\na,bad,emission\nb,bad,\n", "row 2: no search; fill it in"),
         ("spectrum_id,label\na,bad,5\n", "a row of 3 in place of 2 values: 'a,bad,5'; complete it"),
         ("spectrum_id,label,label\na,bad,bad\n", "column label is there twice"),
         (
@@ -239,7 +206,7 @@ def test_names_have_one_spelling(write: Write) -> None:
 def test_tables_that_cannot_be_used(write: Write, text: str, message: str) -> None:
     path = write(text)
     with pytest.raises(InputError, match=message) as error:
-        read_labels(path, "emission")
+        read_labels(path, SEARCHES["emission"])
     assert str(error.value).startswith(str(path))
 
 
@@ -259,26 +226,39 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         "none.csv": "no such file of labels",
     }.items():
         with pytest.raises(InputError, match=message) as error:
-            read_labels(tmp_path / name, "emission")
+            read_labels(tmp_path / name, SEARCHES["emission"])
         assert str(error.value).startswith(str(tmp_path / name))
 
 
 def test_no_file_is_no_labels_if_that_is_allowed(tmp_path: Path) -> None:
-    table = read_labels(tmp_path / "labels.sqlite", "emission", missing_ok=True)
+    table = read_labels(tmp_path / "labels.sqlite", SEARCHES["emission"], missing_ok=True)
     assert table.num_rows == 0
-    assert table.column_names == ["path", "spectrum_id", "label", "class", "vetted_by", "n_labels", "agree"]
+    assert table.column_names == ["search", "spectrum_id", "label", "class", "vetted_by", "n_labels", "agree"]
     assert not any(tmp_path.iterdir())
-    with pytest.raises(InputError, match="labels of 'qso' are asked for; there are those of binaries"):
-        read_labels(tmp_path / "labels.sqlite", "qso", missing_ok=True)
 
 
-def test_paths_do_not_get_to_the_review_app_from_here() -> None:
+def test_searches_do_not_import_the_review_app_by_way_of_labels() -> None:
     assert "starsift.review" not in Path(module.__file__).read_text()
 
 
-@pytest.mark.parametrize("path", ["binaries", "mstars", "emission", "bhb"])
-def test_a_run_refuses_words_that_nobody_knows(write: Write, path: str) -> None:
-    file = write(f"spectrum_id,label,path\ns,double-lined,{path}\n")
-    with pytest.raises(InputError, match=f"row 1: label 'double-lined' is none of {path}: "):
-        check_labels(file, [path])
-    check_labels(file.with_name("none.sqlite"), [path])
+@pytest.mark.parametrize("search", SEARCHES)
+def test_a_run_refuses_words_that_nobody_knows(write: Write, search: str) -> None:
+    file = write(f"spectrum_id,label,search\ns,double-lined,{search}\n")
+    with pytest.raises(InputError, match=f"row 1: label 'double-lined' is none of {search}: "):
+        check_labels(file, SEARCHES, [search])
+    check_labels(file.with_name("none.sqlite"), SEARCHES, [search])
+
+
+def test_a_run_refuses_searches_that_nobody_knows(write: Write) -> None:
+    file = write("spectrum_id,label,search\na,bad,emision\n")
+    with pytest.raises(InputError, match="row 1: search is 'emision', it must be one of binaries"):
+        check_labels(file, SEARCHES, ["mstars"])
+
+
+def test_path_is_the_old_name_of_the_column(write: Write) -> None:
+    file = write("Path,spectrum_id,label\nemission,a,bad\nmstars,a,M dwarf\n")
+    assert load_labels(file)["search"].to_pylist() == ["emission", "mstars"]
+    pq.write_table(
+        pa.table({"path": ["bhb"], "spectrum_id": ["a"], "label": ["BHB"]}), file.with_suffix(".parquet")
+    )
+    assert read_labels(file.with_suffix(".parquet"), SEARCHES["bhb"])["class"].to_pylist() == ["BHB"]

@@ -24,8 +24,10 @@ from hypothesis import strategies as st
 
 from starsift.errors import InputError, ReadOnlyError
 from starsift.learning.labels import LABELS, read_labels
+from starsift.review import events
 from starsift.review import labels as module
 from starsift.review.labels import LabelStore, Progress, State
+from starsift.searches.registry import SEARCHES
 
 ROUND = "emission-round-00"
 
@@ -225,8 +227,8 @@ def test_the_current_table_is_the_replay_of_the_events(
         "UPDATE events SET label = 'bad'",
         "DELETE FROM events",
         "INSERT OR REPLACE INTO events SELECT * FROM events",
-        "INSERT OR REPLACE INTO events SELECT 99, path, spectrum_id, who, queue, label, flag, comment, time, "
-        "version, 1 FROM events",
+        "INSERT OR REPLACE INTO events SELECT 99, search, spectrum_id, who, queue, label, flag, comment, "
+        "time, version, 1 FROM events",
     ],
 )
 def test_history_is_never_changed(store: LabelStore, say: Callable[..., int], statement: str) -> None:
@@ -252,7 +254,7 @@ def test_times_rise_when_the_clock_is_set_back(
         def now(cls, tz: Any = None) -> "Earlier":
             return cls(2001, 1, 1, tzinfo=tz)
 
-    monkeypatch.setattr(module, "datetime", Earlier)
+    monkeypatch.setattr(events, "datetime", Earlier)
     say("a", "absorption")
     say("b", "absorption")
     first, second = (event.time for event in store.history("emission", "a"))
@@ -271,7 +273,7 @@ def test_times_rise_when_the_clock_is_set_back(
         ({"who": "Ann\u202e"}, "name of the person"),
         ({"who": "\ud800"}, "name of the person"),
         ({"who": None}, "name of the person is None"),
-        ({"path": "stars"}, "path is 'stars', it must be one of binaries"),
+        ({"search": "stars"}, "search is 'stars', it must be one of binaries"),
         ({"spectrum_id": " a"}, "spectrum_id is ' a'"),
         ({"spectrum_id": "a" * 201}, "spectrum_id is .*; expected 1 to 200"),
         ({"queue": ""}, "queue is ''"),
@@ -282,9 +284,9 @@ def test_times_rise_when_the_clock_is_set_back(
     ],
 )
 def test_values_that_are_not_allowed(store: LabelStore, changes: dict[str, Any], message: str) -> None:
-    given = {"path": "emission", "spectrum_id": "a", "who": "Ann", "queue": ROUND, "label": "bad"} | changes
+    given = {"search": "emission", "spectrum_id": "a", "who": "Ann", "queue": ROUND, "label": "bad"} | changes
     with pytest.raises(ValueError, match=message):
-        store.add(given.pop("path"), given.pop("spectrum_id"), given.pop("who"), **given)
+        store.add(given.pop("search"), given.pop("spectrum_id"), given.pop("who"), **given)
     assert labels_of(store) == {}
 
 
@@ -508,7 +510,7 @@ def test_read_only_where_nothing_can_be_written(
     say("a", "bad")
     store.close()
     monkeypatch.setattr(os, "access", lambda *_: False)
-    assert read_labels(store.path, "emission").num_rows == 1
+    assert read_labels(store.path, SEARCHES["emission"]).num_rows == 1
     assert [path.name for path in store.path.parent.iterdir()] == ["starsift.sqlite"]
 
 
@@ -522,12 +524,12 @@ def test_files_that_are_no_store_are_left_alone(tmp_path: Path) -> None:
     newer = tmp_path / "newer.sqlite"
     LabelStore(newer).close()
     with sqlite3.connect(newer) as database:
-        database.execute("PRAGMA user_version = 2")
+        database.execute("PRAGMA user_version = 3")
     database.close()
     for path, message in {
         text: "not a label store .file is not a database",
         other: "not a label store but another database; name the file of the review app",
-        newer: "a label store of version 2, but this starsift knows 1; update it",
+        newer: "a label store of version 3, but this starsift knows 2; update it",
     }.items():
         before = path.read_bytes()
         for read_only in (False, True):
@@ -539,6 +541,48 @@ def test_files_that_are_no_store_are_left_alone(tmp_path: Path) -> None:
         LabelStore(tmp_path)
     with pytest.raises(OSError, match="cannot be opened as a label store"):
         LabelStore(text / "labels.sqlite")
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """A store of version 1, which named the column `search` `path`; three events, one of them revoked."""
+    file = tmp_path / "old.sqlite"
+    with LabelStore(file) as store:
+        store.add("emission", "a", "Ann", queue=ROUND, label="bad")
+        store.add("emission", "b", "Ann", queue=ROUND, label="single peak", comment="narrow")
+        store.add("bhb", "c", "Bob", queue="q", label="BHB", flag=True)
+        store.undo("q", "Bob")
+    database = sqlite3.connect(file)
+    for table in ("events", "current", "claims"):
+        database.execute(f"ALTER TABLE {table} RENAME COLUMN search TO path")
+    database.execute("PRAGMA user_version = 1")
+    database.close()
+    return file
+
+
+def test_a_store_of_version_1_is_read(old: Path, tmp_path: Path) -> None:
+    before = old.read_bytes()
+    assert read_labels(old, SEARCHES["emission"])["label"].to_pylist() == ["bad", "single peak"]
+    with LabelStore(old, read_only=True) as store:
+        assert labels_of(store) == {"a": {"Ann": "bad"}, "b": {"Ann": "single peak"}}
+        assert [event.label for event in store.history("bhb", "c")] == ["BHB", None]
+        assert store.progress("emission", ("a", "b", "z")) == Progress(3, 2, {"Ann": 2}, 0, 0)
+        assert store.export(tmp_path / "l.parquet")["search"].to_pylist() == ["emission", "emission"]
+    assert old.read_bytes() == before
+
+
+def test_a_store_of_version_1_is_migrated_where_it_is_written(old: Path) -> None:
+    with LabelStore(old, read_only=True) as store:
+        expected = store.history("emission", "b")
+    with LabelStore(old) as store:
+        assert store.history("emission", "b") == expected
+        store.add("emission", "a", "Ann", queue=ROUND, label="absorption")
+        assert labels_of(store)["a"] == {"Ann": "absorption"}
+        assert store.claim("emission", ROUND, "Bob", ["a", "b", "z"], 3) == ["z"]
+        with pytest.raises(sqlite3.IntegrityError, match="the history of labels is never"):
+            store._database.execute("DELETE FROM events")
+    with LabelStore(old) as store:
+        assert labels_of(store)["a"] == {"Ann": "absorption"}
 
 
 def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
@@ -602,18 +646,18 @@ def test_the_same_labels_make_the_same_bytes(store: LabelStore, tmp_path: Path) 
 def test_store_export_and_table_read_the_same(store: LabelStore, tmp_path: Path) -> None:
     fill(store)
     table = store.export(tmp_path / "l.parquet")
-    lines = ["path,spectrum_id,label,vetted_by,time"]
+    lines = ["search,spectrum_id,label,vetted_by,time"]
     for row in table.to_pylist():
         row["time"] = row["time"].isoformat(timespec="milliseconds")
         lines.append(",".join(row[name] or "" for name in lines[0].split(",")))
     (tmp_path / "l.csv").write_text("\n".join(lines) + "\n")
-    for path in ("emission", "mstars", "binaries"):
-        expected = read_labels(store.path, path)
-        assert read_labels(tmp_path / "l.parquet", path).equals(expected)
-        assert read_labels(tmp_path / "l.csv", path).equals(expected)
-    assert read_labels(store.path, "emission").to_pylist() == [
+    for name in ("emission", "mstars", "binaries"):
+        expected = read_labels(store.path, SEARCHES[name])
+        assert read_labels(tmp_path / "l.parquet", SEARCHES[name]).equals(expected)
+        assert read_labels(tmp_path / "l.csv", SEARCHES[name]).equals(expected)
+    assert read_labels(store.path, SEARCHES["emission"]).to_pylist() == [
         {
-            "path": "emission",
+            "search": "emission",
             "spectrum_id": name,
             "label": label,
             "class": of,
@@ -652,9 +696,9 @@ def test_import_of_a_table_without_times(store: LabelStore, say: Callable[..., i
     say("a", "bad", comment="mine")
     path = tmp_path / "l.csv"
     path.write_text("spectrum_id,label,vetted_by\na,absorption,Ann\nb,bad,\nc,,Ann\n")
-    with pytest.raises(InputError, match="labels lack path; add a column that says binaries"):
+    with pytest.raises(InputError, match="labels lack search; add a column with the name"):
         store.import_labels(path)
-    assert store.import_labels(path, who="Bob", path="emission") == 2
+    assert store.import_labels(path, who="Bob", search="emission") == 2
     current = store.current("emission")
     assert current["a"]["Ann"] == replace(
         current["a"]["Ann"], label="absorption", comment="mine", queue="import"
@@ -662,15 +706,15 @@ def test_import_of_a_table_without_times(store: LabelStore, say: Callable[..., i
     assert current["b"]["Bob"].label == "bad"
     assert "c" not in current
     say("a", "double peak")
-    assert store.import_labels(path, who="Bob", path="emission") == 0
+    assert store.import_labels(path, who="Bob", search="emission") == 0
     assert labels_of(store)["a"] == {"Ann": "double peak"}
     path.write_text("spectrum_id,label,vetted_by\na,bad,Ann\n")
-    assert store.import_labels(path, path="emission") == 1
+    assert store.import_labels(path, search="emission") == 1
     assert labels_of(store)["a"] == {"Ann": "bad"}
     assert store.undo("import", "Ann").label == "bad"  # type: ignore[union-attr]
-    assert store.import_labels(path, path="emission") == 0
+    assert store.import_labels(path, search="emission") == 0
     (tmp_path / "m.csv").write_text("spectrum_id,label\nz,bad\n")
-    assert store.import_labels(tmp_path / "m.csv", path="emission") == 1
+    assert store.import_labels(tmp_path / "m.csv", search="emission") == 1
     assert labels_of(store)["z"] == {"unknown": "bad"}
 
 
@@ -678,9 +722,9 @@ def test_import_takes_all_or_nothing(store: LabelStore, tmp_path: Path) -> None:
     path = tmp_path / "l.csv"
     path.write_text(f"spectrum_id,label,vetted_by\na,bad,Ann\nb,bad,{'x' * 65}\n")
     with pytest.raises(InputError, match=r"l.csv: spectrum b: .* is 'xxx.*; expected 1 to 64"):
-        store.import_labels(path, path="emission")
+        store.import_labels(path, search="emission")
     pq.write_table(
-        pa.table({"path": ["bhb"], "spectrum_id": ["a"], "label": ["BHB"], "time": [2**62]}),
+        pa.table({"search": ["bhb"], "spectrum_id": ["a"], "label": ["BHB"], "time": [2**62]}),
         tmp_path / "t.parquet",
     )
     with pytest.raises(InputError, match=r"t.parquet: "):

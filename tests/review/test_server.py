@@ -25,10 +25,10 @@ from fastapi.testclient import TestClient
 from fixtures.review_files import LRS, Truth, make_results
 
 from starsift.cli import main
-from starsift.learning.labels import vocabulary
 from starsift.review.labels import LabelStore
 from starsift.review.queues import Results
 from starsift.review.server import BODY_LIMIT, STATIC, _open_browser, create_app
+from starsift.searches.registry import SEARCHES
 
 TOKEN = "t" * 43
 PORT = 8123
@@ -113,7 +113,9 @@ def test_session(client: TestClient, results: Results) -> None:
     assert {q["id"]: q["total"] for q in session["queues"]} == {
         id: len(q.ids) for id, q in results.queues().items()
     }
-    assert session["vocabulary"] == vocabulary()
+    assert {name: [word["label"] for word in words] for name, words in session["vocabulary"].items()} == {
+        name: [word.label for word in search.words] for name, search in SEARCHES.items()
+    }
     assert set(session["lines"]) == set(session["windows"]) == {"binaries", "mstars", "emission", "bhb"}
 
 
@@ -674,7 +676,7 @@ def test_export_and_import_commands(
     assert "0 labels were added" in capsys.readouterr().out.splitlines()[-1]
     table = tmp_path / "mine.csv"
     table.write_text(f"spectrum_id,label\n{LRS[2]},bad\n")
-    named = ["--labels", str(second), "--path", "bhb", "--user", "bea"]
+    named = ["--labels", str(second), "--search", "bhb", "--user", "bea"]
     assert main(["import", str(table), *named]) == 0
     with LabelStore(second) as store:
         assert store.current("bhb")[LRS[2]]["bea"].label == "bad"

@@ -106,7 +106,6 @@ rule bhb_dataset:
     # The labelled stars, in three parts.
     input:
         labelled=lambda wildcards: external_input(BHB["labelled"]["catalog"]),
-        vocabulary=str(RESOURCES / "review" / "labels.csv"),
         manifests=ancient(with_labels("results/manifest/{survey}/{bundle}.parquet")),
         spectra=with_labels("results/spectra/{survey}/{bundle}.arrow"),
         cutouts=with_labels("results/bhb/cutouts/{survey}/{bundle}.parquet"),

@@ -102,14 +102,14 @@ if Path(LABELS).suffix != ".sqlite" and not is_simulated(LABELS) and not Path(LA
 
 if workflow.is_main_process:
     try:
-        check_labels(LABELS, SEARCHED)
+        check_labels(LABELS, SEARCHES, SEARCHED)
     except ValueError as error:
         raise WorkflowError(f"config: labels: {error}") from None
 
 
 def label_digest_for(search):
     """A digest of the labels of a search, for `params`: labels of other searches rerun nothing."""
-    return lambda wildcards: label_digest(read_labels(LABELS, search, strict=False, missing_ok=True))
+    return lambda wildcards: label_digest(read_labels(LABELS, SEARCHES[search], strict=False, missing_ok=True))
 
 
 @functools.cache

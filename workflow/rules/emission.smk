@@ -73,12 +73,12 @@ def round_labels(wildcards):
     if not query.exists():
         return None  # asked again before the job runs
     spectra = pq.read_table(query, columns=["spectrum_id"])["spectrum_id"]
-    return label_digest(read_labels(LABELS, "emission", missing_ok=True), spectra)
+    return label_digest(read_labels(LABELS, SEARCHES["emission"], missing_ok=True), spectra)
 
 
 def candidate_digest(wildcards):
     """A digest of what people say of candidates."""
-    return label_digest(candidate_labels(load_labels(LABELS, path="emission", missing_ok=True)))
+    return label_digest(candidate_labels(load_labels(LABELS, search="emission", missing_ok=True)))
 
 
 rule emission_dataset:
@@ -200,7 +200,6 @@ rule emission_labels:
     # What people say of them. Without all labels the run stops here, and goes on later.
     input:
         query="results/emission/round-{round}/query.parquet",
-        vocabulary=str(RESOURCES / "review" / "labels.csv"),
         oracle=ancient(oracle),
     output:
         "results/emission/round-{round}/labels.parquet",

@@ -531,7 +531,9 @@ def _write_pool(
     write_catalog(out / "pool.fits", catalog)
     truth = _truth(pool, catalog, noise, layouts[pool.seen.plan])
     write_parquet(truth, out / "truth.parquet", sort_by=["spectrum_id"])
-    write_parquet(oracle_labels(truth), out / "oracle.parquet", sort_by=["path", "spectrum_id", "vetted_by"])
+    write_parquet(
+        oracle_labels(truth), out / "oracle.parquet", sort_by=["search", "spectrum_id", "vetted_by"]
+    )
     return truth
 
 
@@ -591,7 +593,7 @@ def oracle_labels(truth: pa.Table) -> pa.Table:
     """The truth as labels that somebody gave, in the columns of an export of the label store."""
     n = truth.num_rows
     columns = {
-        "path": pa.array(["emission"] * n),
+        "search": pa.array(["emission"] * n),
         "spectrum_id": truth["spectrum_id"],
         "label": truth["oracle"],
         "vetted_by": pa.array([VETTER] * n),

@@ -6,16 +6,15 @@ store keeps its history in the table `events`; the table `current` says what of 
 that is read here. Reading never changes a label, also while the review app writes.
 """
 
-import csv
 import hashlib
 import json
 import logging
 import os
-import re
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,22 +22,17 @@ import pyarrow.parquet as pq
 
 from starsift.errors import InputError
 from starsift.io.tables import read_table
-from starsift.resources import resource
 from starsift.survey.names import without_endings
 
 PathLike = str | os.PathLike[str]
 log = logging.getLogger(__name__)
 
-PATHS = ("binaries", "mstars", "emission", "bhb")
-SHIPPED = resource("review/labels.csv")
-VOCABULARY = ("path", "label", "key", "class", "description")  # columns
-
 APPLICATION_ID = 0x73746172  # "star": marks an SQLite file as a label store
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 named the column search path
 STORE_ENDINGS = (".sqlite", ".sqlite3", ".db")
 
 _SOURCES = {
-    "path": (pa.string(), "binaries, mstars, emission or bhb"),
+    "search": (pa.string(), "name of the search"),
     "spectrum_id": (pa.string(), "file stem, and /lmjm for one exposure"),
     "label": (pa.string(), "null where the person only flagged or commented"),
     "vetted_by": (pa.string(), "who looked"),
@@ -50,11 +44,11 @@ _SOURCES = {
 }
 LABELS = pa.schema(
     [pa.field(name, kind, metadata={"description": text}) for name, (kind, text) in _SOURCES.items()],
-    metadata={"starsift": "labels 1"},
+    metadata={"starsift": "labels 2"},
 )
 CONSENSUS = pa.schema(
     {
-        "path": pa.string(),
+        "search": pa.string(),
         "spectrum_id": pa.string(),
         "label": pa.string(),
         "vetted_by": pa.string(),
@@ -62,59 +56,27 @@ CONSENSUS = pa.schema(
         "agree": pa.bool_(),
     }
 )
-_KEY = ["path", "spectrum_id", "vetted_by"]
-# People may also say of a candidate which type it is (dM4, K7): see `check_words`.
-_SPECTRAL_TYPE = re.compile(r"(?:[dg]|[eu]?sd)?[OBAFGKMLT](?:\d(?:\.\d+)?)?e?[IV]*")
+_KEY = ["search", "spectrum_id", "vetted_by"]
+_OLD_NAMES = {"path": "search"}
 _EXPECTED = {"flag": "true or false", "time": "a time and its zone, such as 2024-05-01T10:00:00Z"}
 _ROW = "row"  # number of the row in the file, for messages
 
 
-def vocabulary(path: PathLike | None = None) -> dict[str, list[dict[str, str]]]:
-    """The labels that people can give, by path, in the order of the file.
+class Vocabulary(Protocol):
+    """The labels of a search, as `starsift.searches.base.Search` has them.
 
-    Parameters
+    Attributes
     ----------
-    path : path, optional
-        CSV with the columns path, label, key (a digit from 1 to 9), class (what the workflow makes of the
-        label), description; by default the one shipped in resources/review.
-
-    Returns
-    -------
-    dict : path -> list of rows, each a dict with label, key, class and description
-
-    Raises
-    ------
-    InputError
-        A column is missing, or a row cannot be understood.
+    classes : class of each label that people can give; classes are labels too
+    other_labels : regular expression of further labels, which have no class; empty where there are none
     """
-    file = Path(path) if path is not None else SHIPPED
-    terms: dict[str, list[dict[str, str]]] = {name: [] for name in PATHS}
-    with file.open(newline="", encoding="utf-8") as stream:
-        reader = csv.DictReader(stream)
-        missing = [name for name in VOCABULARY if name not in (reader.fieldnames or [])]
-        if missing:
-            raise InputError(
-                f"{file}: no column {', '.join(missing)}; a vocabulary has {', '.join(VOCABULARY)}"
-            )
-        for number, row in enumerate(reader, 1):
-            where = f"{file}: row {number}"
-            term = {name: (row[name] or "").strip() for name in VOCABULARY}
-            if empty := [name for name, text in term.items() if not text]:
-                raise InputError(f"{where}: no {', '.join(empty)}; fill in every column")
-            if term["path"] not in PATHS:
-                raise InputError(f"{where}: path is {term['path']!r}, it must be one of {', '.join(PATHS)}")
-            if not re.fullmatch("[1-9]", term["key"]):
-                raise InputError(f"{where}: key is {term['key']!r}, it must be a digit from 1 to 9")
-            known = terms[term.pop("path")]
-            for name in ("label", "key"):
-                if any(other[name] == term[name] for other in known):
-                    raise InputError(
-                        f"{where}: {name} {term[name]!r} is there twice; every label has its own"
-                    )
-            known.append(term)
-    if empty := [name for name, rows in terms.items() if not rows]:
-        raise InputError(f"{file}: no labels of {', '.join(empty)}; every path needs some")
-    return terms
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def classes(self) -> Mapping[str, str]: ...
+    @property
+    def other_labels(self) -> str: ...
 
 
 def connect_store(path: PathLike) -> sqlite3.Connection:
@@ -137,19 +99,29 @@ def connect_store(path: PathLike) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise InputError(f"{file}: cannot be opened as a label store ({error})") from error
     try:
-        check_store(database, file)
+        if check_store(database, file) < SCHEMA_VERSION:
+            _rename_columns(database)
     except InputError:
         database.close()
         raise
     return database
 
 
-def check_store(database: sqlite3.Connection, file: PathLike) -> None:
-    """Make sure that a database is a label store of a version that is known here.
+def _rename_columns(database: sqlite3.Connection) -> None:
+    """Show the tables of a store of version 1, which stay as they are, as version 2 has them."""
+    database.execute("PRAGMA temp_store = MEMORY")
+    for table in ("events", "current"):
+        columns = [row[1] for row in database.execute(f"PRAGMA main.table_info({table})")]
+        named = ", ".join(f"{name} AS {_OLD_NAMES.get(name, name)}" for name in columns)
+        database.execute(f"CREATE TEMP VIEW {table} AS SELECT {named} FROM main.{table}")
+
+
+def check_store(database: sqlite3.Connection, file: PathLike) -> int:
+    """The version of a label store.
 
     Raises
     ------
-    InputError : it is not.
+    InputError : the database is no label store, or one of a newer version.
     """
     try:
         mark = database.execute("PRAGMA application_id").fetchone()[0]
@@ -162,13 +134,14 @@ def check_store(database: sqlite3.Connection, file: PathLike) -> None:
         raise InputError(
             f"{file}: a label store of version {version}, but this starsift knows {SCHEMA_VERSION}; update it"
         )
+    return int(version)
 
 
 def read_current(database: sqlite3.Connection) -> pa.Table:
-    """What is in force in a label store, of the schema `LABELS`, sorted by path, spectrum_id, vetted_by."""
+    """What is in force in a label store, of the schema `LABELS`, sorted by search, spectrum_id, vetted_by."""
     rows = database.execute(
-        "SELECT path, spectrum_id, label, who, flag, comment, queue, time, version FROM current "
-        "ORDER BY path, spectrum_id, who"
+        "SELECT search, spectrum_id, label, who, flag, comment, queue, time, version FROM current "
+        "ORDER BY search, spectrum_id, who"
     ).fetchall()
     kinds = [pa.int8() if name == "flag" else pa.string() for name in LABELS.names]
     columns = [
@@ -178,14 +151,14 @@ def read_current(database: sqlite3.Connection) -> pa.Table:
     return pa.table(columns, schema=LABELS)
 
 
-def load_labels(file: PathLike, *, path: str | None = None, missing_ok: bool = False) -> pa.Table:
+def load_labels(file: PathLike, *, search: str | None = None, missing_ok: bool = False) -> pa.Table:
     """All labels of a store, an export or a CSV: one row a person and spectrum.
 
     Parameters
     ----------
     file : .sqlite, .parquet or .csv; the latter two need spectrum_id and label, and may lack all other
         columns of `LABELS`. Further columns are left out, and rows without label, flag and comment.
-    path : of the labels, where the file has no column path
+    search : of the labels, where the file has no column search (or `path`, its old name)
     missing_ok : no file means no labels
 
     Returns
@@ -198,11 +171,13 @@ def load_labels(file: PathLike, *, path: str | None = None, missing_ok: bool = F
     InputError : the file cannot be read, a column is missing, a value cannot be understood, or one person
         labels a spectrum twice.
     """
-    return _load(file, path, missing_ok).drop_columns([_ROW])
+    return _load(file, search, missing_ok).drop_columns([_ROW])
 
 
-def read_labels(file: PathLike, which: str, *, strict: bool = True, missing_ok: bool = False) -> pa.Table:
-    """One label a spectrum of one path, and its class.
+def read_labels(
+    file: PathLike, vocabulary: Vocabulary, *, strict: bool = True, missing_ok: bool = False
+) -> pa.Table:
+    """One label a spectrum of one search, and its class.
 
     Where people disagree the class of the majority counts, and in it the label of the majority; of equally
     many the latest.
@@ -210,26 +185,23 @@ def read_labels(file: PathLike, which: str, *, strict: bool = True, missing_ok: 
     Parameters
     ----------
     file, missing_ok : as in `load_labels`
-    which : the path: binaries, mstars, emission or bhb
-    strict : a label must be one of the path's vocabulary, or one of its classes; otherwise the class of a
-        label that is not is null
+    vocabulary : the search
+    strict : a label must be one of the search's words, or one of its classes; otherwise the class of a label
+        that is not is null
 
     Returns
     -------
-    Table sorted by spectrum_id: path, spectrum_id, label, class, vetted_by (names joined with "+", null where
-    not known), n_labels int32, agree bool (all labels are the same)
+    Table sorted by spectrum_id: search, spectrum_id, label, class, vetted_by (names joined with "+", null
+    where not known), n_labels int32, agree bool (all labels are the same)
 
     Raises
     ------
     InputError : as in `load_labels`, and for labels that are not in the vocabulary.
     """
-    if which not in PATHS:
-        raise InputError(f"labels of {which!r} are asked for; there are those of {', '.join(PATHS)}")
-    table = _load(file, which, missing_ok)
-    table = table.filter(pc.and_(pc.equal(table["path"], which), pc.is_valid(table["label"])))
-    classes = _classes(which)
+    classes = vocabulary.classes
+    table = _labels_of(_load(file, vocabulary.name, missing_ok), vocabulary.name)
     if strict:
-        _refuse_unknown(file, table, which, classes)
+        _refuse_unknown(file, table, vocabulary.name, classes)
     label = table["label"].to_pylist()
     votes = table.append_column("class", pa.array([classes.get(text, text) for text in label], pa.string()))
     result = consensus(votes)
@@ -237,62 +209,67 @@ def read_labels(file: PathLike, which: str, *, strict: bool = True, missing_ok: 
     return result.add_column(3, "class", kind)
 
 
-def check_words(file: PathLike, table: pa.Table) -> None:
-    """Make sure that labels say what their path has words for: of M star candidates also a spectral type.
+def check_words(file: PathLike, table: pa.Table, vocabularies: Iterable[Vocabulary]) -> None:
+    """Make sure that labels are of known searches, and words of their search.
 
     Parameters
     ----------
     file : for messages
     table : of `load_labels`, in the order of the file
+    vocabularies : all searches
 
     Raises
     ------
-    InputError : a label that no review app wrote is none of the allowed words; the message lists them.
+    InputError : there is no such search, or a label that no review app wrote is none of its words; the
+        message lists them.
     """
-    said = table.append_column(_ROW, pa.array(range(1, table.num_rows + 1), pa.int64()))
+    table = table.append_column(_ROW, pa.array(range(1, table.num_rows + 1), pa.int64()))
+    known = {vocabulary.name: vocabulary for vocabulary in vocabularies}
+    strangers = table.filter(pc.invert(pc.is_in(table["search"], value_set=pa.array(list(known)))))
+    if strangers.num_rows:
+        raise InputError(
+            f"{file}: row {strangers[_ROW][0]}: search is {strangers['search'][0].as_py()!r}, it must be one "
+            f"of {', '.join(known)}"
+        )
     # Words that a review app has written are kept, whatever the vocabulary is now.
-    said = said.filter(pc.and_(pc.is_valid(said["label"]), pc.is_null(said["version"])))
-    for path in PATHS:
-        own = said.filter(pc.equal(said["path"], path))
-        if path == "mstars":
-            is_type = [bool(_SPECTRAL_TYPE.fullmatch(text)) for text in own["label"].to_pylist()]
-            own = own.filter(pc.invert(pa.array(is_type, pa.bool_())))
-        _refuse_unknown(file, own, path, _classes(path))
+    table = table.filter(pc.is_null(table["version"]))
+    for name, vocabulary in known.items():
+        own = _labels_of(table, name)
+        if vocabulary.other_labels:
+            pattern = f"^(?:{vocabulary.other_labels})$"
+            own = own.filter(pc.invert(pc.match_substring_regex(own["label"], pattern)))
+        _refuse_unknown(file, own, name, vocabulary.classes)
 
 
-def check_labels(file: PathLike, paths: Iterable[str]) -> None:
+def check_labels(file: PathLike, vocabularies: Mapping[str, Vocabulary], searches: Iterable[str]) -> None:
     """Make sure that a run can use its labels; no file means none.
 
     Parameters
     ----------
     file : as in `load_labels`
-    paths : the searches of the run
+    vocabularies : all searches by name
+    searches : names of those that run
 
     Raises
     ------
     InputError : as in `read_labels` and `check_words`.
     """
-    for path in paths:
-        table = _load(file, path, missing_ok=True)
-        if path == "emission":  # also what a review app has written: the network learns from it
-            own = table.filter(pc.and_(pc.equal(table["path"], path), pc.is_valid(table["label"])))
-            _refuse_unknown(file, own, path, _classes(path))
-        check_words(file, table.drop_columns([_ROW]))
+    for name in searches:
+        table = _load(file, name, missing_ok=True)
+        if not vocabularies[name].other_labels:  # what a review app has written is read strictly, too
+            _refuse_unknown(file, _labels_of(table, name), name, vocabularies[name].classes)
+        check_words(file, table.drop_columns([_ROW]), vocabularies.values())
 
 
-def _classes(path: str) -> dict[str, str]:
-    """Class of each word that a label can be: those of the vocabulary, and the classes themselves."""
-    terms = vocabulary()[path]
-    return {term["class"]: term["class"] for term in terms} | {term["label"]: term["class"] for term in terms}
+def _labels_of(table: pa.Table, search: str) -> pa.Table:
+    return table.filter(pc.and_(pc.equal(table["search"], search), pc.is_valid(table["label"])))
 
 
-def _refuse_unknown(file: PathLike, table: pa.Table, path: str, words: Iterable[str]) -> None:
-    allowed = dict.fromkeys(words)
+def _refuse_unknown(file: PathLike, table: pa.Table, search: str, words: Mapping[str, str]) -> None:
     for row, text in zip(table[_ROW].to_pylist(), table["label"].to_pylist(), strict=True):
-        if text not in allowed:
+        if text not in words:
             raise InputError(
-                f"{file}: row {row}: label {text!r} is none of {path}: {', '.join(allowed)}; correct it, or "
-                f"add it to {SHIPPED.name}"
+                f"{file}: row {row}: label {text!r} is none of {search}: {', '.join(words)}; correct it"
             )
 
 
@@ -311,15 +288,15 @@ def unmatched(labels: pa.Table, results: PathLike) -> tuple[list[str], int]:
     return sorted(set(labels["spectrum_id"].to_pylist()) - known), len(known)
 
 
-def warn_unmatched(file: PathLike, path: str, results: PathLike) -> None:
-    """Log how many labels of a path, from a table that somebody wrote, are of no spectrum of the run.
+def warn_unmatched(file: PathLike, search: str, results: PathLike) -> None:
+    """Log how many labels of a search, from a table that somebody wrote, are of no spectrum of the run.
 
     A store is not warned of: it may hold the labels of other surveys too.
     """
     if Path(file).suffix.lower() in STORE_ENDINGS:
         return
-    labels = load_labels(file, path=path, missing_ok=True)
-    strangers, spectra = unmatched(labels.filter(pc.equal(labels["path"], path)), results)
+    labels = load_labels(file, search=search, missing_ok=True)
+    strangers, spectra = unmatched(labels.filter(pc.equal(labels["search"], search)), results)
     if strangers:
         log.warning(
             "%s: %d labelled spectra are none of the %d of this run: %s",
@@ -332,32 +309,32 @@ def consensus(table: pa.Table) -> pa.Table:
 
     Parameters
     ----------
-    table : path, spectrum_id, label, vetted_by, and if known time, in any order. Where there is a column
+    table : search, spectrum_id, label, vetted_by, and if known time, in any order. Where there is a column
         class, the majority decides about the class first, then about the label in it. Rows without label do
         not count.
 
     Returns
     -------
-    Table of the schema `CONSENSUS`, sorted by path and spectrum_id: path, spectrum_id, label, vetted_by
+    Table of the schema `CONSENSUS`, sorted by search and spectrum_id: search, spectrum_id, label, vetted_by
         (sorted names joined with "+", null where none is known), n_labels int32, agree bool (all labels are
         the same)
     """
     n = table.num_rows
     time = table["time"].cast(pa.int64()).to_pylist() if "time" in table.column_names else [None] * n
     kind = table["class" if "class" in table.column_names else "label"]
-    columns = [table[name].to_pylist() for name in ("path", "spectrum_id", "label", "vetted_by")]
+    columns = [table[name].to_pylist() for name in ("search", "spectrum_id", "label", "vetted_by")]
     votes: dict[tuple[str, str], list[tuple[str, str, str | None, float]]] = {}
-    for path, spectrum_id, label, who, of, when in zip(*columns, kind.to_pylist(), time, strict=True):
+    for search, spectrum_id, label, who, of, when in zip(*columns, kind.to_pylist(), time, strict=True):
         if label is not None:
             age = float("-inf") if when is None else when
-            votes.setdefault((path, spectrum_id), []).append((of, label, who, age))
+            votes.setdefault((search, spectrum_id), []).append((of, label, who, age))
     rows = []
-    for (path, spectrum_id), given in sorted(votes.items()):
-        winner = _majority((of, when) for of, _, _, when in given)
-        label = _majority((label, when) for of, label, _, when in given if of == winner)
-        names = "+".join(sorted({who for _, _, who, _ in given if who}))
-        agree = len({label for _, label, _, _ in given}) == 1
-        rows.append((path, spectrum_id, label, names or None, len(given), agree))
+    for (search, spectrum_id), said in sorted(votes.items()):
+        winner = _majority((of, when) for of, _, _, when in said)
+        label = _majority((label, when) for of, label, _, when in said if of == winner)
+        names = "+".join(sorted({who for _, _, who, _ in said if who}))
+        agree = len({label for _, label, _, _ in said}) == 1
+        rows.append((search, spectrum_id, label, names or None, len(said), agree))
     return pa.table([list(column) for column in zip(*rows, strict=True)] or [[]] * 6, schema=CONSENSUS)
 
 
@@ -397,7 +374,7 @@ def _majority(votes: Iterable[tuple[str, float]]) -> str:
     return min(counts, key=lambda what: (-counts[what], -latest[what], what))
 
 
-def _load(file: PathLike, path: str | None, missing_ok: bool) -> pa.Table:
+def _load(file: PathLike, search: str | None, missing_ok: bool) -> pa.Table:
     """`load_labels`, with the number of each row in the file."""
     source = Path(file)
     if not source.exists():
@@ -411,10 +388,10 @@ def _load(file: PathLike, path: str | None, missing_ok: bool) -> pa.Table:
         table = _read_store(source)
     else:
         try:
-            table = read_table(source, text=LABELS.names)
+            table = read_table(source, text=(*LABELS.names, *_OLD_NAMES))
         except InputError as error:
             raise InputError(f"{error} (labels are also read from a store, {STORE_ENDINGS[0]})") from error
-    return _checked(source, table, path)
+    return _checked(source, table, search)
 
 
 def _read_store(file: Path) -> pa.Table:
@@ -427,9 +404,11 @@ def _read_store(file: Path) -> pa.Table:
         database.close()
 
 
-def _checked(file: Path, table: pa.Table, path: str | None) -> pa.Table:
+def _checked(file: Path, table: pa.Table, search: str | None) -> pa.Table:
     """The rows with something in them, as `LABELS` and `_ROW`."""
     lower = [name.lower() for name in table.column_names]
+    if "search" not in lower:
+        lower = [_OLD_NAMES.get(name, name) for name in lower]
     table = table.rename_columns(
         [
             low if low in LABELS.names and lower.count(low) == 1 else name
@@ -441,24 +420,18 @@ def _checked(file: Path, table: pa.Table, path: str | None) -> pa.Table:
         raise InputError(
             f"{file}: labels lack {', '.join(missing)}; expected spectrum_id, label and, if known, vetted_by"
         )
-    if path is None and "path" not in table.column_names:
-        raise InputError(f"{file}: labels lack path; add a column that says {', '.join(PATHS)}")
+    if search is None and "search" not in table.column_names:
+        raise InputError(f"{file}: labels lack search; add a column with the name of the search")
     table = pa.table([_column(file, table, field) for field in LABELS], schema=LABELS)
     table = table.append_column(_ROW, pa.array(range(1, table.num_rows + 1), pa.int64()))
     said = pc.or_(pc.or_(pc.is_valid(table["label"]), table["flag"]), pc.is_valid(table["comment"]))
     table = table.filter(said)
-    if path is not None and table["path"].null_count == table.num_rows:
-        table = table.set_column(0, LABELS.field("path"), pa.array([path] * table.num_rows, pa.string()))
-    for name in ("path", "spectrum_id"):
+    if search is not None and table["search"].null_count == table.num_rows:
+        table = table.set_column(0, LABELS.field("search"), pa.array([search] * table.num_rows, pa.string()))
+    for name in ("search", "spectrum_id"):
         empty = table[_ROW].filter(pc.is_null(table[name]))
         if len(empty):
             raise InputError(f"{file}: row {empty[0]}: no {name}; fill it in, or delete the row")
-    unknown = table.filter(pc.invert(pc.is_in(table["path"], value_set=pa.array(PATHS))))
-    if unknown.num_rows:
-        raise InputError(
-            f"{file}: row {unknown[_ROW][0]}: path is {unknown['path'][0].as_py()!r}, it must be one of "
-            f"{', '.join(PATHS)}"
-        )
     counts = table.group_by(_KEY, use_threads=False).aggregate([(_ROW, "count"), (_ROW, "max")])
     twice = counts.filter(pc.greater(counts[f"{_ROW}_count"], 1))
     if twice.num_rows:

@@ -32,10 +32,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from starsift.catalog.publish import to_astropy
 from starsift.errors import NotFoundError, ReadOnlyError, ResultsError, SampError
-from starsift.learning.labels import vocabulary
 from starsift.review.labels import LabelStore
 from starsift.review.queues import WINDOWS, Queue, Results, spectral_lines
 from starsift.review.samp import SampLink
+from starsift.searches.registry import SEARCHES
 
 HOST = "127.0.0.1"
 TOKEN = "STARSIFT_REVIEW_TOKEN"  # of the environment: a token that stays the same, for tunnels and tests
@@ -217,7 +217,18 @@ def create_app(
     samp : to other applications; by default a new one
     """
     link = samp or SampLink()
-    labels = vocabulary()
+    labels = {
+        name: [
+            {
+                "label": word.label,
+                "key": word.key,
+                "class": word.label_class,
+                "description": word.description,
+            }
+            for word in search.words
+        ]
+        for name, search in SEARCHES.items()
+    }
     known = {path: {entry["label"] for entry in entries} for path, entries in labels.items()}
     lines = spectral_lines()
 

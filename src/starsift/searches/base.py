@@ -23,6 +23,43 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Word:
+    """A label that people can give in the review app.
+
+    Attributes
+    ----------
+    label : as it is saved, 1 to 64 characters; never renamed once it is given, for labels in a store are kept
+    key : that gives the label, a digit from 1 to 9
+    label_class : what the workflow makes of the label
+    description : what to look for
+    """
+
+    label: str
+    key: str
+    label_class: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Candidates to review: a table with `spectrum_id`.
+
+    Attributes
+    ----------
+    id : in URLs and in the label store
+    title : as the review app lists the queue
+    pattern : of the table's file, relative to the folder of results. Each number that matches ``*`` makes one
+        queue: it stands for ``*`` in the id, and without leading zeros in the title
+    group : candidates, or round for the queries of active learning
+    """
+
+    id: str
+    title: str
+    pattern: str
+    group: str = "candidates"
+
+
+@dataclass(frozen=True)
 class Search:
     """One search: a folder `searches/<name>`, a file `workflow/rules/<name>.smk`, a line of the registry.
 
@@ -38,6 +75,9 @@ class Search:
     steps : what is made once, not bundle by bundle: a name in the plural, and a pattern of its files
     catalogs : names of the published catalogues
     figures : what the report shows
+    queues : candidates that people review
+    words : labels that people can give, in the order in which the review app shows them
+    other_labels : regular expression of further labels that a table may hold; they have no class
     """
 
     name: str
@@ -49,6 +89,15 @@ class Search:
     steps: dict[str, str]
     catalogs: tuple[str, ...]
     figures: tuple[Figure, ...] = ()
+    queues: tuple[Queue, ...] = ()
+    words: tuple[Word, ...] = ()
+    other_labels: str = ""
+
+    @property
+    def classes(self) -> dict[str, str]:
+        """The class of each label in a table: of the words, and of the classes themselves."""
+        names = {word.label_class: word.label_class for word in self.words}
+        return names | {word.label: word.label_class for word in self.words}
 
     def module(self, role: str) -> ModuleType:
         """A module of the search's folder, by its role: the same roles have the same names everywhere."""

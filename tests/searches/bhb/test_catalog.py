@@ -30,6 +30,7 @@ from starsift.searches.bhb.catalog import (
 )
 from starsift.searches.bhb.columns import BHB
 from starsift.searches.bhb.evaluation import calibrate
+from starsift.searches.bhb.search import SEARCH
 
 BOTH, ALONE = "spectrum+image", "spectrum"
 
@@ -296,7 +297,7 @@ def people(tmp_path: Path, *said: tuple[str, str]) -> pa.Table:
     file = tmp_path / "labels.csv"
     rows = "".join(f"bhb,{name},{label},A. Reader\n" for name, label in said)
     file.write_text("path,spectrum_id,label,vetted_by\n" + rows)
-    return read_labels(file, "bhb")
+    return read_labels(file, SEARCH)
 
 
 def labelled(*rows: tuple[str, str, str]) -> pa.Table:

@@ -138,7 +138,7 @@ def label_table(*rows: tuple[int, str, str | None], who: str = "A. Reader") -> p
     moment = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
     made = [
         {
-            "path": "emission",
+            "search": "emission",
             "spectrum_id": IDS[k],
             "label": label,
             "vetted_by": who,
@@ -317,7 +317,7 @@ def test_only_labels_of_candidates_vet_them(run: dict[str, Any]) -> None:
     truth = label_table(*((k, "bad", "simulated") for k in range(2 * PER)), who="truth")
     rounds = label_table((6, "bad", "emission-round-00"))
     people = label_table((4, "absorption", "emission-candidates"), (8, DOUBLE, None))
-    other = people.set_column(0, "path", pa.array(["mstars"] * 2))
+    other = people.set_column(0, "search", pa.array(["mstars"] * 2))
     labels = pa.concat_tables([truth, rounds, people, other])
     good, bad, funnel = catalog(run, labels)
     assert numbers(bad) == [4]

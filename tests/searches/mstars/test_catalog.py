@@ -20,6 +20,7 @@ from starsift.searches.mstars.columns import MSTARS
 from starsift.searches.mstars.kinematics import dispersions
 from starsift.searches.mstars.measurements import measure
 from starsift.searches.mstars.predict import POOL
+from starsift.searches.mstars.search import SEARCH
 from starsift.searches.mstars.velocity import build_velocity_bank
 from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.resample import LAMOST_LRS
@@ -463,7 +464,7 @@ def test_rows_without_label_are_not_vetted(tmp_path: Path, build: Assemble) -> N
     (tmp_path / "l.csv").write_text(
         "spectrum_id,label,vetted_by\nspec-0,,me\nspec-1, ,\nspec-2,sky,me\n,,\n,,\n"
     )
-    labels = read_labels(tmp_path / "l.csv", "mstars", strict=False)
+    labels = read_labels(tmp_path / "l.csv", SEARCH, strict=False)
     assert labels["spectrum_id"].to_pylist() == ["spec-2"]
     catalogue, _, funnel = build(labels=labels)
     assert numbers(catalogue) == [0, 1, 3, 4, 5]

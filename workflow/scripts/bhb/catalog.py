@@ -15,11 +15,12 @@ from starsift.learning.labels import read_labels, warn_unmatched
 from starsift.logs import log_to
 from starsift.searches.bhb.catalog import assemble, gather, read_manifests
 from starsift.searches.bhb.columns import BHB
+from starsift.searches.bhb.search import SEARCH
 
 log_to(snakemake.log[0])
 source, output, settings = snakemake.input, snakemake.output, snakemake.params
 warn_unmatched(settings.store, "bhb", "results")
-labels = read_labels(settings.store, "bhb", missing_ok=True)
+labels = read_labels(settings.store, SEARCH, missing_ok=True)
 calibration = json.loads(Path(source.calibration).read_text())
 taught = pq.read_table(source.dataset, columns=["spectrum_id", "survey", "class", "split"])
 photometry = {name: settings.catalog[name] for name in ("magnitude", "extinction")}

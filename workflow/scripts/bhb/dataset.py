@@ -8,7 +8,7 @@ log_to(snakemake.log[0])
 source, output, settings = snakemake.input, snakemake.output, snakemake.params
 files = zip(source.manifests, source.spectra, source.cutouts, strict=True)
 table, counts, dropped = build_dataset(
-    read_labelled(settings.labelled, source.vocabulary),
+    read_labelled(settings.labelled),
     [BundleFiles(settings.survey, *names) for names in files],
     seed=settings.seed,
     **settings.dataset,

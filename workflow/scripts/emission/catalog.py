@@ -25,7 +25,7 @@ log_to(snakemake.log[0])
 source, output, settings = snakemake.input, snakemake.output, snakemake.params
 warn_unmatched(settings.store, "emission", "results")
 answers = read_answers(source.rounds)
-labels = candidate_labels(load_labels(settings.store, path="emission", missing_ok=True))
+labels = candidate_labels(load_labels(settings.store, search="emission", missing_ok=True))
 found, funnel = gather_candidates(source.windows, source.predictions, answers)
 known = measure_candidates(found, source.spectra), pq.read_table(source.manifest), answers, labels
 chosen = dict(settings.catalog) | {"temperature": read_temperature(source.calibration)}

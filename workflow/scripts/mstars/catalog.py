@@ -11,6 +11,7 @@ from starsift.learning.labels import read_labels, warn_unmatched
 from starsift.logs import log_to
 from starsift.searches.mstars.catalog import all_m, assemble, characterize, read_sources, velocity_bins
 from starsift.searches.mstars.columns import MSTARS
+from starsift.searches.mstars.search import SEARCH
 
 log_to(snakemake.log[0])
 source, output, settings = snakemake.input, snakemake.output, snakemake.params
@@ -18,7 +19,7 @@ warn_unmatched(settings.store, "mstars", "results")
 rest = dict(settings.catalog) | {"giants": settings.giants, "kinematics": settings.kinematics}
 probability = rest.pop("probability")
 sources = read_sources(source.get("sources") or None)
-labels = read_labels(settings.store, "mstars", strict=False, missing_ok=True)
+labels = read_labels(settings.store, SEARCH, strict=False, missing_ok=True)
 measured, released = (
     pa.concat_tables([pq.read_table(path) for path in paths])
     for paths in (source.measurements, source.released)

@@ -22,8 +22,8 @@ from starsift.catalog.naming import designation
 from starsift.errors import InputError
 from starsift.io.columns import cast_column, whole_numbers
 from starsift.io.tables import read_table
-from starsift.learning.labels import vocabulary as read_vocabulary
 from starsift.parallel import map_chunks
+from starsift.searches.bhb.search import SEARCH
 from starsift.spectra.batches import MASK_PAD, OK, SpectrumBatch, read_rows
 from starsift.spectra.resample import SNAP, LogGrid, interpolate_gaps, min_max, resample
 from starsift.spectra.windows import Windows, give_reasons
@@ -150,14 +150,13 @@ def scale_images(images: np.ndarray) -> np.ndarray:
     return out
 
 
-def read_labelled(path: PathLike, vocabulary: PathLike | None = None) -> pa.Table:
+def read_labelled(path: PathLike) -> pa.Table:
     """Read a catalogue of labelled spectra.
 
     Parameters
     ----------
     path : a table with `label`, and `spectrum_id` or plate, mjd (or lmjd) and fiberid.
-        A label is one of path bhb in the vocabulary.
-    vocabulary : by default resources/review/labels.csv
+        A label is one of the search's words.
 
     Returns
     -------
@@ -170,7 +169,7 @@ def read_labelled(path: PathLike, vocabulary: PathLike | None = None) -> pa.Tabl
     InputError : a column is missing, a row lacks a value or has an unknown label, or a spectrum is there
         twice.
     """
-    kinds = {term["label"]: term["class"] for term in read_vocabulary(vocabulary)["bhb"]}
+    kinds = {word.label: word.label_class for word in SEARCH.words}
     columns = ("spectrum_id", "label", *_PLATE, *_NIGHT, *_FIBRE)
     table = read_table(path, columns, ("spectrum_id", "label", *_PLATE))
     present = {name.lower(): table[name] for name in table.column_names}

@@ -1,6 +1,6 @@
 """Blue horizontal branch stars (Wei et al. 2023), as declared to the rest of starsift."""
 
-from starsift.searches.base import Figure, Search
+from starsift.searches.base import Figure, Queue, Search, Word
 
 SEARCH = Search(
     name="bhb",
@@ -29,5 +29,22 @@ SEARCH = Search(
         Figure("dataset", "networks", "Labelled stars", "html"),
         Figure("candidates", "catalog", "Candidates", "html"),
         Figure("funnel", "catalog", "Funnel: from spectra to BHB stars", "html"),
+    ),
+    queues=(Queue("bhb-candidates", "Blue horizontal branch", "catalogs/bhb.parquet"),),
+    # Blue stragglers and A stars of the main sequence contaminate samples of BHB stars (Wei et al. 2023,
+    # introduction).
+    words=(
+        Word("BHB", "1", "BHB", "blue horizontal branch star: narrow, deep Balmer lines"),
+        Word(
+            "blue straggler",
+            "2",
+            "not BHB",
+            "A-type spectrum of high surface gravity, in the halo or a cluster: broad Balmer lines",
+        ),
+        Word(
+            "A main sequence", "3", "not BHB", "A-type star of the disc: broad Balmer lines and metal lines"
+        ),
+        Word("not BHB", "4", "not BHB", "any other star, galaxy or quasar"),
+        Word("bad", "5", "not BHB", "the spectrum or the image cannot be used"),
     ),
 )

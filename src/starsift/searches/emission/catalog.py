@@ -24,10 +24,11 @@ from starsift.catalog.listing import fill_links, listed_columns, star_columns
 from starsift.catalog.naming import dates, designation
 from starsift.errors import ResultsError
 from starsift.learning.calibration import apply_temperature, expected_calibration_error, fit_temperature
-from starsift.learning.labels import SHIPPED, consensus, vocabulary
+from starsift.learning.labels import consensus
 from starsift.searches.emission.active import PROBABILITIES, predicted_class, probabilities
 from starsift.searches.emission.columns import EMISSION
 from starsift.searches.emission.line import LINES, measure_lines
+from starsift.searches.emission.search import SEARCH
 from starsift.searches.emission.window import CLASSES, PIXELS, TARGETS
 from starsift.spectra.batches import IDENTITY_NAMES, OK, read_rows
 
@@ -233,14 +234,13 @@ def candidate_labels(labels: pa.Table) -> pa.Table:
     ResultsError : a label is not in the vocabulary.
     """
     queue = pc.fill_null(labels["queue"], QUEUE)
-    chosen = pc.and_(pc.equal(labels["path"], "emission"), pc.equal(queue, QUEUE))
+    chosen = pc.and_(pc.equal(labels["search"], "emission"), pc.equal(queue, QUEUE))
     rows = labels.filter(pc.and_(chosen, pc.is_valid(labels["label"])))
-    classes = {term["label"]: term["class"] for term in vocabulary()["emission"]}
+    classes = {word.label: word.label_class for word in SEARCH.words}
     for name, label in zip(rows["spectrum_id"].to_pylist(), rows["label"].to_pylist(), strict=True):
         if label not in classes:
             raise ResultsError(
-                f"labels: {name} is {label!r}, which is none of {', '.join(classes)}; correct it, "
-                f"or add it to resources/review/{SHIPPED.name}"
+                f"labels: {name} is {label!r}, which is none of {', '.join(classes)}; correct it"
             )
     kind = pa.array([classes[label] for label in rows["label"].to_pylist()], pa.string())
     people = consensus(rows.append_column("class", kind))
