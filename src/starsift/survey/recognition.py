@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from starsift.errors import SpectrumError
 from starsift.survey.fitsfile import Hdu, column_names, image_shape, number
 from starsift.survey.identity import NOT_A_SPECTRUM, UNSUPPORTED
+from starsift.survey.readers import registry
 from starsift.survey.readers.base import Reader
 from starsift.survey.readers.lamost import is_lamost
-from starsift.survey.readers.registry import READERS
 
 _WAVELENGTHS = {"WAVE", "WAVELENGTH", "LAMBDA", "LOGLAM", "SPECTRAL", "SPECTRAL_AXIS", "WL", "WAVELENGTH_AIR"}
 _FLUXES = {"FLUX", "FLUX_REDUCED", "FLUX_DENSITY", "SPEC", "SPECTRUM", "INTENSITY", "COUNTS"}
@@ -33,7 +33,7 @@ def recognize(hdus: Sequence[Hdu]) -> Reader:
     target = str(header.get("OBS_TYPE") or "OBJ").strip().upper()
     if is_lamost(header) and target in ("ARC", "FLAT", "BIAS", "DARK"):
         raise SpectrumError(NOT_A_SPECTRUM, f"an exposure of a lamp or of nothing (OBS_TYPE is {target})")
-    found = next((reader for reader in READERS if reader.recognizes(hdus)), None)
+    found = next((reader for reader in registry.READERS if reader.recognizes(hdus)), None)
     if found is not None:
         return found
     if is_lamost(header) and (hdus[0].name == "INFORMATION" or "COMBIN_B" in header):
