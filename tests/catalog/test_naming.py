@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 from astropy.io import fits
 
-from starsift.catalog.naming import dates, designation, obsdate
+from starsift.catalog.naming import dates, designation
+from starsift.sky.dates import obsdate
 
 FOLDER = Path(__file__).parents[2].parent / "shared/data"
 

@@ -5,6 +5,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from starsift.sky.dates import obsdate
 from starsift.survey.names import SDSS_NAME
 
 # So much of the last digit is added before cutting, so that binary fractions do not turn 10.00 into 9.99.
@@ -45,16 +46,6 @@ def _sexagesimal(values: np.ndarray, parts: int) -> np.ndarray:
 
 def _digits(values: np.ndarray, width: int) -> np.ndarray:
     return np.array([f"{number:0{width}d}" for number in range(10**width)])[values]
-
-
-def obsdate(mjd: npt.ArrayLike) -> np.ndarray:
-    """Dates (n,) YYYY-MM-DD of modified Julian days (n,) int.
-
-    LAMOST's obsdate is the date of its `mjd`, which is that of universal time and one less than `lmjd`, the
-    local day on which the night ends.
-    """
-    epoch = np.datetime64("1858-11-17")
-    return (epoch + np.asarray(mjd).astype("timedelta64[D]")).astype(str)
 
 
 def dates(listed: pa.Table) -> dict[str, pa.Array]:

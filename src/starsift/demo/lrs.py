@@ -13,7 +13,7 @@ from astropy.io import fits
 from astropy.table import Table
 from threadpoolctl import threadpool_limits
 
-from starsift.catalog.naming import designation, obsdate
+from starsift.catalog.naming import designation
 from starsift.demo import fitswriter
 from starsift.demo.fitswriter import Card
 from starsift.demo.lrs_sky import (
@@ -33,6 +33,7 @@ from starsift.errors import SettingsError
 from starsift.parallel import map_chunks
 from starsift.sky.barycentric import XINGLONG
 from starsift.sky.constants import C_KMS
+from starsift.sky.dates import obsdate
 from starsift.spectra.resample import LAMOST_LRS
 from starsift.synthesis.bands import (
     M0,

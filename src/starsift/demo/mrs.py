@@ -31,6 +31,7 @@ from starsift.demo.sky import (
 )
 from starsift.errors import SettingsError
 from starsift.sky import barycentric
+from starsift.sky.dates import MJD_EPOCH
 from starsift.spectra.templates import TemplateGrid, load_grid
 from starsift.synthesis.mrs import RESOLUTION, Observation, coadd, featureless, observe, red_model
 from starsift.synthesis.stars import Synthesizer
@@ -129,7 +130,7 @@ def _visit(
 
 def _isot(minute: float) -> str:
     """Date and time of a modified Julian minute, to the millisecond, as FITS headers have it."""
-    return str(np.datetime64("1858-11-17T00:00:00.000") + np.timedelta64(round(minute * 60_000), "ms"))
+    return str(MJD_EPOCH + np.timedelta64(round(minute * 60_000), "ms"))
 
 
 def _primary_cards(visit: Visit, sky: Sky, i: int, obsid: int, layout: str) -> list[Card]:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from starsift.demo.scorecard import Line, compare_found, match_truth, mean_line, value_line
 from starsift.learning.calibration import apply_temperature, expected_calibration_error
+from starsift.robust import robust_scatter
 from starsift.searches.bhb.dataset import CLASSES
 
 BHB = CLASSES[1]
@@ -165,7 +166,7 @@ def _distances(catalog: pa.Table, truth: pa.Table, rows: np.ndarray, right: np.n
     some = number > 1
     ratio = distance / true
     middle = float(np.median(ratio)) if some else None
-    scatter = float(1.4826 * np.median(np.abs(ratio - middle))) if some else None
+    scatter = robust_scatter(ratio) if some else None
     pull = float(((distance - true) / error).std()) if some else None
     return [
         mean_line("share of BHB stars with a distance", use[right]),

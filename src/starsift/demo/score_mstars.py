@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from starsift.demo.scorecard import Line, match_truth, mean_line, value_line, velocity_lines
+from starsift.robust import robust_scatter
 
 SNR_EDGES = (0.0, 1.0, 2.0, 3.0, 5.0, np.inf)
 LIKELY = 0.5  # p_m from which a candidate counts as called an M star
@@ -131,7 +132,7 @@ def _measured(truth: pa.Table, catalog: pa.Table, clear_snr: float) -> list[Line
 def _spread(name: str, error: np.ndarray) -> Line:
     """Robust scatter about zero of the finite errors."""
     finite = error[np.isfinite(error)]
-    value = float(1.4826 * np.median(np.abs(finite))) if finite.size else None
+    value = robust_scatter(finite, 0.0) if finite.size else None
     return value_line(name, value, int(finite.size))
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from starsift.io.files import atomic_path
+from starsift.robust import robust_scatter
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def velocity_lines(
     return [
         line("RV bias (km/s)", float(error.mean()), None if bias is None else -bias, bias),
         line("RV scatter (km/s)", float(error.std())),
-        line("RV scatter, robust (km/s)", float(1.4826 * np.median(np.abs(error - np.median(error))))),
+        line("RV scatter, robust (km/s)", robust_scatter(error)),
         line("standard deviation of (measured - true) / error", float(ratio.std()), *pull),
     ]
 

@@ -36,6 +36,7 @@ from starsift.searches.emission.columns import EMISSION
 from starsift.searches.emission.window import CLASSES, WAVELENGTH
 from starsift.searches.mstars.columns import MSTARS
 from starsift.sky.air import air_to_vacuum
+from starsift.sky.dates import MJD_EPOCH
 from starsift.spectra.batches import MASK_IVAR, OK
 from starsift.survey.names import is_sdss_name
 
@@ -620,7 +621,7 @@ class _Neighbours:
         ] = {}  # one for each exposure, also where two surveys have it
         for row in sorted(rows, key=lambda r: (r["lmjd"] or 0, r["lmjm"] or 0, r["spectrum_id"])):
             if row["spectrum_id"] != self.ids[position]:
-                date = None if row["lmjd"] is None else str(np.datetime64("1858-11-17") + row["lmjd"])
+                date = None if row["lmjd"] is None else str(MJD_EPOCH + row["lmjd"])
                 others.setdefault(
                     (row["spectrum_id"], row["band"]),
                     {

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from erfa import DAU, DAYSEC, DJM0, ufunc
 
+from starsift.sky.constants import C
+
 
 class Site(NamedTuple):
     """Where a telescope stands: degrees east, degrees north, metres above the ellipsoid WGS84."""
@@ -27,7 +29,6 @@ UTC_OFFSET = 480  # minutes by which local time at Xinglong is ahead of UTC
 
 FIRST_MJD, LAST_MJD = 15020, 88433  # of the years 1900 and 2100, for which ERFA knows the Earth's orbit
 TT_UTC = 69.184  # s, terrestrial time minus UTC since 2017
-C = 299_792_458.0  # m/s
 GM_SUN = 1.32712440018e20  # m^3/s^2
 EARTH_POTENTIAL = 6.25e7  # m^2/s^2, GM / r on the surface
 

@@ -2,4 +2,5 @@
 
 from astropy.constants import c
 
+C = float(c.value)  # speed of light, m/s (exact)
 C_KMS = float(c.to_value("km/s"))  # speed of light, km/s (exact)

@@ -4,6 +4,7 @@ import numpy as np
 from numba import njit
 
 from starsift.parallel import map_chunks
+from starsift.robust import MAD_TO_SIGMA
 from starsift.spectra.batches import SpectrumBatch
 
 BINS = 128  # about 32 pixels of an MRS arm each: narrower than the blaze, wider than a line
@@ -110,7 +111,7 @@ def _fit(
                 residual[j] = y[j]
                 for k in range(terms):
                     residual[j] -= coefficient[k] * basis[j, k]
-            spread = 1.4826 * np.median(np.abs(residual)) + 1e-6 * scale
+            spread = MAD_TO_SIGMA * np.median(np.abs(residual)) + 1e-6 * scale
             kept = 0
             for j in range(used):
                 # Absorption pulls down, so the clip is tighter below than above.

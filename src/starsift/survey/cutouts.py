@@ -21,6 +21,7 @@ from numba import njit
 from starsift.errors import SpectrumError
 from starsift.io.files import atomic_path
 from starsift.parallel import map_chunks
+from starsift.robust import MAD_TO_SIGMA
 from starsift.survey.fitsfile import Hdu, Header, number, open_fits
 from starsift.survey.identity import OK
 from starsift.survey.paths import format_paths
@@ -54,7 +55,6 @@ _WRITER: dict[str, Any] = {
 # Equal pixels that are no sky: so many in a row or column, or a square of this side. Two or three are common.
 _RUN, _SIDE = 8, 3
 _CORE = 3  # pixels around the middle, where nothing may be missing
-_SKY_SIGMA = 1.4826  # standard deviation of a Gaussian over its median absolute deviation
 # Peaks: standard deviation in pixels of the Gaussian window (SDSS's PSF has 1.4), and of a sharper one that
 # tells neighbours apart; where windows end in these units; how often they are moved, and the last move.
 _WINDOW, _SHARP, _REACH, _STEPS, _STILL = 1.3, 0.9, 3.0, 20, 0.01
@@ -155,7 +155,7 @@ def read_cutout(
         )
     sky = _fill_gaps(where, cut, max_bad)
     some = np.abs(cut[:, ::2, ::2] - sky[:, None, None])  # a quarter of the pixels is plenty
-    noise = _SKY_SIGMA * np.median(some.reshape(len(cut), -1), axis=1)
+    noise = MAD_TO_SIGMA * np.median(some.reshape(len(cut), -1), axis=1)
     apart = _apart(cut, sky, noise, max_offset)
     if apart > max_offset:
         raise CutoutError(

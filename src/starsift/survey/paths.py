@@ -3,12 +3,12 @@
 import re
 import string
 from collections.abc import Iterator
-from datetime import date, timedelta
 from typing import Any
 
 import pyarrow as pa
 
 from starsift.errors import SettingsError
+from starsift.sky.dates import MJD_EPOCH
 
 
 def iter_values(column: pa.ChunkedArray) -> Iterator[Any]:
@@ -58,7 +58,7 @@ def format_paths(table: pa.Table, template: str) -> Iterator[str | None]:
             yield None  # becomes a row with status missing_file
             continue
         if "date" in fields:
-            row["date"] = f"{date(1858, 11, 17) + timedelta(days=row['lmjd']):%Y%m%d}"
+            row["date"] = str(MJD_EPOCH + row["lmjd"]).replace("-", "")
         try:
             yield template.format_map(row)
         except (ValueError, KeyError, IndexError, AttributeError) as error:
