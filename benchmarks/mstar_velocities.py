@@ -17,7 +17,7 @@ import numpy as np
 
 from starsift.demo.lrs import observe as expose
 from starsift.demo.lrs_sky import draw_sources, make_plans
-from starsift.robust import robust_scatter
+from starsift.robust import robust_scatter as robust
 from starsift.searches.binaries.dataset import anonymous_batch
 from starsift.searches.mstars.dataset import read_sample
 from starsift.searches.mstars.velocity import (
@@ -69,10 +69,10 @@ def summary(delta: np.ndarray, error: np.ndarray) -> str:
     d, pull = delta[has], delta[has] / error[has]
     cells = (
         np.median(d),
-        robust_scatter(d),
+        robust(d),
         d.std(),
         np.median(error[has]),
-        robust_scatter(pull),
+        robust(pull),
         pull.std(),
     )
     return f"{has.mean():.1%} | " + " | ".join(f"{cell:.2f}" for cell in cells)
@@ -128,8 +128,8 @@ def main() -> None:
         d, e = np.concatenate(delta), np.concatenate(error)
         pull = d / e
         print(
-            f"| {snr} | {np.mean(given):.1%} | {np.median(d):.2f} | {robust_scatter(d):.2f} | {d.std():.2f} | "
-            f"{np.mean(np.abs(pull) > 5):.2%} | {np.median(e):.2f} | {robust_scatter(pull):.2f} | {pull.std():.2f} |"
+            f"| {snr} | {np.mean(given):.1%} | {np.median(d):.2f} | {robust(d):.2f} | {d.std():.2f} | "
+            f"{np.mean(np.abs(pull) > 5):.2%} | {np.median(e):.2f} | {robust(pull):.2f} | {pull.std():.2f} |"
         )
 
     offsets = []
@@ -140,7 +140,7 @@ def main() -> None:
     offset = np.concatenate([np.mean(offsets[:5], axis=0), np.mean(offsets[5:], axis=0)])
     print(
         f"\nwithout noise, km/s: mean spectra against the other half's have rms {offset.std():.1f}, "
-        f"robust {robust_scatter(offset):.1f}, largest {np.abs(offset).max():.1f}"
+        f"robust {robust(offset):.1f}, largest {np.abs(offset).max():.1f}"
     )
 
     bank = build_velocity_bank(list(names), stars)

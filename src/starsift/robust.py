@@ -6,6 +6,6 @@ MAD_TO_SIGMA = 1.4826  # standard deviation of a Gaussian over its median absolu
 
 
 def robust_scatter(values: np.ndarray, center: float | None = None) -> float:
-    """Standard deviation of values (n,) from the median of their distances to a center, by default their median."""
+    """Standard deviation of values (n,), from their median distance to a center (None: their median)."""
     middle = np.median(values) if center is None else center
     return float(MAD_TO_SIGMA * np.median(np.abs(values - middle)))
