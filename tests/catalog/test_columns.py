@@ -83,7 +83,7 @@ def test_bhb_stars_hold_what_their_use_needs():
     names = set(BHB.names)
     assert BHB.names[: len(IDENTITY_NAMES)] == list(IDENTITY_NAMES)
     classified = "p_bhb modality image_status origin split known_class vetted vetted_by label file survey"
-    measured = "u_g_0 g_r_0 g_0 absmag_g distance e_distance group_id group_name n_exposures ra dec mjd snr"
+    measured = "u_g_0 g_r_0 g_0 absmag_g distance distance_err group_id group_name n_exposures ra dec mjd snr"
     assert {*classified.split(), *measured.split(), *(f"psfmag_{band}" for band in "ugriz")} <= names
 
 

@@ -57,7 +57,7 @@ def catalog(rows: list[int]) -> pa.Table:
         {
             "spectrum_id": pa.array([IDS[k] for k in rows], pa.string()),
             "distance": pa.array([1.02 * true[k] if k in true else None for k in rows], pa.float64()),
-            "e_distance": pa.array([1.0 if k in true else None for k in rows], pa.float64()),
+            "distance_err": pa.array([1.0 if k in true else None for k in rows], pa.float64()),
         }
     )
 

@@ -40,7 +40,7 @@ def score_bhb(
     Parameters
     ----------
     truth_path : truth.parquet of `starsift.demo.sdss.simulate_sdss`
-    catalog : `spectrum_id`, and `distance` and `e_distance`, kpc
+    catalog : `spectrum_id`, and `distance` and `distance_err`, kpc
     predictions : of all spectra of the survey: `spectrum_id`, `image_status`, `modality` and `p_bhb`, not
         calibrated, null where a spectrum could not be used
     calibration : contents of calibration.json: `purity`, and `modalities` with a `temperature` each; without
@@ -157,7 +157,7 @@ def _distances(catalog: pa.Table, truth: pa.Table, rows: np.ndarray, right: np.n
     """Distances of the catalogue's rows (n,) that are `right` against the truth; `rows` of the truth."""
     distance, error = (
         np.array([np.nan if v is None else v for v in catalog[name].to_pylist()], dtype=np.float64)
-        for name in ("distance", "e_distance")
+        for name in ("distance", "distance_err")
     )
     true = truth["distance"].to_numpy().astype(np.float64)[rows]
     use = right & np.isfinite(distance) & np.isfinite(error) & (error > 0) & (distance > 0)

@@ -400,14 +400,14 @@ def test_colours_and_distances(run: dict[str, Any], tmp_path: Path) -> None:
     rows = dict(zip(numbers(good), good.to_pylist(), strict=True))
     first = rows[0]
     # g_0 = 15.9, r_0 = 16.0, u_0 = 17: M_g = 0.4630927 (test_bhb_photometry.py), a modulus of 15.4369073
-    values = [first[name] for name in ("g_0", "g_r_0", "u_g_0", "absmag_g", "distance", "e_distance")]
+    values = [first[name] for name in ("g_0", "g_r_0", "u_g_0", "absmag_g", "distance", "distance_err")]
     assert values == pytest.approx([15.9, -0.1, 1.1, 0.46309, 12.229, 0.84474], rel=1e-4)
     assert first["psfmag_z"] == pytest.approx(16.5)
     # No r, a colour outside the relation, a survey without photometry.
     assert [rows[5][name] for name in ("psfmag_r", "g_r_0", "distance")] == [None] * 3
     assert rows[5]["g_0"] == pytest.approx(15.9)
     assert rows[6]["g_r_0"] == pytest.approx(-0.6, abs=1e-5)
-    assert [rows[6][name] for name in ("absmag_g", "distance", "e_distance")] == [None] * 3
+    assert [rows[6][name] for name in ("absmag_g", "distance", "distance_err")] == [None] * 3
     assert [rows[8][name] for name in ("psfmag_u", "g_0", "u_g_0", "distance")] == [None] * 4
 
 
@@ -541,7 +541,7 @@ def test_the_catalogue_is_published(run: dict[str, Any], tmp_path: Path) -> None
     tables = [again, *(Table.read(tmp_path / f"one/bhb.{kind}") for kind in ("fits", "vot"))]
     for table in tables:
         assert [str(name) for name in table["spectrum_id"]] == good["spectrum_id"].to_pylist()
-        assert {table[name].unit for name in ("distance", "e_distance")} == {u.kpc}
+        assert {table[name].unit for name in ("distance", "distance_err")} == {u.kpc}
         assert {table[name].unit for name in ("psfmag_u", "g_0", "u_g_0", "g_r_0", "absmag_g")} == {u.mag}
         assert table["distance"][0] == pytest.approx(12.229, rel=1e-4)
         assert np.isnan(np.ma.filled(np.ma.asarray(table["p_bhb"]), np.nan)).tolist() == [0, 0, 1, 0, 0]

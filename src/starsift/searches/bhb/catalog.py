@@ -417,7 +417,7 @@ def _photometry(listed: pa.Table, magnitude: str, extinction: str) -> dict[str, 
         "g_r_0": intrinsic["g_r"],
         "absmag_g": absolute_magnitude(intrinsic["g_r"]),
         "distance": kpc,
-        "e_distance": error,
+        "distance_err": error,
     }
     return {name: pa.array(values.astype(np.float32), from_pandas=True) for name, values in found.items()}
 

@@ -37,7 +37,7 @@ BHB = TableSchema(
         measured("g_r_0", "g-r without extinction", "phot.color;em.opt.B;em.opt.R", "mag"),
         measured("absmag_g", "Absolute g magnitude of a BHB star of g_r_0", "phys.magAbs;em.opt.B", "mag"),
         measured("distance", "Distance from the Sun of a BHB star", "pos.distance", "kpc"),
-        measured("e_distance", "Error of distance", "stat.error;pos.distance", "kpc"),
+        measured("distance_err", "Error of distance", "stat.error;pos.distance", "kpc"),
         Column("group_id", pa.int32(), "Star: spectra that lie together have one number", "meta.id.parent"),
         measured("group_name", "Star: designation of its first spectrum", "meta.id.parent", type=pa.string()),
         Column("n_exposures", pa.int32(), "Spectra of the star in the catalogue", "meta.number;obs"),
