@@ -24,9 +24,9 @@ from kernels import best_time
 from starsift.demo.sdss import simulate_sdss
 from starsift.io.parquet import write_parquet
 from starsift.learning.backend import load_keras, predict_batches
-from starsift.searches.bhb.dataset import BANDS, PIXELS, scale_images, windows
 from starsift.searches.bhb.encoders import PRESETS, classifier, image_encoder, spectrum_encoder
 from starsift.searches.bhb.fusion import head, whole
+from starsift.searches.bhb.inputs import BANDS, PIXELS, scale_images, windows
 from starsift.searches.bhb.predict import ROWS, predict_bundle
 from starsift.searches.bhb.training import BATCH
 from starsift.spectra.batches import read_bundle

@@ -31,7 +31,7 @@ from starsift.demo.astars import (
 from starsift.demo.cutouts import draw_cutouts, flux_of, measure_magnitudes, sky_noise
 from starsift.demo.sdss import simulate_sdss
 from starsift.errors import SettingsError, SpectrumError
-from starsift.searches.bhb.dataset import BANDS, CLASSES
+from starsift.searches.bhb.inputs import BANDS, CLASSES
 from starsift.searches.bhb.search import SEARCH
 from starsift.sky.constants import C_KMS
 from starsift.survey.catalog import read_catalog

@@ -22,7 +22,7 @@ from starsift.io.columns import cast_column
 from starsift.io.tables import read_table
 from starsift.learning.labels import load_labels, unmatched, warn_unmatched
 from starsift.review.labels import LabelStore
-from starsift.searches.bhb.dataset import read_labelled
+from starsift.searches.bhb.labelled import read_labelled
 from starsift.searches.emission.dataset import read_label_codes
 from starsift.searches.mstars.catalog import read_sources
 from starsift.survey.catalog import read_catalog

@@ -1,12 +1,14 @@
 """What figures share."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from fixtures.figure_words import words
 from matplotlib.figure import Figure
 
 from starsift.learning.calibration import reliability
-from starsift.report.plots import plot_reliability
+from starsift.report.plots import draw_figures, empty, plot_reliability
 
 
 def test_reliability_shows_shares_and_numbers() -> None:
@@ -22,3 +24,21 @@ def test_reliability_shows_shares_and_numbers() -> None:
     assert edges == pytest.approx(np.linspace(0, 1, 11))
     assert "before" in words(figure)
     assert "after" in words(figure)
+
+
+def test_figures_take_the_tables_of_their_arguments(tmp_path: Path) -> None:
+    drawn: dict[str, Figure] = {}
+
+    def first(catalog: str, size: int = 1) -> Figure:
+        drawn["first"] = empty(Figure().add_subplot(), f"{catalog}, {size}")
+        return drawn["first"]
+
+    def second(runs: str) -> Figure:
+        raise AssertionError("nobody wants it")
+
+    outputs = [("first", tmp_path / "first.svg")]
+    draw_figures({"first": first, "second": second}, {"catalog": "stars", "other": "no"}, outputs)
+    assert "stars, 1" in words(drawn["first"])
+    draw_figures({"first": first}, {"catalog": "stars"}, outputs, {"first": {"size": 3}})
+    assert "stars, 3" in words(drawn["first"])
+    assert [path.name for path in tmp_path.iterdir()] == ["first.svg"]

@@ -2,8 +2,8 @@
 import json
 
 from starsift.searches.bhb.baselines import BASELINES
-from starsift.searches.bhb.bundles import labelled_bundles
 from starsift.searches.bhb.fusion import FUSIONS
+from starsift.searches.bhb.labelled import labelled_bundles
 from starsift.searches.bhb.training import ENCODERS, NETWORKS
 
 BHB_LABELLED = BHB["labelled"]["survey"]
@@ -13,7 +13,7 @@ SURVEYS_OF["bhb"] = [BHB_LABELLED, *BHB_POOL]
 INPUTS_OF["bhb"] = {"bhb_labelled": external_input(BHB["labelled"]["catalog"])}
 if BHB["image"]["pretrained"]:
     INPUTS_OF["bhb"]["bhb_pretrained"] = BHB["image"]["pretrained"]
-# What the tables compare, what the catalogue needs, and the encoders that these start from.
+# Models of the tables, and those of the catalogue.
 BHB_MODELS = sorted({*BHB["compare"], BHB["model"], "spectrum"})
 BHB_PUBLISHED = {
     "seed": config["seed"],
@@ -26,13 +26,13 @@ wildcard_constraints:
     model=r"[a-z0-9-]+",
 
 
-def bhb_runs(models, name):
+def bhb_run_files(models, name):
     """A file of every run of some models."""
     return expand(f"results/bhb/models/{{model}}/run-{{run}}/{name}", model=models, run=BHB_RUNS)
 
 
-def bhb_encoders(kind):
-    """An input function: the trained encoder that a model of the same run starts from."""
+def trained_encoder(kind):
+    """An input function: the trained encoder of the same run that a model starts from."""
 
     def files(wildcards):
         path = f"results/bhb/models/{kind}/run-{wildcards.run}/model.keras"
@@ -41,8 +41,8 @@ def bhb_encoders(kind):
     return files
 
 
-def all_bhb_bundles(pattern):
-    """An input function: `pattern` for every bundle of the surveys that are searched."""
+def bhb_bundle_files(pattern):
+    """An input function: `pattern` for every bundle of the searched surveys."""
 
     def files(wildcards):
         return [
@@ -54,15 +54,15 @@ def all_bhb_bundles(pattern):
     return files
 
 
-def with_labels(pattern):
-    """An input function: `pattern` for every bundle that has labelled stars: a night without any trains nothing."""
+def labelled_bundle_files(pattern):
+    """An input function: `pattern` for every bundle with labelled stars, so that other nights train nothing again."""
 
     def files(wildcards):
         manifests = each_bundle("results/manifest/{survey}/{bundle}.parquet", BHB_LABELLED)(wildcards)
         try:
             chosen = labelled_bundles(BHB["labelled"]["catalog"], manifests)
         except ValueError:
-            return []  # the job that reads the table says what is wrong with it
+            return []  # the job that reads the table reports the error
         return expand(pattern, survey=BHB_LABELLED, bundle=chosen)
 
     return files
@@ -76,13 +76,13 @@ def simulated_cutouts(wildcards):
 
 
 def manifest_digest(wildcards):
-    """A digest of a bundle's spectra: a new manifest rewrites its file, mostly with equal content."""
+    """A digest of a bundle's manifest: a new manifest writes all of them again, most with the same content."""
     path = Path(f"results/manifest/{wildcards.survey}/{wildcards.bundle}.parquet")
-    return digest(path) if path.exists() else None  # asked again before the job runs
+    return digest(path) if path.exists() else None  # evaluated again before the job runs
 
 
 rule bhb_cutouts:
-    # The five-band images of one bundle, without those of poor quality.
+    # The five-band images of one bundle, without images of poor quality.
     input:
         manifest=ancient("results/manifest/{survey}/{bundle}.parquet"),
         simulated=simulated_cutouts,
@@ -106,9 +106,9 @@ rule bhb_dataset:
     # The labelled stars, in three parts.
     input:
         labelled=lambda wildcards: external_input(BHB["labelled"]["catalog"]),
-        manifests=ancient(with_labels("results/manifest/{survey}/{bundle}.parquet")),
-        spectra=with_labels("results/spectra/{survey}/{bundle}.arrow"),
-        cutouts=with_labels("results/bhb/cutouts/{survey}/{bundle}.parquet"),
+        manifests=ancient(labelled_bundle_files("results/manifest/{survey}/{bundle}.parquet")),
+        spectra=labelled_bundle_files("results/spectra/{survey}/{bundle}.arrow"),
+        cutouts=labelled_bundle_files("results/bhb/cutouts/{survey}/{bundle}.parquet"),
     output:
         table="results/bhb/dataset.parquet",
         counts="results/bhb/dataset.csv",
@@ -137,13 +137,13 @@ rule bhb_train:
     # One run of one network of Tables 6 to 8.
     input:
         dataset="results/bhb/dataset.parquet",
-        spectrum=bhb_encoders("spectrum"),
-        image=bhb_encoders("image"),
+        spectrum=trained_encoder("spectrum"),
+        image=trained_encoder("image"),
         weights=BHB["image"]["pretrained"] or [],
     output:
         model="results/bhb/models/{model}/run-{run}/model.keras",
         predictions="results/bhb/models/{model}/run-{run}/predictions.parquet",
-        told="results/bhb/models/{model}/run-{run}/training.json",
+        training="results/bhb/models/{model}/run-{run}/training.json",
     log:
         "results/logs/bhb_train/{model}/{run}.log",
     benchmark:
@@ -157,7 +157,7 @@ rule bhb_train:
         gpu=GPU,
     params:
         preset=BHB["preset"],
-        training=lambda wildcards: BHB["training"][bhb_stage(wildcards.model)],
+        options=lambda wildcards: BHB["training"][training_options_of(wildcards.model)],
         pretrained=BHB["image"]["pretrained"],
         seed=config["seed"],
         code=code("bhb/train"),
@@ -165,20 +165,20 @@ rule bhb_train:
         "../scripts/bhb/train.py"
 
 
-def bhb_stage(model):
-    """Which settings of training a network has."""
+def training_options_of(model):
+    """The key of a network's training options in `bhb.training`."""
     if model in FUSIONS:
         return "fusion"
     return model.removesuffix("-plain") if model in ENCODERS else "end_to_end"
 
 
 rule bhb_baseline:
-    # One run of a classifier that is no network (Table 8).
+    # One run of a classifier that is not a network (Table 8).
     input:
         dataset="results/bhb/dataset.parquet",
     output:
         predictions="results/bhb/models/{model}/run-{run}/predictions.parquet",
-        told="results/bhb/models/{model}/run-{run}/training.json",
+        training="results/bhb/models/{model}/run-{run}/training.json",
     log:
         "results/logs/bhb_baseline/{model}/{run}.log",
     benchmark:
@@ -196,11 +196,11 @@ rule bhb_baseline:
 
 
 rule bhb_calibrate:
-    # Which run searches, and from which probability on stars are published.
+    # The run that classifies, and the thresholds of probability for the catalogue.
     input:
-        told=bhb_runs([BHB["model"]], "training.json"),
-        fused=bhb_runs([BHB["model"]], "predictions.parquet"),
-        single=bhb_runs(["spectrum"], "predictions.parquet"),
+        trainings=bhb_run_files([BHB["model"]], "training.json"),
+        fused=bhb_run_files([BHB["model"]], "predictions.parquet"),
+        single=bhb_run_files(["spectrum"], "predictions.parquet"),
     output:
         "results/bhb/calibration.json",
     log:
@@ -216,10 +216,12 @@ rule bhb_calibrate:
         "../scripts/bhb/calibrate.py"
 
 
-def searching_run(wildcards):
-    """The run whose networks search: for another threshold alone nothing is classified again."""
+def calibrated_run(wildcards):
+    """The run that classifies: a new threshold alone classifies nothing again."""
     path = Path("results/bhb/calibration.json")
-    return json.loads(path.read_text())["run"] if path.exists() else None  # asked again before the job runs
+    return (
+        json.loads(path.read_text())["run"] if path.exists() else None
+    )  # evaluated again before the job runs
 
 
 rule bhb_predict:
@@ -227,8 +229,8 @@ rule bhb_predict:
         spectra="results/spectra/{survey}/{bundle}.arrow",
         cutouts="results/bhb/cutouts/{survey}/{bundle}.parquet",
         calibration=ancient("results/bhb/calibration.json"),
-        fused=bhb_runs([BHB["model"]], "model.keras"),
-        single=bhb_runs(["spectrum"], "model.keras"),
+        fused=bhb_run_files([BHB["model"]], "model.keras"),
+        single=bhb_run_files(["spectrum"], "model.keras"),
     output:
         "results/bhb/predictions/{survey}/{bundle}.parquet",
     log:
@@ -239,7 +241,7 @@ rule bhb_predict:
         runtime=240,
         gpu=GPU,
     params:
-        run=searching_run,
+        run=calibrated_run,
         spectrum=BHB["spectrum"],
         code=code("bhb/predict"),
     script:
@@ -248,7 +250,7 @@ rule bhb_predict:
 
 rule bhb_catalog:
     input:
-        predictions=all_bhb_bundles("results/bhb/predictions/{survey}/{bundle}.parquet"),
+        predictions=bhb_bundle_files("results/bhb/predictions/{survey}/{bundle}.parquet"),
         calibration="results/bhb/calibration.json",
         dataset="results/bhb/dataset.parquet",
         manifests=expand("results/manifest/{survey}.parquet", survey=sorted({BHB_LABELLED, *BHB_POOL})),
@@ -265,7 +267,7 @@ rule bhb_catalog:
         runtime=60,
     params:
         store=LABELS,
-        people=label_digest_for("bhb"),
+        labels=label_digest_for("bhb"),
         catalog=BHB["catalog"],
         settings=BHB_PUBLISHED,
         code=code("bhb/catalog"),
@@ -275,7 +277,7 @@ rule bhb_catalog:
 
 rule bhb_evaluate:
     input:
-        predictions=bhb_runs(BHB_MODELS, "predictions.parquet"),
+        predictions=bhb_run_files(BHB_MODELS, "predictions.parquet"),
         calibration="results/bhb/calibration.json",
         dataset="results/bhb/dataset.parquet",
     output:
@@ -294,14 +296,14 @@ rule bhb_evaluate:
 
 
 rule bhb_figures:
-    # All in one job: each takes less than starting a job does.
+    # All in one job: starting a job takes longer than a figure.
     input:
         catalog="results/catalogs/bhb.parquet",
         metrics="results/bhb/metrics.parquet",
         examples="results/bhb/examples.parquet",
         calibration="results/bhb/calibration.json",
-        predictions=bhb_runs(BHB_MODELS, "predictions.parquet"),
-        told=bhb_runs(BHB_MODELS, "training.json"),
+        predictions=bhb_run_files(BHB_MODELS, "predictions.parquet"),
+        trainings=bhb_run_files(BHB_MODELS, "training.json"),
     output:
         examples=figure("bhb", "examples"),
         roc_pr=figure("bhb", "roc_pr"),
@@ -354,7 +356,7 @@ rule bhb_pages:
 
 
 rule bhb:
-    # All that the report shows of this path, and the catalogue.
+    # The catalogue, and everything that the report shows of this search.
     input:
         rules.bhb_catalog.output,
         rules.bhb_evaluate.output,
@@ -369,7 +371,7 @@ if SIMULATED:
     rule bhb_score:
         input:
             truth="results/simulated/sdss/truth.parquet",
-            predictions=all_bhb_bundles("results/bhb/predictions/{survey}/{bundle}.parquet"),
+            predictions=bhb_bundle_files("results/bhb/predictions/{survey}/{bundle}.parquet"),
             calibration="results/bhb/calibration.json",
             catalog="results/catalogs/bhb.parquet",
         output:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from starsift.demo.scorecard import Line, compare_found, match_truth, mean_line, value_line
 from starsift.learning.calibration import apply_temperature, expected_calibration_error
 from starsift.robust import robust_scatter
-from starsift.searches.bhb.dataset import CLASSES
+from starsift.searches.bhb.inputs import CLASSES
 
 BHB = CLASSES[1]
 SNR_EDGES = (0.0, 5.0, 10.0, 20.0, np.inf)

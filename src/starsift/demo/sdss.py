@@ -22,7 +22,7 @@ from starsift.demo.fitswriter import Card
 from starsift.demo.lrs import described_table
 from starsift.errors import SettingsError
 from starsift.io.parquet import write_csv, write_parquet
-from starsift.searches.bhb.dataset import BANDS, CLASSES
+from starsift.searches.bhb.inputs import BANDS, CLASSES
 from starsift.survey.names import sdss_obsid
 from starsift.synthesis.degrade import damage, sky_lines
 

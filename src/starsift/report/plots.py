@@ -1,8 +1,9 @@
 """What all figures of the report share: their style, colours, and the small helpers that draw tables."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,25 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     with atomic_path(path) as temporary, report_style():
         kind = Path(path).suffix.removeprefix(".")
         figure.savefig(temporary, format=kind, dpi=160, metadata={"Date": None} if kind == "svg" else {})
+
+
+def draw_figures(
+    figures: Mapping[str, Callable[..., Figure]],
+    tables: Mapping[str, Any],
+    outputs: Iterable[tuple[str, str | os.PathLike[str]]],
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    """Draw figures and write them.
+
+    Parameters
+    ----------
+    figures : functions by name. Each takes the tables that its arguments are named after.
+    outputs : names and paths of the figures to draw
+    settings : other arguments, by name of the figure
+    """
+    for name, path in outputs:
+        inputs = {key: tables[key] for key in signature(figures[name]).parameters if key in tables}
+        save(figures[name](**inputs, **(settings or {}).get(name, {})), path)
 
 
 def values(table: pa.Table, name: str) -> np.ndarray:

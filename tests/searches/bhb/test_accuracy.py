@@ -9,8 +9,8 @@ from sklearn.metrics import f1_score
 
 from starsift.demo import astars
 from starsift.demo.cutouts import draw_cutouts
-from starsift.searches.bhb import dataset as data
-from starsift.searches.bhb.dataset import JUDGED, Dataset, scale_images, split_of
+from starsift.searches.bhb.dataset import HELD_OUT, Dataset, split_stars
+from starsift.searches.bhb.inputs import GRID, PIXELS, scale_images
 from starsift.searches.bhb.training import Settings, Trained, train
 from starsift.spectra.resample import interpolate_gaps, min_max
 
@@ -26,22 +26,22 @@ def stars() -> Dataset:
     rng = np.random.default_rng(17)
     drawn = astars.draw_astars(rng, STARS)
     flux, ivar, _ = astars.observe_astars(rng, drawn)
-    first = round((data.GRID.log10_lambda0 - astars.GRID.log10_lambda0) / astars.GRID.dlog10_lambda)
+    first = round((GRID.log10_lambda0 - astars.GRID.log10_lambda0) / astars.GRID.dlog10_lambda)
     names = np.array([f"star-{i:04d}" for i in range(STARS)], dtype=object)
     return Dataset(
-        spectrum=min_max(interpolate_gaps(flux, ivar)[:, first : first + data.PIXELS]),
+        spectrum=min_max(interpolate_gaps(flux, ivar)[:, first : first + PIXELS]),
         image=scale_images(draw_cutouts(rng, drawn, 32)),
         label=(drawn.kind == "BHB").astype(np.int64),
         spectrum_id=names,
         star=names,
-        split=split_of(names, 1, (0.55, 0.15, 0.3)),
+        split=split_stars(names, 1, (0.55, 0.15, 0.3)),
     )
 
 
 def f1(trained: Trained) -> float:
     """Of the mean of both classes, over all that the network has not learned from."""
     table = trained.predictions
-    assert set(table["split"].to_pylist()) == set(JUDGED)
+    assert set(table["split"].to_pylist()) == set(HELD_OUT)
     truth = np.array(table["class"].to_pylist()) == "BHB"
     return float(f1_score(truth, table["p_bhb"].to_numpy() >= 0.5, average="macro"))
 

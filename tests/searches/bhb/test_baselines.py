@@ -12,7 +12,8 @@ from sklearn.metrics import roc_auc_score
 from starsift.errors import TrainingError
 from starsift.searches.bhb import baselines
 from starsift.searches.bhb.baselines import BASELINES, train_baseline
-from starsift.searches.bhb.dataset import CLASSES, Dataset
+from starsift.searches.bhb.dataset import Dataset
+from starsift.searches.bhb.inputs import CLASSES
 
 
 @pytest.fixture(scope="module")

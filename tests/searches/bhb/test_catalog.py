@@ -3,7 +3,6 @@
 import csv
 import json
 import logging
-import math
 from pathlib import Path
 from typing import Any
 
@@ -17,186 +16,18 @@ from astropy.table import Table
 from starsift.catalog.columns import conform
 from starsift.catalog.listing import plain_text
 from starsift.catalog.publish import publish, read_table
-from starsift.errors import ResultsError, TrainingError
+from starsift.errors import ResultsError
 from starsift.io.parquet import write_csv, write_parquet
 from starsift.learning.labels import read_labels
 from starsift.searches.bhb.catalog import (
-    assemble,
-    choose_run,
-    fit_calibration,
-    gather,
-    purity_threshold,
+    build_catalog,
+    gather_candidates,
     read_manifests,
 )
 from starsift.searches.bhb.columns import BHB
-from starsift.searches.bhb.evaluation import calibrate
 from starsift.searches.bhb.search import SEARCH
 
 BOTH, ALONE = "spectrum+image", "spectrum"
-
-# The run to go on with
-
-
-def test_the_run_with_the_lowest_loss() -> None:
-    told = [
-        {"run": 2, "validation_loss": [0.5, 0.2, 0.4]},
-        {"run": 1, "validation_loss": [0.3, 0.2]},
-        {"run": 0, "validation_loss": [0.3, float("nan")]},
-    ]
-    assert choose_run(told) == 1
-    assert choose_run(told[::2]) == 2
-    for bad in ([], [{"run": 0}], [{"run": 0, "validation_loss": None}], [{"run": 0, "validation_loss": []}]):
-        with pytest.raises(ResultsError, match=f"none of {len(bad)} runs has a validation loss"):
-            choose_run(bad)
-
-
-# Thresholds
-
-
-def test_the_lowest_threshold_by_hand() -> None:
-    p = [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3]
-    y = [1, 1, 1, 0, 1, 1, 0]
-    # (1 + false) / (1 + all): 1/2, 1/3, 1/4, 2/5, 2/6, 2/7, 3/8
-    assert purity_threshold(p, y, 0.75) == 0.7
-    assert purity_threshold(p, y, 0.7) == 0.4
-    assert purity_threshold(p, y, 0.6) == 0.3
-    assert purity_threshold(p, y, 0.76) is None
-    shuffled = np.random.default_rng(0).permutation(7)
-    assert purity_threshold(np.array(p)[shuffled], np.array(y)[shuffled], 0.7) == 0.4
-
-
-def test_a_threshold_lets_all_of_its_equals_pass() -> None:
-    # Three true and one false one at 0.9: 2/5 of them, however they are sorted.
-    for y in ([1, 1, 1, 0, 0], [0, 1, 1, 1, 0]):
-        assert purity_threshold([0.9] * 4 + [0.1], y, 0.6) == 0.9
-        assert purity_threshold([0.9] * 4 + [0.1], y, 0.61) is None
-
-
-def test_how_many_stars_a_purity_takes() -> None:
-    """Of nineteen right ones a purity of 0.95 is reached exactly, of eighteen it is not."""
-    assert purity_threshold(np.linspace(0.5, 0.9, 19), [1] * 19, 0.95) == 0.5
-    assert purity_threshold(np.linspace(0.5, 0.9, 18), [1] * 18, 0.95) is None
-    assert purity_threshold([], [], 0.5) is None
-    for purity in (0.0, 1.0, 1.5, float("nan")):
-        with pytest.raises(ResultsError, match="expected more than 0 and less than 1"):
-            purity_threshold([0.5], [1], purity)
-
-
-@pytest.mark.parametrize(("stars", "apart"), [(50, 2.0), (200, 1.0), (200, 2.0), (1000, 3.0)])
-@pytest.mark.parametrize("purity", [0.8, 0.95])
-def test_the_purity_asked_for_holds_on_average(stars: int, apart: float, purity: float) -> None:
-    """Over samples; and the bound of the docstring, which is exact, on the next star of each."""
-    rng = np.random.default_rng(stars)
-    n = 400
-
-    def draw(number: int) -> tuple[np.ndarray, np.ndarray]:
-        true = rng.random(number) < 0.35
-        return rng.normal(size=number) + apart * true, true
-
-    false = np.zeros(n)  # share of false ones among the published
-    wrong, allowed = np.zeros(n), np.zeros(n)
-    for k in range(n):
-        score, true = draw(stars)
-        threshold = purity_threshold(score, true, purity)
-        new, sure = draw(2000)
-        if threshold is not None:
-            above = new >= threshold
-            false[k] = (above & ~sure).sum() / max(1, above.sum())
-            wrong[k] = (above & ~sure).mean()
-        joined, both = np.append(score, new[0]), np.append(true, sure[0])
-        order = np.argsort(-joined)
-        share = np.cumsum(~both[order]) / np.arange(1, stars + 2)
-        good = np.flatnonzero(share <= 1 - purity)
-        if len(good):
-            # Averaged over which of them is the new one.
-            allowed[k] = (1 - purity) * (joined >= joined[order][good[-1]]).mean()
-    spread = 3 / math.sqrt(n)
-    assert false.mean() <= 1 - purity + spread * false.std()
-    assert wrong.mean() <= allowed.mean() + spread * (wrong - allowed).std()
-    if stars * (1 - purity) > 30 and apart > 1.5:  # no more careful than it needs to be
-        assert false.mean() >= 0.75 * (1 - purity)
-
-
-# Calibration
-
-
-def predictions(
-    stars: int = 400, *, split: tuple[str, ...] = ("validation", "test"), seed: int = 0
-) -> pa.Table:
-    """A network that is too sure: twice the log odds that it should give."""
-    rng = np.random.default_rng(seed)
-    tables = []
-    for name in split:
-        logit = rng.normal(0, 2, stars)
-        true = rng.random(stars) < 1 / (1 + np.exp(-logit))
-        tables.append(
-            pa.table(
-                {
-                    "spectrum_id": [f"{name}-{k:04d}" for k in range(stars)],
-                    "star": [f"{name}-{k:04d}" for k in range(stars)],
-                    "split": [name] * stars,
-                    "class": np.where(true, "BHB", "not BHB").astype(object),
-                    "p_bhb": (1 / (1 + np.exp(-2 * logit))).astype(np.float32),
-                }
-            )
-        )
-    return pa.concat_tables(tables)
-
-
-def test_calibration_of_two_modalities() -> None:
-    table = predictions(2000)
-    told = fit_calibration({BOTH: table, ALONE: predictions(100, seed=1)}, 0.8, run=3)
-    assert json.loads(json.dumps(told)) == told
-    assert (told["run"], told["purity"], list(told["modalities"])) == (3, 0.8, [BOTH, ALONE])
-    one = told["modalities"][BOTH]
-    assert one["temperature"] == pytest.approx(2, rel=0.1)
-    assert (one["n"], one["n_test"]) == (2000, 2000)
-    assert one["purity"] == pytest.approx(0.8, abs=0.04)
-    # What it says of the test part, counted again.
-    test = table.filter(pa.array([name == "test" for name in table["split"].to_pylist()]))
-    kept = calibrate(test["p_bhb"].to_numpy(), one["temperature"]) >= one["threshold"]
-    true = np.array(test["class"].to_pylist()) == "BHB"
-    assert one["purity"] == (kept & true).sum() / kept.sum()
-    assert one["completeness"] == (kept & true).sum() / true.sum()
-    assert told["modalities"][ALONE]["n"] == 100
-    # The threshold is a published probability: comparing those gives the same stars.
-    assert one["threshold"] == float(np.float32(one["threshold"]))
-
-
-def test_a_star_counts_once() -> None:
-    table = predictions(50)
-    again = table.set_column(0, "spectrum_id", pa.array([f"{n}-b" for n in table["spectrum_id"].to_pylist()]))
-    again = again.set_column(4, "p_bhb", pa.array(np.full(100, 0.5), pa.float32()))
-    assert fit_calibration({BOTH: pa.concat_tables([again, table])}, 0.7, run=0) == fit_calibration(
-        {BOTH: table}, 0.7, run=0
-    )
-
-
-def test_no_threshold_reaches_the_purity(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING):
-        told = fit_calibration({ALONE: predictions(60)}, 0.999, run=0)["modalities"][ALONE]
-    assert (told["threshold"], told["purity"], told["completeness"], told["n_above"]) == (None, None, 0.0, 0)
-    assert "spectrum: no threshold reaches a purity of 0.999 on 60 validation stars" in caplog.text
-
-
-def test_a_network_that_the_validation_part_flatters(caplog: pytest.LogCaptureFixture) -> None:
-    table = predictions(400)
-    label = ["BHB" if p > 0.4 else "not BHB" for p in table["p_bhb"].to_pylist()]
-    label[400:] = ["BHB", *["not BHB"] * 399]
-    with caplog.at_level(logging.WARNING):
-        fit_calibration({BOTH: table.set_column(3, "class", pa.array(label))}, 0.9, run=0)
-    assert "test stars above the threshold are BHB, fewer than a purity of 0.9 lets expect" in caplog.text
-
-
-def test_parts_without_a_class() -> None:
-    table = predictions(60)
-    with pytest.raises(TrainingError, match="the validation set holds no spectrum that is"):
-        fit_calibration({BOTH: table.slice(60)}, 0.9, run=0)
-    with pytest.raises(ResultsError, match="purity is 1, expected"):
-        fit_calibration({BOTH: table}, 1, run=0)
-
-
-# The catalogue
 
 CALIBRATION = {
     "run": 0,
@@ -309,9 +140,9 @@ def labelled(*rows: tuple[str, str, str]) -> pa.Table:
 
 def catalog(run: dict[str, Any], said: pa.Table, dataset: pa.Table | None = None, **settings: Any) -> Any:
     dataset = labelled() if dataset is None else dataset
-    rows, funnel = gather(run["predictions"], said, settings.pop("calibration", CALIBRATION))
+    rows, funnel = gather_candidates(run["predictions"], said, settings.pop("calibration", CALIBRATION))
     listed = read_manifests(run["manifests"], rows, dataset)
-    good, bad, more = assemble(rows, listed, said, dataset, **settings)
+    good, bad, more = build_catalog(rows, listed, said, dataset, **settings)
     return good, bad, funnel | more
 
 
@@ -391,7 +222,7 @@ def test_labels_of_spectra_that_are_not_there(
     with caplog.at_level(logging.WARNING):
         good, _, _ = catalog(run, people(tmp_path, ("spec-9999-51602-0001", "BHB")))
     assert numbers(good) == [0, 2, 5, 6, 8]
-    assert "1 spectra that people call BHB are in no bundle" in caplog.text
+    assert "1 spectra labelled BHB are in no bundle" in caplog.text
     assert "the first is spec-9999-51602-0001" in caplog.text
 
 
@@ -460,43 +291,43 @@ def test_a_spectrum_has_one_prediction(run: dict[str, Any], tmp_path: Path) -> N
     none = people(tmp_path)
     twice = write_predictions(tmp_path / "p/other/c.parquet", [IDS[0]], [(ALONE, "no file", 0.99)])
     with pytest.raises(
-        ResultsError, match=f"of all bundles 1 spectra are there more than once, the first is {IDS[0]}"
+        ResultsError, match=f"of all bundles: 1 spectra are listed more than once, the first is {IDS[0]}"
     ):
-        gather([*run["predictions"], twice], none, CALIBRATION)
+        gather_candidates([*run["predictions"], twice], none, CALIBRATION)
     one = write_predictions(
         tmp_path / "p/sdss/d.parquet", [IDS[0]] * 2, [(ALONE, "gap", 0.9), (BOTH, "ok", 0.1)]
     )
     with pytest.raises(
-        ResultsError, match=f"d.parquet: 1 spectra are there more than once, the first is {IDS[0]}"
+        ResultsError, match=f"d.parquet: 1 spectra are listed more than once, the first is {IDS[0]}"
     ):
-        gather([one], none, CALIBRATION)
+        gather_candidates([one], none, CALIBRATION)
 
 
 @pytest.mark.parametrize(
     ("row", "message"),
     [
         ((BOTH, "ok", None), "has modality spectrum.image and p_bhb nan; expected 0 to 1"),
-        ((None, "ok", 0.5), "has modality None and p_bhb 0.5; expected 0 to 1, and null where there is no"),
+        ((None, "ok", 0.5), "has modality None and p_bhb 0.5; expected 0 to 1, or null without a modality"),
         ((BOTH, "ok", 1.5), "p_bhb 1.5; expected 0 to 1"),
-        (("image", "ok", 0.5), "modality 'image' is not calibrated, spectrum.image, spectrum are"),
+        (("image", "ok", 0.5), "modality 'image' is not calibrated, only spectrum.image, spectrum;"),
     ],
 )
 def test_predictions_that_cannot_be(row: Any, message: str, tmp_path: Path) -> None:
     file = write_predictions(tmp_path / "sdss/a.parquet", IDS[:2], [ROWS[0], row])
     with pytest.raises(ResultsError, match=f"a.parquet: .*{message}"):
-        gather([file], people(tmp_path), CALIBRATION)
+        gather_candidates([file], people(tmp_path), CALIBRATION)
 
 
 def test_tables_that_do_not_belong_together(run: dict[str, Any], tmp_path: Path) -> None:
     none = people(tmp_path)
     write_parquet(pa.table({"spectrum_id": ["a"], "p_bhb": [0.5]}), tmp_path / "sdss/a.parquet")
     with pytest.raises(ResultsError, match="predictions lack row, modality, image_status; delete the file"):
-        gather([tmp_path / "sdss/a.parquet"], none, CALIBRATION)
-    with pytest.raises(ResultsError, match=f"manifests: candidate lamost/{LAMOST[0]} is not in them"):
+        gather_candidates([tmp_path / "sdss/a.parquet"], none, CALIBRATION)
+    with pytest.raises(ResultsError, match=f"manifests: candidate lamost/{LAMOST[0]} is missing"):
         catalog(run | {"manifests": run["manifests"][:1]}, none)
-    with pytest.raises(ResultsError, match="labelled spectrum sdss/spec-1 is not in them"):
+    with pytest.raises(ResultsError, match="labelled spectrum sdss/spec-1 is missing"):
         catalog(run, none, labelled(("spec-1", "BHB", "train")))
-    with pytest.raises(ResultsError, match="manifests: there are none"):
+    with pytest.raises(ResultsError, match="manifests: none was given"):
         catalog(run | {"manifests": []}, none)
 
 
@@ -569,5 +400,5 @@ def test_an_empty_catalogue(run: dict[str, Any], tmp_path: Path) -> None:
     publish(good, BHB, tmp_path / "bhb", {})
     assert Table.read(tmp_path / "bhb.vot")["distance"].unit == u.kpc
     write_csv(plain_text(conform(good, BHB)), tmp_path / "bhb.csv")
-    rows, funnel = gather([], people(tmp_path), CALIBRATION)
+    rows, funnel = gather_candidates([], people(tmp_path), CALIBRATION)
     assert rows.num_rows == funnel["spectra in the survey"] == 0

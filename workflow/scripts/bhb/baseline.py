@@ -1,4 +1,4 @@
-"""Train a classifier of spectra that is no network."""
+"""Train a classifier of spectra that is not a network."""
 
 import json
 
@@ -13,7 +13,7 @@ log_to(snakemake.log[0])
 output = snakemake.output
 model, run = snakemake.wildcards.model, int(snakemake.wildcards.run)
 seed = bundle_seed(snakemake.params.seed, f"{model} {run}") % 2**32
-told, predictions = train_baseline(model, read_dataset(snakemake.input.dataset), seed=seed)
+training, predictions = train_baseline(model, read_dataset(snakemake.input.dataset), seed=seed)
 write_parquet(predictions, output.predictions)
-with atomic_path(output.told) as draft:
-    draft.write_text(json.dumps(told | {"run": run}, sort_keys=True) + "\n")
+with atomic_path(output.training) as draft:
+    draft.write_text(json.dumps(training | {"run": run}, sort_keys=True) + "\n")

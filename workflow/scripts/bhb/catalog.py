@@ -1,4 +1,4 @@
-"""Publish the catalogue of blue horizontal branch stars, what people took out of it, and the funnel."""
+"""Publish the catalogue of blue horizontal branch stars, the rejected candidates, and the funnel."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from starsift.catalog.publish import publish
 from starsift.io.parquet import write_csv, write_parquet
 from starsift.learning.labels import read_labels, warn_unmatched
 from starsift.logs import log_to
-from starsift.searches.bhb.catalog import assemble, gather, read_manifests
+from starsift.searches.bhb.catalog import build_catalog, gather_candidates, read_manifests
 from starsift.searches.bhb.columns import BHB
 from starsift.searches.bhb.search import SEARCH
 
@@ -22,11 +22,11 @@ source, output, settings = snakemake.input, snakemake.output, snakemake.params
 warn_unmatched(settings.store, "bhb", "results")
 labels = read_labels(settings.store, SEARCH, missing_ok=True)
 calibration = json.loads(Path(source.calibration).read_text())
-taught = pq.read_table(source.dataset, columns=["spectrum_id", "survey", "class", "split"])
+dataset = pq.read_table(source.dataset, columns=["spectrum_id", "survey", "class", "split"])
 photometry = {name: settings.catalog[name] for name in ("magnitude", "extinction")}
-found, funnel = gather(source.predictions, labels, calibration)
-manifest = read_manifests(source.manifests, found, taught, **photometry)
-catalog, rejected, more = assemble(found, manifest, labels, taught, **settings.catalog)
+candidates, funnel = gather_candidates(source.predictions, labels, calibration)
+manifest = read_manifests(source.manifests, candidates, dataset, **photometry)
+catalog, rejected, more = build_catalog(candidates, manifest, labels, dataset, **settings.catalog)
 publish(catalog, BHB, "results/catalogs/bhb", provenance(settings.settings, {"catalog": source.catalog}))
 write_csv(plain_text(conform(catalog, BHB)), output.csv)
 write_parquet(conform(rejected, BHB), output.rejected)

@@ -2,7 +2,8 @@
 
 from starsift.io.parquet import write_csv, write_parquet
 from starsift.logs import log_to
-from starsift.searches.bhb.dataset import BundleFiles, build_dataset, read_labelled
+from starsift.searches.bhb.dataset import BundleFiles, build_dataset
+from starsift.searches.bhb.labelled import read_labelled
 
 log_to(snakemake.log[0])
 source, output, settings = snakemake.input, snakemake.output, snakemake.params

@@ -6,19 +6,14 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from starsift.logs import log_to
-from starsift.report.plots import save
+from starsift.report.plots import draw_figures
 from starsift.searches.bhb.evaluation import read_runs
-from starsift.searches.bhb.figures import FIGURES, INPUTS
-
-
-def told(path):
-    return json.loads(Path(path).read_text())
-
+from starsift.searches.bhb.figures import FIGURES
 
 log_to(snakemake.log[0])
 source = snakemake.input
-data = {name: pq.read_table(source[name]) for name in ("catalog", "metrics", "examples")}
-data |= {"runs": read_runs(source.predictions), "calibration": told(source.calibration)}
-data |= {"trainings": [told(path) for path in source.told]}
-for name, path in snakemake.output.items():
-    save(FIGURES[name](**{argument: data[table] for argument, table in INPUTS[name].items()}), path)
+tables = {name: pq.read_table(source[name]) for name in ("catalog", "metrics", "examples")}
+tables["runs"] = read_runs(source.predictions)
+tables["calibration"] = json.loads(Path(source.calibration).read_text())
+tables["trainings"] = [json.loads(Path(path).read_text()) for path in source.trainings]
+draw_figures(FIGURES, tables, snakemake.output.items())

@@ -1,4 +1,4 @@
-"""Train one network: an encoder, what joins two of them, or all at once."""
+"""Train one network: an encoder, the fusion of two encoders, or all parts at once."""
 
 import json
 
@@ -13,13 +13,13 @@ from starsift.searches.bhb.training import Settings, train
 log_to(snakemake.log[0])
 source, output, settings = snakemake.input, snakemake.output, snakemake.params
 model, run = snakemake.wildcards.model, int(snakemake.wildcards.run)
-of_stage = Settings(**settings.training)
+options = Settings(**settings.options)
 trained = train(
     model,
     read_dataset(source.dataset),
     preset=settings.preset,
-    encoder=of_stage,
-    fusion=of_stage,
+    encoder=options,
+    fusion=options,
     seed=bundle_seed(settings.seed, f"{model} {run}") % 2**32,
     spectrum=load_network(source.spectrum) if source.get("spectrum") else None,
     image=load_network(source.image) if source.get("image") else None,
@@ -27,5 +27,5 @@ trained = train(
 )
 save_network(trained.model, output.model)
 write_parquet(trained.predictions, output.predictions)
-with atomic_path(output.told) as draft:
+with atomic_path(output.training) as draft:
     draft.write_text(json.dumps(trained.told | {"run": run}, sort_keys=True) + "\n")

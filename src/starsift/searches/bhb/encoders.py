@@ -24,7 +24,7 @@ import numpy as np
 
 from starsift.errors import InputError
 from starsift.learning.backend import load_keras
-from starsift.searches.bhb.dataset import BANDS, PIXELS, SEGMENT, SEGMENTS
+from starsift.searches.bhb.inputs import BANDS, PIXELS, SEGMENT, SEGMENTS
 
 CHANNELS = len(BANDS)
 SEGMENT_WEIGHTS, BAND_WEIGHTS = "segment_weights", "band_weights"  # layers that figure 9 shows

@@ -1,8 +1,8 @@
 """The figures of the BHB report: tables in, matplotlib figures out. Figure numbers: Wei et al. 2023.
 
-`runs` are those of `bhb.evaluation.read_runs`, `metrics` is the table of `collect`, `trainings` are
-contents of `training.json`, and `fitted` is that of `calibration.json`. A model that was not trained is left
-out.
+`runs` are those of `bhb.evaluation.read_runs`, `metrics` is the table of `bhb.comparison.score_runs`,
+`trainings` are the contents of each `training.json`, and `calibration` is that of `calibration.json`. Models
+that were not trained are left out.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,18 +34,9 @@ from starsift.report.plots import (
     report_style,
     values,
 )
-from starsift.searches.bhb.dataset import BANDS, FUSED, GRID, SEGMENT, SEGMENTS
-from starsift.searches.bhb.evaluation import (
-    ALL,
-    BHB,
-    MODELS,
-    NOT_BHB,
-    REPORTED,
-    calibrate,
-    one_a_star,
-    select,
-    summarize,
-)
+from starsift.searches.bhb.comparison import ALL, MODELS, REPORTED, Runs, summarize_runs
+from starsift.searches.bhb.evaluation import calibrate, one_per_star, select
+from starsift.searches.bhb.inputs import BANDS, BHB, FUSED, GRID, NOT_BHB, SEGMENT, SEGMENTS
 from starsift.searches.bhb.photometry import load_relations
 
 COLOURS = {BHB: BLUE, NOT_BHB: RED, ALL: BLACK}
@@ -61,14 +52,13 @@ WEIGHED = {
 BALMER = {"Hδ": 4102.9, "Hγ": 4341.7, "Hβ": 4862.7, "Hα": 6564.6}  # vacuum, Angstrom
 COLUMNS = 4  # of a page of panels
 
-Runs = Sequence[tuple[str, int, pa.Table]]
 Trainings = Sequence[Mapping[str, Any]]
 Style = dict[str, Any]
 
 
-def roc_pr(runs: Runs, fitted: Mapping[str, Any]) -> Figure:
-    """ROC and precision-recall curves (Figure 8) of the model that searches; runs that do not are thin."""
-    model = fitted["models"][FUSED]
+def roc_pr(runs: Runs, calibration: Mapping[str, Any]) -> Figure:
+    """ROC and precision-recall curves (Figure 8) of the model of the catalogue; other runs are thin."""
+    model = calibration["models"][FUSED]
     own = {number: select(predictions) for name, number, predictions in runs if name == model}
     with report_style():
         figure = Figure(figsize=(8, 4), layout="constrained")
@@ -76,8 +66,8 @@ def roc_pr(runs: Runs, fitted: Mapping[str, Any]) -> Figure:
         if not own:
             right.set_axis_off()
             return empty(left, f"no run of {MODELS[model]}")
-        shown = fitted["run"] if fitted["run"] in own else min(own)
-        # The run that is shown comes last, on top.
+        shown = calibration["run"] if calibration["run"] in own else min(own)
+        # The highlighted run comes last, on top.
         for number, test in sorted(own.items(), key=lambda item: (item[0] == shown, item[0])):
             thin: Style = {"linewidth": 0.5, "alpha": 0.5}
             style = thin if number != shown else {"linewidth": 1.5}
@@ -107,20 +97,20 @@ def roc_pr(runs: Runs, fitted: Mapping[str, Any]) -> Figure:
 
 
 def stepped(truth: np.ndarray, score: np.ndarray) -> np.ndarray:
-    """Precision at each recall of `RECALLS`: of the highest threshold that recalls as much, (1001,).
+    """Precision (1001,) at each of `RECALLS`, for the highest threshold with that recall.
 
-    Its mean is the average precision, but for the width of the steps.
+    Its mean is the average precision, up to the width of the steps.
     """
     precision, recall, _ = precision_recall_curve(truth, score)
-    # From the highest threshold on, so that recall ascends.
+    # From the highest threshold down, so that recall ascends.
     place = np.searchsorted(recall[::-1], RECALLS - 1e-12)
     return np.asarray(precision[::-1][np.minimum(place, recall.size - 1)])
 
 
 def weights(trainings: Trainings) -> Figure:
-    """Weights that the encoders assign to parts of the spectrum and to bands (Figure 9): means over the runs.
+    """Weights of segments of the spectrum and of bands in the encoders (Figure 9).
 
-    Error bars are standard deviations over the runs.
+    Means over the runs, with standard deviations.
     """
     with report_style():
         figure = Figure(figsize=(8, 3.6), layout="constrained")
@@ -139,7 +129,7 @@ def _draw_weights(axis: Axes, trainings: Trainings, part: str, ticks: list[str],
         if found is not None and one["model"] in WEIGHED:
             groups.setdefault(one["model"], []).append(found)
     if not groups:
-        empty(axis, f"no encoder weighs {part}")
+        empty(axis, f"no encoder weights {part}")
         return
     place = np.arange(len(ticks))
     models = [model for model in WEIGHED if model in groups]
@@ -160,8 +150,8 @@ def _draw_weights(axis: Axes, trainings: Trainings, part: str, ticks: list[str],
 
 
 def fusion(metrics: pa.Table) -> Figure:
-    """Precision, recall and F1 (ALL) of ways to fuse, beside single inputs, with scatter (Figure 10)."""
-    found = {row["model"]: row for row in summarize(metrics).to_pylist() if row["class"] == ALL}
+    """Precision, recall and F1 (ALL) of methods of fusion and of single inputs, with scatter (Figure 10)."""
+    found = {row["model"]: row for row in summarize_runs(metrics).to_pylist() if row["class"] == ALL}
     models = [model for model in FUSIONS if model in found]
     with report_style():
         figure = Figure(figsize=(7, 3.8), layout="constrained")
@@ -197,7 +187,7 @@ def fusion(metrics: pa.Table) -> Figure:
 
 
 def training(trainings: Trainings) -> Figure:
-    """Losses of every run by epoch, and the epoch whose weights were kept."""
+    """Losses of every run against epoch, and the epoch whose weights were kept."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for one in sorted(trainings, key=lambda one: one["run"]):
         if one["epochs"]:
@@ -228,70 +218,72 @@ def training(trainings: Trainings) -> Figure:
         return figure
 
 
-def reliability(runs: Runs, fitted: Mapping[str, Any], bins: int = 10) -> Figure:
-    """How often test stars are BHBs that are so with a given probability, before and after calibration."""
+def reliability(runs: Runs, calibration: Mapping[str, Any], bins: int = 10) -> Figure:
+    """Share of BHB stars among test stars against their probability, before and after calibration."""
     with report_style():
-        known = _modalities(runs, fitted)
+        known = _modalities(runs, calibration)
         figure = Figure(figsize=(4 * max(1, len(known)), 5), layout="constrained")
         if not known:
             return empty(figure.add_subplot(), "the calibrated run has no predictions")
         axes = figure.subplots(2, len(known), sharex=True, squeeze=False, height_ratios=(4, 1))
         for (main, below), (modality, model, own) in zip(axes.T, known, strict=True):
-            test, temperature = one_a_star(select(own)), fitted["modalities"][modality]["temperature"]
+            test, temperature = one_per_star(select(own)), calibration["modalities"][modality]["temperature"]
             true = test.truth == 1
             curves = {}
             for name, p in (
-                ("not calibrated", test.p_bhb),
+                ("uncalibrated", test.p_bhb),
                 (f"calibrated, T = {temperature:.2f}", calibrate(test.p_bhb, temperature)),
             ):
                 p = np.clip(p, 0, 1)
                 error = expected_calibration_error(p, true, bins)
                 curves[f"{name}: calibration error {error:.3f}"] = reliability_table(p, true, bins)
             plot_reliability(main, below, curves)
-            main.set_title(f"{modality}: {MODELS[model]}, run {fitted['run']}", fontsize=9)
-            main.set_ylabel(f"share of BHBs ({true.size:,} test stars)")
+            main.set_title(f"{modality}: {MODELS[model]}, run {calibration['run']}", fontsize=9)
+            main.set_ylabel(f"share of BHB stars ({true.size:,} test stars)")
             below.set_ylabel("stars")
         return figure
 
 
-def purity(runs: Runs, fitted: Mapping[str, Any]) -> Figure:
-    """Purity and completeness of BHBs against the threshold of the calibrated probability; the one chosen."""
+def purity(runs: Runs, calibration: Mapping[str, Any]) -> Figure:
+    """Purity and completeness of BHB stars against the threshold of the calibrated probability."""
     with report_style():
-        known = _modalities(runs, fitted)
+        known = _modalities(runs, calibration)
         figure = Figure(figsize=(4 * max(1, len(known)), 4), layout="constrained")
         if not known:
             return empty(figure.add_subplot(), "the calibrated run has no predictions")
         axes = figure.subplots(1, len(known), sharey=True, squeeze=False).ravel()
         for axis, (modality, model, own) in zip(axes, known, strict=True):
-            told = fitted["modalities"][modality]
+            fitted = calibration["modalities"][modality]
             for split, style in (("validation", {"linewidth": 0.7}), ("test", {"linewidth": 1.5})):
-                scored = one_a_star(select(own, split))
-                p = calibrate(scored.p_bhb, told["temperature"])
+                scored = one_per_star(select(own, split))
+                p = calibrate(scored.p_bhb, fitted["temperature"])
                 threshold, pure, low, high, complete = purity_curve(scored.truth == 1, p)
                 for y, name, colour in ((pure, "purity", BLUE), (complete, "completeness", ORANGE)):
                     axis.plot(threshold, y, color=colour, label=f"{name}, {split} set", **style)
                 if split == "test":
                     axis.fill_between(threshold, low, high, color=BLUE, alpha=0.15, linewidth=0)
-            axis.axhline(fitted["purity"], color=BLACK, linestyle=":", linewidth=0.8)
-            chosen = told["threshold"]
+            axis.axhline(calibration["purity"], color=BLACK, linestyle=":", linewidth=0.8)
+            chosen = fitted["threshold"]
             if chosen is not None:
                 axis.axvline(chosen, color=BLACK, linestyle="--", linewidth=0.8)
-            words = "no threshold is sure enough" if chosen is None else f"threshold {chosen:.3f}"
-            axis.set_title(f"{modality}: {MODELS[model]}, run {fitted['run']}", fontsize=9)
+            words = "no threshold reaches it" if chosen is None else f"threshold {chosen:.3f}"
+            axis.set_title(f"{modality}: {MODELS[model]}, run {calibration['run']}", fontsize=9)
             axis.set(xlabel="threshold of the calibrated probability", xlim=(0, 1), ylim=(0, 1.03))
             axis.legend(
-                loc="lower left", title=f"asked purity {fitted['purity']:g}; {words}", title_fontsize=8
+                loc="lower left",
+                title=f"required purity {calibration['purity']:g}; {words}",
+                title_fontsize=8,
             )
         axes[0].set_ylabel("share")
         return figure
 
 
 def purity_curve(truth: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Purity and completeness of the rows that reach a threshold, for each that makes a difference.
+    """Purity and completeness of the rows that reach a threshold, for each value of p as threshold.
 
     Parameters
     ----------
-    truth : (n,) bool, one at least; p : (n,)
+    truth : (n,) bool, n > 0; p : (n,)
 
     Returns
     -------
@@ -304,18 +296,18 @@ def purity_curve(truth: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, ...]:
     return threshold, found / number, low, high, found / truth.sum()
 
 
-def _modalities(runs: Runs, fitted: Mapping[str, Any]) -> list[tuple[str, str, pa.Table]]:
-    """Modality, its model, and that model's predictions by the run that was calibrated."""
-    given = {(model, number): predictions for model, number, predictions in runs}
+def _modalities(runs: Runs, calibration: Mapping[str, Any]) -> list[tuple[str, str, pa.Table]]:
+    """Each modality with its model, and the predictions of that model in the calibrated run."""
+    predicted = {(model, number): predictions for model, number, predictions in runs}
     return [
-        (modality, model, given[model, fitted["run"]])
-        for modality, model in fitted["models"].items()
-        if modality in fitted["modalities"] and (model, fitted["run"]) in given
+        (modality, model, predicted[model, calibration["run"]])
+        for modality, model in calibration["models"].items()
+        if modality in calibration["modalities"] and (model, calibration["run"]) in predicted
     ]
 
 
 def colours(catalog: pa.Table) -> Figure:
-    """Colours of the catalogue's stars without extinction, and where BHBs and blue stragglers should lie.
+    """Dereddened colours of the catalogue, and the relations of BHB stars and blue stragglers.
 
     Parameters
     ----------
@@ -356,7 +348,7 @@ def colours(catalog: pa.Table) -> Figure:
 
 
 def distances(catalog: pa.Table) -> Figure:
-    """Distances of the catalogue's stars, and how they go with magnitude.
+    """Distances of the catalogue, and distance against magnitude.
 
     Parameters
     ----------
@@ -385,7 +377,7 @@ def distances(catalog: pa.Table) -> Figure:
 
 
 def examples(examples: pa.Table) -> Figure:
-    """Spectra and images of BHBs and others, certain and uncertain ones (Figures 2 and 3).
+    """Spectra and images of BHB stars and others, certain and uncertain ones (Figures 2 and 3).
 
     Parameters
     ----------
@@ -409,7 +401,7 @@ def examples(examples: pa.Table) -> Figure:
             size = round((len(row["image"]) / len(BANDS)) ** 0.5)
             image = np.reshape(np.array(row["image"], np.float64), (size, size, len(BANDS)))
             for plane, pixels in zip(planes, np.moveaxis(image, -1, 0), strict=True):
-                # One scale for all bands, so that colours show; its square root, so that the sky does.
+                # One scale for all bands shows colours; its square root shows the sky.
                 norm = PowerNorm(0.5, vmin=image.min(), vmax=image.max())
                 plane.imshow(pixels, norm=norm, cmap="Greys", origin="lower")
                 plane.set(xticks=[], yticks=[])
@@ -425,27 +417,5 @@ def examples(examples: pa.Table) -> Figure:
 
 FIGURES: dict[str, Callable[..., Figure]] = {
     function.__name__: function
-    for function in (
-        examples,
-        roc_pr,
-        weights,
-        fusion,
-        training,
-        reliability,
-        purity,
-        colours,
-        distances,
-    )
-}
-# The table that each argument of a figure is, by the names that the workflow gives them.
-INPUTS: dict[str, dict[str, str]] = {
-    "examples": {"examples": "examples"},
-    "roc_pr": {"runs": "runs", "fitted": "calibration"},
-    "weights": {"trainings": "trainings"},
-    "fusion": {"metrics": "metrics"},
-    "training": {"trainings": "trainings"},
-    "reliability": {"runs": "runs", "fitted": "calibration"},
-    "purity": {"runs": "runs", "fitted": "calibration"},
-    "colours": {"catalog": "catalog"},
-    "distances": {"catalog": "catalog"},
+    for function in (examples, roc_pr, weights, fusion, training, reliability, purity, colours, distances)
 }

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from starsift.learning.backend import load_keras
-from starsift.searches.bhb.dataset import SEGMENTS
 from starsift.searches.bhb.encoders import Preset, vgg
+from starsift.searches.bhb.inputs import SEGMENTS
 
 
 @dataclass(frozen=True)

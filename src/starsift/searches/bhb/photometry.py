@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from starsift.errors import InputError
 from starsift.resources import resource
-from starsift.searches.bhb.dataset import BANDS
+from starsift.searches.bhb.inputs import BANDS
 
 SHIPPED = resource("bhb/relations.csv")
 MAGNITUDE, EXTINCTION = "psfmag_{band}", "extinction_{band}"  # columns of the manifest

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from starsift.learning.backend import predict_batches
-from starsift.searches.bhb.dataset import FUSED, MIN_GOOD, SINGLE, scale_images, windows
+from starsift.searches.bhb.inputs import FUSED, MIN_GOOD, SINGLE, scale_images, windows
 from starsift.searches.bhb.training import BATCH
 from starsift.spectra.batches import OK, read_bundle
 from starsift.survey.cutouts import iter_cutouts

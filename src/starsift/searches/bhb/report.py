@@ -1,8 +1,8 @@
-"""The tables of the BHB report, as HTML pages and as Markdown. Table numbers are from Wei et al. 2023."""
+"""The tables of the BHB report as HTML pages. Table numbers are from Wei et al. 2023."""
 
 import csv
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from starsift.report.pages import Row, link_spectra, mean_scatter, page, read_csv
 from starsift.resources import resource
-from starsift.searches.bhb.evaluation import ALL, BHB, MODELS, REPORTED, summarize
+from starsift.searches.bhb.comparison import ALL, BHB, MODELS, REPORTED, summarize_runs
 
 PathLike = str | os.PathLike[str]
 Table = tuple[str, list[Row]]  # caption; rows, of which the first names the columns
@@ -22,7 +22,7 @@ SCORES = {"precision": "precision (%)", "recall": "recall (%)", "f1": "F1 (%)"}
 
 
 class _Comparison(NamedTuple):
-    """One of the paper's tables: its models, each with what it sees, in the paper's order."""
+    """One of the paper's tables: its models in the paper's order, each with its input."""
 
     title: str
     models: Mapping[str, str]
@@ -66,7 +66,7 @@ def load_published(path: PathLike | None = None) -> dict[tuple[str, str], dict[s
 
     Parameters
     ----------
-    path : CSV with the columns model, class and those; by default the one shipped in resources/bhb
+    path : CSV with the columns model, class and these scores; by default resources/bhb/published.csv
     """
     with Path(path or SHIPPED).open(newline="") as file:
         return {
@@ -82,7 +82,7 @@ def classes_table(metrics: pa.Table, published: Published | None = None) -> Tabl
 
     Parameters
     ----------
-    metrics : of `starsift.searches.bhb.evaluation.collect`
+    metrics : of `starsift.searches.bhb.comparison.score_runs`
     published : of `load_published`
     """
     published = load_published() if published is None else published
@@ -112,28 +112,28 @@ def models_table(name: str, metrics: pa.Table, published: Published | None = Non
     own = _scores(metrics)
     title, models = COMPARISONS[name]
     rows: list[Row] = [("input", "model", "runs", *_score_names(), "F1 of BHB (%)")]
-    for model, seen in models.items():
+    for model, inputs in models.items():
         found = own.get((model, ALL))
         if found is not None:
             cells = _score_cells(found, published.get((model, ALL)))
             single = own[model, BHB]
-            rows.append((seen, MODELS[model], found["n_runs"], *cells, _percent(single, "f1")))
+            rows.append((inputs, MODELS[model], found["n_runs"], *cells, _percent(single, "f1")))
     return title, rows
 
 
-def gaps_table(ladder: pa.Table, published: Published | None = None) -> Table:
+def gaps_table(gaps: pa.Table, published: Published | None = None) -> Table:
     """Differences of F1 between models, their errors, and the paper's differences.
 
     Parameters
     ----------
-    ladder : of `starsift.searches.bhb.evaluation.ladder`
+    gaps : of `starsift.searches.bhb.comparison.model_gaps`
     published : as in `classes_table`
     """
     published = load_published() if published is None else published
     errors = ("error of training", "error of the test set")
-    more = ("more than training", "more than both")
-    rows: list[Row] = [("model", "better than", "runs", "difference (%)", *errors, *more, PAPER)]
-    for row in ladder.to_pylist():
+    more = ("exceeds error of training", "exceeds both errors")
+    rows: list[Row] = [("model", "compared with", "runs", "difference (%)", *errors, *more, PAPER)]
+    for row in gaps.to_pylist():
         first, second = (published.get((row[name], ALL)) for name in ("first", "second"))
         paper = "" if first is None or second is None else f"{first['f1'] - second['f1']:.2f}"
         rows.append(
@@ -170,42 +170,40 @@ def table8_page(metrics: pa.Table) -> str:
     return page("Models", [models_table("table8", metrics)])
 
 
-def gaps_page(ladder: pa.Table) -> str:
+def gaps_page(gaps: pa.Table) -> str:
     """Differences between models."""
-    return page("Differences", [gaps_table(ladder)])
+    return page("Differences", [gaps_table(gaps)])
 
 
 def dataset_page(counts: PathLike, dropped: PathLike) -> str:
-    """Labelled stars before and after processing (Table 2), and why others were dropped.
+    """Labelled stars before and after processing (Table 2), and the reasons for dropping others.
 
     Parameters
     ----------
     counts, dropped : `dataset.csv` and `dataset-dropped.csv`
     """
-    return page(
-        "Dataset", [("Labelled spectra", read_csv(counts)), ("Why spectra were dropped", read_csv(dropped))]
-    )
+    return page("Dataset", [("Labelled spectra", read_csv(counts)), ("Dropped spectra", read_csv(dropped))])
 
 
 def funnel_page(funnel: PathLike) -> str:
-    """From the spectra of the survey to the catalogue; `funnel` is its CSV file."""
+    """From the spectra of the survey to the catalogue; `funnel` is a CSV file."""
     return page("Funnel", [("From spectra to BHB stars", read_csv(funnel))])
 
 
 def candidates_page(catalog: pa.Table, rejected: pa.Table | None = None, number: int = 1000) -> str:
-    """The catalogue, and what people took out of it, with links to the spectra.
+    """The catalogue, and the candidates that people rejected, with links to the spectra.
 
     Parameters
     ----------
-    catalog, rejected : columns of `starsift.catalog.columns.BHB`
-    number : how many of each, the likeliest first
+    catalog, rejected : columns of `starsift.searches.bhb.columns.BHB`
+    number : most rows of each, by decreasing probability
     """
-    header = ("spectrum", "star", "spectra", "S/N", "P(BHB)", "from", "g₀", "(u−g)₀", "(g−r)₀")
+    header = ("spectrum", "star", "spectra", "S/N", "P(BHB)", "inputs", "g₀", "(u−g)₀", "(g−r)₀")
     order = [("p_bhb", "descending"), ("spectrum_id", "ascending")]
     tables: list[Table] = []
-    shown = {"In the catalogue": catalog} | ({} if rejected is None else {"Not BHB to people": rejected})
+    shown = {"In the catalogue": catalog} | ({} if rejected is None else {"Rejected": rejected})
     for name, table in shown.items():
-        rows: list[Row] = [(*header, "distance (kpc)", "known as", "origin", "label", "by")]
+        rows: list[Row] = [(*header, "distance (kpc)", "labelled class", "origin", "label", "labelled by")]
         for row in table.sort_by(order).slice(0, number).to_pylist():
             rows.append(
                 (
@@ -224,36 +222,13 @@ def candidates_page(catalog: pa.Table, rejected: pa.Table | None = None, number:
                 )
             )
         most = table.num_rows > number
-        many = f"the {number:,} likeliest of {table.num_rows:,}" if most else f"{table.num_rows:,}"
+        many = f"{number:,} of {table.num_rows:,}" if most else f"{table.num_rows:,}"
         tables.append((f"{name}: {many} spectra", rows))
     return link_spectra(page("Candidates", tables), pa.concat_tables(shown.values()))
 
 
-def tables_text(metrics: pa.Table, ladder: pa.Table) -> str:
-    """Tables 5 to 8 and the differences as Markdown, without those that have no rows.
-
-    Parameters
-    ----------
-    metrics : of `starsift.searches.bhb.evaluation.collect`
-    ladder : of `starsift.searches.bhb.evaluation.ladder`
-    """
-    tables = [
-        classes_table(metrics),
-        *(models_table(name, metrics) for name in COMPARISONS),
-        gaps_table(ladder),
-    ]
-    return "\n\n".join(_markdown(*table) for table in tables if len(table[1]) > 1) + "\n"
-
-
-def _markdown(caption: str, rows: Sequence[Row]) -> str:
-    def line(cells: Sequence[Any]) -> str:
-        return "| " + " | ".join(str(cell) for cell in cells) + " |"
-
-    return "\n".join([f"**{caption}**", "", line(rows[0]), "|" + "---|" * len(rows[0]), *map(line, rows[1:])])
-
-
 def _scores(metrics: pa.Table) -> dict[tuple[str, str], dict[str, Any]]:
-    return {(row["model"], row["class"]): row for row in summarize(metrics).to_pylist()}
+    return {(row["model"], row["class"]): row for row in summarize_runs(metrics).to_pylist()}
 
 
 def _score_names() -> list[str]:
