@@ -131,7 +131,7 @@ def test_a_setting_reruns_the_stages_that_use_it(
         # One script trains encoders and what joins them.
         ("fusion", TRAINED - {"bhb_baseline"}, [model for model in ALL if model != "svm"]),
         ("baselines", {"bhb_baseline", "bhb_evaluate", "bhb_figures", "bhb_pages", *MADE}, ["svm"]),
-        ("results", EVALUATED, []),
+        ("evaluation", EVALUATED, []),
     ],
 )
 def test_a_module_reruns_the_stages_that_run_it(

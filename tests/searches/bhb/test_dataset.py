@@ -227,7 +227,7 @@ def test_data_sets_that_cannot_be_made(
         build_dataset(labels, mixed, seed=SEED)
     small = tmp_path / "small.parquet"
     pack_cutouts(files[0].manifest, folder, "{planid}-{fiberid}.fits", small, size=12)
-    with pytest.raises(InputError, match="images of 16 pixels a side, others have 12"):
+    with pytest.raises(InputError, match="images of 16 x 16 pixels, others are 12 x 12"):
         build_dataset(labels, [files[0]._replace(cutouts=small), files[1]], seed=SEED)
 
 
