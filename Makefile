@@ -21,7 +21,7 @@ KERNELS ?= $(if $(filter x86_64,$(shell uname -m)),Nehalem Haswell,ARMV8)
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo real test test-all test-kernels lint format lock benchmarks clean
+.PHONY: help install demo real test test-all test-kernels lint format lock wheel benchmarks clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -85,8 +85,11 @@ lock:  ## renew envs/*.txt from pyproject.toml (needs uv)
 	$(COMPILE) --extra cpu --output-file envs/cpu.txt pyproject.toml
 	$(COMPILE) --extra gpu --output-file envs/gpu.txt pyproject.toml
 
+wheel: install  ## dist/: a wheel that needs no checkout, and the source archive that it is made from
+	$(BIN)/hatchling build
+
 benchmarks: install  ## speed against the machine's limits, as tables
 	@for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
 
-clean:  ## remove results; the environment stays
-	rm -rf results .snakemake
+clean:  ## remove results and wheels; the environment stays
+	rm -rf results .snakemake dist

@@ -12,9 +12,14 @@ import pytest
 
 from starsift.catalog.provenance import write_provenance
 from starsift.cli import main
+from starsift.demo.mrs import simulate_survey
+from starsift.learning.labels import load_labels
 from starsift.report.pages import write_page
+from starsift.resources import workflow_root
+from starsift.review.labels import LabelStore
 from starsift.searches.binaries.report import funnel_page, selection_page
 from starsift.searches.progress import describe_results
+from starsift.survey.catalog import read_catalog
 from starsift.survey.reading import summarize_reading
 
 
@@ -63,10 +68,24 @@ def test_verify_notices_a_changed_catalogue(tmp_path: Path, capsys: pytest.Captu
             "starsift: file: the file is empty (labels are also read from a store, .sqlite)",
         ),
         (
-            ["import", "file", "--path", "emision"],
-            "starsift: --path is 'emision', it must be one of binaries, mstars, emission, bhb",
+            ["import", "file", "--search", "emision"],
+            "starsift: --search is 'emision', it must be one of binaries, mstars, emission, bhb",
         ),
-        (["index", "folder", "--output", "folder"], "starsift: folder: Is a directory"),
+        (
+            ["import", "file", "--results", "nowhere"],
+            "starsift: --results nowhere: no such folder; give the results of a run",
+        ),
+        (["index", "folder", "--output", "folder.csv"], "starsift: folder.csv: Is a directory"),
+        (
+            ["index", "folder", "--output", "x.fits"],
+            "starsift: x.fits: the name of a table to write must end in .parquet or .csv",
+        ),
+        (["run", "--config", "my.yaml"], "starsift: --config my.yaml: no such file"),
+        (
+            ["run", "--profile", "slrum"],
+            "starsift: --profile slrum: no such profile; name a folder that has a config.yaml, or one that "
+            "is shipped: slurm",
+        ),
         (["status", "nowhere"], "starsift: nowhere: no manifest here; is this the results folder of a run?"),
     ],
 )
@@ -80,10 +99,70 @@ def test_an_error_is_one_sentence(
     monkeypatch.chdir(tmp_path)
     Path("file").touch()
     Path("folder").mkdir()
+    Path("folder.csv").mkdir()
     Path("folder/x.fits").touch()
     assert main(arguments) == 1
     assert capsys.readouterr().err.strip() == sentence
-    assert sorted(path.name for path in Path().iterdir()) == ["file", "folder"]
+    assert sorted(path.name for path in Path().iterdir()) == ["file", "folder", "folder.csv"]
+
+
+def test_a_bug_shows_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(results: Path) -> list[str]:
+        raise ValueError("not of starsift's own kinds")
+
+    monkeypatch.setattr("starsift.searches.progress.describe_results", broken)
+    with pytest.raises(ValueError, match="not of starsift's own kinds"):
+        main(["status", str(tmp_path)])
+
+
+def test_an_index_in_csv_is_the_catalogue_that_it_is_in_parquet(tmp_path: Path) -> None:
+    simulate_survey(tmp_path, seed=3, n_plans=1, n_spectrographs=1, n_stars=3, exposures=1)
+    (tmp_path / "spectra/broken.fits").write_text("no such page")
+    for name in ("index.csv", "index.parquet"):
+        assert main(["index", str(tmp_path / "spectra"), "--output", str(tmp_path / name)]) == 0
+    assert (tmp_path / "index.csv").read_text().startswith("survey,obsid,")
+    tables = [read_catalog(tmp_path / name, "mrs") for name in ("index.csv", "index.parquet")]
+    assert tables[0].to_pylist() == tables[1].to_pylist()
+
+
+def test_labels_in_csv_can_be_imported_again(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.sqlite", tmp_path / "second.sqlite"
+    with LabelStore(first) as store:
+        store.add("mstars", "spec-1", "Ada", queue="q", label="M dwarf", comment='faint,\n"noisy"', flag=True)
+    assert main(["export", str(tmp_path / "labels.csv"), "--labels", str(first)]) == 0
+    assert main(["import", str(tmp_path / "labels.csv"), "--labels", str(second)]) == 0
+    tables = [load_labels(store) for store in (first, second)]
+    assert tables[0].to_pylist() == tables[1].to_pylist()
+
+
+def test_run_is_snakemake_with_the_workflow_of_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[list[str]] = []
+    monkeypatch.setattr("os.execv", lambda program, words: commands.append(words))
+    monkeypatch.chdir(tmp_path)
+    Path("a.yaml").touch()
+    Path("b.yaml").touch()
+    Path("mine").mkdir()
+    Path("mine/config.yaml").touch()
+    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(workflow_root() / "Snakefile")]
+    assert main(["run"]) == 0
+    assert commands.pop() == [*snakemake, "--cores", "all"]
+    # Paths count from the current folder, whatever the folder of the results.
+    files = [str(tmp_path / name) for name in ("a.yaml", "b.yaml")]
+    main(["run", "--config", "a.yaml", "--config", "b.yaml", "--cores", "2", "--directory", "out", "-n"])
+    assert commands.pop() == [
+        *snakemake,
+        *("--configfile", *files, "--cores", "2", "--directory", "out", "--dry-run"),
+    ]
+    main(["run", "--config", "config/demo.yaml", "--", "--forcerun", "pack", "--", "x.csv"])
+    demo = str(workflow_root() / "config/demo.yaml")
+    further = ["--forcerun", "pack", "--", "x.csv"]
+    assert commands.pop() == [*snakemake, "--configfile", demo, "--cores", "all", *further]
+    main(["run", "--profile", "slurm"])
+    assert commands.pop() == [*snakemake, "--profile", str(workflow_root() / "profiles/slurm")]
+    main(["run", "--profile", "mine", "--cores", "3"])
+    assert commands.pop() == [*snakemake, "--profile", "mine", "--cores", "3"]
 
 
 def test_index_tells_how_much_of_a_folder_is_of_use(

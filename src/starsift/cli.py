@@ -1,41 +1,116 @@
-"""The command line: `starsift simulate | index | status | review | export | import | verify`."""
+"""The command line: `starsift run | simulate | index | status | review | export | import | verify`."""
 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from starsift.errors import InputError, StarsiftError
+from starsift.resources import workflow_root
+
+Command = Callable[[argparse.Namespace], None]
 LABELS = Path("labels/starsift.sqlite")
+RESULTS = Path("results")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; an error that a user can mend becomes one sentence and exit status 1."""
-    options = _parser().parse_args(arguments)
+    """Run one command and return its exit status.
+
+    An error that the user can do something about becomes one sentence and status 1; any other exception is a
+    bug, and passes with its traceback.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    further: list[str] = []
+    if words[:1] == ["run"] and "--" in words:
+        at = words.index("--")
+        words, further = words[:at], words[at + 1 :]
+    options = make_parser().parse_args(words, argparse.Namespace(further=further))
     try:
         options.run(options)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever read has enough: starsift status | head
+    except BrokenPipeError:  # the reader has read enough: starsift status | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ValueError, KeyError, OSError) as error:
-        message: object = error
-        if isinstance(error, KeyError) and error.args:
-            message = error.args[0]
-        elif isinstance(error, OSError) and error.filename is not None:
-            message = f"{error.filename2 or error.filename}: {error.strerror}"
-        print(f"starsift: {message}", file=sys.stderr)
+    except (StarsiftError, OSError) as error:
+        print(f"starsift: {_sentence(error)}", file=sys.stderr)
         return 1
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename2 or error.filename}: {error.strerror}"
+    # A KeyError's own text is in quotes.
+    return str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The options of all commands; `run` of the result is the function that a command stands for."""
     parser = argparse.ArgumentParser(
-        prog="starsift",
-        description="Sifts rare stars out of spectroscopic surveys. The survey itself is run by Snakemake.",
+        prog="starsift", description="Sifts rare stars out of spectroscopic surveys."
     )
+    parser.add_argument("--version", action=_PrintVersion, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    simulate = commands.add_parser("simulate", help="write a simulated survey with its truth")
+    def command(name: str, run: Command, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        added.set_defaults(run=run)
+        return added
+
+    _add_run_options(command("run", _run, "run the workflow on a survey"))
+    _add_simulate_options(command("simulate", _simulate, "write a simulated survey with its truth"))
+    index = command("index", _index, "make a catalogue from the headers of a folder of FITS files")
+    index.add_argument("folder", type=Path, help="searched with all folders in it")
+    index.add_argument("--output", type=Path, required=True, help="file to write, .parquet or .csv")
+    status = command("status", _status, "show the progress of a run and the spectra that could not be read")
+    status.add_argument("results", type=Path, nargs="?", default=RESULTS, help="(%(default)s)")
+    review = command("review", _review, "look at candidates in the browser and label them")
+    _add_review_options(review)
+    export = command("export", _export, "write all labels, the same bytes for the same labels")
+    export.add_argument("file", type=Path, metavar="FILE", help="to write, .parquet or .csv")
+    import_labels = command("import", _import_labels, "add labels from a Parquet export or a CSV file")
+    _add_import_options(import_labels)
+    for uses_labels in (review, export, import_labels):
+        uses_labels.add_argument("--labels", type=Path, default=LABELS, help="the label store (%(default)s)")
+    verify = command("verify", _verify, "compare inputs and catalogues with recorded checksums")
+    verify.add_argument(
+        "provenance", type=Path, nargs="?", default=RESULTS / "provenance.json", help="(%(default)s)"
+    )
+    return parser
+
+
+class _PrintVersion(argparse.Action):
+    """The version is looked up only when it is wanted: that takes longer than all else here."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"starsift {version('starsift')}")
+        parser.exit()
+
+
+def _add_run_options(run: argparse.ArgumentParser) -> None:
+    run.usage = (
+        "starsift run [-h] [--config FILE ...] [--cores N] [--profile NAME] [--directory FOLDER] [-n] "
+        "[-- SNAKEMAKE ...]"
+    )
+    run.epilog = "What follows -- goes to Snakemake: its options, and files to make."
+    run.add_argument(
+        "--config",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FILE",
+        help="your settings, later files over earlier ones; all others are as shipped",
+    )
+    run.add_argument("--cores", metavar="N", help="cores to use (all, but where a profile is given)")
+    run.add_argument("--profile", metavar="NAME", help="slurm, or a folder with a Snakemake profile")
+    run.add_argument("--directory", type=Path, metavar="FOLDER", help="to put results in (here)")
+    run.add_argument("-n", "--dry-run", action="store_true", help="show the jobs, run none")
+
+
+def _add_simulate_options(simulate: argparse.ArgumentParser) -> None:
     simulate.add_argument("folder", type=Path, help="where to write: spectra/, catalog.fits, truth.parquet")
     simulate.add_argument(
         "--kind",
@@ -53,51 +128,31 @@ def _parser() -> argparse.ArgumentParser:
         help="of the files; mrs: a row a pixel as in DR6 to DR8 (tall), one row as from DR9 on (wide); lrs: "
         "an image as until DR7 (image), a table as from DR8 on (table); or both (default)",
     )
-    simulate.add_argument("--plans", type=int, default=3, help="mrs, lrs: observing plans (%(default)s)")
-    simulate.add_argument(
-        "--spectrographs", type=int, default=4, help="mrs, lrs: spectrographs a plan (%(default)s)"
-    )
-    simulate.add_argument("--stars", type=int, default=600, help="mrs: stars (%(default)s)")
-    simulate.add_argument("--exposures", type=int, default=3, help="mrs: exposures of a plan (%(default)s)")
-    simulate.add_argument(
-        "--released", type=int, default=1000, help="lrs: spectra with a class (%(default)s)"
-    )
-    simulate.add_argument("--unknown", type=int, default=1000, help="lrs: spectra without (%(default)s)")
-    simulate.add_argument(
-        "--labelled", type=int, default=1000, help="sdss: spectra with a label (%(default)s)"
-    )
-    simulate.add_argument("--pool", type=int, default=1000, help="sdss: spectra without (%(default)s)")
-    simulate.set_defaults(run=_simulate)
+    for name, default, text in (
+        ("plans", 3, "mrs, lrs: observing plans"),
+        ("spectrographs", 4, "mrs, lrs: spectrographs a plan"),
+        ("stars", 600, "mrs: stars"),
+        ("exposures", 3, "mrs: exposures of a plan"),
+        ("released", 1000, "lrs: spectra with a class"),
+        ("unknown", 1000, "lrs: spectra without"),
+        ("labelled", 1000, "sdss: spectra with a label"),
+        ("pool", 1000, "sdss: spectra without"),
+    ):
+        simulate.add_argument(f"--{name}", type=int, default=default, help=f"{text} (%(default)s)")
 
-    index = commands.add_parser("index", help="make a catalogue from the headers of a folder of FITS files")
-    index.add_argument("folder", type=Path, help="searched with all folders in it")
-    index.add_argument("--output", type=Path, required=True, help="Parquet file to write")
-    index.set_defaults(run=_index)
 
-    status = commands.add_parser(
-        "status", help="show the progress of a run and the spectra that could not be read"
-    )
-    status.add_argument("results", type=Path, nargs="?", default=Path("results"), help="(%(default)s)")
-    status.set_defaults(run=_status)
-
-    review = commands.add_parser("review", help="look at candidates in the browser and label them")
+def _add_review_options(review: argparse.ArgumentParser) -> None:
     review.add_argument(
-        "results", type=Path, nargs="?", default=Path("results"), help="folder of the run (%(default)s)"
+        "results", type=Path, nargs="?", default=RESULTS, help="folder of the run (%(default)s)"
     )
     review.add_argument("--queue", metavar="ID", help="to open first, such as mstars-vetting")
     review.add_argument("--user", default="", metavar="NAME", help="who labels; by default the page asks")
     review.add_argument("--port", type=int, default=0, help="on this machine; by default any free one")
     review.add_argument("--read-only", action="store_true", help="show labels, take none")
     review.add_argument("--no-browser", action="store_true", help="print the URL and open nothing")
-    review.set_defaults(run=_review)
 
-    export = commands.add_parser(
-        "export", help="write all labels as Parquet, the same bytes for the same labels"
-    )
-    export.add_argument("file", type=Path, metavar="FILE.parquet")
-    export.set_defaults(run=_export)
 
-    import_labels = commands.add_parser("import", help="add labels from a Parquet export or a CSV file")
+def _add_import_options(import_labels: argparse.ArgumentParser) -> None:
     import_labels.add_argument(
         "file",
         type=Path,
@@ -110,23 +165,63 @@ def _parser() -> argparse.ArgumentParser:
     import_labels.add_argument(
         "--results",
         type=Path,
-        default=Path("results"),
-        help="folder of the run whose spectra the labels should be of (%(default)s)",
+        help=f"folder of the run whose spectra the labels should be of ({RESULTS}, if there is one)",
     )
-    import_labels.set_defaults(run=_import_labels)
-
-    for command in (review, export, import_labels):
-        command.add_argument("--labels", type=Path, default=LABELS, help="the label store (%(default)s)")
-
-    verify = commands.add_parser("verify", help="compare inputs and catalogues with recorded checksums")
-    verify.add_argument(
-        "provenance", type=Path, nargs="?", default=Path("results/provenance.json"), help="(%(default)s)"
-    )
-    verify.set_defaults(run=_verify)
-    return parser
 
 
 # The library is imported where it is used, so that `starsift --help` answers at once.
+def _run(options: argparse.Namespace) -> None:
+    command = snakemake_command(options)
+    sys.stdout.flush()
+    # In place of this process: signals reach Snakemake, and its exit status is that of the command.
+    os.execv(command[0], command)
+
+
+def snakemake_command(options: argparse.Namespace) -> list[str]:
+    """The command that `starsift run` stands for.
+
+    Raises
+    ------
+    InputError : a settings file or the profile does not exist.
+    """
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(workflow_root() / "Snakefile")]
+    if options.config:
+        command += ["--configfile", *(str(_find_settings(file)) for file in options.config)]
+    if options.profile:
+        command += ["--profile", str(_find_profile(options.profile))]
+    if options.cores or not options.profile:
+        command += ["--cores", options.cores or "all"]
+    if options.directory:
+        command += ["--directory", str(options.directory)]
+    if options.dry_run:
+        command.append("--dry-run")
+    return [*command, *options.further]
+
+
+def _find_settings(file: Path) -> Path:
+    """A settings file of the user's, or a shipped one such as config/demo.yaml."""
+    for path in (file.absolute(), workflow_root() / file):
+        if path.is_file():
+            return path
+    raise InputError(f"--config {file}: no such file")
+
+
+def _find_profile(name: str) -> Path:
+    """A profile of the user's, where Snakemake looks for one, or a shipped one."""
+    from snakemake.cli import get_profile_dir
+
+    shipped = workflow_root() / "profiles" / name
+    if get_profile_dir(name):
+        return Path(name)
+    if shipped.is_dir():
+        return shipped
+    known = ", ".join(sorted(path.name for path in shipped.parent.iterdir() if path.name != "default"))
+    raise InputError(
+        f"--profile {name}: no such profile; name a folder that has a config.yaml, or one that is shipped: "
+        f"{known}"
+    )
+
+
 def _simulate(options: argparse.Namespace) -> None:
     size = {"n_plans": options.plans, "n_spectrographs": options.spectrographs}
     if options.kind == "sdss":
@@ -147,14 +242,15 @@ def _simulate(options: argparse.Namespace) -> None:
 
 
 def _index(options: argparse.Namespace) -> None:
-    from starsift.io.parquet import write_parquet
+    from starsift.io.parquet import table_writer
     from starsift.survey.index import index_folder
 
+    write = table_writer(options.output)  # before the headers are read, which may take hours
     table = index_folder(options.folder)
-    write_parquet(table, options.output)
+    write(table, options.output)
     n_ok = table["status"].to_pylist().count("ok")
     other = table.num_rows - n_ok
-    more = f"; {other} rows tell why a file or spectrum is none to use" if other else ""
+    more = f"; {other} rows tell why a file or spectrum cannot be used" if other else ""
     print(f"{n_ok} spectra are listed in {options.output}{more}")
 
 
@@ -192,15 +288,18 @@ def _import_labels(options: argparse.Namespace) -> None:
     from starsift.searches.registry import SEARCHES
 
     if options.search not in (None, *SEARCHES):
-        raise ValueError(f"--search is {options.search!r}, it must be one of {', '.join(SEARCHES)}")
+        raise InputError(f"--search is {options.search!r}, it must be one of {', '.join(SEARCHES)}")
+    if options.results and not options.results.is_dir():
+        raise InputError(f"--results {options.results}: no such folder; give the results of a run")
     labels = load_labels(options.file, search=options.search)
     check_words(options.file, labels, SEARCHES.values())  # before there is a store
     with LabelStore(options.labels) as store:
         added = store.import_labels(options.file, who=options.user, search=options.search)
     print(f"{added} labels were added to {options.labels}")
-    strangers, spectra = unmatched(labels, options.results)
+    results = options.results or RESULTS
+    strangers, spectra = unmatched(labels, results)
     if spectra and strangers:
-        print(f"{len(strangers)} labelled spectra are none of the {spectra} of {options.results}:")
+        print(f"{len(strangers)} labelled spectra are none of the {spectra} of {results}:")
         print(*(f"  {name}" for name in strangers), sep="\n")
 
 
@@ -211,7 +310,7 @@ def _verify(options: argparse.Namespace) -> None:
     print(*(f"{check.status:8} {check.role:7} {check.path}" for check in checks), sep="\n")
     different = [check.path for check in checks if check.status != "ok"]
     if different:
-        raise ValueError(
+        raise InputError(
             f"{len(different)} of {len(checks)} files are not those of {options.provenance}, the first is "
             f"{different[0]}; restore them, or run the workflow again"
         )

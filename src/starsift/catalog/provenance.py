@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from starsift.errors import ResultsError
 from starsift.io.files import atomic_path
+from starsift.resources import WORKFLOW_FILES
 
 # Distributions whose version can change a number in a result; those not installed are left out.
 PACKAGES = (
@@ -70,9 +71,13 @@ def fingerprint(*modules: str, root: str | os.PathLike[str] | None = None) -> st
 
 
 def package_fingerprint(package: str = "starsift", root: str | os.PathLike[str] | None = None) -> str:
-    """Digest of every Python file of a package, 64 hexadecimal digits."""
+    """Digest of every Python file of a package, 64 hexadecimal digits.
+
+    The same in a checkout and in a wheel, where the scripts of the workflow lie in the package.
+    """
     folder = (_SOURCE if root is None else Path(root)) / package
-    return _digest({path.relative_to(folder.parent).as_posix(): path for path in folder.rglob("*.py")})
+    files = (path for path in folder.rglob("*.py") if WORKFLOW_FILES not in path.parts)
+    return _digest({path.relative_to(folder.parent).as_posix(): path for path in files})
 
 
 def _digest(files: Mapping[str, Path]) -> str:

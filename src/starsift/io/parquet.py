@@ -5,11 +5,13 @@ A module of its own, so that editing how catalogues are published reruns no stag
 
 import csv
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from starsift.errors import InputError
 from starsift.io.files import atomic_path
 
 # Fixed, so that a later pyarrow with other defaults does not change the bytes.
@@ -58,8 +60,23 @@ def write_parquet(
 
 
 def write_csv(table: pa.Table, path: str | os.PathLike[str]) -> None:
-    """Write a small table as CSV; null becomes an empty cell."""
+    """Write a small table as CSV; null becomes an empty cell, a time is written as in ISO 8601."""
     with atomic_path(path) as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(table.column_names)
-        writer.writerows(row.values() for row in table.to_pylist())
+        columns = (c.cast(pa.string()) if pa.types.is_timestamp(c.type) else c for c in table.columns)
+        writer.writerows(zip(*(column.to_pylist() for column in columns), strict=True))
+
+
+def table_writer(path: str | os.PathLike[str]) -> Callable[[pa.Table, str | os.PathLike[str]], None]:
+    """`write_parquet` or `write_csv`, as the end of a file's name says.
+
+    Raises
+    ------
+    InputError : the name ends in neither .parquet nor .csv.
+    """
+    writers = {".parquet": write_parquet, ".csv": write_csv}
+    suffix = Path(path).suffix.lower()
+    if suffix not in writers:
+        raise InputError(f"{path}: the name of a table to write must end in {' or '.join(writers)}")
+    return writers[suffix]

@@ -13,6 +13,7 @@ from functools import cache
 from importlib import metadata
 
 from starsift.catalog.provenance import package_fingerprint
+from starsift.errors import InputError
 from starsift.review.database import marks
 from starsift.searches.registry import SEARCHES
 
@@ -137,7 +138,7 @@ def make_key(search: str, spectrum_id: str, who: str) -> Key:
 
 def check_search(search: str) -> str:
     if search not in SEARCHES:
-        raise ValueError(f"search is {search!r}, it must be one of {', '.join(SEARCHES)}")
+        raise InputError(f"search is {search!r}, it must be one of {', '.join(SEARCHES)}")
     return search
 
 
@@ -152,7 +153,7 @@ def check_text(what: str, text: str, length: int = NAME_LENGTH) -> str:
     if not (
         isinstance(text, str) and 0 < len(text) <= length and text.isprintable() and text == text.strip()
     ):
-        raise ValueError(
+        raise InputError(
             f"{what} is {repr(text)[:80]}; expected 1 to {length} printable characters, no space around them"
         )
     return text
@@ -160,17 +161,17 @@ def check_text(what: str, text: str, length: int = NAME_LENGTH) -> str:
 
 def check_said(label: str | None, flag: bool | None, comment: str | None) -> Said:
     if label is None and flag is None and comment is None:
-        raise ValueError("nothing to save: give a label, a flag or a comment")
+        raise InputError("nothing to save: give a label, a flag or a comment")
     if label is not None:
         check_text("label", label)
     if flag not in (None, False, True):
-        raise ValueError(f"flag is {flag!r}, it must be true or false")
+        raise InputError(f"flag is {flag!r}, it must be true or false")
     if comment is not None:
         comment = comment.strip()
         if len(comment) > COMMENT_LENGTH or any(
             unicodedata.category(each) in ("Cc", "Cs") for each in comment if each not in "\n\t"
         ):
-            raise ValueError(
+            raise InputError(
                 f"comment is {repr(comment)[:80]}; expected at most {COMMENT_LENGTH} characters, no control "
                 "characters but tabs and line feeds"
             )

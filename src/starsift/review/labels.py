@@ -18,7 +18,7 @@ from typing import Any, Self
 import pyarrow as pa
 
 from starsift.errors import InputError, ReadOnlyError
-from starsift.io.parquet import write_parquet
+from starsift.io.parquet import table_writer
 from starsift.learning.labels import PathLike, check_words, connect_store, load_labels, read_current
 from starsift.review.database import chunks, marks, open_store
 from starsift.review.events import (
@@ -104,7 +104,7 @@ class LabelStore:
 
         Raises
         ------
-        ValueError : a value is not allowed; the message says what is.
+        InputError : a value is not allowed; the message says what is.
         ReadOnlyError : the store is read-only.
         OSError : the file cannot be written.
         """
@@ -129,7 +129,7 @@ class LabelStore:
 
         Raises
         ------
-        ValueError, ReadOnlyError, OSError : as in `add`.
+        InputError, ReadOnlyError, OSError : as in `add`.
         """
         queue, who = check_text("queue", queue), check_person(who)
         with self._transaction() as database:
@@ -198,7 +198,7 @@ class LabelStore:
 
         Raises
         ------
-        ValueError, ReadOnlyError, OSError : as in `add`.
+        InputError, ReadOnlyError, OSError : as in `add`.
         """
         check_search(search)
         queue, who = check_text("queue", queue), check_person(who)
@@ -236,7 +236,7 @@ class LabelStore:
 
         Raises
         ------
-        ValueError, ReadOnlyError, OSError : as in `add`.
+        InputError, ReadOnlyError, OSError : as in `add`.
         """
         queue, who = check_text("queue", queue), check_person(who)
         with self._transaction() as database:
@@ -268,16 +268,17 @@ class LabelStore:
                     del self._tallies[next(iter(self._tallies))]
             return tally.progress()
 
-    def export(self, parquet_path: PathLike) -> pa.Table:
-        """Write what is in force as Parquet: the same labels make the same bytes.
+    def export(self, path: PathLike) -> pa.Table:
+        """Write what is in force as Parquet or CSV, as `path` ends: the same labels make the same bytes.
 
         Returns
         -------
         Table of the schema `starsift.learning.labels.LABELS`, sorted by search, spectrum_id, vetted_by
         """
+        write = table_writer(path)
         with self._lock:
             table = read_current(self._database)
-        write_parquet(table, parquet_path, sort_by=["search", "spectrum_id", "vetted_by"])
+        write(table, path)
         return table
 
     def import_labels(self, file: PathLike, *, who: str | None = None, search: str | None = None) -> int:
@@ -302,7 +303,7 @@ class LabelStore:
         ------
         InputError : the file cannot be used, or a label is none of its search's words; the message names
             file, row and column.
-        ValueError, ReadOnlyError, OSError : as in `add`.
+        InputError, ReadOnlyError, OSError : as in `add`.
         """
         table = load_labels(file, search=search)
         check_words(file, table, SEARCHES.values())

@@ -31,7 +31,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from starsift.catalog.publish import to_astropy
-from starsift.errors import NotFoundError, ReadOnlyError, ResultsError, SampError
+from starsift.errors import NotFoundError, ReadOnlyError, ResultsError, SampError, SettingsError
 from starsift.review.labels import LabelStore
 from starsift.review.queues import WINDOWS, Queue, Results, spectral_lines
 from starsift.review.samp import SampLink
@@ -472,7 +472,7 @@ def serve(
     Raises
     ------
     ResultsError : there are no such results, nothing in them to look at, or no such queue
-    ValueError : the label store cannot be used, or STARSIFT_REVIEW_TOKEN is no good
+    InputError, SettingsError : the label store cannot be used, or STARSIFT_REVIEW_TOKEN is no good
     OSError : the port is taken
     """
     token = _token()
@@ -513,7 +513,7 @@ def _token() -> str:
     if given is None:
         return secrets.token_urlsafe(32)
     if not re.fullmatch(r"[A-Za-z0-9_-]{32,}", given):
-        raise ValueError(
+        raise SettingsError(
             f"{TOKEN} must have at least 32 letters, digits, - or _; or unset it to get a new token"
         )
     return given
