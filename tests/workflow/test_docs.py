@@ -16,7 +16,7 @@ from fixtures.checkouts import ROOT, make_checkout
 from fixtures.review_files import make_results
 
 from starsift.catalog.provenance import write_provenance
-from starsift.cli import _parser
+from starsift.cli import make_parser
 from starsift.demo.lrs import simulate_lrs
 from starsift.demo.mrs import simulate_survey
 from starsift.review.labels import LabelStore
@@ -157,7 +157,7 @@ def test_a_documented_command_works(sandbox: Path, command: tuple[str, ...]) -> 
             check_rules(words)
             run(sandbox, [*(word for word in words if word != "..."), "-n"])
         case "starsift":
-            options = _parser().parse_args(words[1:])
+            options = make_parser().parse_args(words[1:])
             if words[1] != "review":  # which goes on until it is stopped; tests/browser does so
                 places = {"FOLDER": "spectra", "catalog.parquet": "results/catalog.parquet"}
                 assert run(sandbox, [places.get(word, word) for word in words])
@@ -196,7 +196,7 @@ def test_an_option_of_a_run_works(sandbox: Path, option: str) -> None:
 @pytest.mark.parametrize("option", options_of(ROOT / "docs/review.md"))
 def test_an_option_of_the_review_app_is_known(option: str) -> None:
     values = {"N": "8080"}
-    _parser().parse_args(["review", *(values.get(word, word) for word in shlex.split(option))])
+    make_parser().parse_args(["review", *(values.get(word, word) for word in shlex.split(option))])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
