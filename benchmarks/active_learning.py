@@ -18,11 +18,11 @@ import yaml
 
 from starsift.learning.backend import save_network
 from starsift.searches.emission import active
+from starsift.searches.emission.classes import CLASSES, TARGETS
 from starsift.searches.emission.dataset import read_usable, read_windows
 from starsift.searches.emission.forward import Forward
 from starsift.searches.emission.network import UNITS
 from starsift.searches.emission.training import train
-from starsift.searches.emission.window import CLASSES, TARGETS
 
 CONFIG = Path(__file__).parents[1] / "config"
 REACH = 0.9
@@ -70,7 +70,7 @@ def choose(
         best = np.argsort(-score)[: active.SHORTLIST * batch]
         features = np.zeros((len(x), UNITS), np.float32)
         features[best] = model.connected(model.flat(x[best]))
-    return active.choose(score, batch, features)
+    return active.select_rows(score, batch, features)
 
 
 def play(

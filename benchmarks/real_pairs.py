@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from starsift.searches.emission.classes import TARGETS
 from starsift.searches.emission.dataset import read_label_codes
 from starsift.searches.emission.forward import Forward
-from starsift.searches.emission.window import TARGETS, transfer, window
+from starsift.searches.emission.window import transfer, window
 from starsift.sky.air import vacuum_to_air
 from starsift.spectra.batches import IDENTITY_NAMES, SpectrumBatch
 from starsift.survey.readers.registry import read_spectrum

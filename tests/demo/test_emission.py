@@ -17,8 +17,8 @@ from starsift.demo.emission import oracle_labels, simulate_emission
 from starsift.demo.ondrejov import ONDREJOV_ID, UNUSED_CODE
 from starsift.errors import SettingsError
 from starsift.learning.labels import read_labels
+from starsift.searches.emission.classes import CLASSES, TARGETS
 from starsift.searches.emission.search import SEARCH
-from starsift.searches.emission.window import CLASSES, TARGETS
 from starsift.sky.air import air_to_vacuum
 from starsift.sky.constants import C_KMS
 from starsift.survey.catalog import read_catalog

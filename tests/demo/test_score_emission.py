@@ -10,7 +10,7 @@ import pytest
 
 from starsift.demo.score_emission import score_emission
 from starsift.demo.scorecard import describe, write_card
-from starsift.searches.emission.window import CLASSES
+from starsift.searches.emission.classes import CLASSES
 
 SINGLE, DOUBLE, OTHER = CLASSES
 LABELS = [SINGLE, SINGLE, DOUBLE, DOUBLE, *[OTHER] * 6]

@@ -19,7 +19,7 @@ from starsift.learning.labels import (
     load_labels,
     read_labels,
 )
-from starsift.searches.emission.window import CLASSES
+from starsift.searches.emission.classes import CLASSES
 from starsift.searches.registry import SEARCHES
 
 Write = Callable[[str], Path]

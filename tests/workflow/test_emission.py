@@ -12,7 +12,7 @@ import pytest
 from fixtures.checkouts import Checkout, merged
 
 from starsift.review.labels import LabelStore
-from starsift.searches.emission.window import CLASSES
+from starsift.searches.emission.classes import CLASSES
 
 pytestmark = pytest.mark.xdist_group("workflow")
 
@@ -100,6 +100,7 @@ def test_the_catalogue_is_what_was_predicted_and_found(finished_emission: Checko
         ("window", "min_good", 0.6, QUERIED | {"emission_windows", "emission_baseline"}),
         ("rounds", "strategy", "margin", QUERIED),
         ("rounds", "sample", 5, QUERIED),
+        ("rounds", "last_night", 1, QUERIED),
         ("rounds", "threshold", 0.9, {"emission_evaluate", *FINAL}),
         ("baseline", "sample", 6, {"emission_baseline", "emission_pages", "provenance", "all"}),
         ("catalog", "match_radius", 4, LISTED),

@@ -1,16 +1,16 @@
 # H-alpha emission-line stars by active learning (Skoda et al. 2020): windows, rounds, the final network, catalogue.
 import pyarrow.parquet as pq
 
-from starsift.searches.emission.active import read_round
-from starsift.searches.emission.catalog import candidate_labels
+from starsift.io.files import read_json
 from starsift.learning.labels import load_labels
+from starsift.searches.emission.labels import candidate_labels
 
 EMISSION_POOL = EMISSION["survey"]
 SURVEYS_OF["emission"] = [EMISSION_POOL]
 INPUTS_OF["emission"] = {"ondrejov_labels": external_input(EMISSION["labelled"]["labels"])}
 READ_LABELS.add("emission")
 ROUNDS = EMISSION["rounds"]
-# Rounds follow one upon the other: where other paths run too, they go first.
+# Rounds run one after the other, so they have priority over the jobs of other searches.
 CHAIN = 10
 EMISSION_PUBLISHED = {
     "seed": config["seed"],
@@ -26,58 +26,59 @@ wildcard_constraints:
 
 
 def oracle(wildcards):
-    """The labels, where the workflow itself simulates them; those of people are looked up by each job."""
+    """The labels, if the workflow simulates them. Jobs read labels by people without waiting for a file."""
     return LABELS if is_simulated(LABELS) else []
 
 
-def asked(pattern):
-    """An input function: `pattern` for every bundle that people are asked about."""
+def query_bundles(pattern):
+    """An input function: `pattern` for every bundle from which spectra are queried."""
 
     def files(wildcards):
-        until = ROUNDS["last_night"] or 10**9
-        chosen = [name for name in bundles(EMISSION_POOL) if int(re.match(r"\d*", name)[0] or 0) <= until]
+        last = ROUNDS["last_night"] or 10**9
+        chosen = [name for name in bundles(EMISSION_POOL) if int(re.match(r"\d*", name)[0] or 0) <= last]
         return expand(pattern, bundle=chosen, round=wildcards.round)
 
     return files
 
 
-def rounds_until(number):
-    return expand("results/emission/round-{round}/labels.parquet", round=[f"{i:02d}" for i in range(number)])
+def labels_of_rounds(number):
+    """The labels of the first rounds."""
+    return expand("results/emission/round-{round}/labels.parquet", round=[f"{k:02d}" for k in range(number)])
 
 
-def all_rounds(wildcards):
-    """The labels of all rounds; known once the last one says so."""
+def labels_of_all_rounds(wildcards):
+    """The labels of all rounds, known when the last round is evaluated."""
     number = 0
-    while not read_round(checkpoints.emission_evaluate.get(round=f"{number:02d}").output[0])["stop"]:
+    while not read_json(checkpoints.emission_evaluate.get(round=f"{number:02d}").output[0])["stop"]:
         number += 1
-    return rounds_until(number + 1)
+    return labels_of_rounds(number + 1)
 
 
-def taught_by(wildcards):
-    """The rounds whose labels a network learns from."""
+def training_labels(wildcards):
+    """The labels of the rounds that a network is trained on."""
     if wildcards.stage == "final":
-        return all_rounds(wildcards)
-    return rounds_until(int(wildcards.stage[-2:])) if wildcards.stage.startswith("round") else []
+        return labels_of_all_rounds(wildcards)
+    return labels_of_rounds(int(wildcards.stage[-2:])) if wildcards.stage.startswith("round") else []
 
 
-def begun_from(wildcards):
-    """The network of the round before, where a network goes on from it."""
-    done = len(taught_by(wildcards))
-    return f"results/emission/round-{done - 1:02d}/model.keras" if done and ROUNDS["warm_start"] else []
+def warm_start_model(wildcards):
+    """The network of the previous round, if training starts from it."""
+    rounds = len(training_labels(wildcards))
+    return f"results/emission/round-{rounds - 1:02d}/model.keras" if rounds and ROUNDS["warm_start"] else []
 
 
-# Functions of wildcards alone: what follows from inputs Snakemake does not compare with the last run.
-def round_labels(wildcards):
-    """A digest of what people say of a round's spectra: a new label elsewhere reruns nothing."""
+# Functions of wildcards alone: Snakemake does not compare params that depend on inputs with those of the last run.
+def query_digest(wildcards):
+    """A digest of the labels of a round's query: a new label of another spectrum reruns nothing."""
     query = Path(f"results/emission/round-{wildcards.round}/query.parquet")
     if not query.exists():
-        return None  # asked again before the job runs
+        return None  # evaluated again before the job runs
     spectra = pq.read_table(query, columns=["spectrum_id"])["spectrum_id"]
     return label_digest(read_labels(LABELS, SEARCHES["emission"], missing_ok=True), spectra)
 
 
 def candidate_digest(wildcards):
-    """A digest of what people say of candidates."""
+    """A digest of the labels of candidates."""
     return label_digest(candidate_labels(load_labels(LABELS, search="emission", missing_ok=True)))
 
 
@@ -127,8 +128,8 @@ rule emission_train:
     # A round's network, the final one after the long training, or one without active learning.
     input:
         initial="results/emission/initial.parquet",
-        labels=taught_by,
-        start=begun_from,
+        labels=training_labels,
+        start=warm_start_model,
     output:
         model="results/emission/{stage}/model.keras",
         told="results/emission/{stage}/training.json",
@@ -174,11 +175,11 @@ rule emission_predict:
 
 
 rule emission_query:
-    # Which spectra people are asked about.
+    # The spectra that people label in a round.
     input:
-        predictions=each_bundle("results/emission/round-{round}/predictions/{bundle}.parquet", EMISSION_POOL),
-        windows=each_bundle("results/emission/windows/{bundle}.parquet", EMISSION_POOL),
-        labels=lambda wildcards: rounds_until(int(wildcards.round)),
+        predictions=query_bundles("results/emission/round-{round}/predictions/{bundle}.parquet"),
+        windows=query_bundles("results/emission/windows/{bundle}.parquet"),
+        labels=lambda wildcards: labels_of_rounds(int(wildcards.round)),
     output:
         query="results/emission/round-{round}/query.parquet",
         counts="results/emission/round-{round}/predicted.json",
@@ -197,7 +198,7 @@ rule emission_query:
 
 
 rule emission_labels:
-    # What people say of them. Without all labels the run stops here, and goes on later.
+    # The labels of a query. The run stops here while labels are missing.
     input:
         query="results/emission/round-{round}/query.parquet",
         oracle=ancient(oracle),
@@ -211,18 +212,18 @@ rule emission_labels:
         runtime=10,
     params:
         store=LABELS,
-        content=round_labels,
+        labels=query_digest,
         code=code("emission/labels"),
     script:
         "../scripts/emission/labels.py"
 
 
 checkpoint emission_evaluate:
-    # How good the round's network is, and whether another round follows.
+    # The precision of the round's network, and whether another round follows.
     input:
-        labels=lambda wildcards: rounds_until(int(wildcards.round) + 1),
+        labels=lambda wildcards: labels_of_rounds(int(wildcards.round) + 1),
         query="results/emission/round-{round}/query.parquet",
-        told="results/emission/round-{round}/training.json",
+        training="results/emission/round-{round}/training.json",
         counts="results/emission/round-{round}/predicted.json",
     output:
         "results/emission/round-{round}/round.json",
@@ -234,8 +235,8 @@ checkpoint emission_evaluate:
         runtime=10,
     params:
         stop={key: ROUNDS[key] for key in ("threshold", "passes", "max_rounds")},
-        # Of old results whose labels were taken back, only this tells that they are old.
-        content=round_labels,
+        # Results are out of date if a label of their query was withdrawn.
+        labels=query_digest,
         code=code("emission/evaluate"),
     script:
         "../scripts/emission/evaluate.py"
@@ -244,7 +245,7 @@ checkpoint emission_evaluate:
 def every_round(pattern):
     """An input function: `pattern` for every round."""
     return lambda wildcards: expand(
-        pattern, round=[Path(path).parent.name[-2:] for path in all_rounds(wildcards)]
+        pattern, round=[Path(path).parent.name[-2:] for path in labels_of_all_rounds(wildcards)]
     )
 
 
@@ -252,10 +253,10 @@ ROUND_FILES = every_round("results/emission/round-{round}/round.json")
 
 
 rule emission_calibrate:
-    # What probabilities are worth, by the labels that the final network has not learned from.
+    # Calibration of the probabilities on the labels that the final network was not trained on.
     input:
-        rounds=all_rounds,
-        told=ROUND_FILES,
+        labels=labels_of_all_rounds,
+        rounds=ROUND_FILES,
         predictions=each_bundle("results/emission/final/predictions/{bundle}.parquet", EMISSION_POOL),
     output:
         held_out="results/emission/final/held_out.parquet",
@@ -272,7 +273,7 @@ rule emission_calibrate:
 
 
 rule emission_baseline:
-    # How good a network is that nobody taught, as far as labels tell (Appendix A).
+    # Precision of a network without active learning, from a labelled sample (Appendix A).
     input:
         predictions=each_bundle(
             "results/emission/baseline/run-{run}/predictions/{bundle}.parquet", EMISSION_POOL
@@ -300,7 +301,7 @@ rule emission_catalog:
         windows=each_bundle("results/emission/windows/{bundle}.parquet", EMISSION_POOL),
         predictions=each_bundle("results/emission/final/predictions/{bundle}.parquet", EMISSION_POOL),
         spectra=each_bundle(f"results/spectra/{EMISSION_POOL}/{{bundle}}.arrow", EMISSION_POOL),
-        rounds=all_rounds,
+        labels=labels_of_all_rounds,
         calibration="results/emission/final/calibration.json",
         manifest=f"results/manifest/{EMISSION_POOL}.parquet",
         catalog=lambda wildcards: catalog_of(EMISSION_POOL),
@@ -319,7 +320,7 @@ rule emission_catalog:
         runtime=60,
     params:
         store=LABELS,
-        people=candidate_digest,
+        labels=candidate_digest,
         catalog=EMISSION["catalog"],
         settings=EMISSION_PUBLISHED,
         code=code("emission/catalog"),
@@ -328,7 +329,7 @@ rule emission_catalog:
 
 
 rule emission_figures:
-    # All in one job: each takes less than starting a job does.
+    # In one job: starting a job takes longer than drawing a figure.
     input:
         rounds=ROUND_FILES,
         queries="results/emission/queries.parquet",
@@ -389,7 +390,7 @@ rule emission_pages:
 
 
 rule emission:
-    # All that the report shows of this path, and the catalogue.
+    # The catalogue, and all that the report shows of this search.
     input:
         rules.emission_catalog.output,
         rules.emission_figures.output,
@@ -401,8 +402,8 @@ rule emission:
 if SIMULATED:
 
     def emission_predictions(wildcards):
-        """Of every round, of the final network and of those without active learning."""
-        stages = [Path(path).parent.name for path in all_rounds(wildcards)] + ["final"]
+        """Predictions of every round, of the final network and of those without active learning."""
+        stages = [Path(path).parent.name for path in labels_of_all_rounds(wildcards)] + ["final"]
         stages += [f"baseline/run-{run}" for run in range(EMISSION["baseline"]["runs"])]
         return expand(
             "results/emission/{stage}/predictions/{bundle}.parquet",

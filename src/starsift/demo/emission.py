@@ -33,7 +33,7 @@ from starsift.demo.sky import Plan
 from starsift.errors import SettingsError
 from starsift.io.parquet import write_parquet
 from starsift.learning.labels import LABELS
-from starsift.searches.emission.window import CLASSES
+from starsift.searches.emission.classes import CLASSES
 from starsift.sky.air import air_to_vacuum
 from starsift.sky.constants import C_KMS
 from starsift.spectra.resample import LAMOST_LRS

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from starsift.demo.scorecard import Line, compare_found, match_truth, mean_line, value_line
 from starsift.learning.calibration import apply_temperature, expected_calibration_error
-from starsift.searches.emission.window import CLASSES, TARGETS
+from starsift.searches.emission.classes import CLASSES, TARGETS
 
 PRECISION, RECALL = 0.935, 0.90  # what the search must reach
 PROBABILITIES = ("p_single", "p_double", "p_uninteresting")

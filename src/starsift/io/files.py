@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import json
 import lzma
 import os
 import tempfile
@@ -42,3 +43,14 @@ def open_unpacked(path: Path) -> IO[bytes]:
         start = stream.read(8)
     opener = next((found for magic, found in _COMPRESSIONS.items() if start.startswith(magic)), open)
     return opener(path, "rb")
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """The content of a JSON file."""
+    return json.loads(Path(path).read_text())
+
+
+def write_json(content: Any, path: str | os.PathLike[str]) -> None:
+    """Write one line of JSON, keys sorted, complete or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, sort_keys=True) + "\n")

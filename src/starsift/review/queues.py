@@ -32,8 +32,9 @@ from starsift.searches.bhb.columns import BHB
 from starsift.searches.binaries.columns import BINARIES_SPECTRA
 from starsift.searches.binaries.curves import VELOCITY_KEYS
 from starsift.searches.binaries.peaks import CosineBasis, cosine_basis, smoothed_derivatives
+from starsift.searches.emission.classes import CLASSES
 from starsift.searches.emission.columns import EMISSION
-from starsift.searches.emission.window import CLASSES, WAVELENGTH
+from starsift.searches.emission.window import WAVELENGTH
 from starsift.searches.mstars.columns import MSTARS
 from starsift.sky.air import air_to_vacuum
 from starsift.sky.dates import MJD_EPOCH

@@ -1,52 +1,22 @@
 """Which spectra are asked, and when learning stops."""
 
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 import pytest
+from fixtures.emission_run import pool
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starsift.errors import InputError
-from starsift.learning.labels import label_digest
 from starsift.searches.emission.active import (
     STRATEGIES,
-    answer,
     bald,
-    choose,
-    count_classes,
     entropy,
-    judge_round,
     k_centre,
-    make_query,
     margin,
+    select_query,
+    select_rows,
 )
-
-
-def pool(n: int = 50, seed: int = 0, features: bool = False) -> pa.Table:
-    rng = np.random.default_rng(seed)
-    p = rng.dirichlet([1, 1, 1], n)
-    columns: dict[str, Any] = {
-        "spectrum_id": [f"s{i:03d}" for i in rng.permutation(n)],
-        "bundle": ["b"] * n,
-        "row": np.arange(n),
-        "p_single": p[:, 0].astype(np.float32),
-        "p_double": p[:, 1].astype(np.float32),
-        "p_uninteresting": p[:, 2].astype(np.float32),
-        "score": entropy(p).astype(np.float32),
-    }
-    if features:
-        known = np.argsort(-columns["score"])[:40]
-        columns["features"] = [rng.normal(size=4).tolist() if i in known else None for i in range(n)]
-    return pa.table(columns)
-
-
-def labels(names: list[str], kind: str = "uninteresting") -> pa.Table:
-    n = len(names)
-    return pa.table(
-        {"spectrum_id": names, "label": [kind] * n, "class": [kind] * n, "vetted_by": ["who"] * n}
-    )
+from starsift.searches.emission.classes import count_classes, probabilities
 
 
 def test_scores_of_known_probabilities() -> None:
@@ -78,7 +48,7 @@ def test_k_centre_does_not_ask_for_twins() -> None:
 
 
 def test_choice_is_of_the_highest_and_ties_keep_their_order() -> None:
-    assert choose(np.array([1.0, 3, 2, 3]), 3).tolist() == [1, 3, 2]
+    assert select_rows(np.array([1.0, 3, 2, 3]), 3).tolist() == [1, 3, 2]
 
 
 @pytest.mark.parametrize("strategy", sorted(STRATEGIES))
@@ -86,7 +56,7 @@ def test_a_query_asks_what_is_not_labelled(strategy: str) -> None:
     diverse = STRATEGIES[strategy].diverse
     table = pool(features=diverse)
     done = table["spectrum_id"].to_pylist()[:10]
-    query = make_query(table, done, strategy=strategy, batch=8, sample=5, seed=3)
+    query = select_query(table, done, strategy=strategy, batch=8, sample=5, seed=3)
     rows = query.to_pylist()
     asked = [row["spectrum_id"] for row in rows if row["purpose"] == "query"]
     assert len(asked) == 8
@@ -101,66 +71,14 @@ def test_a_query_asks_what_is_not_labelled(strategy: str) -> None:
         assert asked == [row["spectrum_id"] for row in best]
     # The order of the pool, as bundles happen to come, does not matter.
     shuffled = table.take(pa.array(np.random.default_rng(1).permutation(table.num_rows)))
-    assert make_query(shuffled, done, strategy=strategy, batch=8, sample=5, seed=3).equals(query)
+    assert select_query(shuffled, done, strategy=strategy, batch=8, sample=5, seed=3).equals(query)
 
 
 def test_a_query_of_a_small_pool_asks_all() -> None:
     table = pool(6)
-    query = make_query(table, [], strategy="entropy", batch=100, sample=30, seed=0)
+    query = select_query(table, [], strategy="entropy", batch=100, sample=30, seed=0)
     purposes = query["purpose"].to_pylist()
     assert purposes.count("query") == 6
-    found = count_classes(table)["predicted"]
+    found = count_classes(probabilities(table))
     assert purposes.count("precision") == found["single peak"] + found["double peak"]
     assert sum(found.values()) == 6
-
-
-def test_missing_labels_stop_with_a_number_and_advice() -> None:
-    query = make_query(pool(), [], strategy="entropy", batch=8, sample=0, seed=0)
-    names = query["spectrum_id"].to_pylist()
-    with pytest.raises(InputError, match=r"^3 of 8 spectra have no label yet: open the app$"):
-        answer(query, labels(names[3:]), advice="open the app")
-    answered = answer(query, labels(names[::-1]), advice="")
-    assert answered["label"].to_pylist() == ["uninteresting"] * 8
-    assert answered["vetted_by"].to_pylist() == ["who"] * 8
-    best = np.argmax([query[name].to_numpy() for name in ("p_single", "p_double", "p_uninteresting")], axis=0)
-    expected = np.array(["single peak", "double peak", "uninteresting"])[best]
-    assert answered["predicted"].to_pylist() == expected.tolist()
-
-
-def rounds(precisions: list[float | None], **stop: Any) -> list[dict[str, Any]]:
-    before: list[dict[str, Any]] = []
-    for precision in precisions:
-        n = 0 if precision is None else 10
-        right = 0 if precision is None else round(precision * n)
-        answered = pa.table(
-            {
-                "purpose": ["query"] * 4 + ["precision"] * n,
-                "label": ["uninteresting"] * 4 + ["double peak"] * right + ["uninteresting"] * (n - right),
-            }
-        )
-        settings = {"threshold": 0.8, "passes": 3, "max_rounds": 20} | stop
-        before.append(judge_round(answered, before, **settings))
-    return before
-
-
-def test_learning_stops_at_the_third_pass() -> None:
-    story = rounds([None, 0.5, 0.9, 0.8, 1.0, 0.3, 0.9])
-    assert [state["passed"] for state in story] == [0, 0, 1, 1, 2, 2, 3]
-    assert [state["stop"] for state in story] == [False] * 6 + [True]
-    assert [state["n_labelled"] for state in story] == [4, 8, 12, 16, 20, 24, 28]
-    assert story[0]["precision"] is None
-    assert story[1]["precision"] == 0.5
-    assert story[1]["true_positives"] == 5
-
-
-def test_learning_stops_after_the_last_round() -> None:
-    assert [state["stop"] for state in rounds([0.1, 0.1, 0.1], max_rounds=3)] == [False, False, True]
-
-
-def test_labels_elsewhere_do_not_change_a_digest() -> None:
-    asked = pa.chunked_array([["a", "b"]])
-    told = label_digest(labels(["a", "b"]), asked)
-    assert label_digest(labels(["z", "b", "a"]), asked) == told
-    assert label_digest(labels(["a"]), asked) != told
-    assert label_digest(labels(["a", "b"], "single peak"), asked) != told
-    assert label_digest(labels(["a", "b"])) == told

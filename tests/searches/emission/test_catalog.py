@@ -1,7 +1,6 @@
 """From predictions and labels to the catalogue: who is a candidate, what people say, groups, links, files."""
 
 import csv
-import datetime
 import json
 from pathlib import Path
 from typing import Any
@@ -11,159 +10,39 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from astropy.table import Table
+from fixtures.emission_run import (
+    DOUBLE,
+    DULL,
+    IDS,
+    PER,
+    SINGLE,
+    label_table,
+    manifest,
+    profile,
+    write_round,
+)
 
 from starsift.catalog.columns import conform
 from starsift.catalog.listing import plain_text
 from starsift.catalog.publish import publish, read_table
 from starsift.errors import ResultsError
 from starsift.io.parquet import write_csv, write_parquet
-from starsift.learning.labels import LABELS, load_labels
-from starsift.searches.emission.catalog import (
-    assemble,
-    candidate_labels,
-    fit_calibration,
-    gather_candidates,
-    held_out,
-    measure_candidates,
-    read_answers,
-    read_temperature,
-    sample_predicted,
-    with_windows,
-)
+from starsift.learning.labels import LABELS
+from starsift.searches.emission.catalog import assemble, gather_candidates, measure_candidates, with_windows
 from starsift.searches.emission.columns import EMISSION
-from starsift.searches.emission.line import HALPHA, LINES
-from starsift.searches.emission.window import CLASSES, PIXELS, WAVELENGTH
-from starsift.sky.constants import C_KMS
-from starsift.spectra.batches import SpectrumBatch, write_bundle
-from starsift.spectra.resample import LAMOST_LRS
-
-SINGLE, DOUBLE, DULL = CLASSES
-BUNDLES = ("56300-A-1", "56301-B-2")
-PER = 8  # spectra of each bundle, the last one of which has no window
-IDS = [f"spec-{5630 * 10 + b}-P_sp01-{k:03d}" for b in (0, 1) for k in range(PER)]
-# Of each usable spectrum: P(single), P(double).
-P = [(0.9, 0.05), (0.2, 0.7), (0.1, 0.1), (0.3, 0.2), (0.5, 0.4), (0.05, 0.0), (0.8, 0.1)]
-
-
-def identity(bundle: int) -> dict[str, Any]:
-    return {
-        "spectrum_id": IDS[PER * bundle : PER * (bundle + 1)],
-        "obsid": np.arange(PER) + 1000 * (bundle + 1),
-        "planid": ["P"] * PER,
-        "spid": [1] * PER,
-        "fiberid": range(PER),
-        "lmjd": [56300 + bundle] * PER,
-        "lmjm": pa.nulls(PER, pa.int64()),
-        "band": [""] * PER,
-        "snr": [20.0 + k for k in range(PER)],
-        # The same stars in both bundles, two arcseconds apart.
-        "ra": 118.0 + 0.1 * np.arange(PER) + bundle * 2 / 3600,
-        "dec": [20.0] * PER,
-    }
-
-
-def profile(velocity: float, wave: np.ndarray) -> np.ndarray:
-    return 1 + 2 * np.exp(-0.5 * ((wave - HALPHA * (1 + velocity / C_KMS)) / 3) ** 2)
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> dict[str, Any]:
-    """The files of a small run, by stage."""
-    wave = LAMOST_LRS.wavelength[(LAMOST_LRS.wavelength > 6400) & (LAMOST_LRS.wavelength < 6750)]
-    rng = np.random.default_rng(0)
-    files: dict[str, Any] = {"windows": [], "predictions": [], "spectra": []}
-    for b, bundle in enumerate(BUNDLES):
-        flux = 100 * np.stack([profile(20 * k, wave) for k in range(PER)]) + rng.normal(size=(PER, wave.size))
-        batch = SpectrumBatch.from_arrays(identity(b), wave, flux, np.ones_like(flux))
-        files["spectra"].append(tmp_path / f"spectra/{bundle}.arrow")
-        write_bundle(files["spectra"][-1], [batch])
-        window = [profile(20 * k, WAVELENGTH) - 2 for k in range(PER - 1)] + [None]
-        kind = pa.list_(pa.float32(), WAVELENGTH.size)
-        table = batch.identity.drop_columns(["status"])
-        table = table.append_column("row", pa.array(range(PER), pa.int32()))
-        table = table.append_column("status", pa.array(["ok"] * (PER - 1) + ["gap"]))
-        table = table.append_column("window", pa.array(window, kind))
-        files["windows"].append(tmp_path / f"windows/{bundle}.parquet")
-        write_parquet(table, files["windows"][-1])
-        p = np.array(P if b == 0 else P[::-1], np.float32)
-        rows = pa.table(
-            {
-                "spectrum_id": identity(b)["spectrum_id"][: PER - 1],
-                "bundle": [bundle] * (PER - 1),
-                "row": pa.array(range(PER - 1), pa.int32()),
-                "p_single": p[:, 0],
-                "p_double": p[:, 1],
-                "p_uninteresting": 1 - p.sum(axis=1),
-                "score": p[:, 0],
-            }
-        )
-        files["predictions"].append(tmp_path / f"predictions/{bundle}.parquet")
-        # In another order than the windows: spectra are matched by name.
-        write_parquet(rows.take(rng.permutation(PER - 1)), files["predictions"][-1])
-    files["rounds"] = [
-        write_round(tmp_path, 0, [("query", 2, DOUBLE), ("query", 0, DULL), ("precision", 1, DULL)]),
-        write_round(tmp_path, 1, [("query", 9, SINGLE), ("precision", 1, DOUBLE), ("precision", 3, DULL)]),
-    ]
-    return files
-
-
-def write_round(
-    folder: Path, number: int, answers: list[tuple[str, int, str]], who: str | None = None
-) -> Path:
-    """Answers: purpose, number of the spectrum, label."""
-    n = len(answers)
-    columns = {
-        "purpose": [purpose for purpose, _, _ in answers],
-        "rank": pa.array(range(n), pa.int32()),
-        "spectrum_id": [IDS[k] for _, k, _ in answers],
-        "bundle": [BUNDLES[k // PER] for _, k, _ in answers],
-        "row": pa.array([k % PER for _, k, _ in answers], pa.int32()),
-        **{
-            name: pa.array([0.3] * n, pa.float32())
-            for name in ("p_single", "p_double", "p_uninteresting", "score")
-        },
-        "predicted": [SINGLE] * n,
-        "label": [label for _, _, label in answers],
-        "window": pa.array([np.eye(PIXELS)[k % PER] for _, k, _ in answers], pa.list_(pa.float32(), PIXELS)),
-    }
-    if who:
-        columns["vetted_by"] = [who] * n
-    path = folder / f"round-{number:02d}/labels.parquet"
-    write_parquet(pa.table(columns), path)
-    return path
-
-
-def label_table(*rows: tuple[int, str, str | None], who: str = "A. Reader") -> pa.Table:
-    """Labels: number of the spectrum, label, queue."""
-    moment = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
-    made = [
-        {
-            "search": "emission",
-            "spectrum_id": IDS[k],
-            "label": label,
-            "vetted_by": who,
-            "flag": False,
-            "queue": queue,
-            "time": moment,
-        }
-        for k, label, queue in rows
-    ]
-    return pa.Table.from_pylist(made, schema=LABELS)
-
-
-def manifest(**more: Any) -> pa.Table:
-    columns = {name: identity(0)[name] + identity(1)[name] for name in ("spectrum_id", "lmjd")}
-    return pa.table(columns | {"file": [f"{name}.fits.gz" for name in IDS]} | more)
+from starsift.searches.emission.labels import candidate_labels, read_round_labels
+from starsift.searches.emission.line import LINES
+from starsift.searches.emission.window import WAVELENGTH
 
 
 def catalog(run: dict[str, Any], labels: pa.Table | None = None, **settings: Any) -> tuple[Any, ...]:
     """Catalogue, rejected and the whole funnel."""
-    answers = read_answers(run["rounds"])
+    answers = read_round_labels(run["rounds"])
     candidates, funnel = gather_candidates(run["windows"], run["predictions"], answers)
     lines = measure_candidates(candidates, run["spectra"])
     people = candidate_labels(LABELS.empty_table() if labels is None else labels)
     settings = {"manifest": manifest()} | settings
-    good, bad, more = assemble(candidates, lines, answers=answers, labels=people, **settings)
+    good, bad, more = assemble(candidates, lines, round_labels=answers, labels=people, **settings)
     return good, bad, funnel | more
 
 
@@ -175,7 +54,8 @@ def numbers(table: pa.Table) -> list[int]:
 
 
 def test_candidates_are_predicted_or_found_by_the_oracle(run: dict[str, Any]) -> None:
-    candidates, funnel = gather_candidates(run["windows"], run["predictions"], read_answers(run["rounds"]))
+    round_labels = read_round_labels(run["rounds"])
+    candidates, funnel = gather_candidates(run["windows"], run["predictions"], round_labels)
     # 0 the oracle found dull; 2 and 9 are its own; the second bundle has all probabilities reversed.
     assert numbers(candidates) == [1, 2, 4, 6, 8, 9, 10, 13, 14]
     rows = candidates.to_pylist()
@@ -215,7 +95,7 @@ def test_without_rounds_there_is_no_oracle(run: dict[str, Any]) -> None:
 
 
 def test_files_that_do_not_belong_together(run: dict[str, Any], tmp_path: Path) -> None:
-    answers = read_answers(run["rounds"])
+    answers = read_round_labels(run["rounds"])
     with pytest.raises(ResultsError, match="predictions of another bundle than"):
         gather_candidates(run["windows"], run["predictions"][::-1], answers)
     short = tmp_path / "short" / run["predictions"][0].name
@@ -233,80 +113,6 @@ def test_files_that_do_not_belong_together(run: dict[str, Any], tmp_path: Path) 
         measure_candidates(candidates, run["spectra"][:1])
     with pytest.raises(ResultsError, match=f"manifest: candidate {IDS[1]} is not in it"):
         catalog(run, manifest=manifest().slice(2))
-
-
-def test_answers_say_what_is_wrong_with_them(run: dict[str, Any], tmp_path: Path) -> None:
-    answers = read_answers(run["rounds"])
-    assert answers["round"].to_pylist() == [0, 0, 0, 1, 1, 1]
-    assert answers["purpose"].to_pylist() == [
-        "query",
-        "query",
-        "precision",
-        "query",
-        "precision",
-        "precision",
-    ]
-    assert answers["vetted_by"].null_count == 6
-    with pytest.raises(ResultsError, match="label 'star' is none of single peak, double peak, uninteresting"):
-        read_answers([write_round(tmp_path, 2, [("query", 0, "star")])])
-    write_parquet(pa.table({"spectrum_id": ["a"]}), tmp_path / "round-03/labels.parquet")
-    with pytest.raises(
-        ResultsError, match=r"round-03/labels.parquet: labels of a round lack purpose, rank, bundle"
-    ):
-        read_answers([tmp_path / "round-03/labels.parquet"])
-    with pytest.raises(ResultsError, match="lie in a folder such as round-00"):
-        read_answers([tmp_path / "labels.parquet"])
-
-
-def test_held_out_labels_taught_nobody(run: dict[str, Any], tmp_path: Path) -> None:
-    more = write_round(tmp_path, 2, [("query", 3, DULL), ("precision", 12, SINGLE)])
-    answers = read_answers([*run["rounds"], more])
-    rows = held_out(answers, run["predictions"]).to_pylist()
-    assert [(row["spectrum_id"], row["label"]) for row in rows] == [(IDS[1], DOUBLE), (IDS[12], SINGLE)]
-    assert [row["p_double"] for row in rows] == pytest.approx([0.7, 0.1])
-    assert [row["weight"] for row in rows] == [1, 1]
-    weighed = held_out(answers, run["predictions"], {0: 10, 1: 8, 2: 6}).to_pylist()
-    drawn = [row["purpose"] == "precision" and row["round"] == 2 for row in answers.to_pylist()]
-    assert weighed[1]["weight"] == 6 / sum(drawn)
-    with pytest.raises(ResultsError, match="2 labelled spectra should be in them, 1 are"):
-        held_out(answers, run["predictions"][:1])
-    nothing = held_out(read_answers([]), run["predictions"])
-    told = {"temperature": 1.0, "n_labels": 0, "error_before": None, "error_after": None}
-    assert fit_calibration(nothing) == told
-
-
-def test_a_calibration_of_many_labels(tmp_path: Path) -> None:
-    """Of spectra predicted with 0.99 to be single, one in five is not: the network is too sure."""
-    p = np.tile([0.99, 0.005, 0.005], (100, 1))
-    table = pa.table(dict(zip(("p_single", "p_double", "p_uninteresting"), p.T, strict=True)))
-    table = table.append_column("label", pa.array([SINGLE] * 80 + [DULL] * 20))
-    table = table.append_column("weight", pa.array(np.ones(100)))
-    told = fit_calibration(table)
-    assert told["temperature"] > 2
-    # Where the wrong ones stand for few, it is less wrong; where all are right, it is not too modest.
-    few = table.set_column(4, "weight", pa.array([1.0] * 80 + [0.1] * 20))
-    assert 1 < fit_calibration(few)["temperature"] < told["temperature"] - 0.3
-    right = table.set_column(3, "label", pa.array([SINGLE] * 100))
-    assert fit_calibration(right)["temperature"] == 1
-    assert told["error_before"] == pytest.approx(0.195)
-    assert told["error_after"] < 0.11
-    assert told["n_labels"] == 100
-    (tmp_path / "calibration.json").write_text(json.dumps(told))
-    assert read_temperature(tmp_path / "calibration.json") == told["temperature"]
-
-
-def test_a_sample_without_active_learning(run: dict[str, Any]) -> None:
-    labels = pa.table({"spectrum_id": [IDS[4], IDS[1]], "class": [DULL, DOUBLE]})
-    sample, counts = sample_predicted(run["predictions"], labels, 3, seed=1)
-    assert counts == {SINGLE: 6, DOUBLE: 2, DULL: 6}
-    assert sample["predicted"].to_pylist() == [SINGLE] * 3 + [DOUBLE] * 2
-    assert sample["spectrum_id"].to_pylist()[3:] == [IDS[1], IDS[13]]
-    known = dict(zip(sample["spectrum_id"].to_pylist(), sample["label"].to_pylist(), strict=True))
-    assert (known[IDS[1]], known[IDS[13]]) == (DOUBLE, None)
-    again, _ = sample_predicted(run["predictions"][::-1], labels, 3, seed=1)
-    assert again.equals(sample)
-    assert sample_predicted(run["predictions"], labels, 100, seed=1)[0].num_rows == 8
-    assert sample_predicted([], labels, 100, seed=1)[0].num_rows == 0
 
 
 # What people say
@@ -352,31 +158,6 @@ def test_labels_of_the_rounds_count(run: dict[str, Any], tmp_path: Path) -> None
     good, _, _ = catalog(run | {"rounds": [run["rounds"][0], named]})
     who = {IDS.index(row["spectrum_id"]): row["vetted_by"] for row in good.to_pylist()}
     assert (who[9], who[6], who[2]) == ("B. Watcher", "B. Watcher", None)
-
-
-def test_the_majority_decides_between_emission_and_none() -> None:
-    votes = [
-        label_table((1, label, "emission-candidates"), who=who)
-        for label, who in (("absorption", "a"), ("bad", "b"), (SINGLE, "c"), (SINGLE, "d"), ("no line", "e"))
-    ]
-    result = candidate_labels(pa.concat_tables(votes)).to_pylist()
-    assert len(result) == 1
-    assert result[0]["label"] in ("absorption", "bad", "no line")
-    assert result[0]["class"] == DULL
-    assert result[0]["vetted_by"] == "a+b+c+d+e"
-
-
-def test_a_label_that_is_none() -> None:
-    with pytest.raises(
-        ResultsError, match=f"labels: {IDS[3]} is 'singel peak', which is none of single peak, "
-    ):
-        candidate_labels(label_table((3, "singel peak", None)))
-    assert candidate_labels(label_table((3, "singel peak", "emission-round-00"))).num_rows == 0
-
-
-def test_a_table_that_somebody_wrote(tmp_path: Path) -> None:
-    (tmp_path / "l.csv").write_text(f"path,spectrum_id,label\nemission,{IDS[4]},bad\n")
-    assert candidate_labels(load_labels(tmp_path / "l.csv"))["label"].to_pylist() == ["bad"]
 
 
 # What is known of a candidate
@@ -461,16 +242,11 @@ def test_observations_without_an_identifier(run: dict[str, Any], tmp_path: Path)
     assert pq.read_table(tmp_path / "emission.parquet")["obsid"].null_count == good.num_rows
 
 
-def test_answers_keep_their_windows(run: dict[str, Any]) -> None:
-    answers = read_answers(run["rounds"])
-    assert [int(np.argmax(w)) for w in answers["window"].to_pylist()] == answers["row"].to_pylist()
-
-
 # Files
 
 
 def test_all_candidates_with_their_windows(run: dict[str, Any]) -> None:
-    found, _ = gather_candidates(run["windows"], run["predictions"], read_answers(run["rounds"]))
+    found, _ = gather_candidates(run["windows"], run["predictions"], read_round_labels(run["rounds"]))
     good, bad, _ = catalog(run, label_table((4, "bad", None)))
     rows = with_windows(pa.concat_tables([good, bad]), found)
     assert numbers(rows) == numbers(found)

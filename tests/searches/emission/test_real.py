@@ -10,10 +10,11 @@ from fixtures.survey_files import real
 
 from starsift.demo.emission import simulate_emission
 from starsift.io.parquet import write_parquet
+from starsift.searches.emission.classes import TARGETS
 from starsift.searches.emission.dataset import initial_set, read_label_codes, training_set
 from starsift.searches.emission.network import predict
 from starsift.searches.emission.training import train
-from starsift.searches.emission.window import TARGETS, Windows, transfer, window
+from starsift.searches.emission.window import Windows, transfer, window
 from starsift.spectra.batches import IDENTITY_NAMES, SpectrumBatch
 from starsift.survey.exposure import Exposure
 from starsift.survey.readers.registry import read_spectrum

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from starsift.errors import SpectrumError
-from starsift.searches.emission.window import PIXELS, WAVELENGTH, transfer, window
+from starsift.searches.emission.classes import PIXELS
+from starsift.searches.emission.window import WAVELENGTH, transfer, window
 from starsift.sky.air import vacuum_to_air
 from starsift.spectra.batches import IDENTITY_NAMES, MASK_IVAR, SpectrumBatch
 from starsift.spectra.resample import LAMOST_LRS

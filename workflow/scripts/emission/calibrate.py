@@ -1,19 +1,16 @@
-"""Learn what the final network's probabilities are worth."""
+"""Calibrate the probabilities of the final network."""
 
-import json
-from pathlib import Path
-
-from starsift.io.files import atomic_path
+from starsift.io.files import read_json, write_json
 from starsift.io.parquet import write_parquet
 from starsift.logs import log_to
-from starsift.searches.emission.catalog import fit_calibration, held_out, read_answers
-from starsift.searches.emission.window import CLASSES, TARGETS
+from starsift.searches.emission.classes import EMISSION_CLASSES
+from starsift.searches.emission.evaluation import fit_calibration, held_out_labels
+from starsift.searches.emission.labels import read_round_labels
 
 log_to(snakemake.log[0])
 source = snakemake.input
-told = [json.loads(Path(path).read_text()) for path in source.told]
-predicted = {one["round"]: sum(one["predicted"][name] for name in CLASSES[:TARGETS]) for one in told}
-labelled = held_out(read_answers(source.rounds), source.predictions, predicted)
-write_parquet(labelled, snakemake.output.held_out)
-with atomic_path(snakemake.output.calibration) as draft:
-    draft.write_text(json.dumps(fit_calibration(labelled), sort_keys=True) + "\n")
+rounds = [read_json(path) for path in source.rounds]
+n_predicted = {one["round"]: sum(one["predicted"][name] for name in EMISSION_CLASSES) for one in rounds}
+held_out = held_out_labels(read_round_labels(source.labels), source.predictions, n_predicted)
+write_parquet(held_out, snakemake.output.held_out)
+write_json(fit_calibration(held_out), snakemake.output.calibration)

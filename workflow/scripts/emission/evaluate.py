@@ -1,21 +1,14 @@
 """Estimate the precision of a round, and decide whether another one follows."""
 
-import json
-from pathlib import Path
-
 import pyarrow.parquet as pq
 
-from starsift.io.files import atomic_path
+from starsift.io.files import read_json, write_json
 from starsift.logs import log_to
-from starsift.searches.emission.active import judge_round
+from starsift.searches.emission.evaluation import evaluate_round
 
 log_to(snakemake.log[0])
 source = snakemake.input
-state, before = {}, []
+rounds = []
 for path in source.labels:
-    state = judge_round(pq.read_table(path), before, **snakemake.params.stop)
-    before.append(state)
-for path in (source.told, source.counts):
-    state |= json.loads(Path(path).read_text())
-with atomic_path(snakemake.output[0]) as draft:
-    draft.write_text(json.dumps(state, sort_keys=True) + "\n")
+    rounds.append(evaluate_round(pq.read_table(path), rounds, **snakemake.params.stop))
+write_json(rounds[-1] | read_json(source.training) | read_json(source.counts), snakemake.output[0])

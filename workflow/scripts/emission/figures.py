@@ -1,22 +1,18 @@
 """Draw the figures of the emission report from tables."""
 
-import json
-from pathlib import Path
-
 import pyarrow.parquet as pq
 
+from starsift.io.files import read_json
 from starsift.logs import log_to
 from starsift.report.plots import save
 from starsift.searches.emission.figures import FIGURES, INPUTS
 
 
 def read(paths):
-    """A table; what a JSON file holds; or of several files a list."""
+    """A table, the content of a JSON file, or a list of these."""
     if not isinstance(paths, str):
         return [read(path) for path in paths]
-    if not paths.endswith(".json"):
-        return pq.read_table(paths)
-    return json.loads(Path(paths).read_text())
+    return read_json(paths) if paths.endswith(".json") else pq.read_table(paths)
 
 
 log_to(snakemake.log[0])

@@ -1,11 +1,11 @@
-"""Collect the labels that people gave to a round's spectra, or say how many are missing."""
+"""Label the query of a round, or say how many labels are missing."""
 
 import pyarrow.parquet as pq
 
 from starsift.io.parquet import write_parquet
 from starsift.learning.labels import read_labels
 from starsift.logs import log_to
-from starsift.searches.emission.active import answer
+from starsift.searches.emission.labels import label_query
 from starsift.searches.emission.search import SEARCH
 
 log_to(snakemake.log[0])
@@ -15,4 +15,5 @@ advice = (
     "then run snakemake again"
 )
 labels = read_labels(store, SEARCH, missing_ok=True)
-write_parquet(answer(pq.read_table(snakemake.input.query), labels, advice=advice), snakemake.output[0])
+query = pq.read_table(snakemake.input.query)
+write_parquet(label_query(query, labels, advice=advice), snakemake.output[0])

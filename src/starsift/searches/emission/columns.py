@@ -16,6 +16,7 @@ from starsift.catalog.columns import (
     with_error,
 )
 
+PREDICTED, ORACLE = "predicted", "oracle"  # origins of candidates
 _PROFILE = "single peak, double peak or uninteresting"
 
 EMISSION = TableSchema(

@@ -15,7 +15,8 @@ from starsift.io.columns import cast_column, whole_numbers
 from starsift.io.tables import read_table
 from starsift.parallel import map_chunks
 from starsift.resources import resource
-from starsift.searches.emission.window import BLUR, CLASSES, MIN_GOOD, PIXELS, transfer, window
+from starsift.searches.emission.classes import CLASSES, PIXELS
+from starsift.searches.emission.window import BLUR, MIN_GOOD, transfer, window
 from starsift.spectra.batches import IDENTITY_NAMES, OK, ROW_SCHEMA, SpectrumBatch, read_bundle
 from starsift.survey.names import file_stem, is_fits_name
 from starsift.survey.readers.registry import read_spectrum

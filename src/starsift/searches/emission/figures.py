@@ -29,10 +29,11 @@ from starsift.report.plots import (
     report_style,
     values,
 )
-from starsift.searches.emission.active import entropy, probabilities
-from starsift.searches.emission.catalog import PREDICTED
+from starsift.searches.emission.active import entropy
+from starsift.searches.emission.classes import CLASSES, TARGETS, probabilities
+from starsift.searches.emission.columns import PREDICTED
 from starsift.searches.emission.line import HALPHA
-from starsift.searches.emission.window import CLASSES, TARGETS, WAVELENGTH
+from starsift.searches.emission.window import WAVELENGTH
 
 SINGLE, DOUBLE, UNINTERESTING = CLASSES
 COLOURS = dict(zip(CLASSES, (BLUE, RED, "0.45"), strict=True))

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from starsift.learning.backend import load_network, namespace
-from starsift.searches.emission.active import PASSES, PROBABILITIES, STRATEGIES, bald, choose
+from starsift.searches.emission.active import PASSES, STRATEGIES, bald, select_rows
+from starsift.searches.emission.classes import PROBABILITIES
 from starsift.searches.emission.dataset import read_usable
 from starsift.searches.emission.forward import Forward
 from starsift.searches.emission.network import in_precision, predict
@@ -65,7 +66,7 @@ def predict_windows(
         table = table.append_column(name, pa.array(values, pa.float32()))
     table = table.append_column("score", pa.array(score, pa.float32()))
     if chosen.diverse:
-        rows = choose(score, FEATURES_KEPT)
+        rows = select_rows(score, FEATURES_KEPT)
         features: list[np.ndarray | None] = [None] * len(x)
         for row, values in zip(rows, forward.connected(forward.flat(x[rows])), strict=True):
             features[row] = values

@@ -8,10 +8,8 @@ import pyarrow.compute as pc
 
 from starsift.learning.calibration import wilson
 from starsift.report.pages import Row, link_spectra, page
-from starsift.searches.emission.catalog import PREDICTED
-from starsift.searches.emission.window import CLASSES, TARGETS
-
-EMISSION_CLASSES = CLASSES[:TARGETS]
+from starsift.searches.emission.classes import CLASSES, EMISSION_CLASSES, TARGETS
+from starsift.searches.emission.columns import PREDICTED
 
 
 class ConfusionRow(NamedTuple):

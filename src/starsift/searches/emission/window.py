@@ -8,13 +8,12 @@ from numba import njit
 from scipy.ndimage import gaussian_filter1d
 
 from starsift.parallel import map_chunks
+from starsift.searches.emission.classes import CLASSES as CLASSES
+from starsift.searches.emission.classes import PIXELS as PIXELS
 from starsift.spectra.batches import MASK_IVAR, OK, SpectrumBatch
 from starsift.spectra.resample import min_max
 from starsift.spectra.windows import Windows, give_reasons
 
-CLASSES = ("single peak", "double peak", "uninteresting")
-TARGETS = 2  # the first so many classes are emission
-PIXELS = 140
 WAVELENGTH = np.linspace(6519.0, 6732.0, PIXELS)  # vacuum Angstrom
 BLUR = 7.0  # pixels of CCD700, standard deviation
 MIN_GOOD = 0.5  # of the observed pixels in the window
