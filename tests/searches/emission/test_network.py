@@ -18,10 +18,10 @@ from starsift.errors import ResultsError
 from starsift.learning.backend import load_keras, save_network
 from starsift.searches.emission import network
 from starsift.searches.emission.active import STRATEGIES
+from starsift.searches.emission.classes import PIXELS
 from starsift.searches.emission.forward import Forward
 from starsift.searches.emission.predict import predict_windows
 from starsift.searches.emission.training import Trained, train
-from starsift.searches.emission.window import PIXELS
 
 
 @pytest.fixture(scope="module")

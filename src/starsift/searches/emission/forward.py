@@ -16,8 +16,8 @@ from numba import njit
 
 from starsift.errors import ResultsError
 from starsift.parallel import map_chunks
+from starsift.searches.emission.classes import PIXELS
 from starsift.searches.emission.network import DROPOUT
-from starsift.searches.emission.window import PIXELS
 
 # As a `.keras` file calls the layers: by kind and number.
 CONVOLUTIONS = ("conv1d", "conv1d_1", "conv1d_2", "conv1d_3", "conv1d_4", "conv1d_5")

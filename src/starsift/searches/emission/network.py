@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from starsift.learning.backend import load_keras, predict_batches
-from starsift.searches.emission.window import CLASSES, PIXELS
+from starsift.searches.emission.classes import CLASSES, PIXELS
 
 FILTERS = (64, 128, 256)  # of two convolutions each, before a pooling
 UNITS = 512  # of each fully connected layer

@@ -18,8 +18,8 @@ from imblearn.over_sampling import SMOTE
 from starsift.errors import TrainingError
 from starsift.learning.backend import load_keras, load_network, set_seed
 from starsift.learning.training import shuffle_batches, train_epochs
+from starsift.searches.emission.classes import CLASSES
 from starsift.searches.emission.network import build
-from starsift.searches.emission.window import CLASSES
 
 NEIGHBOURS = 5  # of SMOTE
 

@@ -8,8 +8,7 @@ from numba import njit
 from scipy.ndimage import gaussian_filter1d
 
 from starsift.parallel import map_chunks
-from starsift.searches.emission.classes import CLASSES as CLASSES
-from starsift.searches.emission.classes import PIXELS as PIXELS
+from starsift.searches.emission.classes import PIXELS
 from starsift.spectra.batches import MASK_IVAR, OK, SpectrumBatch
 from starsift.spectra.resample import min_max
 from starsift.spectra.windows import Windows, give_reasons
