@@ -15,9 +15,17 @@ from starsift.catalog.columns import conform
 from starsift.catalog.publish import publish, read_table
 from starsift.errors import ResultsError
 from starsift.learning.labels import read_labels
-from starsift.searches.mstars.catalog import all_m, assemble, characterize, read_sources, velocity_bins
+from starsift.searches.mstars.catalog import (
+    all_m,
+    build_catalog,
+    characterize,
+    join_measurements,
+    read_sources,
+    velocity_bins,
+)
 from starsift.searches.mstars.columns import MSTARS
 from starsift.searches.mstars.kinematics import dispersions
+from starsift.searches.mstars.luminosity import separators
 from starsift.searches.mstars.measurements import measure
 from starsift.searches.mstars.predict import POOL
 from starsift.searches.mstars.search import SEARCH
@@ -45,8 +53,9 @@ def settings() -> dict[str, Any]:
     return {
         "match_radius": catalog["match_radius"],
         "epoch_years": catalog["epoch_years"],
-        "giants": mstars["giants"],
-        "kinematics": mstars["kinematics"],
+        "separators": separators(mstars["giants"]["separators"]),
+        "giant_share": mstars["giants"]["giant_share"],
+        **mstars["kinematics"],
     }
 
 
@@ -134,24 +143,29 @@ def sources() -> pa.Table:
     )
 
 
-Assemble = Callable[..., tuple[pa.Table, pa.Table, dict[str, int]]]
+Build = Callable[..., tuple[pa.Table, pa.Table, dict[str, int]]]
 
 
 @pytest.fixture(scope="module")
 def build(
     candidates: pa.Table, measurements: pa.Table, manifest: pa.Table, settings: dict[str, Any]
-) -> Assemble:
+) -> Build:
     """The catalogue, with some of the tables or settings replaced."""
 
-    def made(**other: Any) -> tuple[pa.Table, pa.Table, dict[str, int]]:
-        tables = {
-            "candidates": candidates,
-            "measurements": measurements,
-            "manifest": manifest,
-            "sources": None,
-            "labels": label_table(),
-        }
-        return assemble(**(tables | {"probability": 0.5} | settings | other))
+    def made(
+        *,
+        candidates: pa.Table = candidates,
+        measurements: pa.Table = measurements,
+        manifest: pa.Table = manifest,
+        sources: pa.Table | None = None,
+        labels: pa.Table | None = None,
+        probability: float = 0.5,
+        **other: Any,
+    ) -> tuple[pa.Table, pa.Table, dict[str, int]]:
+        rows = characterize(
+            join_measurements(candidates, measurements), manifest, sources, **(settings | other)
+        )
+        return build_catalog(rows, label_table() if labels is None else labels, probability=probability)
 
     return made
 
@@ -185,7 +199,7 @@ def test_measurements_are_as_expected(measurements: pa.Table) -> None:
 
 
 def test_tables_join_in_any_order(
-    build: Assemble, candidates: pa.Table, measurements: pa.Table, manifest: pa.Table
+    build: Build, candidates: pa.Table, measurements: pa.Table, manifest: pa.Table
 ) -> None:
     catalogue, vetting, funnel = build()
     rng = np.random.default_rng(0)
@@ -209,7 +223,7 @@ def test_tables_join_in_any_order(
 
 @pytest.mark.parametrize("table", ["measurements", "manifest"])
 def test_a_candidate_that_is_missing_is_named(
-    build: Assemble, measurements: pa.Table, manifest: pa.Table, table: str
+    build: Build, measurements: pa.Table, manifest: pa.Table, table: str
 ) -> None:
     rows = {"measurements": measurements, "manifest": manifest}[table]
     message = rf"^{table}: candidate spec-5 is not in it; delete results/mstars and run again$"
@@ -219,7 +233,7 @@ def test_a_candidate_that_is_missing_is_named(
         build(**{table: rows.slice(0, 0)})
 
 
-def test_the_catalogue_can_be_published(build: Assemble, sources: pa.Table, tmp_path: Path) -> None:
+def test_the_catalogue_can_be_published(build: Build, sources: pa.Table, tmp_path: Path) -> None:
     for given in (None, sources):
         catalogue, vetting, _ = build(sources=given, labels=label_table(s0="M1", s7="M0"))
         assert catalogue.column_names == vetting.column_names == MSTARS.names
@@ -237,7 +251,7 @@ def test_the_catalogue_can_be_published(build: Assemble, sources: pa.Table, tmp_
 
 
 def test_no_candidates_make_an_empty_catalogue(
-    build: Assemble, candidates: pa.Table, measurements: pa.Table, sources: pa.Table, tmp_path: Path
+    build: Build, candidates: pa.Table, measurements: pa.Table, sources: pa.Table, tmp_path: Path
 ) -> None:
     nothing = {"candidates": candidates.slice(0, 0), "measurements": measurements.slice(0, 0)}
     for given in (None, sources):
@@ -252,7 +266,7 @@ def test_no_candidates_make_an_empty_catalogue(
 # What is published
 
 
-def test_unlabelled_candidates_are_published_from_a_probability_on(build: Assemble) -> None:
+def test_unlabelled_candidates_are_published_from_a_probability_on(build: Build) -> None:
     catalogue, vetting, funnel = build(probability=0.6)
     # The sixth and seventh are not likely enough, the eighth is a K star.
     assert numbers(catalogue) == [0, 1, 2, 3, 4]
@@ -274,7 +288,7 @@ def test_unlabelled_candidates_are_published_from_a_probability_on(build: Assemb
 
 
 @pytest.mark.parametrize("label", ["M", "M3", "dM4", "gM2", "m5", "M3?", "M4e", "M0V", "M dwarf", "dMe"])
-def test_labels_that_confirm(build: Assemble, label: str) -> None:
+def test_labels_that_confirm(build: Build, label: str) -> None:
     catalogue, _, funnel = build(labels=label_table(s6=label, s7=label))
     # Though improbable, and of type K by its indices.
     assert numbers(catalogue) == list(range(N))
@@ -286,18 +300,18 @@ def test_labels_that_confirm(build: Assemble, label: str) -> None:
 
 
 @pytest.mark.parametrize("label", ["galaxy", "K7", "?", "maybe", "mess", "no M", "moonlight", "sky"])
-def test_labels_that_remove(build: Assemble, label: str) -> None:
+def test_labels_that_remove(build: Build, label: str) -> None:
     catalogue, vetting, funnel = build(labels=label_table(s0=label, s6=label))
     assert numbers(catalogue) == [1, 2, 3, 4, 5]
     assert vetting["label"].to_pylist() == [label, *[None] * 5, label, None]
     assert funnel["vetted"] == 2
 
 
-def test_labels_of_other_spectra_do_not_matter(build: Assemble) -> None:
+def test_labels_of_other_spectra_do_not_matter(build: Build) -> None:
     assert build(labels=label_table(s99="galaxy"))[0].equals(build()[0])
 
 
-def test_a_subtype_that_could_not_be_measured(build: Assemble, measurements: pa.Table) -> None:
+def test_a_subtype_that_could_not_be_measured(build: Build, measurements: pa.Table) -> None:
     unknown = pa.array([None, None, *measurements["subclass"].to_pylist()[2:]], pa.string())
     catalogue, _, funnel = build(
         measurements=put(measurements, "subclass", unknown), labels=label_table(s0="M")
@@ -309,7 +323,7 @@ def test_a_subtype_that_could_not_be_measured(build: Assemble, measurements: pa.
 # Other surveys
 
 
-def test_nothing_is_known_without_sources(build: Assemble) -> None:
+def test_nothing_is_known_without_sources(build: Build) -> None:
     _, vetting, _ = build()
     astrometry = ["parallax", "pmra", "pmdec", "j", "h", "k", "w1", "bp_rp", "match_separation"]
     for name in [*astrometry, "m_g", "distance", "u", "v", "w", "h_disc", "giant_gaia", "giant_h_jk"]:
@@ -321,7 +335,7 @@ def test_nothing_is_known_without_sources(build: Assemble) -> None:
     assert set(vetting["giant_evidence"].to_pylist()) <= {"indices", "weak"}
 
 
-def test_sources_by_identifier_and_by_coordinates(build: Assemble, sources: pa.Table) -> None:
+def test_sources_by_identifier_and_by_coordinates(build: Build, sources: pa.Table) -> None:
     _, vetting, _ = build(sources=sources)
     rows = vetting.to_pylist()
     # The third and the fifth had no identifier; the fourth has its own source, far as it is.
@@ -343,7 +357,7 @@ def test_sources_by_identifier_and_by_coordinates(build: Assemble, sources: pa.T
     assert [row["giant_h_jk"] is None for row in rows] == [False, False, True, True, False, *[True] * 3]
 
 
-def test_epoch_and_radius_of_the_match(build: Assemble, sources: pa.Table) -> None:
+def test_epoch_and_radius_of_the_match(build: Build, sources: pa.Table) -> None:
     assert build(sources=sources, match_radius=0.5)[1]["gaia_source_id"][2].as_py() is None
     fast = put(sources, "pmra", pa.array([0.0, 0.0, 900.0, 0.0, 0.0]))
     moved = build(sources=fast, epoch_years=15.5)[1]["gaia_source_id"].to_pylist()
@@ -351,7 +365,7 @@ def test_epoch_and_radius_of_the_match(build: Assemble, sources: pa.Table) -> No
 
 
 def test_what_surveys_write_for_missing_is_null(
-    build: Assemble, manifest: pa.Table, measurements: pa.Table
+    build: Build, manifest: pa.Table, measurements: pa.Table
 ) -> None:
     mine = measurements["snr_r"].to_pylist()
     missing = put(manifest, "snrr", pa.array([5.5, -9999.0, None, float("nan"), 2, 3, 4, 5], pa.float64()))
@@ -367,7 +381,7 @@ def test_what_surveys_write_for_missing_is_null(
     assert build(measurements=noise)[1]["snrr"].null_count == N
 
 
-def test_dates_and_names(build: Assemble, manifest: pa.Table) -> None:
+def test_dates_and_names(build: Build, manifest: pa.Table) -> None:
     _, vetting, _ = build()
     # The local day is that on which the night ends.
     assert set(vetting["mjd"].to_pylist()) == {56_299}
@@ -379,9 +393,9 @@ def test_dates_and_names(build: Assemble, manifest: pa.Table) -> None:
     assert vetting["obsdate"].to_pylist()[:2] == ["2013-01-08", "2013-01-07"]
 
 
-def test_separators_of_the_settings(build: Assemble, settings: dict[str, Any], sources: pa.Table) -> None:
-    chosen = [one for one in settings["giants"]["separators"] if one["name"] == "h_jk"]
-    catalogue, vetting, _ = build(sources=sources, giants={"giant_share": 0.07, "separators": chosen})
+def test_separators_of_the_settings(build: Build, settings: dict[str, Any], sources: pa.Table) -> None:
+    chosen = [one for one in settings["separators"] if one.name == "h_jk"]
+    catalogue, vetting, _ = build(sources=sources, separators=chosen)
     assert vetting["giant_caoh_cah1"].null_count == N
     assert vetting["giant_caoh_cah1"].type == pa.int8()
     assert vetting["giant"].to_pylist() == vetting["giant_h_jk"].to_pylist()
@@ -389,14 +403,10 @@ def test_separators_of_the_settings(build: Assemble, settings: dict[str, Any], s
     conform(catalogue, MSTARS)
 
 
-def test_settings_reach_their_functions(build: Assemble, settings: dict[str, Any], sources: pa.Table) -> None:
+def test_settings_reach_their_functions(build: Build, sources: pa.Table) -> None:
     _, vetting, _ = build(sources=sources)
-    other = settings["kinematics"] | {
-        "solar_motion": [110, 5, 7],
-        "sun_height": 120.8,
-        "max_relative_error": 0.9,
-    }
-    _, moved, _ = build(sources=sources, kinematics=other)
+    other = {"solar_motion": [110, 5, 7], "sun_height": 120.8, "max_relative_error": 0.9}
+    _, moved, _ = build(sources=sources, **other)
     shifts = {"u": 100, "v": 0, "w": 0, "h_disc": 100}
     for name, shift in shifts.items():
         expected = vetting[name].to_numpy()[:2] + shift
@@ -404,9 +414,11 @@ def test_settings_reach_their_functions(build: Assemble, settings: dict[str, Any
     assert moved["distance"][2].as_py() == 200.0  # of a parallax of 5 +- 4 mas
     # Where nearly all stars are giants, what hardly speaks against one is one.
     odds = vetting["giant_log_odds"].to_numpy()
-    share = settings["giants"] | {"giant_share": 0.999}
     sure = np.log(0.001 / 0.999)
-    assert build(sources=sources, giants=share)[1]["giant"].to_pylist() == (odds > sure).astype(int).tolist()
+    assert (
+        build(sources=sources, giant_share=0.999)[1]["giant"].to_pylist()
+        == (odds > sure).astype(int).tolist()
+    )
     assert vetting["giant"].to_pylist() == (odds > np.log(0.93 / 0.07)).astype(int).tolist()
     assert ((odds > sure) & (odds < np.log(0.93 / 0.07))).any()
 
@@ -415,7 +427,7 @@ def test_settings_reach_their_functions(build: Assemble, settings: dict[str, Any
 
 
 def test_all_m_stars(
-    build: Assemble,
+    build: Build,
     measurements: pa.Table,
     manifest: pa.Table,
     sources: pa.Table,
@@ -459,7 +471,7 @@ def test_bins_are_those_of_dwarfs() -> None:
 # Labels and sources
 
 
-def test_rows_without_label_are_not_vetted(tmp_path: Path, build: Assemble) -> None:
+def test_rows_without_label_are_not_vetted(tmp_path: Path, build: Build) -> None:
     """As in a list that somebody is still working on."""
     (tmp_path / "l.csv").write_text(
         "spectrum_id,label,vetted_by\nspec-0,,me\nspec-1, ,\nspec-2,sky,me\n,,\n,,\n"
@@ -471,7 +483,7 @@ def test_rows_without_label_are_not_vetted(tmp_path: Path, build: Assemble) -> N
     assert funnel["vetted"] == 1
 
 
-def test_sources_are_read(tmp_path: Path, sources: pa.Table, build: Assemble) -> None:
+def test_sources_are_read(tmp_path: Path, sources: pa.Table, build: Build) -> None:
     assert read_sources(None) is None
     pq.write_table(sources, tmp_path / "s.parquet")
     expected = build(sources=sources)[1]
@@ -496,7 +508,7 @@ def test_sources_that_cannot_be_read(tmp_path: Path, ending: str) -> None:
             read_sources(path)
 
 
-def test_observations_without_an_identifier(build: Assemble, candidates: pa.Table, tmp_path: Path) -> None:
+def test_observations_without_an_identifier(build: Build, candidates: pa.Table, tmp_path: Path) -> None:
     """The first releases of LAMOST have none; the spectrum's name is its identity."""
     none = put(candidates, "obsid", pa.nulls(candidates.num_rows, pa.int64()))
     without, given = build(candidates=none)[0], build()[0]

@@ -1,14 +1,13 @@
-"""The catalogue of M stars: candidates, what was measured, what other surveys know, what people say.
+"""The catalogue of M stars: candidates with measurements, other surveys' sources, and labels.
 
 Labels are those of `starsift.learning.labels.read_labels`, one a spectrum. A label that
-starts with type M (M, M3, dM4, gM2, M dwarf) confirms a candidate; any other takes it out of the catalogue.
+starts with type M (M, M3, dM4, gM2, M dwarf) confirms a candidate; any other removes it from the catalogue.
 """
 
 import logging
 import os
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +19,7 @@ from starsift.errors import InputError, ResultsError
 from starsift.io.tables import read_table
 from starsift.searches.mstars.columns import MSTARS
 from starsift.searches.mstars.kinematics import derive, dispersions
-from starsift.searches.mstars.luminosity import giant_by_magnitude, separate, separators
+from starsift.searches.mstars.luminosity import Separator, giant_by_magnitude, separate
 from starsift.survey.catalog import MISSING
 
 PathLike = str | os.PathLike[str]
@@ -45,54 +44,24 @@ def read_sources(path: PathLike | None) -> pa.Table | None:
         raise ResultsError(f"{path}: {error}") from error
 
 
-def assemble(
-    candidates: pa.Table,
-    measurements: pa.Table,
-    manifest: pa.Table,
-    sources: pa.Table | None,
-    labels: pa.Table,
-    *,
-    probability: float,
-    **settings: Any,
-) -> tuple[pa.Table, pa.Table, dict[str, int]]:
-    """All that is known of the candidates, and which of them are published.
+def join_measurements(candidates: pa.Table, measurements: pa.Table) -> pa.Table:
+    """Candidates with their measurements.
 
     Parameters
     ----------
-    candidates : of `starsift.searches.mstars.training.search_pool`
+    candidates : of `starsift.searches.mstars.predict.rank_pool`
     measurements : of `starsift.searches.mstars.measurements.measure`, the same spectra in any order
-    manifest : of the survey: spectrum_id, lmjd, file, gaia_source_id, gaia_g_mean_mag, and snrr, mjd if it
-        has them
-    sources : Gaia, 2MASS and WISE, see `starsift.catalog.crossmatch`; None: nothing is known
-    labels : of `starsift.learning.labels.read_labels`: spectrum_id, label, vetted_by
-    probability : a candidate that nobody has looked at is published from here on
-    settings : of `characterize`: match_radius (arcsec); epoch_years (as `years` of
-        `starsift.catalog.crossmatch.attach`); giants: `separators` (a list of settings) and `giant_share`;
-        kinematics: `solar_motion`, `sun_height`, `max_relative_error`
-
-    Returns
-    -------
-    catalogue : columns of `MSTARS`: the published M stars
-    vetting : the same columns, all candidates by falling score
-    funnel : how many candidates are left after each step
 
     Raises
     ------
-    ResultsError : the tables are not of one run.
+    ResultsError : a candidate has no measurements.
     """
-    ids = candidates["spectrum_id"]
     rows = candidates.drop_columns(["bundle", "row"])
-    measured = measurements.take(_places(ids, measurements["spectrum_id"], "measurements"))
+    measured = measurements.take(_places(rows["spectrum_id"], measurements["spectrum_id"], "measurements"))
     for name in measured.column_names:
         if name not in rows.column_names:
             rows = rows.append_column(name, measured[name])
-    rows = _labelled(characterize(rows, manifest, sources, **settings), labels)
-    for column in MSTARS.columns:  # a separator that the settings leave out
-        if column.nullable and column.name not in rows.column_names:
-            rows = rows.append_column(column.name, pa.nulls(rows.num_rows, column.type))
-    vetting = rows.select(MSTARS.names)
-    catalogue, funnel = _published(vetting, probability)
-    return catalogue, vetting, funnel
+    return rows
 
 
 def characterize(
@@ -102,16 +71,29 @@ def characterize(
     *,
     match_radius: float,
     epoch_years: float,
-    giants: Mapping[str, Any],
-    kinematics: Mapping[str, Any],
+    separators: Sequence[Separator],
+    giant_share: float,
+    max_relative_error: float,
+    solar_motion: Sequence[float],
+    sun_height: float,
 ) -> pa.Table:
-    """Add what follows from the measurements of M stars and what other surveys know: names, magnitudes,
-    astrometry, giant or dwarf, distances and velocities.
+    """Add to measured M stars what follows from them and from other surveys: names, magnitudes, astrometry,
+    giant or dwarf, distances and velocities.
 
     Parameters
     ----------
     rows : of `starsift.searches.mstars.measurements.measure`, further columns allowed
-    manifest, sources, match_radius, epoch_years, giants, kinematics : as in `assemble`
+    manifest : of the survey: spectrum_id, lmjd, file, gaia_source_id, gaia_g_mean_mag, and snrr, mjd if it
+        has them
+    sources : Gaia, 2MASS and WISE, see `starsift.catalog.crossmatch`; None: nothing is known
+    match_radius : arcsec
+    epoch_years : as `years` of `starsift.catalog.crossmatch.attach`
+    separators, giant_share : as in `starsift.searches.mstars.luminosity.separate`
+    max_relative_error, solar_motion, sun_height : as in `starsift.searches.mstars.kinematics.derive`
+
+    Raises
+    ------
+    ResultsError : a spectrum is not in the manifest.
     """
     listed = manifest.take(_places(rows["spectrum_id"], manifest["spectrum_id"], "manifest"))
     for name in ("ra", "dec", "file", "gaia_source_id"):
@@ -123,8 +105,13 @@ def characterize(
     magnitude = pc.coalesce(rows["phot_g_mean_mag"], _known(listed["gaia_g_mean_mag"]))
     rows = rows.set_column(rows.column_names.index("phot_g_mean_mag"), "phot_g_mean_mag", magnitude)
     for table in (
-        separate(rows, separators(giants["separators"]), giant_share=giants["giant_share"]),
-        derive(rows, **kinematics),
+        separate(rows, separators, giant_share=giant_share),
+        derive(
+            rows,
+            max_relative_error=max_relative_error,
+            solar_motion=solar_motion,
+            sun_height=sun_height,
+        ),
     ):
         for name in table.column_names:
             rows = rows.append_column(name, table[name])
@@ -132,12 +119,38 @@ def characterize(
     return rows.append_column("giant_gaia", gaia)
 
 
+def build_catalog(
+    rows: pa.Table, labels: pa.Table, *, probability: float
+) -> tuple[pa.Table, pa.Table, dict[str, int]]:
+    """The published M stars, and all candidates to be vetted.
+
+    Parameters
+    ----------
+    rows : candidates, of `join_measurements` and `characterize`
+    labels : of `starsift.learning.labels.read_labels`: spectrum_id, label, vetted_by
+    probability : a candidate that nobody has vetted is published from here on
+
+    Returns
+    -------
+    catalogue : columns of `MSTARS`: the published M stars
+    vetting : the same columns, all candidates in order
+    funnel : how many candidates are left after each step
+    """
+    rows = _labelled(rows, labels)
+    for column in MSTARS.columns:  # a separator that the settings leave out
+        if column.nullable and column.name not in rows.column_names:
+            rows = rows.append_column(column.name, pa.nulls(rows.num_rows, column.type))
+    vetting = rows.select(MSTARS.names)
+    catalogue, funnel = _published(vetting, probability)
+    return catalogue, vetting, funnel
+
+
 def all_m(catalogue: pa.Table, released: pa.Table) -> pa.Table:
     """The supplemental catalogue and the M stars that were known, the paper's "ALL M" (section 4).
 
     Parameters
     ----------
-    catalogue : of `assemble`; released : of `characterize`
+    catalogue : of `build_catalog`; released : of `characterize`
 
     Returns
     -------
@@ -151,10 +164,10 @@ def all_m(catalogue: pa.Table, released: pa.Table) -> pa.Table:
     return pa.concat_tables(parts, promote_options="permissive")
 
 
-def _places(wanted: pa.ChunkedArray, present: pa.ChunkedArray, what: str) -> pa.Array:
-    places = pc.index_in(wanted, value_set=present.combine_chunks())
+def _places(ids: pa.ChunkedArray, known: pa.ChunkedArray, what: str) -> pa.Array:
+    places = pc.index_in(ids, value_set=known.combine_chunks())
     if places.null_count:
-        first = wanted.filter(pc.is_null(places))[0].as_py()
+        first = ids.filter(pc.is_null(places))[0].as_py()
         raise ResultsError(f"{what}: candidate {first} is not in it; delete results/mstars and run again")
     return places
 
