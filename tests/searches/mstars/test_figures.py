@@ -154,11 +154,10 @@ TABLES: dict[str, dict[str, pa.Table]] = {
     "recall_precision": {"evaluation": evaluation()},
     "top_matches": {"matches": matches()},
     "ranked_matches": {"matches": matches()},
-    **{name: {"catalogue": MANY} for name in ("subtypes", "snr", "activity")},
-    **{name: {"catalogue": MANY} for name in ("giants_spectra", "giants_photometry")},
+    **{name: {"catalog": MANY} for name in ("subtypes", "snr")},
+    **{name: {"all_m": MANY} for name in ("activity", "giants_spectra", "giants_photometry")},
     **{
-        name: {"catalogue": MANY, "released": catalogue(20000)}
-        for name in ("magnitudes", "subtype_comparison")
+        name: {"catalog": MANY, "released": catalogue(20000)} for name in ("magnitudes", "subtype_comparison")
     },
     "kinematics": {"bins": velocity_bins()},
 }
@@ -269,7 +268,7 @@ def test_the_share_that_a_separator_tells_apart() -> None:
         place = rows.column_names.index(name)
         rows = rows.set_column(place, name, pa.array(numbers, rows.schema.field(name).type))
     title = FIGURES["giants_spectra"](rows).axes[1].get_title()
-    assert title == "told apart: 75 % of dwarfs, 100 % of giants"
+    assert title == "correct: 75 % of dwarfs, 100 % of giants"
 
 
 def test_late_types_stay_out_of_the_figure_of_early_ones() -> None:

@@ -1,7 +1,7 @@
 """The figures of the M-star report: tables in, matplotlib figures out. Figure numbers: Guo et al. 2019.
 
-`catalogue` is the catalogue of M stars, `released` one of stars that were classified before; of each, a
-figure reads the columns that its docstring names.
+`catalog` is the catalogue of M stars, `released` the manifest of the labelled survey, `all_m` the M stars of
+both. A figure reads the columns that its docstring names.
 """
 
 import re
@@ -173,17 +173,17 @@ def _draw_spectrum(axis: Axes, row: Mapping, base: float, colour: str) -> None:
     axis.plot(wavelength, base + scale * (smooth - low), color=colour, linewidth=0.8, rasterized=True)
 
 
-def subtypes(catalogue: pa.Table) -> Figure:
+def subtypes(catalog: pa.Table) -> Figure:
     """Number of spectra by subtype, dwarfs and giants (Figure 11).
 
     Parameters
     ----------
-    catalogue : Table with `subclass`, `giant`
+    catalog : Table with `subclass`, `giant`
     """
     with report_style():
         figure = Figure(figsize=(6.5, 4), layout="constrained")
         axis = figure.add_subplot()
-        digit, giant = _digit(catalogue), values(catalogue, "giant")
+        digit, giant = _digit(catalog), values(catalog, "giant")
         if not np.isfinite(digit).any():
             return empty(axis, "no spectrum has a subtype")
         groups = {
@@ -207,17 +207,17 @@ def subtypes(catalogue: pa.Table) -> Figure:
         return figure
 
 
-def snr(catalogue: pa.Table) -> Figure:
+def snr(catalog: pa.Table) -> Figure:
     """Distribution of S/N in r (Figure 12).
 
     Parameters
     ----------
-    catalogue : Table with `snrr`
+    catalog : Table with `snrr`
     """
     with report_style():
         figure = Figure(figsize=(6, 4), layout="constrained")
         axis = figure.add_subplot()
-        ratio = values(catalogue, "snrr")
+        ratio = values(catalog, "snrr")
         good = ratio[ratio > 0]
         if not good.size:
             return empty(axis, "no spectrum has an S/N above 0")
@@ -236,7 +236,7 @@ def snr(catalogue: pa.Table) -> Figure:
 
 
 def magnitudes(
-    catalogue: pa.Table,
+    catalog: pa.Table,
     released: pa.Table,
     magnitude: str = "phot_g_mean_mag",
     released_magnitude: str | None = None,
@@ -246,7 +246,7 @@ def magnitudes(
 
     Parameters
     ----------
-    catalogue, released : Tables with the magnitude, `released` with `subclass`: only its M stars count
+    catalog, released : Tables with the magnitude, `released` with `subclass`: only its M stars count
     magnitude, released_magnitude : names of its column, the second where `released` calls it something else
     label : of the axis
     """
@@ -256,7 +256,7 @@ def magnitudes(
         known_m = released.filter(pa.array(np.isfinite(_digit(released))))
         samples = {
             "released": values(known_m, released_magnitude or magnitude),
-            "supplemental": values(catalogue, magnitude),
+            "supplemental": values(catalog, magnitude),
         }
         samples = {name: sample[np.isfinite(sample)] for name, sample in samples.items()}
         known = np.concatenate(list(samples.values()))
@@ -277,17 +277,17 @@ def magnitudes(
         return figure
 
 
-def subtype_comparison(catalogue: pa.Table, released: pa.Table) -> Figure:
+def subtype_comparison(catalog: pa.Table, released: pa.Table) -> Figure:
     """Subtypes of the M stars found and of those released before, as shares of each (Figure 14).
 
     Parameters
     ----------
-    catalogue, released : Tables with `subclass`
+    catalog, released : Tables with `subclass`
     """
     with report_style():
         figure = Figure(figsize=(6.5, 4), layout="constrained")
         axis = figure.add_subplot()
-        samples = {"released": (released, BLUE, ""), "supplemental": (catalogue, RED, "///")}
+        samples = {"released": (released, BLUE, ""), "supplemental": (catalog, RED, "///")}
         highest = 0.0
         for place, (name, (table, colour, hatch)) in enumerate(samples.items()):
             number = _counts(_digit(table))
@@ -316,20 +316,20 @@ def subtype_comparison(catalogue: pa.Table, released: pa.Table) -> Figure:
         return figure
 
 
-def giants_spectra(catalogue: pa.Table, separators: Separators | None = None, latest: int = EARLY) -> Figure:
+def giants_spectra(all_m: pa.Table, separators: Separators | None = None, latest: int = EARLY) -> Figure:
     """Giants and dwarfs of early type by luminosity, and how band strengths tell them apart (Figure 15).
 
     Colours show the class by Gaia's luminosity, or that of the catalogue where Gaia knows none of the stars.
 
     Parameters
     ----------
-    catalogue : Table with `subclass`, `giant`, `giant_gaia`, `m_g`, `bp_rp`, `phot_g_mean_mag`, `j`, and of
+    all_m : Table with `subclass`, `giant`, `giant_gaia`, `m_g`, `bp_rp`, `phot_g_mean_mag`, `j`, and of
         the separators their columns and votes, `giant_<name>`
     separators : settings as `mstars.luminosity.separators` takes them, of which those by indices are
         drawn; None: the separators of that module
     latest : the latest subtype that is drawn, 5 for M5
     """
-    early = catalogue.filter(pa.array(_digit(catalogue) <= latest))
+    early = all_m.filter(pa.array(_digit(all_m) <= latest))
     gaia = early["giant_gaia"].null_count < early.num_rows
     giant = values(early, "giant_gaia" if gaia else "giant")
     groups = {"dwarfs": (giant == 0, DWARFS, "o"), "giants": (giant == 1, RED, "^")}
@@ -342,17 +342,17 @@ def giants_spectra(catalogue: pa.Table, separators: Separators | None = None, la
         for axis, plane in zip(axes[1:], planes, strict=True):
             _draw_plane(axis, early, plane, groups)
             vote = values(early, f"giant_{plane.name}")
-            told = [_share(vote[rows] == k, vote[rows]) for k, (rows, _, _) in enumerate(groups.values())]
-            axis.set_title("told apart: {} of dwarfs, {} of giants".format(*told))
+            right = [_share(vote[rows] == k, vote[rows]) for k, (rows, _, _) in enumerate(groups.values())]
+            axis.set_title("correct: {} of dwarfs, {} of giants".format(*right))
         return figure
 
 
-def giants_photometry(catalogue: pa.Table, separators: Separators | None = None) -> Figure:
+def giants_photometry(all_m: pa.Table, separators: Separators | None = None) -> Figure:
     """Giants by each of the photometric separators, and where they are in luminosity (Figure 16).
 
     Parameters
     ----------
-    catalogue : Table with `m_g`, `bp_rp`, `phot_g_mean_mag`, `j`, and of the separators their columns
+    all_m : Table with `m_g`, `bp_rp`, `phot_g_mean_mag`, `j`, and of the separators their columns
         and votes, `giant_<name>`
     separators : as in `giants_spectra`; those by photometry are drawn
     """
@@ -360,20 +360,20 @@ def giants_photometry(catalogue: pa.Table, separators: Separators | None = None)
     with report_style():
         figure = Figure(figsize=(3.8 * (1 + len(planes)), 4.7), layout="constrained")
         axes = figure.subplots(1, 1 + len(planes), squeeze=False)[0]
-        m_g, groups = values(catalogue, "m_g"), {}
-        one_says_dwarf, one_says_giant = np.zeros((2, catalogue.num_rows), dtype=bool)
+        m_g, groups = values(all_m, "m_g"), {}
+        any_dwarf, any_giant = np.zeros((2, all_m.num_rows), dtype=bool)
         for axis, plane, (colour, marker) in zip(axes, planes, cycle(((RED, "^"), (BLUE, "+")))):
-            vote = values(catalogue, f"giant_{plane.name}")
+            vote = values(all_m, f"giant_{plane.name}")
             kinds = {"dwarfs": (vote == 0, DWARFS, "o"), "giants": (vote == 1, colour, marker)}
-            _draw_plane(axis, catalogue, plane, kinds)
+            _draw_plane(axis, all_m, plane, kinds)
             name = f"giants by {_term_name(plane.y)} and {_term_name(plane.x)}"
             axis.set_title(name)
             faint = _share(m_g[vote == 1] > GAIA_LIMIT, m_g[vote == 1])
             groups[f"{name}, {faint} with $M_G$ > {GAIA_LIMIT:g}"] = (vote == 1, colour, marker)
-            one_says_dwarf |= vote == 0
-            one_says_giant |= vote == 1
-        dwarfs = {"dwarfs by all": (one_says_dwarf & ~one_says_giant, DWARFS, "o")}
-        _draw_hrd(axes[-1], catalogue, dwarfs | groups)
+            any_dwarf |= vote == 0
+            any_giant |= vote == 1
+        dwarfs = {"dwarfs by all": (any_dwarf & ~any_giant, DWARFS, "o")}
+        _draw_hrd(axes[-1], all_m, dwarfs | groups)
         axes[-1].set_title("luminosity of these giants")
         return figure
 
@@ -390,13 +390,13 @@ def _term(table: pa.Table, term: str) -> np.ndarray:
 
 
 def _term_name(term: str) -> str:
-    """How people write it: "j-k" is J − K, "cah2+cah3" is CaH2 + CaH3."""
+    """As axes show it: "j-k" is J − K, "cah2+cah3" is CaH2 + CaH3."""
     name = re.sub(r"[+-]", lambda sign: " + " if sign[0] == "+" else " − ", term.upper())
     return name.replace("CAOH", "CaOH").replace("CAH", "CaH").replace("TIO", "TiO")
 
 
 def _share(true: np.ndarray, known: np.ndarray) -> str:
-    """Per cent that are true of those that are known, not NaN; both (n,)."""
+    """Percentage of `true` (n,) among the rows where `known` (n,) is not NaN."""
     number = int(np.isfinite(known).sum())
     return f"{100 * true.sum() / number:.0f} %" if number else "–"
 
@@ -430,9 +430,9 @@ def _draw_stars(axis: Axes, x: np.ndarray, y: np.ndarray, groups: Groups) -> Non
     good = np.isfinite(x) & np.isfinite(y)
     shown = good & np.any([rows for rows, _, _ in groups.values()], axis=0)
     if not shown.any():
-        empty(axis, "not known of any star")
+        empty(axis, "not known for any star")
         return
-    # A few wild values must not press all others together.
+    # Percentiles: a few outliers must not compress the rest.
     limits = [padded(np.percentile(v[shown], (0.3, 99.7)), 0.12) for v in (x, y)]
     handles = []
     for place, (name, (rows, colour, marker)) in enumerate(groups.items()):
@@ -450,17 +450,17 @@ def _draw_stars(axis: Axes, x: np.ndarray, y: np.ndarray, groups: Groups) -> Non
     axis.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.13), handletextpad=0.2)
 
 
-def activity(catalogue: pa.Table, threshold: float = 1.0) -> Figure:
+def activity(all_m: pa.Table, threshold: float = 1.0) -> Figure:
     """H-alpha emission and the share of active dwarfs by subtype (Figure 17).
 
     Parameters
     ----------
-    catalogue : Table with `subclass`, `subtype`, `giant`, `ewha` (Angstrom), and `active`, null where the
+    all_m : Table with `subclass`, `subtype`, `giant`, `ewha` (Angstrom), and `active`, null where the
         continuum at H-alpha is too faint to tell
     threshold : the equivalent width (Angstrom) from which a star is active, drawn as a line
     """
-    told = pc.and_(pc.is_valid(catalogue["active"]), pc.fill_null(pc.equal(catalogue["giant"], 0), False))
-    dwarfs = catalogue.filter(told)
+    bright = pc.is_valid(all_m["active"])
+    dwarfs = all_m.filter(pc.and_(bright, pc.fill_null(pc.equal(all_m["giant"], 0), False)))
     subtype, width, active = values(dwarfs, "subtype"), values(dwarfs, "ewha"), values(dwarfs, "active") == 1
     digit = _digit(dwarfs)
     with report_style():
@@ -573,20 +573,6 @@ FIGURES: dict[str, Callable[..., Figure]] = {
         activity,
         kinematics,
     )
-}
-# The table that each argument of a figure is, by the names that the workflow gives them.
-INPUTS: dict[str, dict[str, str]] = {
-    "recall_precision": {"evaluation": "evaluation"},
-    "top_matches": {"matches": "matches"},
-    "ranked_matches": {"matches": "matches"},
-    "subtypes": {"catalogue": "catalog"},
-    "snr": {"catalogue": "catalog"},
-    "magnitudes": {"catalogue": "catalog", "released": "released"},
-    "subtype_comparison": {"catalogue": "catalog", "released": "released"},
-    "giants_spectra": {"catalogue": "all_m"},
-    "giants_photometry": {"catalogue": "all_m"},
-    "activity": {"catalogue": "all_m"},
-    "kinematics": {"bins": "bins"},
 }
 
 
