@@ -195,8 +195,8 @@ def test_a_figure_is_drawn(name: str, rows: int | None, tmp_path: Path) -> None:
         ("subtype_comparison", ["subclass"], "no spectrum has a subtype"),
         ("snr", ["snrr"], "no spectrum has an S/N"),
         ("magnitudes", ["phot_g_mean_mag"], "no spectrum has a magnitude"),
-        ("giants_spectra", ["caoh"], "not known of any star"),
-        ("giants_photometry", ["w1"], "not known of any star"),
+        ("giants_spectra", ["caoh"], "not known for any star"),
+        ("giants_photometry", ["w1"], "not known for any star"),
         ("activity", ["active"], "no dwarf is bright enough"),
     ],
 )
@@ -209,7 +209,7 @@ def test_without_gaia_the_classes_of_the_catalogue_are_shown() -> None:
     table = without(MANY, "giant_gaia", "m_g", "bp_rp")
     figure = FIGURES["giants_spectra"](table)
     assert "giants of the catalogue" in words(figure)
-    assert "not known of any star" in words(figure)  # the luminosities
+    assert "not known for any star" in words(figure)  # the luminosities
     assert figure.axes[1].collections
 
 

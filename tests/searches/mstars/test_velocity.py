@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.stats import mad_std
 from scipy.ndimage import gaussian_filter1d
 
 from starsift.searches.binaries.dataset import anonymous_batch
@@ -64,7 +65,7 @@ def observe(stars, rv, snr, seed=0):
 
 
 def robust(values):
-    return 1.4826 * np.median(np.abs(values - np.median(values)))
+    return mad_std(values)
 
 
 def test_steps_of_the_bank_follow_the_resolution(bank):

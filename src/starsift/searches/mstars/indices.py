@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from starsift.errors import InputError
 from starsift.parallel import map_chunks
 from starsift.resources import resource
 from starsift.sky.air import air_to_vacuum
@@ -72,9 +73,11 @@ def _windows(text: str, medium: str, where: str) -> Windows:
             low, high = (float(limit) for limit in limits.split("-"))
             share = float(weight) if weight else 1.0 / len(parts)
         except ValueError:
-            raise ValueError(f"{where}: window {part!r} is not `low-high` or `weight*low-high`") from None
+            raise InputError(
+                f"{where}: window {part!r} is not `low-high` or `weight*low-high`; correct it"
+            ) from None
         if not low < high:
-            raise ValueError(f"{where}: window {part!r} ends before it begins")
+            raise InputError(f"{where}: window {part!r} ends before it begins; correct it")
         if medium == "air":
             low, high = (float(limit) for limit in air_to_vacuum([low, high]))
         windows.append((low, high, share))
@@ -92,8 +95,8 @@ def load_indices(path: str | os.PathLike[str] | None = None) -> dict[str, IndexD
 
     Raises
     ------
-    ValueError
-        A column is missing, or a row cannot be understood.
+    InputError
+        A column is missing, or a row cannot be parsed.
     """
     file = Path(path) if path is not None else SHIPPED
     columns = ("name", "method", "feature", "continuum", "medium", "subtype", "source")
@@ -102,18 +105,18 @@ def load_indices(path: str | os.PathLike[str] | None = None) -> dict[str, IndexD
         reader = csv.DictReader(stream)
         missing = [name for name in columns if name not in (reader.fieldnames or [])]
         if missing:
-            raise ValueError(f"{file}: no column {', '.join(missing)}")
+            raise InputError(f"{file}: no column {', '.join(missing)}")
         for row in reader:
             where = f"{file}: index {row['name']}"
             if row["name"] in definitions:
-                raise ValueError(f"{where} is defined twice")
+                raise InputError(f"{where} is defined twice; delete one row")
             for column, known in (
                 ("method", METHODS),
                 ("medium", ("air", "vacuum")),
                 ("subtype", ("yes", "no")),
             ):
                 if row[column] not in known:
-                    raise ValueError(f"{where}: {column} is {row[column]!r}, it must be {' or '.join(known)}")
+                    raise InputError(f"{where}: {column} is {row[column]!r}, it must be {' or '.join(known)}")
             definitions[row["name"]] = IndexDefinition(
                 row["name"],
                 row["method"],
@@ -132,7 +135,6 @@ def _window_means(
     ivar: np.ndarray,
     windows: np.ndarray,
     pairs: np.ndarray,
-    min_coverage: float,
     mean: np.ndarray,
     covariance: np.ndarray,
     noise: np.ndarray,
@@ -162,7 +164,7 @@ def _window_means(
                     variance += part / ivar[s, j]
                 j += 1
             covered[k] = weight
-            good = weight > 0 and weight >= min_coverage * (high - low)
+            good = weight > 0 and weight >= MIN_COVERAGE * (high - low)
             mean[s, k] = total / weight if good else np.nan
             noise[s, k] = variance / weight if good else np.nan
         for i in range(len(pairs)):
@@ -275,8 +277,6 @@ def measure_windows(
     flux: npt.ArrayLike,
     ivar: npt.ArrayLike,
     definitions: Mapping[str, IndexDefinition],
-    *,
-    min_coverage: float = MIN_COVERAGE,
 ) -> WindowFluxes:
     """Mean fluxes in all windows of some indices, with their covariance.
 
@@ -287,7 +287,6 @@ def measure_windows(
     flux, ivar : (n, pixel)
         Pixels with ivar that is not positive, or flux that is not finite, are left out.
     definitions : as from `load_indices`
-    min_coverage : share of a window's width that good pixels must cover
 
     Raises
     ------
@@ -303,7 +302,7 @@ def measure_windows(
     n, count = len(flux_), len(windows)
     mean, noise = np.empty((2, n, count))
     covariance = np.zeros((n, count, count))
-    _window_means(lam, flux_, ivar_, windows, pairs, min_coverage, mean, covariance, noise)
+    _window_means(lam, flux_, ivar_, windows, pairs, mean, covariance, noise)
     scale = np.array(
         [
             sum(high - low for low, high, _ in d.feature) if d.method == "equivalent_width" else 0.0
@@ -318,14 +317,12 @@ def measure_indices(
     flux: npt.ArrayLike,
     ivar: npt.ArrayLike,
     definitions: Mapping[str, IndexDefinition] | None = None,
-    *,
-    min_coverage: float = MIN_COVERAGE,
 ) -> dict[str, Measured]:
     """Indices of many spectra.
 
     Parameters
     ----------
-    wavelength, flux, ivar, min_coverage : as in `measure_windows`
+    wavelength, flux, ivar : as in `measure_windows`
     definitions : as from `load_indices`; by default the shipped ones
 
     Returns
@@ -341,7 +338,7 @@ def measure_indices(
 
     def work(part: slice) -> list[np.ndarray]:
         rows = lam[part] if len(lam) > 1 else lam
-        fluxes = measure_windows(rows, flux_[part], ivar_[part], chosen, min_coverage=min_coverage)
+        fluxes = measure_windows(rows, flux_[part], ivar_[part], chosen)
         values, covariance = fluxes.values(), fluxes.index_covariance()
         out = [values, np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))]
         if len(bands) == 3:
@@ -409,54 +406,29 @@ def zeta(
     return value, np.sqrt(variance)
 
 
-def equivalent_width(
-    wavelength: npt.ArrayLike,
-    flux: npt.ArrayLike,
-    ivar: npt.ArrayLike,
-    definition: IndexDefinition,
-    *,
-    min_coverage: float = MIN_COVERAGE,
-) -> Measured:
-    """Equivalent width of a line and its error, (n,) each, in Angstrom; positive in emission.
-
-    The continuum is the weighted mean over the definition's continuum windows; where pixels of the line are
-    bad, the mean of the good ones stands for them.
-
-    Raises
-    ------
-    ValueError
-        The definition is not of an equivalent width, or shapes do not agree.
-    """
-    if definition.method != "equivalent_width":
-        raise ValueError(f"index {definition.name} is a {definition.method}, not an equivalent_width")
-    chosen = {definition.name: definition}
-    return measure_indices(wavelength, flux, ivar, chosen, min_coverage=min_coverage)[definition.name]
-
-
 def halpha(
     wavelength: npt.ArrayLike,
     flux: npt.ArrayLike,
     ivar: npt.ArrayLike,
     definition: IndexDefinition | None = None,
-    *,
-    min_coverage: float = MIN_COVERAGE,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Equivalent width of H-alpha (Angstrom, positive in emission), its error, and the continuum's S/N.
 
     Parameters
     ----------
-    wavelength, flux, ivar, min_coverage : as in `measure_windows`
+    wavelength, flux, ivar : as in `measure_windows`
     definition : by default ``ewha`` of the shipped definitions, the windows of the Hammer
 
     Returns
     -------
     ew, error, snr : (n,) float64
-        `snr` is the mean flux over the rms noise of a pixel, in the continuum windows; NaN where they are not
-        covered.
+        The continuum is the weighted mean over the continuum windows; where pixels of the line are bad, the
+        mean of the good ones stands for them. `snr` is the mean flux over the rms noise of a pixel, in the
+        continuum windows. All are NaN where these are not covered.
     """
     line = load_indices()["ewha"] if definition is None else definition
-    ew, error = equivalent_width(wavelength, flux, ivar, line, min_coverage=min_coverage)
-    fluxes = measure_windows(wavelength, flux, ivar, {line.name: line}, min_coverage=min_coverage)
+    ew, error = measure_indices(wavelength, flux, ivar, {line.name: line})[line.name]
+    fluxes = measure_windows(wavelength, flux, ivar, {line.name: line})
     weights = fluxes.continuum[0]
     used = weights != 0
     with np.errstate(invalid="ignore"):

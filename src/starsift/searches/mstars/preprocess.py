@@ -1,4 +1,4 @@
-"""What the hash network sees of a spectrum: one grid, fluxes from 0 to 1, gaps filled and defects flagged.
+"""Spectra on one grid, scaled to fluxes from 0 to 1, with gaps filled and defects flagged.
 
 Guo et al. 2019, section 2.2: every spectrum is rebinned to one sampling and scaled by its least and greatest
 flux. The paper drops "defective spectra with flux gaps" (section 3.3, figure 6) by eye; here a spectrum is
@@ -28,7 +28,7 @@ from starsift.spectra.resample import CHUNK, LAMOST_LRS, LogGrid, interpolate_ga
 
 R_BAND = (5600.0, 6950.0)  # Angstrom: where signal-to-noise ratios are quoted
 MAX_GAP = 150  # pixels: 3.5 per cent in wavelength, 200 Angstrom where the arms join
-MIN_GOOD = 0.5  # of the grid's pixels
+MIN_GOOD = 0.5  # of the grid's pixels; with fewer good ones a spectrum cannot be used
 JOINT = (5700.0, 6000.0)  # Angstrom: where the blue and the red arm of LAMOST-LRS are joined
 STEP = 0.3
 STEP_SIGMAS = 6.0
@@ -76,9 +76,6 @@ def prepare(
     batch: SpectrumBatch,
     rv: npt.ArrayLike | None = None,
     grid: LogGrid = LAMOST_LRS,
-    *,
-    max_gap: int = MAX_GAP,
-    min_good: float = MIN_GOOD,
 ) -> Prepared:
     """Rebin spectra to one grid, fill their gaps, scale them to [0, 1] and flag the defective ones.
 
@@ -87,8 +84,6 @@ def prepare(
     batch : SpectrumBatch of n spectra
     rv : (n,) km/s, optional; spectra are shifted to rest, those whose velocity is NaN stay as observed
     grid : LogGrid
-    max_gap : pixels; a longer run without flux is a defect
-    min_good : fraction of the grid's pixels; with fewer good ones a spectrum cannot be used
 
     Returns
     -------
@@ -97,7 +92,7 @@ def prepare(
     Source: Guo et al. 2019, section 2.2 and equation 1.
     """
     velocity = np.full(batch.n, np.nan) if rv is None else np.array(np.broadcast_to(rv, (batch.n,)), float)
-    given = np.asarray(batch.identity["status"].to_numpy(zero_copy_only=False), dtype=object)
+    batch_status = np.asarray(batch.identity["status"].to_numpy(zero_copy_only=False), dtype=object)
 
     def work(part: slice) -> Prepared:
         flux, ivar = resample(
@@ -105,11 +100,11 @@ def prepare(
         )
         n_bad = (ivar <= 0).sum(axis=1, dtype=np.int32)
         gap = longest_gap(flux, ivar)
-        defective = (gap > max_gap) | _has_step(flux, ivar, grid)
+        defective = (gap > MAX_GAP) | _has_step(flux, ivar, grid)
         flux = interpolate_gaps(flux, ivar)
         span = np.ptp(flux, axis=1)
-        status = given[part].copy()
-        few = grid.pixels - n_bad < max(1.0, min_good * grid.pixels)
+        status = batch_status[part].copy()
+        few = grid.pixels - n_bad < max(1.0, MIN_GOOD * grid.pixels)
         status[(status == OK) & few] = "too_few_pixels"
         status[(status == OK) & ~((span > 0) & np.isfinite(span))] = "constant"
         usable = status == OK
@@ -130,22 +125,19 @@ def prepare(
     return Prepared(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
-def is_defective(
-    flux: np.ndarray, ivar: np.ndarray, grid: LogGrid = LAMOST_LRS, *, max_gap: int = MAX_GAP
-) -> np.ndarray:
+def is_defective(flux: np.ndarray, ivar: np.ndarray, grid: LogGrid = LAMOST_LRS) -> np.ndarray:
     """Which spectra have a flux gap: a long run without flux, or a step where the arms join.
 
     Parameters
     ----------
     flux, ivar : (n, p) on `grid`, in any unit whose zero is no flux; pixels whose ivar is not positive are
         bad. Of mean spectra, ivar may be the number of spectra that are good in each pixel.
-    max_gap : pixels
 
     Returns
     -------
     bool (n,)
     """
-    return np.asarray((longest_gap(flux, ivar) > max_gap) | _has_step(flux, ivar, grid))
+    return np.asarray((longest_gap(flux, ivar) > MAX_GAP) | _has_step(flux, ivar, grid))
 
 
 @njit(nogil=True, cache=True)

@@ -21,11 +21,11 @@ import numpy.typing as npt
 from numba import njit
 from scipy.interpolate import PchipInterpolator
 
+from starsift.errors import InputError, TrainingError
 from starsift.parallel import map_chunks
 from starsift.resources import resource
 from starsift.searches.mstars.indices import (
     CHUNK,
-    MIN_COVERAGE,
     IndexDefinition,
     WindowFluxes,
     as_spectra,
@@ -34,10 +34,10 @@ from starsift.searches.mstars.indices import (
 )
 
 SHIPPED = resource("mstars/subtypes.csv")
-STEP = 0.1  # of the grid of subtypes
+STEP = 0.1  # of the grid of subtypes on which the posterior is computed
 CALIBRATION = 0.1  # relative rms of flux calibration errors, and reddening of some tenths of a magnitude
 SMOOTH = 0.15  # correlation length of these errors in ln(wavelength): 1000 Angstrom at 6700
-MIN_INDICES = 4  # with fewer a subtype would rest on one band
+MIN_INDICES = 4  # measured ones; with fewer a subtype would rest on one band
 # What stars of one subtype and different metallicities differ by, in subtypes: rms of the mean SDSS spectra
 # of [Fe/H] -1 to +1 against a table made of [Fe/H] = 0 alone (benchmarks/subtypes.py).
 INTRINSIC = 0.3
@@ -98,7 +98,7 @@ def load_subtypes(path: str | os.PathLike[str] | None = None) -> SubtypeTable:
 
     Raises
     ------
-    ValueError
+    InputError
         A column is missing, or an index lacks a subtype.
     """
     file = Path(path) if path is not None else SHIPPED
@@ -107,7 +107,7 @@ def load_subtypes(path: str | os.PathLike[str] | None = None) -> SubtypeTable:
         reader = csv.DictReader(stream)
         missing = [name for name in columns if name not in (reader.fieldnames or [])]
         if missing:
-            raise ValueError(f"{file}: no column {', '.join(missing)}")
+            raise InputError(f"{file}: no column {', '.join(missing)}")
         rows = {
             (float(row["type"]), row["index"]): (float(row["mean"]), float(row["scatter"])) for row in reader
         }
@@ -115,7 +115,7 @@ def load_subtypes(path: str | os.PathLike[str] | None = None) -> SubtypeTable:
     names = tuple(dict.fromkeys(name for _, name in rows))
     absent = [f"{name} of type {kind:g}" for kind in types for name in names if (kind, name) not in rows]
     if absent:
-        raise ValueError(f"{file}: no row for {', '.join(absent)}; every type needs every index")
+        raise InputError(f"{file}: no row for {', '.join(absent)}; every type needs every index")
     both = np.array([[rows[kind, name] for name in names] for kind in types])
     return SubtypeTable(np.array(types), names, both[:, :, 0], both[:, :, 1])
 
@@ -149,28 +149,28 @@ def make_table(types: npt.ArrayLike, names: Sequence[str], values: npt.ArrayLike
 
     Raises
     ------
-    ValueError
+    TrainingError
         There are fewer than two subtypes, or a value is missing.
     """
     kinds, indices = np.asarray(types, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if not np.isfinite(indices).all():
-        raise ValueError(
+        raise TrainingError(
             "spectra for a table of subtypes must have all indices measured; leave out the others"
         )
-    given = np.unique(kinds)
-    if given.size < 2:
-        raise ValueError(f"a table of subtypes needs two subtypes at least, there is {given.size}")
-    mean = np.stack([indices[kinds == kind].mean(axis=0) for kind in given])
-    several = np.array([(kinds == kind).sum() > 1 for kind in given])
+    present = np.unique(kinds)
+    if present.size < 2:
+        raise TrainingError(f"a table of subtypes needs two subtypes or more, found {present.size}")
+    mean = np.stack([indices[kinds == kind].mean(axis=0) for kind in present])
+    several = np.array([(kinds == kind).sum() > 1 for kind in present])
     spread = np.zeros_like(mean)
     if several.any():
-        known = np.stack([indices[kinds == kind].std(axis=0, ddof=1) for kind in given[several]])
-        spread = np.stack([np.interp(given, given[several], column) for column in known.T], axis=1)
+        known = np.stack([indices[kinds == kind].std(axis=0, ddof=1) for kind in present[several]])
+        spread = np.stack([np.interp(present, present[several], column) for column in known.T], axis=1)
     # No K6, K8, K9, so K4 (-3) and K7 (-1) have K5 (-2) between them; it is left to the interpolation too.
-    every = np.union1d(given, np.arange(max(given[0], 0), given[-1] + 1))
-    means = PchipInterpolator(given, mean)
+    every = np.union1d(present, np.arange(max(present[0], 0), present[-1] + 1))
+    means = PchipInterpolator(present, mean)
     slope = means.derivative()(every)
-    between = np.stack([np.interp(every, given, column) for column in spread.T], axis=1)
+    between = np.stack([np.interp(every, present, column) for column in spread.T], axis=1)
     scatter = np.sqrt(FLOOR**2 + (ROUNDING * slope) ** 2 + between**2)
     return SubtypeTable(every, tuple(names), means(every), scatter)
 
@@ -228,8 +228,6 @@ def classify(
     table: SubtypeTable,
     *,
     calibration: float = CALIBRATION,
-    step: float = STEP,
-    min_indices: int = MIN_INDICES,
 ) -> Subtypes:
     """Subtypes of spectra whose windows are measured.
 
@@ -237,8 +235,6 @@ def classify(
     ----------
     fluxes : the windows of (at least) the indices of the table
     calibration : relative rms of smooth errors of flux calibration, 0.05 for 5 %
-    step : of the grid of subtypes on which the posterior is computed
-    min_indices : spectra with fewer measured indices get no subtype
 
     Raises
     ------
@@ -255,7 +251,7 @@ def classify(
     smooth = calibration**2 * np.exp(-0.5 * ((centre[:, None] - centre) / SMOOTH) ** 2)
     mean = np.nan_to_num(fluxes.mean)
     covariance = fluxes.covariance + mean[:, :, None] * smooth * mean[:, None, :]
-    grid = np.arange(table.types[0], table.types[-1] + step / 2, step)
+    grid = np.arange(table.types[0], table.types[-1] + STEP / 2, STEP)
     expected, scatter = table.at(grid)
     n = len(mean)
     chi2, log_det = np.empty((2, n, grid.size))
@@ -273,7 +269,7 @@ def classify(
     )
     used = valid.sum(axis=1)
     cost = chi2 + log_det
-    known = (used >= min_indices) & np.isfinite(cost).all(axis=1)
+    known = (used >= MIN_INDICES) & np.isfinite(cost).all(axis=1)
     cost[~known] = 0.0
     probability = np.exp(-0.5 * (cost - cost.min(axis=1, keepdims=True)))
     probability /= probability.sum(axis=1, keepdims=True)
@@ -301,9 +297,6 @@ def measure_subtypes(
     table: SubtypeTable | None = None,
     *,
     calibration: float = CALIBRATION,
-    step: float = STEP,
-    min_indices: int = MIN_INDICES,
-    min_coverage: float = MIN_COVERAGE,
 ) -> Subtypes:
     """Subtypes of many spectra.
 
@@ -314,8 +307,7 @@ def measure_subtypes(
     flux, ivar : (n, pixel)
     definitions, table : as from `load_indices` and `load_subtypes`; by default the shipped ones. Subtypes
         rest on the indices that both have, and that are defined with ``subtype`` yes
-    calibration, step, min_indices : as in `classify`
-    min_coverage : as in `measure_windows`
+    calibration : as in `classify`
 
     Raises
     ------
@@ -332,8 +324,8 @@ def measure_subtypes(
 
     def work(part: slice) -> Subtypes:
         rows = lam[part] if len(lam) > 1 else lam
-        fluxes = measure_windows(rows, flux_[part], ivar_[part], chosen, min_coverage=min_coverage)
-        return classify(fluxes, types, calibration=calibration, step=step, min_indices=min_indices)
+        fluxes = measure_windows(rows, flux_[part], ivar_[part], chosen)
+        return classify(fluxes, types, calibration=calibration)
 
     parts = map_chunks(work, len(flux_), CHUNK) or [work(slice(0, 0))]
     names = ("subtype", "error", "best", "chi2", "used", "label")

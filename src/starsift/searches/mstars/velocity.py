@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 from scipy.interpolate import CubicSpline
 
+from starsift.errors import TrainingError
 from starsift.parallel import map_chunks
 from starsift.sky.constants import C_KMS
 from starsift.spectra.batches import SpectrumBatch
@@ -105,7 +106,7 @@ def mean_templates(
 
     Raises
     ------
-    ValueError : if no subtype has enough members.
+    TrainingError : no subtype has enough members.
     """
     if not len(flux) == len(ivar) == len(subclass):
         raise ValueError(
@@ -127,7 +128,7 @@ def mean_templates(
                 groups[min(near, key=lambda k: (abs(k[1] - key[1]), -len(groups[k]), k))] += groups[key]
             del groups[key]
     if not groups:
-        raise ValueError(
+        raise TrainingError(
             f"no subtype such as dM3 or gM3 has {minimum} members among {len(flux)} spectra; "
             "give more labelled spectra, or templates"
         )
@@ -306,8 +307,8 @@ def build_velocity_bank(
 
     Raises
     ------
-    ValueError : if names and fluxes do not agree, a flux is not finite, the grid does not reach the range at
-        every velocity, or a template does not find itself at 0 km/s.
+    TrainingError : a flux is not finite, or a template does not find itself at 0 km/s.
+    ValueError : names and fluxes do not agree, or the grid does not reach the range at every velocity.
     """
     spectra = np.ascontiguousarray(flux, np.float32)
     if spectra.shape != (len(names), grid.pixels) or not len(names):
@@ -317,7 +318,7 @@ def build_velocity_bank(
         )
     bad = ~np.isfinite(spectra).all(axis=1)
     if bad.any():
-        raise ValueError(
+        raise TrainingError(
             f"template {names[int(bad.argmax())]} has pixels that are not finite; fill or drop it"
         )
     wavelength = np.tile(grid.wavelength, (len(names), 1))
@@ -338,7 +339,7 @@ def build_velocity_bank(
     wrong = ~(np.abs(own) <= ZERO_POINT)
     if wrong.any():
         which = int(wrong.argmax())
-        raise ValueError(
+        raise TrainingError(
             f"template {names[which]} finds itself at {own[which]:.1f} km/s, expected 0; "
             "it has no features, or too much noise: drop it"
         )
