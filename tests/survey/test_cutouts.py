@@ -23,9 +23,9 @@ from starsift.survey.cutouts import (
     cutout_status,
     iter_cutouts,
     pack_cutouts,
-    read_cutout,
     read_cutouts,
 )
+from starsift.survey.images import _places, read_cutout
 from starsift.survey.partition import MANIFEST_SCHEMA
 
 
@@ -196,7 +196,7 @@ def test_places_are_astropys() -> None:
     middle = np.array([19.5, 19.5])
     sky = WCS(fits.Header(first)).wcs_pix2world([middle], 0)
     expected = WCS(fits.Header(second)).wcs_world2pix(sky, 0)[0]
-    np.testing.assert_allclose(cutouts._places([first, second], middle), [middle, expected], atol=1e-6)
+    np.testing.assert_allclose(_places([first, second], middle), [middle, expected], atol=1e-6)
 
 
 @pytest.mark.parametrize("fast", [True, False])

@@ -18,7 +18,8 @@ from starsift.searches.bhb.dataset import SPLITS, BundleFiles, build_dataset, re
 from starsift.searches.bhb.inputs import BANDS, CLASSES, PIXELS, scale_images, windows
 from starsift.searches.bhb.labelled import read_labelled
 from starsift.spectra.batches import SpectrumBatch, write_bundle
-from starsift.survey.cutouts import pack_cutouts, read_cutout
+from starsift.survey.cutouts import pack_cutouts
+from starsift.survey.images import read_cutout
 from starsift.survey.partition import MANIFEST_SCHEMA
 
 
