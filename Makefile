@@ -21,7 +21,7 @@ KERNELS ?= $(if $(filter x86_64,$(shell uname -m)),Nehalem Haswell,ARMV8)
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo real test test-all test-kernels lint format lock wheel benchmarks clean
+.PHONY: help install demo real test test-all test-kernels lint format settings lock wheel benchmarks clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -80,6 +80,9 @@ format: install  ## reformat all code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/snakefmt Snakefile workflow/rules
+
+settings: install  ## write config.yaml, its schema and docs/settings.md from the models of the settings
+	$(BIN)/python -m starsift.settings_files
 
 lock:  ## renew envs/*.txt from pyproject.toml (needs uv)
 	$(COMPILE) --extra cpu --output-file envs/cpu.txt pyproject.toml

@@ -1,16 +1,7 @@
 # starsift: sifts rare stars out of spectroscopic surveys. This file is the table of contents.
-from pathlib import Path
-
 from snakemake.utils import min_version
 
 min_version("9.20")
-
-
-# Completed and checked by common.smk.
-CONFIG = str(Path(workflow.basedir, "config", "config.yaml"))
-
-
-configfile: CONFIG
 
 
 report: "workflow/report/workflow.rst"

@@ -1,51 +1,61 @@
-"""Settings: put together, and checked against the JSON Schema before anything runs.
+"""The settings of a run: defaults from the models, the user's own on top, checked before anything runs.
 
-A setting that cannot be used gives one sentence that names its key.
+A setting that cannot be used gives one sentence that names its place and its key.
 """
 
 import difflib
-import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
 import yaml
-from jsonschema import Draft202012Validator, validators
-from jsonschema.exceptions import ValidationError
+from pydantic import Field, ValidationError, create_model, model_validator
+from pydantic_core import ErrorDetails
 
+from starsift.demo.settings import Simulate
 from starsift.errors import SettingsError
+from starsift.searches.registry import SEARCHES
+from starsift.settings_base import (
+    File,
+    Group,
+    OneOf,
+    SearchSettings,
+    Unique,
+    choices_of,
+    is_nullable,
+    meaning_of,
+    place_of,
+    problem,
+    setting,
+    size,
+    survey_names,
+)
+from starsift.survey.settings import Survey
 
-_KINDS = {
-    "array": "a list",
-    "boolean": "true or false",
-    "integer": "a whole number",
-    "null": "null",
-    "number": "a number",
-    "object": "a group of settings",
-    "string": "text",
+_TYPES = {
+    "bool_type": "true or false",
+    "dict_type": "a group of settings",
+    "finite_number": "a number",
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "list_type": "a list",
+    "model_type": "a group of settings",
+    "string_type": "text",
 }
 _LIMITS = {
-    "minimum": "at least",
-    "maximum": "at most",
-    "exclusiveMinimum": "more than",
-    "exclusiveMaximum": "less than",
+    "greater_than": ("more than", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("less than", "lt"),
+    "less_than_equal": ("at most", "le"),
 }
+_NAME = "^[A-Za-z0-9][A-Za-z0-9-]*$"
+# Former names of settings.
+_RENAMED = {("paths",): "searches"}
 # Files that the workflow writes beside a survey's manifest, results/manifest/{survey}.parquet.
 _TABLES_OF_A_SURVEY = ("index", "unusable")
-# Files and folders that Snakemake watches.
-_FILES = (
-    "template_grid",
-    "labels",
-    "mstars.sample.templates",
-    "mstars.catalog.sources",
-    "emission.labelled.root",
-    "emission.labelled.labels",
-    "bhb.labelled.catalog",
-    "bhb.image.pretrained",
-)
 # What each of Snakemake's rerun triggers notices.
 _TRIGGERS = {
     "params": "settings, labels and the library",
@@ -53,101 +63,211 @@ _TRIGGERS = {
     "mtime": "files",
     "code": "rules and scripts",
 }
+# Surveys that searches give as examples: what they are for, and their settings.
+EXAMPLES: dict[str, tuple[str, Survey]] = {
+    name: example
+    for search in SEARCHES.values()
+    for name, example in getattr(search.module("settings"), "SURVEYS", {}).items()
+}
 
 
-def _is_whole(_checker: Any, value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+class _Common(Group):
+    """Settings of starsift."""
 
+    seed: int = setting(
+        "Seed of every random number. Each bundle derives its own from it.", 20231201, ge=0, le=2**63 - 1
+    )
+    gpu: bool = setting(
+        "Ask the cluster for one GPU for each job that can use it (cross-correlation, networks).", False
+    )
+    template_grid: File | None = setting(
+        "Synthetic spectra (Parquet); docs/templates.md has the format. null: the grid that comes with "
+        "starsift.",
+        None,
+    )
+    searches: Annotated[list[Annotated[str, OneOf((*SEARCHES,))]], size(1), Unique] = setting(
+        "Searches to run.", [*SEARCHES]
+    )
+    labels: File = setting(
+        "Labels: the file that `starsift review` writes, a table that it exported (.parquet), or a CSV with "
+        "spectrum_id, label and, if known, path and vetted_by. Keep it outside results/, which can be made "
+        "again.",
+        "labels/starsift.sqlite",
+    )
+    surveys: Annotated[dict[Annotated[str, Field(pattern=_NAME)], Survey], size(1)] = setting(
+        "Surveys by name. A name becomes part of file names in results/. A survey needs only kind and root. "
+        "The surveys in config.yaml are examples: a survey of yours takes nothing from an example of the "
+        "same name, and your settings need not name them.",
+        {name: survey for name, (_, survey) in EXAMPLES.items()},
+    )
 
-def _is_finite(_checker: Any, value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    @model_validator(mode="after")
+    def _check_names(self) -> "_Common":
+        for name in self.surveys:
+            stem, _, table = name.rpartition("-")
+            if stem in self.surveys and table in _TABLES_OF_A_SURVEY:
+                file = f"results/manifest/{name}.parquet"
+                raise problem(
+                    f": {file} is a table of the survey {stem}; choose another name", "surveys", name
+                )
+        return self
 
-
-# JSON Schema takes 64.0 for a whole number, and infinity for a number: range() and the methods do not.
-_Validator = validators.extend(
-    Draft202012Validator,
-    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_whole).redefine(
-        "number", _is_finite
-    ),
-)
-
-
-def check_repeats(path: str | os.PathLike[str]) -> None:
-    """Make sure that a configuration file says nothing twice: YAML would forget what it said first.
-
-    Raises
-    ------
-    SettingsError : a key is there twice in one group; the message names its line.
-    """
-    try:
-        document = yaml.compose(Path(path).read_text(), yaml.SafeLoader)
-    except (yaml.YAMLError, OSError, UnicodeDecodeError):  # whoever loads the file says what is wrong
-        return
-    nodes = [document]
-    while nodes:
-        node = nodes.pop()
-        if isinstance(node, yaml.SequenceNode):
-            nodes += node.value
-        if isinstance(node, yaml.MappingNode):
-            lines: dict[str, int] = {}
-            for key, value in node.value:
-                line = key.start_mark.line + 1
-                name = str(key.value)
-                if name in lines and name != "<<":
-                    raise SettingsError(
-                        f"{path}: line {line}: {name} is there twice, "
-                        f"first in line {lines[name]}; make it one"
+    @model_validator(mode="after")
+    def _check_surveys_of_searches(self) -> "_Common":
+        for search in self.searches:
+            group: SearchSettings = getattr(self, search)
+            kinds = SEARCHES[search].kinds
+            for key, name, mark in survey_names(group):
+                if name not in self.surveys:
+                    raise problem(
+                        f"is {name!r}, but surveys has: {', '.join(sorted(self.surveys))}", search, *key
                     )
-                lines[name] = line
-                nodes.append(value)
+                if self.surveys[name].kind not in kinds:
+                    reason = f": {group.reason}" if group.reason else ""
+                    raise problem(
+                        f"is {name!r}, whose kind is not {' or '.join(kinds)}{reason}", search, *key
+                    )
+                if mark.cutouts and self.surveys[name].cutouts is None:
+                    raise problem(
+                        f"is {name!r}, and surveys.{name} has no cutouts to learn from", search, *key
+                    )
+        return self
+
+
+def _settings_model() -> type[_Common]:
+    groups: dict[str, Any] = {}
+    for name, search in SEARCHES.items():
+        model = search.module("settings").Settings
+        groups[name] = (model, model())
+    return create_model(
+        "Settings", __base__=_Common, __doc__=_Common.__doc__, **groups, simulate=(Simulate | None, None)
+    )
+
+
+Settings = _settings_model()
+
+
+# Path of a setting in the tree.
+Key = tuple[str | int, ...]
+
+
+class Source(NamedTuple):
+    """Where settings come from: a name for messages, the lines of settings by their path."""
+
+    name: str
+    lines: Mapping[Key, int | None]
+
+
+def default_settings() -> dict[str, Any]:
+    """All settings with their defaults, as dictionaries, lists, numbers and text."""
+    return as_dict(Settings())
+
+
+def as_dict(settings: Group) -> dict[str, Any]:
+    """Settings as dictionaries. Of what is to be simulated only what is there."""
+    tree = settings.model_dump()
+    simulate = tree.pop("simulate")
+    if simulate is not None:
+        tree["simulate"] = {name: group for name, group in simulate.items() if group is not None}
+    return tree
 
 
 def complete_settings(
-    shipped: Mapping[str, Any],
-    files: Iterable[Mapping[str, Any]],
-    arguments: Iterable[str],
-    schema: str | os.PathLike[str],
+    files: Mapping[str | os.PathLike[str], Mapping[str, Any]], arguments: Iterable[str] = ()
 ) -> dict[str, Any]:
-    """All settings of a run: those that ship with starsift, the user's own on top, and defaults of surveys.
+    """All settings of a run: the user's own on top of the defaults, checked.
 
-    Groups of settings are merged key by key. A survey that the user names takes nothing from a shipped one of
-    the same name: what it does not say has the schema's default.
+    Groups of settings are merged key by key. A survey that the user names takes nothing from an example of
+    the same name. Text becomes a number, and a number text, where only that fits: the command line does not
+    tell them apart, and to YAML 1e-4 is text.
 
     Parameters
     ----------
-    shipped : settings that come with starsift
-    files : the user's configuration files, later ones win
+    files : contents of the user's configuration files by path, later ones win
     arguments : "key=value" of the command line, values in YAML; these win over files
-    schema : path of the JSON Schema
 
     Returns
     -------
-    settings that `validate` has yet to check; text stands as a number, and a number as text, where only that
-    fits the schema: the command line does not tell them apart, and to YAML 1e-4 is text
+    settings as dictionaries, lists, numbers and text
+
+    Raises
+    ------
+    SettingsError : names a key that is wrong, its file and line where they are known, what was expected and
+        what was found.
     """
-    validator = _validator(schema)
+    sources = [
+        Source(_shown(path), dict.fromkeys(_paths(content)) | read_lines(path))
+        for path, content in files.items()
+    ]
     own: dict[str, Any] = {}
-    for settings in files:
-        own = _merged(own, settings)
+    for content in files.values():
+        own = _merged(own, content)
     text: dict[str, Any] = {}
     for key, _, value in (argument.partition("=") for argument in arguments):
         own = _merged(own, {key: _parsed(value, yaml.SafeLoader)})
         text = _merged(text, {key: _parsed(value, yaml.BaseLoader)})
-    settings = _merged(shipped, own)
-    surveys = settings.get("surveys")
-    if isinstance(surveys, dict) and isinstance(own.get("surveys"), dict):
-        surveys |= own["surveys"]
-    _convert(settings, text, validator)
-    if isinstance(surveys, dict):
-        defaults = _defaults(*validator.schema["properties"]["surveys"]["patternProperties"].values())
-        for name, survey in surveys.items():
-            if isinstance(survey, dict):
-                surveys[name] = _merged(defaults, survey)
-    return settings
+    sources.append(Source("--config", dict.fromkeys(_paths(text))))
+    settings = _merged(default_settings(), own)
+    if isinstance(settings["surveys"], dict) and isinstance(own.get("surveys"), dict):
+        settings["surveys"] |= own["surveys"]
+    _convert(settings, text)
+    errors = sorted(_errors(settings), key=lambda error: error["type"] != "extra_forbidden")
+    if errors:
+        # A misspelt key is also a missing one: the misspelling is what the user must see.
+        raise SettingsError(_message(errors[0], sources))
+    return as_dict(Settings.model_validate(settings))
 
 
-def _validator(schema: str | os.PathLike[str]) -> Any:
-    return _Validator(json.loads(Path(schema).read_text()))
+def read_lines(path: str | os.PathLike[str]) -> dict[Key, int | None]:
+    """Lines of a YAML file in which settings are, by the path of the setting; none if it is not YAML.
+
+    Raises
+    ------
+    SettingsError : a key is there twice in one group, and YAML would forget the first.
+    """
+    try:
+        document = yaml.compose(Path(path).read_text(), yaml.SafeLoader)
+    except (yaml.YAMLError, OSError, UnicodeDecodeError):  # whoever loads the file says what is wrong
+        return {}
+    return dict(_lines_of(document, (), _shown(path))) if document else {}
+
+
+def _lines_of(node: yaml.Node, path: Key, file: str) -> Iterator[tuple[Key, int]]:
+    if isinstance(node, yaml.SequenceNode):
+        for at, item in enumerate(node.value):
+            yield (*path, at), item.start_mark.line + 1
+            yield from _lines_of(item, (*path, at), file)
+    if isinstance(node, yaml.MappingNode):
+        first: dict[str, int] = {}
+        # What is merged in comes first, so that the group's own keys win.
+        for key, value in sorted(node.value, key=lambda pair: pair[0].value != "<<"):
+            name, line = str(key.value), key.start_mark.line + 1
+            if name == "<<":
+                for merged in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                    yield from _lines_of(merged, path, file)
+                continue
+            if name in first:
+                raise SettingsError(
+                    f"{file}, line {line}: {name} is there twice, first in line {first[name]}; make it one"
+                )
+            first[name] = line
+            yield (*path, name), line
+            yield from _lines_of(value, (*path, name), file)
+
+
+def _shown(path: str | os.PathLike[str]) -> str:
+    """A path for messages, from the current folder if it is in there."""
+    absolute = Path(path).absolute()
+    return str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else path)
+
+
+def _paths(tree: Any, path: Key = ()) -> Iterator[Key]:
+    """Paths of all settings of a tree."""
+    items = tree.items() if isinstance(tree, Mapping) else enumerate(tree) if isinstance(tree, list) else ()
+    for key, value in items:
+        key = key if isinstance(tree, list) else str(key)
+        yield (*path, key)
+        yield from _paths(value, (*path, key))
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,30 +290,31 @@ def _parsed(text: str, loader: Any) -> Any:
         return text
 
 
-def _defaults(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The defaults of a group of settings, and of the groups in it."""
-    found = {}
-    for key, setting in schema["properties"].items():
-        if "default" in setting:
-            found[key] = setting["default"]
-        elif setting.get("type") == "object":
-            found[key] = _defaults(setting)
-    return found
+def _errors(settings: Mapping[str, Any]) -> list[ErrorDetails]:
+    try:
+        Settings.model_validate(settings)
+    except ValidationError as error:
+        return error.errors(include_url=False)
+    return []
 
 
-def _convert(settings: dict[str, Any], text: dict[str, Any], validator: Any) -> None:
+def _convert(settings: dict[str, Any], text: dict[str, Any]) -> None:
     """Give values of a wrong type the right one, where they have an equivalent of it."""
-    for error in list(validator.iter_errors(settings)):
-        if error.validator == "type" and error.absolute_path:
-            *groups, key = error.absolute_path
-            for candidate in _equivalents(error.instance, _at(text, error.absolute_path)):
-                if validator.evolve(schema=error.schema).is_valid(candidate):
-                    _at(settings, groups)[key] = candidate
+    for error in _errors(settings):
+        if error["type"] in _TYPES or error["type"] == "literal_error":
+            *groups, key = error["loc"]
+            group = _at(settings, groups)
+            for candidate in _equivalents(error["input"], _at(text, error["loc"])):
+                group[key] = candidate
+                left = [other["type"] for other in _errors(settings) if other["loc"] == error["loc"]]
+                if not any(kind in _TYPES or kind == "literal_error" for kind in left):
                     break
+            else:
+                group[key] = error["input"]
 
 
 def _at(tree: Any, path: Iterable[str | int]) -> Any:
-    """What stands at a path of a tree of settings; None: nothing."""
+    """What is at a path of a tree of settings; None: nothing."""
     for key in path:
         try:
             tree = tree[key]
@@ -209,27 +330,9 @@ def _equivalents(value: Any, written: Any) -> Iterator[Any]:
         yield _parsed(value, yaml.SafeLoader)
     if isinstance(value, str | float):
         with suppress(ValueError, OverflowError):
-            yield float(value)
-            yield int(float(value)) if float(value).is_integer() else None
-
-
-def validate(config: Mapping[str, Any], schema: str | os.PathLike[str]) -> None:
-    """Check the settings of a run.
-
-    Parameters
-    ----------
-    config : mapping, as read from the YAML files
-    schema : path of the JSON Schema
-
-    Raises
-    ------
-    SettingsError : names the first key that is wrong, what was expected and what was found.
-    """
-    errors = sorted(_validator(schema).iter_errors(dict(config)), key=_order)
-    if errors:
-        raise SettingsError(f"config: {_sentence(errors[0])}")
-    for problem in _contradictions(config):
-        raise SettingsError(f"config: {problem}")
+            if math.isfinite(float(value)):
+                yield float(value)
+                yield int(float(value)) if float(value).is_integer() else None
 
 
 def missing_triggers(active: Iterable[str]) -> str | None:
@@ -250,9 +353,23 @@ def missing_triggers(active: Iterable[str]) -> str | None:
     )
 
 
-def _order(error: ValidationError) -> tuple[bool, list[str]]:
-    # A misspelt key is also a missing one: the misspelling is what the user must see.
-    return error.validator != "additionalProperties", [str(part) for part in error.absolute_path]
+def _message(error: ErrorDetails, sources: Sequence[Source]) -> str:
+    path = error["loc"]
+    if path[-1:] == ("[key]",):
+        path = path[:-1]
+    if error["type"] == "problem":
+        path = (*path, *error["ctx"]["key"])
+    return f"{_origin(path, sources)}: {_sentence(error, path)}"
+
+
+def _origin(path: Key, sources: Sequence[Source]) -> str:
+    """Where a setting, or else the group that it is in, was set last."""
+    for length in range(len(path), 0, -1):
+        for source in reversed(sources):
+            if path[:length] in source.lines:
+                line = source.lines[path[:length]]
+                return source.name if line is None else f"{source.name}, line {line}"
+    return "config"
 
 
 def _key(parts: Sequence[str | int]) -> str:
@@ -263,111 +380,66 @@ def _key(parts: Sequence[str | int]) -> str:
     return key
 
 
-def _sentence(error: ValidationError) -> str:
-    path = list(error.absolute_path)
-    key, wanted, found = _key(path), error.validator_value, error.instance
-    match error.validator:
-        case "additionalProperties":
-            return _unknown_key(path, error)
-        case "required":
-            name = next(name for name in wanted if name not in found)
-            return f"{_key([*path, name])} is missing{_meaning(error.schema['properties'][name])}"
-        case "type":
-            kinds = [wanted] if isinstance(wanted, str) else wanted
-            names = " or ".join(_KINDS[kind] for kind in kinds)
-            shown = "null" if found is None else repr(found)
-            return f"{key} must be {names}, not {shown}{_meaning(error.schema)}"
-        case "enum":
-            return f"{key} must be one of {', '.join(map(str, wanted))}, not {found!r}"
-        case "minItems" | "maxItems":
-            bound = "at least" if error.validator == "minItems" else "at most"
-            return f"{key} must have {bound} {wanted} values, not {len(found)}{_meaning(error.schema)}"
-        case "minProperties":
-            return f"{key} is empty{_meaning(error.schema)}"
-        case limit if limit in _LIMITS:
-            return f"{key} must be {_LIMITS[limit]} {wanted:g}, not {found!r}{_meaning(error.schema)}"
-    return f"{key}: {error.message}"
+def _sentence(error: ErrorDetails, path: Key) -> str:
+    key, found, context = _key(path), error["input"], error.get("ctx", {})
+    shown = "null" if found is None else repr(found)
+    match error["type"]:
+        case "problem":
+            return f"{key}{'' if error['msg'].startswith(':') else ' '}{error['msg']}"
+        case "extra_forbidden":
+            return _unknown_key(path)
+        case "missing":
+            return f"{key} is missing{_meaning(path)}"
+        case "string_pattern_mismatch":
+            return f"{key}: a name here has only letters, digits and hyphens"
+        case "literal_error":
+            return f"{key} must be one of {_choices(path)}, not {shown}"
+        case "too_short" if found == {}:
+            return f"{key} is empty{_meaning(path)}"
+        case "too_short":
+            count = context["min_length"]
+            return f"{key} must have at least {_values(count)}, not {len(found)}{_meaning(path)}"
+        case "too_long":
+            count = context["max_length"]
+            return f"{key} must have at most {_values(count)}, not {len(found)}{_meaning(path)}"
+        case kind if kind in _LIMITS:
+            words, name = _LIMITS[kind]
+            return f"{key} must be {words} {_number(context[name])}, not {shown}{_meaning(path)}"
+        case kind if kind in _TYPES:
+            place = place_of(Settings, path)
+            nullable = place.field and not place.is_item and is_nullable(place.field.annotation)
+            return (
+                f"{key} must be {_TYPES[kind]}{' or null' if nullable else ''}, not {shown}{_meaning(path)}"
+            )
+    return f"{key}: {error['msg']}"
 
 
-def _unknown_key(path: list[str | int], error: ValidationError) -> str:
-    patterns = error.schema.get("patternProperties")
-    known = sorted(error.schema.get("properties", {}))
-    unknown = next(name for name in error.instance if name not in known) if not patterns else None
-    if unknown is None:
-        wrong = next(
-            name for name in error.instance if not Draft202012Validator(_only(error)).is_valid({name: {}})
-        )
-        return f"{_key([*path, wrong])}: a name here has only letters, digits and hyphens"
-    close = difflib.get_close_matches(unknown, known, n=1)
-    group = _key(path) or "the top level"
-    hint = f"did you mean {close[0]}?" if close else f"{group} has: {', '.join(known)}"
-    return f"{_key([*path, unknown])} is not a setting; {hint}"
+def _unknown_key(path: Key) -> str:
+    if path in _RENAMED:
+        return f"{_key(path)} is now called {_RENAMED[path]}; rename it"
+    *above, unknown = path
+    group = place_of(Settings, above).group
+    known = sorted(group.model_fields) if group else []
+    close = difflib.get_close_matches(str(unknown), known, n=1)
+    hint = (
+        f"did you mean {close[0]}?" if close else f"{_key(above) or 'the top level'} has: {', '.join(known)}"
+    )
+    return f"{_key(path)} is not a setting; {hint}"
 
 
-def _only(error: ValidationError) -> dict[str, Any]:
-    """The schema of names alone, so that what is wrong inside a group does not count."""
-    return {
-        "additionalProperties": False,
-        "patternProperties": dict.fromkeys(error.schema["patternProperties"], True),
-    }
+def _choices(path: Key) -> str:
+    field = place_of(Settings, path).field
+    return ", ".join(map(str, choices_of(field))) if field else ""
 
 
-def _meaning(schema: Any) -> str:
-    description = schema.get("description") if isinstance(schema, Mapping) else None
-    return f" ({description})" if description else ""
+def _number(limit: float) -> str:
+    return str(limit) if isinstance(limit, int) else f"{limit:g}"
 
 
-def _contradictions(config: Mapping[str, Any]) -> Iterator[str]:
-    """What the schema cannot say: settings that do not fit together."""
-    surveys, binaries = config["surveys"], config["binaries"]
-    for name in surveys:
-        stem, _, table = name.rpartition("-")
-        if stem in surveys and table in _TABLES_OF_A_SURVEY:
-            file = f"results/manifest/{name}.parquet"
-            yield f"surveys.{name}: {file} is a table of the survey {stem}; choose another name"
-    tables = [f"surveys.{name}.catalog" for name in surveys]
-    for key in (*_FILES, *tables):
-        path = _at(config, key.split("."))
-        if path is not None and "{" in path:
-            yield f"{key} is {path!r}: Snakemake takes braces in a path for a wildcard; rename the file"
-    bands = ("lrs", "sdss"), "that is where bands show"
-    bhb = config["bhb"]
-    images = ("lrs", "sdss"), "that is where the network finds 4000 to 9000 Angstrom"
-    wanted = [
-        ("binaries", "survey", binaries["survey"], ("mrs",), "that is where binaries show"),
-        *(("mstars", key, config["mstars"][key], *bands) for key in ("survey", "labelled")),
-        ("emission", "survey", config["emission"]["survey"], *bands[:1], "that is where H alpha shows"),
-        ("bhb", "labelled.survey", bhb["labelled"]["survey"], *images),
-        *(("bhb", "surveys", name, *images) for name in bhb["surveys"]),
-    ]
-    for path, key, name, kinds, why in wanted:
-        if path in config["searches"]:
-            if name not in surveys:
-                yield f"{path}.{key} is {name!r}, but surveys has: {', '.join(sorted(surveys))}"
-            elif surveys[name]["kind"] not in kinds:
-                yield f"{path}.{key} is {name!r}, whose kind is not {' or '.join(kinds)}: {why}"
-    mstars = config["mstars"]
-    if mstars["survey"] == mstars["labelled"]:
-        yield f"mstars.survey and mstars.labelled are both {mstars['survey']!r}: a search needs two surveys"
-    if mstars["catalog"]["probability"] < mstars["search"]["probability"]:
-        yield (
-            f"mstars.catalog.probability ({mstars['catalog']['probability']}) is below "
-            f"mstars.search.probability ({mstars['search']['probability']}): those would not be measured"
-        )
-    if "bhb" in config["searches"]:
-        name = bhb["labelled"]["survey"]
-        if surveys[name].get("cutouts") is None:
-            yield f"bhb.labelled.survey is {name!r}, and surveys.{name} has no cutouts to learn from"
-        if abs(sum(bhb["labelled"]["shares"]) - 1) > 1e-6:
-            yield f"bhb.labelled.shares are {bhb['labelled']['shares']}: their sum must be 1"
-    peaks, ccf = binaries["peaks"], binaries["ccf"]
-    if peaks["sigma_max"] < peaks["sigma_start"]:
-        yield f"binaries.peaks.sigma_max ({peaks['sigma_max']}) is below sigma_start ({peaks['sigma_start']})"
-    for key, (low, high) in {
-        "binaries.ccf.wavelength_range": ccf["wavelength_range"],
-        "binaries.training.delta_rv": binaries["training"]["delta_rv"],
-        "binaries.training.snr": binaries["training"]["snr"],
-        "mstars.hash.copy_snr": mstars["hash"]["copy_snr"],
-    }.items():
-        if low > high:
-            yield f"{key} must ascend, not {low} to {high}"
+def _values(count: int) -> str:
+    return f"{count} value" if count == 1 else f"{count} values"
+
+
+def _meaning(path: Key) -> str:
+    help = meaning_of(place_of(Settings, path))
+    return f" ({help})" if help else ""

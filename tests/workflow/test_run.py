@@ -250,7 +250,7 @@ def stops_with(run: Checkout, sentence: str, target: str) -> None:
     [
         (
             {"binaries": {"ccf": {"velocity_stpe": 1}}},
-            "config: binaries.ccf.velocity_stpe is not a setting; did you mean velocity_step?",
+            ": binaries.ccf.velocity_stpe is not a setting; did you mean velocity_step?",
         ),
         ({"surveys": {"demo": {"catalog": "nowhere.fits"}}}, "nowhere.fits: no such file"),
         (

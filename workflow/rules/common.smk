@@ -11,32 +11,24 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from starsift.catalog.provenance import fingerprint, package_fingerprint
-from starsift.settings import SettingsError, check_repeats, complete_settings, missing_triggers, validate
+from starsift.settings import SettingsError, complete_settings, missing_triggers
 from starsift.learning.labels import check_labels, label_digest, read_labels
 from starsift.searches.registry import SEARCHES, report_categories
 
 ROOT = Path(workflow.basedir)
-SCHEMA = ROOT / "config" / "schema" / "config.schema.json"
 
-# What the user gave: Snakemake itself would merge a survey of the user's into a shipped one of the same name, and take
-# all values of --config for text.
-given_settings = workflow.config_settings
+# The user's files and arguments: Snakemake itself takes all values of --config for text.
+user_settings = workflow.config_settings
 try:
-    for _path in given_settings.configfiles:
-        check_repeats(_path)
     settings = complete_settings(
-        {} if given_settings.replace_workflow_config else load_configfile(CONFIG),
-        [load_configfile(path) for path in given_settings.configfiles],
-        given_settings.config_args,
-        SCHEMA,
+        {path: load_configfile(path) for path in user_settings.configfiles}, user_settings.config_args
     )
-    validate(settings, SCHEMA)
 except SettingsError as error:
     raise WorkflowError(str(error)) from None
 config.clear()
 config.update(settings)
 # Snakemake passes them on to each job with Python's quotes, which are not those of a shell: it's, $.
-given_settings.config_args = [shlex.quote(argument) for argument in given_settings.config_args]
+user_settings.config_args = [shlex.quote(argument) for argument in user_settings.config_args]
 
 SEARCHED = config["searches"]
 SIMULATED = "simulate" in config

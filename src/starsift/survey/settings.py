@@ -1,0 +1,83 @@
+"""Settings of a survey: its files, its catalogue, cuts, and how its spectra are grouped into jobs."""
+
+from typing import Annotated, Any
+
+from pydantic import PlainValidator, WithJsonSchema
+
+from starsift.settings_base import File, Folder, Group, OneOf, problem, setting
+
+KINDS = ("mrs", "lrs", "sdss")
+
+
+def _check_value(value: Any) -> Any:
+    if not isinstance(value, str | int | float | bool | list):
+        shown = "null" if value is None else repr(value)
+        raise problem(f"must be text, a number, true, false or a list, not {shown}")
+    return value
+
+
+class Cut(Group):
+    """A cut: which spectra to keep."""
+
+    column: str = setting("Column of the catalogue, lower case.")
+    op: Annotated[str, OneOf(("==", "!=", "<", "<=", ">", ">=", "in", "not in"))] = setting(
+        "Comparison of the column with the value that must hold."
+    )
+    value: Annotated[
+        Any,
+        PlainValidator(_check_value),
+        WithJsonSchema({"type": ["string", "number", "boolean", "array"]}),
+    ] = setting("What the column is compared with; a list for `in` and `not in`.")
+
+
+class Partition(Group):
+    """How spectra are grouped into bundles. A bundle is what one job handles."""
+
+    spectra_per_bundle: int = setting(
+        "Largest number of spectra in a bundle. 20 000 MRS exposures take some minutes a stage and at most "
+        "2 GB of memory.",
+        20000,
+        ge=1,
+    )
+    level: Annotated[str, OneOf(("night", "spectrograph"))] = setting(
+        "What a bundle may join. night: whole plans and spectrographs of one night; spectrograph: nothing, "
+        "each plan and spectrograph is a bundle.",
+        "night",
+    )
+
+
+class Cutouts(Group):
+    """Images in ugriz: one FITS file with five extensions, or five files. null: none."""
+
+    root: Folder = setting("Folder that holds the images.")
+    path_template: str = setting(
+        "Path of an image inside `root`, from columns of the catalogue; with {band} in it there is one file "
+        "a band."
+    )
+
+
+class Survey(Group):
+    """A survey."""
+
+    kind: Annotated[str, OneOf(KINDS)] = setting(
+        "Layout of the files: mrs (LAMOST medium resolution), lrs (LAMOST low resolution) or sdss."
+    )
+    root: Folder = setting("Folder that holds the spectra.")
+    path_template: str | None = setting(
+        "Path of a spectrum inside `root`, from columns of the catalogue, lower case. null: the catalogue "
+        "has a column `path`.",
+        None,
+    )
+    catalog: File | None = setting(
+        "Catalogue of the survey: FITS, CSV (with | or ,), ECSV or Parquet. null: starsift makes one from "
+        "the headers of all files under `root`.",
+        None,
+    )
+    selection: list[Cut] = setting(
+        "Cuts, in order; results/manifest/ tells how many spectra each removed. Operators: ==, !=, <, <=, "
+        ">, >=, in, not in.",
+        [],
+    )
+    partition: Partition = Partition()
+    columns: list[str] = setting("Further columns of the catalogue that later stages need, lower case.", [])
+    cutouts: Cutouts | None = None

@@ -1,0 +1,591 @@
+"""Settings: defaults and what is made of them, values that are converted, mistakes that are named."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from starsift.errors import SettingsError
+from starsift.searches.bhb.baselines import BASELINES
+from starsift.searches.bhb.encoders import PRESETS
+from starsift.searches.bhb.settings import Settings as BhbSettings
+from starsift.searches.bhb.training import ENCODERS, NETWORKS
+from starsift.searches.bhb.training import Settings as TrainingSettings
+from starsift.searches.mstars.columns import MSTARS
+from starsift.searches.mstars.luminosity import SEPARATORS, separators
+from starsift.searches.mstars.methods import METHODS
+from starsift.searches.mstars.settings import Hash
+from starsift.settings import Settings, complete_settings, default_settings, missing_triggers, read_lines
+from starsift.settings_base import Group, choices_of, help_of
+from starsift.settings_files import config_yaml, files
+
+ROOT = Path(__file__).parents[1]
+
+
+def complete(*contents: dict[str, Any], arguments: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Settings of files that are nowhere, and of arguments."""
+    return complete_settings({f"none-{at}.yaml": content for at, content in enumerate(contents)}, arguments)
+
+
+@pytest.fixture
+def defaults() -> dict[str, Any]:
+    return default_settings()
+
+
+@pytest.mark.parametrize("name", files())
+def test_files_are_those_that_are_made_of_the_models(name: str) -> None:
+    assert (ROOT / name).read_text() == files()[name], f"{name} is not up to date: run `make settings`"
+
+
+def test_the_configuration_file_has_all_defaults_and_explains_each(defaults: dict[str, Any]) -> None:
+    text = config_yaml()
+    assert complete(yaml.safe_load(text)) == complete() == defaults
+    assert set(yaml.safe_load(text)) == set(defaults)
+    assert max(map(len, text.splitlines())) <= 110
+
+    def check(group: type[Group]) -> None:
+        for field in group.model_fields.values():
+            help = help_of(field)
+            assert re.fullmatch(r"[A-Z].*\.", help, re.DOTALL), field
+            if isinstance(field.annotation, type) and issubclass(field.annotation, Group):
+                check(field.annotation)
+
+    check(Settings)
+
+
+def test_the_schema_takes_what_the_models_take(defaults: dict[str, Any]) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads((ROOT / "config/schema/config.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.validate(defaults)
+    for file in (ROOT / "config").glob("*.yaml"):
+        assert file.read_text().startswith("# yaml-language-server: $schema=schema/config.schema.json\n")
+        validator.validate(yaml.safe_load(file.read_text()))
+    for wrong in (
+        {"sed": 1},
+        {"seed": -1},
+        {"seed": 1.5},
+        {"searches": ["mstar"]},
+        {"surveys": {"my survey": {"kind": "lrs", "root": "x"}}},
+        {"surveys": {"s": {"selection": [{"column": "snr"}]}}},
+        {"binaries": {"ccf": {"wavelength_range": [1]}}},
+        {"binaries": {"errors": {"systematic": [-1]}}},
+        {"bhb": {"labelled": {"shares": [0.5, 0.5, 1]}}},
+    ):
+        assert not validator.is_valid(wrong), wrong
+
+
+@pytest.mark.parametrize(
+    "names", [["demo"], ["real"], ["demo", "bhb-tables"], ["demo", "bhb-tables", "bhb-paper"]], ids="-".join
+)
+def test_every_config_that_ships_is_valid(names: list[str]) -> None:
+    paths = [ROOT / f"config/{name}.yaml" for name in names]
+    settings = complete_settings({path: yaml.safe_load(path.read_text()) for path in paths})
+    assert ("simulate" in settings) == ("demo" in names)
+
+
+def test_only_what_is_simulated_is_in_the_settings() -> None:
+    sdss = {"seed": 1, "n_labelled": 10, "n_pool": 10, "size": 32}
+    assert complete({"simulate": {"sdss": sdss}})["simulate"] == {"sdss": sdss}
+    assert "simulate" not in complete()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            {"binaries": {"ccf": {"velocity_stpe": 1}}},
+            "binaries.ccf.velocity_stpe is not a setting; did you mean velocity_step?",
+        ),
+        ({"binaries": {"ccf": {"zzz": 1}}}, "binaries.ccf.zzz is not a setting; binaries.ccf has: "),
+        ({"sed": 1}, "sed is not a setting; did you mean seed?"),
+        ({"seed": "x"}, "seed must be a whole number, not 'x' (seed of every random number)"),
+        ({"seed": -1}, "seed must be at least 0, not -1"),
+        (
+            {"binaries": {"vote": {"sb2_threshold": 1.5}}},
+            "binaries.vote.sb2_threshold must be at most 1, not 1.5",
+        ),
+        (
+            {"binaries": {"ccf": {"velocity_step": 0}}},
+            "binaries.ccf.velocity_step must be more than 0, not 0",
+        ),
+        (
+            {"binaries": {"ccf": {"wavelength_range": [1]}}},
+            "wavelength_range must have at least 2 values, not 1",
+        ),
+        (
+            {"binaries": {"ccf": {"wavelength_range": [5, 4]}}},
+            "binaries.ccf.wavelength_range must ascend, not 5 to 4",
+        ),
+        ({"binaries": {"survey": "nope"}}, "binaries.survey is 'nope', but surveys has: lamost-lrs, "),
+        ({"binaries": {"peaks": {"sigma_max": 2}}}, "binaries.peaks.sigma_max (2) is below sigma_start (13)"),
+        (
+            {"surveys": {"lamost-mrs": {"kind": "mr"}}},
+            "surveys.lamost-mrs.kind must be one of mrs, lrs, sdss, not 'mr'",
+        ),
+        (
+            {"surveys": {"lamost-mrs": {"kind": "lrs", "root": "x"}}},
+            "binaries.survey is 'lamost-mrs', whose kind is not mrs",
+        ),
+        (
+            {"surveys": {"mine": {"kind": "mrs"}}},
+            "surveys.mine.root is missing (folder that holds the spectra)",
+        ),
+        (
+            {"surveys": {"my survey": {}}},
+            "surveys.my survey: a name here has only letters, digits and hyphens",
+        ),
+        (
+            {
+                "surveys": {
+                    "s": {
+                        "kind": "mrs",
+                        "root": "x",
+                        "selection": [{"column": "snr", "op": "=>", "value": 5}],
+                    }
+                }
+            },
+            "selection[0].op must be one of ==, !=, <, <=, >, >=, in, not in, not '=>'",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_named(change: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        complete(change)
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+SDSS = {"kind": "sdss", "root": "x"}
+UNKNOWN, LABELLED = "lamost-lrs-unknown", "lamost-lrs-labelled"
+POINTS = [[8, 0.8, 0.9], [12, 0.8, 1.0]]
+SEPARATOR = {"name": "h_jk", "evidence": "photometry", "x": "h", "y": "j-k", "points": POINTS, "scatter": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            {"mstars": {"survey": "nope"}},
+            "mstars.survey is 'nope', but surveys has: lamost-lrs, lamost-lrs-labelled, ",
+        ),
+        ({"mstars": {"labelled": "nope"}}, "mstars.labelled is 'nope', but surveys has: "),
+        (
+            {"mstars": {"survey": "lamost-mrs"}},
+            "mstars.survey is 'lamost-mrs', whose kind is not lrs or sdss: that is where bands show",
+        ),
+        (
+            {"mstars": {"labelled": "lamost-mrs"}},
+            "mstars.labelled is 'lamost-mrs', whose kind is not lrs or sdss",
+        ),
+        (
+            {"mstars": {"survey": LABELLED}},
+            f"mstars.survey and mstars.labelled are both '{LABELLED}': a search needs two surveys",
+        ),
+        (
+            {"mstars": {"search": {"probability": 0.6}}},
+            "mstars.catalog.probability (0.5) is below mstars.search.probability (0.6): "
+            "candidates between the two would not be measured",
+        ),
+        ({"mstars": {"search": {"fraction": 0}}}, "mstars.search.fraction must be more than 0, not 0"),
+        (
+            {"mstars": {"search": {"probability": 1.1}}},
+            "mstars.search.probability must be at most 1, not 1.1",
+        ),
+        ({"mstars": {"hash": {"copy_snr": [4, 1]}}}, "mstars.hash.copy_snr must ascend, not 4 to 1"),
+        (
+            {"mstars": {"hash": {"method": "pil"}}},
+            "mstars.hash.method must be one of discriminant, PIL, PIL + contrast",
+        ),
+        ({"mstars": {"hash": {"bits": 100}}}, "mstars.hash.bits must be one of 32, 64, 128, 256, not 100"),
+        (
+            {"mstars": {"catalog": {"source": "x.csv"}}},
+            "catalog.source is not a setting; did you mean sources?",
+        ),
+        (
+            {"mstars": {"giants": {"separators": []}}},
+            "mstars.giants.separators must have at least 1 value, not 0 (lines between giants and dwarfs)",
+        ),
+        (
+            {"mstars": {"giants": {"separators": [SEPARATOR | {"name": "mine"}]}}},
+            "separators[0].name must be one of h_jk, caoh_cah1, jk_w1w2, cah23_tio5, not 'mine'",
+        ),
+        (
+            {"mstars": {"giants": {"separators": [SEPARATOR, SEPARATOR | {"evidence": "colour"}]}}},
+            "mstars.giants.separators[1].evidence must be one of photometry, indices, not 'colour'",
+        ),
+        (
+            {"mstars": {"giants": {"separators": [SEPARATOR | {"points": POINTS[:1]}]}}},
+            "separators[0].points must have at least 2 values, not 1",
+        ),
+        (
+            {"mstars": {"giants": {"separators": [SEPARATOR | {"points": [[8, 0.8], [12, 0.8]]}]}}},
+            "separators[0].points[0] must have at least 3 values, not 2",
+        ),
+        ({"searches": []}, "searches must have at least 1 value, not 0 (searches to run)"),
+        (
+            {"searches": ["mstar"]},
+            "searches[0] must be one of binaries, mstars, emission, bhb, not 'mstar'",
+        ),
+        (
+            {"surveys": {"lamost-mrs": {"kind": "mrs", "root": "x", "columns": "snrr"}}},
+            "surveys.lamost-mrs.columns must be a list, not 'snrr'",
+        ),
+    ],
+)
+def test_wrong_settings_of_the_search_for_m_stars(change: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        complete(change)
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mstars": {"catalog": {"probability": 0.1}, "search": {"probability": 0.1}}},
+        {"mstars": {"hash": {"copies": 0, "copy_snr": [2, 2]}}},
+        {"mstars": {"giants": {"separators": [SEPARATOR]}}},
+        {"surveys": {UNKNOWN: SDSS, LABELLED: SDSS}},
+        {"surveys": {"lamost-mrs": {"kind": "mrs", "root": "x", "columns": ["mjd"]}}},
+        {"searches": ["mstars"]},
+    ],
+)
+def test_what_is_allowed(change: dict[str, Any]) -> None:
+    complete(change)
+
+
+@pytest.mark.parametrize(("path", "other"), [("binaries", "mstars"), ("mstars", "binaries")])
+def test_a_search_that_does_not_run_needs_no_survey(path: str, other: str) -> None:
+    change = {other: {"survey": "nope"}}
+    complete(change | {"searches": [path]})
+    with pytest.raises(SettingsError, match=rf"{other}\.survey is 'nope'"):
+        complete(change)
+
+
+SHARES = {"labelled": {"shares": [0.7, 0.2, 0.2]}}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"labelled": {"survey": "nope"}}, "bhb.labelled.survey is 'nope', but surveys has: "),
+        ({"surveys": ["sdss", "nope"]}, "bhb.surveys is 'nope', but surveys has: lamost-lrs, "),
+        (
+            {"labelled": {"survey": "lamost-lrs"}},
+            "bhb.labelled.survey is 'lamost-lrs', and surveys.lamost-lrs has no cutouts to learn from",
+        ),
+        ({"surveys": ["lamost-mrs"]}, "bhb.surveys is 'lamost-mrs', whose kind is not lrs or sdss"),
+        (SHARES, "bhb.labelled.shares are [0.7, 0.2, 0.2]: their sum must be 1"),
+        ({"labelled": {"shares": [0.7, 0.3]}}, "bhb.labelled.shares must have at least 3 values, not 2"),
+        ({"model": "btamm"}, "bhb.model must be one of "),
+        ({"model": "spectrum"}, "bhb.model must be one of "),
+        ({"compare": ["svn"]}, "bhb.compare[0] must be one of "),
+        ({"preset": "small"}, "bhb.preset must be one of paper, tiny, not 'small'"),
+        (
+            {"purity": 1},
+            "bhb.purity must be less than 1, not 1 (fraction of BHB stars that the catalogue should have",
+        ),
+        (
+            {"training": {"fusion": {"epoch": 1}}},
+            "bhb.training.fusion.epoch is not a setting; did you mean epochs?",
+        ),
+        ({"surveys": []}, "bhb.surveys must have at least 1 value, not 0"),
+    ],
+)
+def test_wrong_settings_of_the_search_for_bhb_stars(change: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        complete({"bhb": change})
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_cutouts_need_a_template() -> None:
+    change = {"surveys": {"sdss": THREE_LINES | {"cutouts": {"root": "data"}}}}
+    with pytest.raises(
+        SettingsError, match=r"surveys\.sdss\.cutouts\.path_template is missing \(path of an image"
+    ):
+        complete(change)
+
+
+def test_spectra_without_images_can_be_searched_for_bhb_stars() -> None:
+    complete({"bhb": {"surveys": ["sdss", "lamost-lrs"]}})
+
+
+def test_choices_are_those_of_the_library(defaults: dict[str, Any]) -> None:
+    known = {name: choices_of(field) for name, field in BhbSettings.model_fields.items()}
+    assert set(known["compare"]) == {*NETWORKS, *BASELINES} == set(defaults["bhb"]["compare"])
+    # What searches sees images.
+    assert set(known["model"]) == {*NETWORKS} - {*ENCODERS, "transformer-spectrum"}
+    assert set(known["preset"]) == set(PRESETS)
+    assert set(choices_of(Hash.model_fields["method"])) <= set(METHODS)
+    for stage in defaults["bhb"]["training"].values():
+        assert TrainingSettings(**stage)
+
+
+def test_separators_that_ship_are_those_of_the_library(defaults: dict[str, Any]) -> None:
+    assert separators(defaults["mstars"]["giants"]["separators"]) == SEPARATORS
+    # Each has its column in the catalogue.
+    assert {f"giant_{one.name}" for one in SEPARATORS} <= set(MSTARS.names)
+
+
+THREE_LINES = {"kind": "sdss", "root": "mine"}
+DEFAULTS = {
+    "path_template": None,
+    "catalog": None,
+    "selection": [],
+    "columns": [],
+    "cutouts": None,
+    "partition": {"spectra_per_bundle": 20000, "level": "night"},
+}
+
+
+def test_a_survey_is_a_name_a_kind_and_a_root(defaults: dict[str, Any]) -> None:
+    """Also where a survey of this name ships: nothing of that is left."""
+    settings = complete({"surveys": {"sdss": THREE_LINES}, "searches": ["binaries"]})
+    assert settings["surveys"]["sdss"] == THREE_LINES | DEFAULTS
+    assert settings["surveys"]["lamost-mrs"] == defaults["surveys"]["lamost-mrs"]
+
+
+def test_own_files_and_the_command_line_are_merged() -> None:
+    first = {"surveys": {"sdss": THREE_LINES}, "searches": ["binaries"]}
+    second = {"surveys": {"sdss": {"partition": {"level": "spectrograph"}}}}
+    settings = complete(first, second, arguments=("surveys={sdss: {root: other}}",))
+    partition = DEFAULTS["partition"] | {"level": "spectrograph"}
+    expected = THREE_LINES | DEFAULTS | {"root": "other", "partition": partition}
+    assert settings["surveys"]["sdss"] == expected
+    assert first == {"surveys": {"sdss": THREE_LINES}, "searches": ["binaries"]}
+
+
+@pytest.mark.parametrize(
+    ("argument", "key", "value"),
+    [
+        ("binaries={vote: {sb2_threshold: 0.9}}", "binaries.vote.sb2_threshold", 0.9),
+        ("binaries={network: {learning_rate: 1e-4}}", "binaries.network.learning_rate", 1e-4),
+        ("gpu=true", "gpu", True),
+        ("gpu='true'", "gpu", True),
+        ("gpu=False", "gpu", False),
+        ("seed=7", "seed", 7),
+        ("seed=1e3", "seed", 1000),
+        ("seed='7'", "seed", 7),
+        ("template_grid=null", "template_grid", None),
+        ("template_grid=", "template_grid", None),
+        ("template_grid=2023-01-01", "template_grid", "2023-01-01"),
+        ("labels=007", "labels", "007"),
+        ("labels=it's here: [", "labels", "it's here: ["),
+        ("surveys={s: {kind: lrs, root: 1.10}}", "surveys.s.root", "1.10"),
+        ("surveys={s: {kind: lrs, root: x, catalog: null}}", "surveys.s.catalog", None),
+        ("surveys={2023: {kind: lrs, root: x}}", "surveys.2023.root", "x"),
+        ("searches=[mstars]", "searches", ["mstars"]),
+        ("bhb={runs: 2.0}", "bhb.runs", 2),
+    ],
+)
+def test_values_of_the_command_line_get_the_type_of_the_setting(argument: str, key: str, value: Any) -> None:
+    found = complete(arguments=(argument,))
+    for part in key.split("."):
+        found = found[part]
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_cuts_of_the_command_line_are_numbers() -> None:
+    argument = 'surveys={s: {kind: mrs, root: x, selection: [{column: snr, op: ">=", value: 5}]}}'
+    assert complete(arguments=(argument,))["surveys"]["s"]["selection"][0]["value"] == 5
+
+
+def test_numbers_that_yaml_takes_for_text_are_numbers() -> None:
+    written = yaml.safe_load("bhb: {training: {fusion: {learning_rate: 1e-5}}}")
+    assert complete(written)["bhb"]["training"]["fusion"]["learning_rate"] == 1e-5
+
+
+@pytest.mark.parametrize(
+    ("argument", "sentence"),
+    [
+        ("gpu=maybe", "gpu must be true or false, not 'maybe'"),
+        ("seed=many", "seed must be a whole number, not 'many'"),
+        ("seed=1.5", "seed must be a whole number, not 1.5"),
+        ("bnaries={vote: {sb2_threshold: 0.9}}", "bnaries is not a setting; did you mean binaries?"),
+        (
+            "binaries={vote: {sb2_treshold: 0.9}}",
+            "vote.sb2_treshold is not a setting; did you mean sb2_threshold?",
+        ),
+        ("binaries=", "binaries must be a group of settings, not null"),
+        (
+            "binaries={ccf: {velocity_max: .inf}}",
+            "binaries.ccf.velocity_max must be a number, not inf",
+        ),
+        ("surveys=", "surveys must be a group of settings, not null"),
+        ("surveys={sdss: }", "surveys.sdss must be a group of settings, not null (a survey)"),
+        (
+            "surveys={sdss: {kind: sdss}}",
+            "surveys.sdss.root is missing (folder that holds the spectra)",
+        ),
+        (
+            "surveys={s: {kind: lr, root: x}}",
+            "surveys.s.kind must be one of mrs, lrs, sdss, not 'lr'",
+        ),
+        ("labels={x}.csv", "labels is '{x}.csv': Snakemake takes braces in a path for a wildcard"),
+        (
+            "surveys={s: {kind: lrs, root: x}, s-index: {kind: lrs, root: x}}",
+            "surveys.s-index: results/manifest/s-index.parquet is a table of the survey s",
+        ),
+    ],
+)
+def test_mistakes_on_the_command_line_are_named(argument: str, sentence: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        complete(arguments=(argument,))
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_triggers_that_are_off_are_named() -> None:
+    assert missing_triggers(["mtime", "params", "input", "code", "software-env"]) is None
+    assert missing_triggers(iter(["mtime", "params", "input", "code"])) is None
+    warning = missing_triggers(["mtime"])
+    assert warning is not None
+    assert warning.startswith("rerun-triggers lacks params, input, code: ")
+
+
+def test_what_a_file_says_twice_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "my.yaml"
+    file.write_text("surveys:\n  s: {kind: lrs, root: x}\nseed: 1\nsurveys:\n  t: {kind: lrs, root: x}\n")
+    with pytest.raises(
+        SettingsError, match=r"my\.yaml, line 4: surveys is there twice, first in line 1; make it one"
+    ):
+        read_lines(file)
+    file.write_text("surveys:\n  s:\n    root: x\n    selection:\n      - op: in\n        op: '=='\n")
+    with pytest.raises(SettingsError, match="line 6: op is there twice, first in line 5"):
+        read_lines(file)
+    file.write_text("seed: 1\nemission: {survey: s, survey: t}\n")
+    with pytest.raises(SettingsError, match="line 2: survey is there twice, first in line 2"):
+        read_lines(file)
+    for text in ("surveys: {s: {root: x}, t: {root: x}}\nseed: 1\n", "", "{", "- 1"):
+        file.write_text(text)
+        read_lines(file)
+    for shipped in (ROOT / "config").glob("*.yaml"):
+        read_lines(shipped)
+
+
+def test_a_mistake_is_named_with_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    base, over = tmp_path / "base.yaml", tmp_path / "over.yaml"
+    base.write_text(
+        "# Mine.\nseed: 1\nbinaries: &b\n  ccf:\n    velocity_max: 100\nsurveys:\n  s: {kind: lrs}\n"
+    )
+    over.write_text("seed: x\nbinaries:\n  errors:\n    components:\n      - 1\n      - 0\n")
+
+    def message(*paths: Path, arguments: tuple[str, ...] = ()) -> str:
+        with pytest.raises(SettingsError) as error:
+            complete_settings({path: yaml.safe_load(path.read_text()) for path in paths}, arguments)
+        return str(error.value)
+
+    assert message(base).startswith("base.yaml, line 7: surveys.s.root is missing")
+    assert message(base, over).startswith("over.yaml, line 1: seed must be a whole number, not 'x'")
+    root = "surveys={s: {root: x}}"
+    zero = "over.yaml, line 6: binaries.errors.components[1] must be at least 1, not 0"
+    assert message(base, over, arguments=(root, "seed=2")).startswith(zero)
+    assert message(base, arguments=(root, "seed=-2")).startswith("--config: seed must be at least 0, not -2")
+    below = "--config: binaries.peaks.sigma_max (1) is below sigma_start (13)"
+    assert message(base, arguments=(root, "binaries={peaks: {sigma_max: 1}}")).startswith(below)
+    # A survey of which nothing but its kind was said, in the file.
+    mine = message(base, arguments=(root, "binaries={survey: s}"))
+    assert mine.startswith("--config: binaries.survey is 's', whose kind is not mrs")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert message(base).startswith(f"{base}, line 7: ")
+
+
+def test_lines_of_groups_that_are_merged_in(tmp_path: Path) -> None:
+    file = tmp_path / "my.yaml"
+    file.write_text("a: &x\n  b: 1\n  c: 1\nd:\n  c: 2\n  <<: *x\ne: *x\n")
+    lines = read_lines(file)
+    assert (lines["d", "b"], lines["d", "c"], lines["e", "b"]) == (2, 5, 2)
+    file.write_text('{"seed": 1,\n "bhb": {"surveys": ["a",\n "b"]}}')
+    assert read_lines(file)["bhb", "surveys", 1] == 3
+
+
+def test_former_names_of_settings_are_known() -> None:
+    with pytest.raises(SettingsError, match="paths is now called searches; rename it"):
+        complete({"paths": ["bhb"]})
+
+
+def test_paths_may_begin_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    survey = {"kind": "lrs", "root": "~/{odd}", "catalog": "~/catalog.fits"}
+    settings = complete(
+        {"surveys": {"s": survey}, "labels": "~/labels.csv", "template_grid": "~/grid.parquet"}
+    )
+    assert settings["labels"] == "/home/me/labels.csv"
+    assert settings["template_grid"] == "/home/me/grid.parquet"
+    assert settings["surveys"]["s"]["root"] == "/home/me/{odd}"
+    assert settings["surveys"]["s"]["catalog"] == "/home/me/catalog.fits"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_are_finite(value: float) -> None:
+    with pytest.raises(SettingsError, match=r"bhb\.catalog\.match_radius must be a number, not (nan|inf)"):
+        complete({"bhb": {"catalog": {"match_radius": value}}})
+    with pytest.raises(SettingsError, match=r"bits must be one of 32, 64, 128, 256, not (nan|inf)"):
+        complete({"mstars": {"hash": {"bits": value}}})
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "value"),
+    [
+        ({"binaries": {"ccf": {"velocity_step": 2}}}, "binaries.ccf.velocity_step", 2),
+        ({"binaries": {"ccf": {"velocity_step": 2.0}}}, "binaries.ccf.velocity_step", 2.0),
+        ({"binaries": {"injection": {"teff": [4000, 6000.0, 1000]}}}, "binaries.injection.teff.0", 4000),
+        ({"mstars": {"hash": {"bits": 64.0}}}, "mstars.hash.bits", 64),
+        ({"emission": {"rounds": {"last_night": "58000"}}}, "emission.rounds.last_night", 58000),
+    ],
+)
+def test_integers_stay_integers(change: dict[str, Any], key: str, value: Any) -> None:
+    """What is computed with them, and digests of the settings, would differ."""
+    found: Any = complete(change)
+    for part in key.split("."):
+        found = found[int(part) if part.isdigit() else part]
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"seed": True}, "seed must be a whole number, not True"),
+        ({"gpu": 1}, "gpu must be true or false, not 1"),
+        ({"labels": 1.5}, "labels must be text, not 1.5"),
+        ({"template_grid": 5}, "template_grid must be text or null, not 5"),
+        ({"searches": ["bhb", "bhb"]}, "searches has 'bhb' twice; make it one"),
+        ({"bhb": {"compare": ["svm", "svm"]}}, "bhb.compare has 'svm' twice; make it one"),
+        ({"simulate": {}}, "simulate is empty"),
+        ({"simulate": {"sdss": {"seed": 1}}}, "simulate.sdss.n_labelled is missing (spectra with a label)"),
+        ({"surveys": {}, "seed": -1}, "seed must be at least 0"),
+        ({"binaries": {"training": {"delta_rv": [250, 60]}}}, "delta_rv must ascend, not 250 to 60"),
+        (
+            {"surveys": {"s": {"kind": "mrs", "root": "x", "selection": [{"column": "a", "op": "=="}]}}},
+            "surveys.s.selection[0].value is missing",
+        ),
+        (
+            {
+                "surveys": {
+                    "s": {
+                        "kind": "mrs",
+                        "root": "x",
+                        "selection": [{"column": "a", "op": "==", "value": None}],
+                    }
+                }
+            },
+            "surveys.s.selection[0].value must be text, a number, true, false or a list, not null",
+        ),
+    ],
+)
+def test_what_else_is_refused(change: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        complete(change)
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
