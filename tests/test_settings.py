@@ -560,6 +560,7 @@ def test_integers_stay_integers(change: dict[str, Any], key: str, value: Any) ->
         ({"gpu": 1}, "gpu must be true or false, not 1"),
         ({"labels": 1.5}, "labels must be text, not 1.5"),
         ({"template_grid": 5}, "template_grid must be text or null, not 5"),
+        ({"template_grid": 1.5}, "template_grid must be text or null, not 1.5"),
         ({"searches": ["bhb", "bhb"]}, "searches has 'bhb' twice; make it one"),
         ({"bhb": {"compare": ["svm", "svm"]}}, "bhb.compare has 'svm' twice; make it one"),
         ({"simulate": {}}, "simulate is empty"),

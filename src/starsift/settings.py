@@ -3,6 +3,7 @@
 A setting that cannot be used gives one sentence that names its place and its key.
 """
 
+import copy
 import difflib
 import math
 import os
@@ -145,8 +146,6 @@ def _settings_model() -> type[_Common]:
 
 
 Settings = _settings_model()
-
-
 # Path of a setting in the tree.
 Key = tuple[str | int, ...]
 
@@ -207,8 +206,9 @@ def complete_settings(
         own = _merged(own, {key: _parsed(value, yaml.SafeLoader)})
         text = _merged(text, {key: _parsed(value, yaml.BaseLoader)})
     sources.append(Source("--config", dict.fromkeys(_paths(text))))
+    own = copy.deepcopy(own)  # lists are converted in place
     settings = _merged(default_settings(), own)
-    if isinstance(settings["surveys"], dict) and isinstance(own.get("surveys"), dict):
+    if isinstance(own.get("surveys"), dict):
         settings["surveys"] |= own["surveys"]
     _convert(settings, text)
     errors = sorted(_errors(settings), key=lambda error: error["type"] != "extra_forbidden")
@@ -330,9 +330,11 @@ def _equivalents(value: Any, written: Any) -> Iterator[Any]:
         yield _parsed(value, yaml.SafeLoader)
     if isinstance(value, str | float):
         with suppress(ValueError, OverflowError):
-            if math.isfinite(float(value)):
-                yield float(value)
-                yield int(float(value)) if float(value).is_integer() else None
+            number = float(value)
+            if math.isfinite(number):
+                yield number
+            if number.is_integer():
+                yield int(number)
 
 
 def missing_triggers(active: Iterable[str]) -> str | None:

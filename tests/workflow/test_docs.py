@@ -225,6 +225,7 @@ def test_files_that_a_page_names_exist(page: Path) -> None:
         assert (ROOT / name).exists(), f"{page.name}: {name}"
     for name in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
         assert (page.parent / name).exists(), f"{page.name}: {name}"
-    rules = all_rules() + (ROOT / "src/starsift/searches.py").read_text()
+    declared = [path.read_text() for path in (ROOT / "src/starsift/searches").glob("*/search.py")]
+    rules = "".join([all_rules(), *declared])
     for name in re.findall(r"`results/[\w/{}.-]*?([\w-]+)\.[a-z]+`", text):
         assert name.lstrip("-") in rules or name in ("report", "real"), f"{page.name}: no rule writes {name}"
