@@ -16,7 +16,7 @@ from starsift.searches.bhb.training import ENCODERS, NETWORKS
 from starsift.searches.bhb.training import Settings as TrainingSettings
 from starsift.searches.mstars.columns import MSTARS
 from starsift.searches.mstars.luminosity import SEPARATORS, separators
-from starsift.searches.mstars.methods import METHODS
+from starsift.searches.mstars.model import METHODS
 from starsift.searches.mstars.settings import Hash
 from starsift.settings import Settings, complete_settings, default_settings, missing_triggers, read_lines
 from starsift.settings_base import Group, choices_of, help_of
