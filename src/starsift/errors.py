@@ -40,7 +40,7 @@ class TrainingError(StarsiftError, ValueError):
 
 
 class NotFoundError(StarsiftError, KeyError):
-    """Something that is asked for by name and does not exist."""
+    """A name for which nothing exists."""
 
 
 class ReadOnlyError(StarsiftError, PermissionError):
@@ -48,4 +48,4 @@ class ReadOnlyError(StarsiftError, PermissionError):
 
 
 class SampError(StarsiftError, RuntimeError):
-    """Another application that cannot be reached, or refuses."""
+    """Another application that cannot be reached, or that refuses."""

@@ -1,4 +1,4 @@
-"""Where a job's messages go: everything into its log, an error's one sentence also to the terminal."""
+"""Logs of jobs: all output goes to the log file, the message of an error also to the terminal."""
 
 import os
 import sys
@@ -10,15 +10,14 @@ from starsift.errors import StarsiftError
 
 
 def log_to(path: str | os.PathLike[str]) -> None:
-    """Send all output of this process, that of compiled libraries too, into a log file.
+    """Send all output of this process, also that of compiled libraries, to a log file.
 
-    An exception that ends the process leaves its message, which says what to do, in the log and on the
-    terminal. Its traceback is in the log unless the exception is one of starsift's own, which tell of a file
-    or a setting, or of the operating system.
+    The message of an exception that ends the process goes to the log and to the terminal. Its traceback goes
+    to the log, except for errors of starsift and of the operating system, whose message says what to do.
 
     Parameters
     ----------
-    path : the log file; it is begun afresh
+    path : the log file; it is overwritten
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     terminal = os.fdopen(os.dup(2), "w", buffering=1)

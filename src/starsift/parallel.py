@@ -1,8 +1,8 @@
 """Chunks of a batch on several threads.
 
-Each thread runs whole chunks, with single-threaded matrix products in them. A matrix product that is itself
-split over threads waits at barriers, long ones on cores shared with other jobs, and what lies between two
-products would run on one core. Results do not depend on the number of threads.
+Each thread runs whole chunks, with single-threaded matrix products in them. A matrix product that is
+itself split over threads waits at barriers, for long on cores shared with other jobs, and the work between
+two products would run on one core. Results do not depend on the number of threads.
 """
 
 import os
@@ -19,8 +19,8 @@ T = TypeVar("T")
 
 def thread_count() -> int:
     """Threads that this process may use: OMP_NUM_THREADS where it is set (Snakemake does), else all cores."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, int(asked)) if asked.isdigit() else len(os.sched_getaffinity(0))
+    number = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, int(number)) if number.isdigit() else len(os.sched_getaffinity(0))
 
 
 @cache

@@ -463,8 +463,8 @@ def test_labels_of_no_spectrum_of_the_run_are_listed(
     assert "3 labels were added" in out
     assert "2 labelled spectra are none of the 2 of" in out
     assert out.split()[-2:] == ["c", "d"]
-    assert main(["import", str(path), *options[:-1], str(tmp_path / "none")]) == 0
-    assert "none of" not in capsys.readouterr().out
+    assert main(["import", str(path), *options[:-1], str(tmp_path / "none")]) == 1
+    assert "no such folder; give the results of a run" in capsys.readouterr().err
 
 
 # What catalogues hold in place of numbers

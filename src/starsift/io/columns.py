@@ -1,4 +1,4 @@
-"""Columns of tables that people bring: names, numbers that lost digits, coordinates in words, types."""
+"""Columns of users' tables: types, identifiers that lost digits, sexagesimal coordinates."""
 
 import os
 import re
@@ -156,7 +156,7 @@ def first_outside(column: pa.ChunkedArray | pa.Array, low: float, high: float) -
 
 
 def whole_numbers(path: str | os.PathLike[str], name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Names (text) of which a whole number that passed through floats (266.0) is one again.
+    """Names (text); a whole number that passed through floats (266.0) becomes one again.
 
     Raises
     ------
@@ -181,7 +181,7 @@ def _cast_or_name(
     expected: str,
     convert: Callable[[Any], Any],
 ) -> pa.ChunkedArray:
-    """The cast of a whole column; value by value only where that fails, to name the first that is wrong."""
+    """Cast a column; where that fails, value by value, so that the message names the first wrong one."""
     try:
         return column.cast(kind)
     except pa.ArrowException:

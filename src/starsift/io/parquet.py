@@ -52,8 +52,8 @@ def write_parquet(
     if sort_by:
         table = table.sort_by([(name, "ascending") for name in sort_by])
     if metadata:
-        given = {key.encode(): value.encode() for key, value in metadata.items()}
-        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **given})
+        more = {key.encode(): value.encode() for key, value in metadata.items()}
+        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **more})
     with atomic_path(path) as temporary:
         # Chunks left by concatenation would end up as pages of other sizes.
         pq.write_table(table.combine_chunks(), temporary, **_WRITER)

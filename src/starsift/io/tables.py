@@ -1,6 +1,6 @@
-"""Tables that people bring, in whatever format and spelling they come: catalogues, labels, sources.
+"""Tables of users in any format: catalogues, labels, sources.
 
-The content decides about the format, not the name: FITS, Parquet, VOTable, ECSV and delimited text, plain or
+The content decides the format, not the name: FITS, Parquet, VOTable, ECSV and delimited text, plain or
 compressed (gzip, bzip2, xz). Text may have commas, semicolons, bars or tabs between its columns, comments,
 a byte order mark, and decimal commas where semicolons leave no doubt.
 """
@@ -36,7 +36,7 @@ from starsift.io.files import open_unpacked
 log = logging.getLogger(__name__)
 
 
-# What people name as a table although it is none, by its first bytes.
+# Files that are no tables, by their first bytes.
 _OTHERS = {
     b"PK\x03\x04": "a zip archive or a spreadsheet (.xlsx, .ods): save the sheet as CSV",
     b"\xd0\xcf\x11\xe0": "a spreadsheet (.xls): save the sheet as CSV",

@@ -161,10 +161,12 @@ class SpectrumBatch:
             )
         bits = np.zeros(shape, dtype=np.uint8)
         if mask is not None:
-            given = np.atleast_2d(np.asarray(mask))
-            if given.shape != shape:
-                raise ResultsError(f"mask has shape {given.shape}, flux has {shape}")
-            bits |= given if given.dtype == np.uint8 else (given != 0).view(np.uint8) * np.uint8(MASK_SURVEY)
+            survey = np.atleast_2d(np.asarray(mask))
+            if survey.shape != shape:
+                raise ResultsError(f"mask has shape {survey.shape}, flux has {shape}")
+            bits |= (
+                survey if survey.dtype == np.uint8 else (survey != 0).view(np.uint8) * np.uint8(MASK_SURVEY)
+            )
         return _sanitized(identity, wave, flux_, ivar_, bits)
 
     @classmethod
@@ -402,8 +404,8 @@ def _spectrum_batch(record: pa.RecordBatch) -> SpectrumBatch:
     mask = _rectangle(record["mask"], lengths, shape)
     if pad.any():
         mask[pad] = MASK_PAD
-    given = _lengths(record["wavelength"])
-    wave = _rectangle(record["wavelength"], given, shape)
+    stored = _lengths(record["wavelength"])
+    wave = _rectangle(record["wavelength"], stored, shape)
     start = record["log10_lambda0"]
     uniform = np.flatnonzero(pc.is_valid(start).to_numpy(zero_copy_only=False))
     if uniform.size:
@@ -445,33 +447,33 @@ def read_bundle(path: str | os.PathLike[str], rows: int | None = None) -> Iterat
 
 
 def read_rows(path: str | os.PathLike[str], positions: npt.ArrayLike) -> SpectrumBatch:
-    """Read single spectra of a bundle, in the order asked for.
+    """Read single spectra of a bundle, in the order of ``positions``.
 
     Parameters
     ----------
     positions : int (m,)
-        Positions counted through the whole bundle from 0.
+        Positions in the bundle, from 0.
 
     Raises
     ------
     IndexError
         A position is not in the bundle.
     """
-    wanted = np.asarray(positions, dtype=np.int64).ravel()
+    places = np.asarray(positions, dtype=np.int64).ravel()
     with _open(path, ["status"]) as reader:
         sizes = [reader.get_batch(i).num_rows for i in range(reader.num_record_batches)]
     ends = np.cumsum(sizes, dtype=np.int64)
     total = int(ends[-1]) if len(ends) else 0
-    if wanted.size and (wanted.min() < 0 or wanted.max() >= total):
+    if places.size and (places.min() < 0 or places.max() >= total):
         raise IndexError(
-            f"{path}: it holds spectra 0 to {total - 1}, asked for {wanted.min()} to {wanted.max()}"
+            f"{path}: it holds spectra 0 to {total - 1}, asked for {places.min()} to {places.max()}"
         )
-    order = np.argsort(wanted, kind="stable")
+    order = np.argsort(places, kind="stable")
     found: list[pa.RecordBatch] = []
     with _open(path) as reader:
-        home = np.searchsorted(ends, wanted[order], side="right")
+        home = np.searchsorted(ends, places[order], side="right")
         for i in np.unique(home):
-            rows = wanted[order][home == i] - (ends[i] - sizes[i])
+            rows = places[order][home == i] - (ends[i] - sizes[i])
             found.append(reader.get_batch(int(i)).take(pa.array(rows)))
     if not found:
         return _spectrum_batch(pa.RecordBatch.from_pylist([], schema=BUNDLE_SCHEMA))

@@ -64,7 +64,7 @@ def pack_bundle(
 
 
 def _batches(table: pa.Table, root: Path, kind: str, rows: int) -> Iterator[SpectrumBatch]:
-    """Batches of whole files of one partition, of at most ``rows`` spectra unless one file has more."""
+    """Batches of complete files of one partition, of at most ``rows`` spectra unless one file has more."""
     files = table["file"].to_pylist()
     partitions = table["partition"].to_pylist()
     start = 0
@@ -76,13 +76,13 @@ def _batches(table: pa.Table, root: Path, kind: str, rows: int) -> Iterator[Spec
             yield _batch(table.slice(start, len(spectra)), spectra)
             start, spectra = position, []
         part = table.slice(position, size)
-        spectra += _read_file(root, file, kind, _wanted(part))
+        spectra += _read_file(root, file, kind, _extensions(part))
         position += size
     if spectra:
         yield _batch(table.slice(start, len(spectra)), spectra)
 
 
-def _wanted(part: pa.Table) -> list[str]:
+def _extensions(part: pa.Table) -> list[str]:
     """MRS extension of each row of a manifest."""
     return [
         f"{band}-{identifier.rsplit('/', 1)[1]}" if "/" in identifier else f"COADD_{band}"
@@ -91,9 +91,9 @@ def _wanted(part: pa.Table) -> list[str]:
 
 
 def _read_file(
-    root: Path, file: str | None, kind: str, wanted: Sequence[str]
+    root: Path, file: str | None, kind: str, extensions: Sequence[str]
 ) -> list[tuple[Spectrum | None, str, float]]:
-    """Arrays, status and header S/N of the spectra wanted from one file."""
+    """Arrays, status and header S/N of spectra of one file."""
     try:
         if file is None:
             raise SpectrumError(
@@ -101,15 +101,15 @@ def _read_file(
             )
         path = root / file
         if kind == "mrs":
-            found = {one.extname: one for one in read_exposures(path, kind, set(wanted))}
-            exposures = [found.get(name) for name in wanted]
+            found = {one.extname: one for one in read_exposures(path, kind, set(extensions))}
+            exposures = [found.get(name) for name in extensions]
         else:
-            exposures = [read_spectrum(path, kind)] * len(wanted)
+            exposures = [read_spectrum(path, kind)] * len(extensions)
     except SpectrumError as error:
         log.warning("%s: %s", error.status, error)
-        return [(None, error.status, np.nan)] * len(wanted)
+        return [(None, error.status, np.nan)] * len(extensions)
     results: list[tuple[Spectrum | None, str, float]] = []
-    for name, exposure in zip(wanted, exposures, strict=True):
+    for name, exposure in zip(extensions, exposures, strict=True):
         if exposure is None:
             log.warning("missing_extension: %s has no extension %s", path, name)
             results.append((None, "missing_extension", np.nan))

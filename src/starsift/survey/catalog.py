@@ -144,8 +144,8 @@ def is_index(table: pa.Table) -> bool:
     return {"survey", "path", "status", "message"} <= set(table.column_names)
 
 
-def _canonical(path: Path, table: pa.Table, kind: str, asked: Collection[str], has: str) -> pa.Table:
-    """``table`` with our names first, then its other columns in lower case, and those asked for by name."""
+def _canonical(path: Path, table: pa.Table, kind: str, extra: Collection[str], has: str) -> pa.Table:
+    """``table`` with our names first, then its other columns in lower case, and the extra ones by name."""
     present: dict[str, str] = {}
     aliases_of_all = {alias for _, aliases in ALIASES.values() for alias in aliases}
     for name in table.column_names:
@@ -167,16 +167,16 @@ def _canonical(path: Path, table: pa.Table, kind: str, asked: Collection[str], h
         unit = (table.schema.field(theirs).metadata or {}).get(b"unit", _UNITS.get(ours, "").encode())
         fields.append(pa.field(ours, ALIASES[ours][0], metadata={"unit": unit} if unit else None))
     for lower, theirs in present.items():
-        if lower not in columns and (lower in asked or theirs not in taken.values()):
+        if lower not in columns and (lower in extra or theirs not in taken.values()):
             columns[lower] = _no_sentinel(table[theirs])
             fields.append(table.schema.field(theirs).with_name(lower).with_type(columns[lower].type))
     made = _from_file_names(pa.table(list(columns.values()), schema=pa.schema(fields)), kind)
     missing = [name for name in REQUIRED[kind] if name not in made.column_names]
     if missing:
-        wanted = "; ".join(" or ".join(ALIASES[name][1]) for name in missing)
+        lacking = "; ".join(" or ".join(ALIASES[name][1]) for name in missing)
         remedy = "; with `catalog: null` the coordinates come from the headers of the files"
         raise InputError(
-            f"{path}: missing columns for a catalogue of kind {kind}: {wanted}. "
+            f"{path}: missing columns for a catalogue of kind {kind}: {lacking}. "
             f"{has}: {', '.join(table.column_names) or 'none'}{remedy if {'ra', 'dec'} & {*missing} else ''}"
         )
     return _fill(path, made, kind).replace_schema_metadata(None)

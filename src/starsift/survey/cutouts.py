@@ -162,7 +162,7 @@ def cutout_status(path: PathLike) -> pa.Table:
 
 
 def read_cutouts(path: PathLike, rows: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Images of single rows of a file of `pack_cutouts`, in the order asked for.
+    """Images of rows of a file of `pack_cutouts`, in the order of ``rows``.
 
     Returns
     -------
@@ -174,21 +174,21 @@ def read_cutouts(path: PathLike, rows: Sequence[int] | np.ndarray) -> tuple[np.n
     ValueError : the file is no file of cutouts.
     IndexError : there is no such row.
     """
-    wanted = np.asarray(rows, dtype=np.int64)
+    positions = np.asarray(rows, dtype=np.int64)
     with _open(path) as file:
         sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
         ends = np.cumsum([0, *sizes])
-        if wanted.size and (wanted.min() < 0 or wanted.max() >= ends[-1]):
+        if positions.size and (positions.min() < 0 or positions.max() >= ends[-1]):
             raise IndexError(
-                f"{path}: it has rows 0 to {ends[-1] - 1}, asked for {wanted.min()} to {wanted.max()}"
+                f"{path}: it has rows 0 to {ends[-1] - 1}, asked for {positions.min()} to {positions.max()}"
             )
-        status = np.empty(len(wanted), dtype=object)
-        images = np.zeros((len(wanted), *_shape(file)), np.float32)
-        home = np.searchsorted(ends, wanted, side="right") - 1
+        status = np.empty(len(positions), dtype=object)
+        images = np.zeros((len(positions), *_shape(file)), np.float32)
+        home = np.searchsorted(ends, positions, side="right") - 1
         for group in np.unique(home):
             here = np.flatnonzero(home == group)
             table = file.read_row_group(int(group), columns=["status", "image"])
-            _unpack(table.take(pa.array(wanted[here] - ends[group])), status, images, here)
+            _unpack(table.take(pa.array(positions[here] - ends[group])), status, images, here)
     return status, images
 
 

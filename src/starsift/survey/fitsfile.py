@@ -1,8 +1,8 @@
-"""FITS files of spectra, read fast: headers by arithmetic, only the tables that are asked for.
+"""A fast reader of FITS files of spectra: only the headers and tables that are used are parsed.
 
-A survey is millions of small gzipped files, and astropy spends most of its time on each one's headers. Here
-the file is unpacked with ISA-L and its plain binary tables are views of the bytes. Whatever is not plain
-(scaled columns, heaps, images that are compressed inside) goes to astropy; both ways give the same arrays.
+A survey has millions of small gzipped files, and astropy spends most of its time on their headers. Here a
+file is unpacked with ISA-L, and plain binary tables are views of its bytes. Files that are not plain (scaled
+columns, heaps, compressed images) are read by astropy. Both ways give the same arrays.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _TYPES = {"L": "i1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", 
 
 
 class Header(Mapping[str, Any]):
-    """The cards of one header: cut up when the first is asked for, parsed one by one.
+    """The cards of one header, split on first use and parsed one by one.
 
-    Most extensions of a survey file are passed over, and of the others a handful of cards is used.
+    Most extensions of a survey file are skipped, and of the others only a few cards are used.
     """
 
     def __init__(self, block: bytes) -> None:
@@ -83,7 +83,7 @@ def _value(card: bytes) -> Any:
 
 @dataclass(frozen=True)
 class Hdu:
-    """One header-data unit: its header at once, its data when asked for.
+    """One header-data unit; its data are read on demand.
 
     ``columns(names)`` gives table columns by upper-case name, (rows,) or (rows, repeat), those present only;
     ``image()`` gives the image.
@@ -96,7 +96,7 @@ class Hdu:
 
 
 class _Unpacked:
-    """Bytes of a plain or gzipped file, unpacked only as far as they are asked for."""
+    """Bytes of a plain or gzipped file, unpacked only as far as needed."""
 
     def __init__(self, path: Path, packed: bytes) -> None:
         self.path = path
@@ -133,15 +133,15 @@ class _Unpacked:
 
 
 def open_fits(
-    path: str | os.PathLike[str], wanted: Collection[str] | None = None, *, fast: bool = True
+    path: str | os.PathLike[str], extensions: Collection[str] | None = None, *, fast: bool = True
 ) -> list[Hdu]:
     """All header-data units of a FITS file, plain or gzipped.
 
     Parameters
     ----------
-    wanted : collection of str, optional
-        Names of extensions: reading, and unpacking, stops after the last of them; the checksum at the end of
-        a gzipped file is only tested if that is reached.
+    extensions : collection of str, optional
+        Names of extensions. Reading and unpacking stop after the last of them; the checksum at the end of a
+        gzipped file is tested only if it is reached.
     fast : bool
         False reads everything with astropy, for comparison.
 
@@ -159,7 +159,7 @@ def open_fits(
     if not file.data.startswith(b"SIMPLE  ="):
         raise SpectrumError("not_fits", f"{path}: not a FITS file (it does not start with SIMPLE)")
     hdus: list[Hdu] = []
-    missing = None if wanted is None else set(wanted)
+    missing = None if extensions is None else set(extensions)
     position = 0
     while file.reach(position + 1) and (missing is None or missing):
         if hdus and not file.data.startswith(b"XTENSION", position):
@@ -221,7 +221,7 @@ def _header_end(file: _Unpacked, position: int) -> int:
 
 @contextmanager
 def _damage(path: Path) -> Iterator[None]:
-    """Whatever a damaged header breaks in numpy, astropy or here is that one file's `SpectrumError`."""
+    """Turn any error that a damaged header causes into a `SpectrumError` of the file."""
     try:
         yield
     except SpectrumError:

@@ -1,7 +1,7 @@
-"""From a catalogue to jobs: cuts, partitions, bundles, and the packing of one bundle.
+"""The manifest of a survey: its selected spectra, their partitions and bundles.
 
-A partition is a plan on one spectrograph in one night. A bundle is what one job handles: whole partitions of
-one night. Its name holds a digest of its spectra, so it changes when they do and only then.
+A partition is a plan on one spectrograph in one night. A bundle is the input of one job: complete partitions
+of one night. The name of a bundle has a digest of its spectra, so it changes only when they do.
 """
 
 from __future__ import annotations
@@ -134,9 +134,9 @@ def make_manifest(
 def _files(table: pa.Table, template: str | None, root: str) -> list[str | None]:
     """Path of each row's file, relative to ``root`` where it lies in it."""
     names = ("path",) if template else ("path", *FILE_COLUMNS)
-    given = next((table[name] for name in names if name in table.column_names), None)
+    listed = next((table[name] for name in names if name in table.column_names), None)
     if template is None:
-        if given is None:
+        if listed is None:
             raise SettingsError(
                 f"the catalogue has no column {', '.join(names)}: set `path_template` to say where files are"
             )
@@ -144,7 +144,7 @@ def _files(table: pa.Table, template: str | None, root: str) -> list[str | None]
     else:
         made = format_paths(table, template)
     prefix = root.rstrip("/") + "/" if root else ""
-    paths = made if given is None else (p or m for p, m in zip(iter_values(given), made, strict=True))
+    paths = made if listed is None else (p or m for p, m in zip(iter_values(listed), made, strict=True))
     return [None if path is None else path.removeprefix(prefix) for path in paths]
 
 

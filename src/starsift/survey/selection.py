@@ -142,10 +142,9 @@ def _compared(column: pa.ChunkedArray, operator: str, value: Any) -> pa.ChunkedA
 def _drop_duplicates(table: pa.Table) -> pa.Table:
     """The first row of each spectrum.
 
-    A spectrum is an exposure of a file name and of what the survey's file names are made of, wherever the
-    file lies: files of one name that differ in the latter are different spectra. An index knows copies by
-    what is in the files; there only they are left out, and what could not be read of a file that could be
-    read elsewhere.
+    A spectrum is an exposure with a file name and with the columns that names of files are made of, in any
+    folder; files of one name that differ in these columns are different spectra. In an index copies are known
+    by their content: there only copies are left out, and unreadable files of which a readable one exists.
     """
     stems = pa.chunked_array([pa.array(_stems(table), pa.string())])
     if is_index(table):
