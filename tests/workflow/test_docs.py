@@ -213,8 +213,9 @@ def test_settings_in_a_page_are_valid(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
 def test_python_in_a_page_runs(sandbox: Path, page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(sandbox)
+    names = small_grid()
     for block in blocks(page.read_text(), "python"):
-        exec(compile(block, str(page), "exec"), small_grid())
+        exec(compile(block, str(page), "exec"), names)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)

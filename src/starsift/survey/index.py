@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from starsift.errors import InputError, SpectrumError
 from starsift.survey.catalog import COORDINATES, INDEX_COLUMNS
-from starsift.survey.fitsfile import open_fits, unpacked
+from starsift.survey.fitsfile import Hdu, open_fits, unpacked
 from starsift.survey.identity import DUPLICATE, OK, OTHER_FILES
 from starsift.survey.names import identity_from_name, is_fits_name
 from starsift.survey.recognition import recognize
@@ -45,14 +45,15 @@ def index_folder(folder: str | os.PathLike[str]) -> pa.Table:
     root = Path(folder)
     if not root.is_dir():
         raise InputError(f"{root}: {'a file, not a folder' if root.exists() else 'no such folder'}")
-    files = [_index_file(root, name) for name in sorted(_fits_files(root))]
+    files = [_index_file(root, name) for name in sorted(fits_files(root))]
     if not files:
         raise InputError(f"{root}: no file in it ends in .fits, .fit or .fts, or these with .gz, .bz2, .fz")
     _name_duplicates(root, files)
     return pa.Table.from_pylist([row for rows in files for row in rows], schema=INDEX_COLUMNS)
 
 
-def _fits_files(root: Path) -> Iterator[str]:
+def fits_files(root: Path) -> Iterator[str]:
+    """Paths of the FITS files in a folder and the folders in it, relative to it, in no order."""
     seen = set()
     for here, folders, files in os.walk(root, followlinks=True):
         real = os.path.realpath(here)
@@ -75,17 +76,7 @@ def _index_file(root: Path, name: str) -> list[dict[str, Any]]:
     base = identity_from_name(name) | {"path": name, "status": OK}
     try:
         hdus = open_fits(root / name)
-        try:
-            rows = [base | row for row in recognize(hdus).index(hdus)]
-            for row in rows:
-                _check_numbers(row)
-            return rows
-        except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
-            if isinstance(error, SpectrumError):
-                raise
-            raise SpectrumError(
-                "corrupt", f"a header is damaged ({type(error).__name__}: {error})"
-            ) from error
+        return [base | row for row in index_headers(hdus)]
     except SpectrumError as error:
         # Without the folder: the same files give the same index wherever they lie.
         message = str(error).replace(str(root) + os.sep, "")
@@ -93,6 +84,24 @@ def _index_file(root: Path, name: str) -> list[dict[str, Any]]:
         if error.status in OTHER_FILES:
             base |= dict.fromkeys(("survey", "obsid", "mjd", "band", "coadd"))
         return [base | {"status": error.status, "message": message}]
+
+
+def index_headers(hdus: Sequence[Hdu]) -> list[dict[str, Any]]:
+    """What the headers of an opened file say of each of its spectra, by the names of `INDEX_COLUMNS`.
+
+    Raises
+    ------
+    SpectrumError : the file holds no spectrum that belongs in an index, or a header is damaged.
+    """
+    try:
+        rows = recognize(hdus).index(hdus)
+        for row in rows:
+            _check_numbers(row)
+        return rows
+    except SpectrumError:
+        raise
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
+        raise SpectrumError("corrupt", f"a header is damaged ({type(error).__name__}: {error})") from error
 
 
 def _check_numbers(row: Mapping[str, Any]) -> None:

@@ -1,0 +1,68 @@
+"""The public interface: the names that `starsift` offers, and what only the interface needs.
+
+`import starsift` imports none of them; each is imported from its module when it is first used.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module, metadata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+MODULES = {
+    "read_spectra": "starsift.spectra.reading",
+    "SpectrumBatch": "starsift.spectra.batches",
+    "read_table": "starsift.api",
+    "to_astropy": "starsift.catalog.publish",
+    "load_grid": "starsift.spectra.templates",
+    "build_bank": "starsift.spectra.ccf",
+    "correlate": "starsift.spectra.ccf",
+    "find_components": "starsift.searches.binaries.peaks",
+    "measure_indices": "starsift.searches.mstars.indices",
+    "StarsiftError": "starsift.errors",
+    "InputError": "starsift.errors",
+    "SettingsError": "starsift.errors",
+    "ResultsError": "starsift.errors",
+    "TrainingError": "starsift.errors",
+}
+PUBLIC = ["__version__", *MODULES]
+
+
+def find_public(name: str) -> Any:
+    """What a public name stands for; AttributeError where there is no such name."""
+    if name == "__all__":
+        return PUBLIC
+    if name == "__version__":
+        return metadata.version("starsift")
+    if name not in MODULES:
+        raise AttributeError(f"module 'starsift' has no attribute {name!r}")
+    return getattr(import_module(MODULES[name]), name)
+
+
+def read_table(path: str | os.PathLike[str]) -> Table:
+    """Read a table in FITS, Parquet, VOTable, ECSV or CSV, also compressed, as an astropy table.
+
+    Returns
+    -------
+    astropy.table.Table
+        Missing values are masked, also in columns of integers; units, where the file has them, are on the
+        columns. Columns of vectors are left out, except of Parquet.
+
+    Raises
+    ------
+    InputError
+        There is no such file, or the table cannot be used, as when identifiers have lost digits.
+    """
+    import pyarrow as pa
+
+    from starsift.catalog.publish import to_astropy
+    from starsift.io import tables
+
+    table = tables.read_table(path)
+    fields = [
+        field.with_type(pa.string()) if pa.types.is_null(field.type) else field for field in table.schema
+    ]
+    return to_astropy(table.cast(pa.schema(fields)))
