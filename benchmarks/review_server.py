@@ -140,7 +140,7 @@ def main() -> None:
             make_results(folder)
             measure(folder, "emission-candidates", BUNDLE * CANDIDATES // SURVEY, options.requests, labels)
             return
-        from starsift.review.queues import Results
+        from starsift.review.results import Results
 
         for queue in Results(options.results).queues().values():
             measure(options.results, queue.id, len(queue.ids), options.requests, labels)

@@ -319,13 +319,13 @@ def test_every_path_is_drawn(open_page: Callable, queue: str, plots: list[str]) 
 def test_images_of_bhb_stars(open_page: Callable) -> None:
     page = open_page("bhb-candidates/1")
     at(page, 1)
-    bands = page.locator("#extra-bhb figure")
+    bands = page.locator("#extra-images figure")
     assert bands.locator("figcaption").all_inner_texts() == list("ugriz")
     sizes = bands.locator("canvas").evaluate_all("(all) => all.map((c) => [c.width, c.height])")
     assert sizes == [[4, 6]] * 5
     page.keyboard.press("ArrowLeft")  # this one has no image that can be used
     at(page, 0)
-    assert page.locator("#extra-bhb").is_hidden()
+    assert page.locator("#extra-images").is_hidden()
 
 
 def test_probabilities_of_the_network(open_page: Callable) -> None:

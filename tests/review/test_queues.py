@@ -14,10 +14,11 @@ from fixtures.review_files import KNOWN, LRS, MRS, SDSS, VELOCITIES, Truth, add_
 
 from starsift.errors import NotFoundError, ResultsError
 from starsift.io.parquet import write_parquet
-from starsift.review.queues import WINDOWS, Results, links, spectral_lines
+from starsift.review.facts import links
+from starsift.review.results import Results, spectral_lines
 from starsift.searches.binaries.peaks import cosine_basis, smoothed_derivatives
-from starsift.searches.emission.window import WAVELENGTH
 from starsift.searches.mstars.hamming import nearest_codes
+from starsift.searches.registry import SEARCHES
 from starsift.spectra.batches import write_bundle, write_index
 
 
@@ -50,7 +51,7 @@ def wavelength_of(grid: dict[str, Any]) -> np.ndarray:
 
 
 def test_queues_of_every_path(results: Results) -> None:
-    found = {id: (q.path, q.group, len(q.ids)) for id, q in results.queues().items()}
+    found = {id: (q.search, q.group, len(q.ids)) for id, q in results.queues().items()}
     assert found == {
         "binaries-spectra": ("binaries", "candidates", 4),
         "mstars-vetting": ("mstars", "candidates", 4),
@@ -101,13 +102,13 @@ def test_the_spectrum_is_the_packed_one(
     assert np.flatnonzero(error == 0).tolist() == [20, 30]
     np.testing.assert_allclose(error[error > 0], 30.0, rtol=1e-6)
     assert item["ra"] == pytest.approx(batch.identity["ra"][row].as_py())
-    assert item["path"] == results.queue(queue).path
+    assert item["search"] == results.queue(queue).search
     json.dumps(item, allow_nan=False)
 
 
 def test_derivatives_are_those_of_the_search_for_peaks(results: Results, written: Truth) -> None:
     item = results.item("binaries-spectra", 2)
-    extras = item["extras"]
+    extras = item["extras"]["ccf"]
     velocity, ccf = decode(extras["velocity"]), decode(extras["ccf"])
     np.testing.assert_array_equal(velocity, VELOCITIES.astype(np.float32))
     np.testing.assert_array_equal(ccf, written.ccf[3])
@@ -135,7 +136,7 @@ def test_thresholds_come_from_the_run(truth: Truth) -> None:
     peaks = {"sigma_start": 13, "ccf_threshold": 0.9, "d2_threshold": 0.1}
     record = {"settings": {"binaries": {"survey": "mrs", "peaks": peaks}}}
     (truth.folder / "provenance.json").write_text(json.dumps(record))
-    extras = Results(truth.folder).item("binaries-spectra", 0)["extras"]
+    extras = Results(truth.folder).item("binaries-spectra", 0)["extras"]["ccf"]
     smooth = decode(extras["smooth"])
     assert extras["ccf_threshold"] == pytest.approx(smooth.min() + 0.9 * np.ptp(smooth), abs=1e-6)
 
@@ -162,14 +163,12 @@ def test_a_candidate_without_code_has_no_neighbours(results: Results) -> None:
 def test_emission_shows_what_the_network_says(results: Results) -> None:
     extras = results.item("emission-round-00", 1)["extras"]
     assert extras["probabilities"] == {"single peak": 0.5, "double peak": 0.25, "uninteresting": 0.25}
-    assert extras["window"] == [WAVELENGTH[0], WAVELENGTH[-1]]
-    assert extras["score"] == pytest.approx(1.04)
 
 
 def test_images_of_a_bhb_candidate(results: Results, written: Truth) -> None:
-    extras = results.item("bhb-candidates", 1)["extras"]
+    extras = results.item("bhb-candidates", 1)["extras"]["images"]
     assert (extras["bands"], extras["shape"]) == (["u", "g", "r", "i", "z"], [6, 4])
-    images = np.stack([decode(image).reshape(6, 4) for image in extras["images"]])
+    images = np.stack([decode(image).reshape(6, 4) for image in extras["pixels"]])
     np.testing.assert_array_equal(images, written.image)
 
 
@@ -343,7 +342,7 @@ def test_links() -> None:
 
 def test_lines_are_in_vacuum() -> None:
     lines = spectral_lines()
-    assert set(lines) == set(WINDOWS)
+    assert set(lines) == set(SEARCHES)
     halpha = next(line["wavelength"] for line in lines["emission"] if line["name"] == "Hα")
     assert halpha == pytest.approx(6564.6, abs=0.05)
     for entries in lines.values():

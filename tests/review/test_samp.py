@@ -19,7 +19,7 @@ from fixtures.review_files import LRS, MRS, Truth, make_results
 from starsift.errors import SampError
 from starsift.review import samp
 from starsift.review.labels import LabelStore
-from starsift.review.queues import Results
+from starsift.review.results import Results
 from starsift.review.samp import SampLink
 from starsift.review.server import create_app
 

@@ -26,7 +26,7 @@ from fixtures.review_files import LRS, Truth, make_results
 
 from starsift.cli import main
 from starsift.review.labels import LabelStore
-from starsift.review.queues import Results
+from starsift.review.results import Results
 from starsift.review.server import BODY_LIMIT, STATIC, _open_browser, create_app
 from starsift.searches.registry import SEARCHES
 

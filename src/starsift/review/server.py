@@ -33,7 +33,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starsift.catalog.publish import to_astropy
 from starsift.errors import NotFoundError, ReadOnlyError, ResultsError, SampError, SettingsError
 from starsift.review.labels import LabelStore
-from starsift.review.queues import WINDOWS, Queue, Results, spectral_lines
+from starsift.review.queues import Queue
+from starsift.review.results import Results, spectral_lines
 from starsift.review.samp import SampLink
 from starsift.searches.registry import SEARCHES
 
@@ -47,18 +48,12 @@ THREADS = 8  # requests that read or write at a time; reading takes turns anyway
 _PAGE = Path(__file__).with_name("static")
 # Found without importing Bokeh, which takes half a second.
 _BOKEH = Path(str(metadata.distribution("bokeh").locate_file("bokeh/server/static/js")))
-_JAVASCRIPT = "text/javascript"
+_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 # The only files that are served, by the names that clients use: no name ever becomes part of a path.
 STATIC = {
-    "app.js": (_PAGE / "app.js", _JAVASCRIPT),
-    "api.js": (_PAGE / "api.js", _JAVASCRIPT),
-    "panels.js": (_PAGE / "panels.js", _JAVASCRIPT),
-    "plot.js": (_PAGE / "plot.js", _JAVASCRIPT),
-    "spectrum.js": (_PAGE / "spectrum.js", _JAVASCRIPT),
-    "style.css": (_PAGE / "style.css", "text/css"),
-    "icon.svg": (_PAGE / "icon.svg", "image/svg+xml"),
-    "bokeh.min.js": (_BOKEH / "bokeh.min.js", _JAVASCRIPT),
-    "bokeh-api.min.js": (_BOKEH / "bokeh-api.min.js", _JAVASCRIPT),
+    file.name: (file, _TYPES[file.suffix])
+    for file in (*sorted(_PAGE.iterdir()), _BOKEH / "bokeh.min.js", _BOKEH / "bokeh-api.min.js")
+    if file.suffix in _TYPES
 }
 HEADERS = {
     # BokehJS puts style elements into its figures; scripts are ours or Bokeh's files, never inline.
@@ -258,15 +253,15 @@ def create_app(
     writes = [Depends(writable)]
 
     def progress(queue: Queue, user: str) -> dict[str, Any]:
-        found = store.progress(queue.path, queue.ids)
+        found = store.progress(queue.search, queue.ids)
         return asdict(found) | {"mine": found.by_person.get(user, 0)}
 
     def said(queue: Queue, name: str) -> dict[str, Any]:
         """The labels that a spectrum has, and all that was ever said of it."""
-        states = store.current(queue.path, [name]).get(name, {})
+        states = store.current(queue.search, [name]).get(name, {})
         keys = ("who", "label", "flag", "comment", "time", "version", "undone")
         # An event that undoes another says nothing itself: the other one is marked.
-        events = [asdict(event) for event in store.history(queue.path, name) if event.undoes is None]
+        events = [asdict(event) for event in store.history(queue.search, name) if event.undoes is None]
         return {
             "labels": {
                 who: {"label": s.label, "flag": s.flag, "comment": s.comment, "time": s.time}
@@ -296,12 +291,13 @@ def create_app(
                 "samp": link.available(),
                 "queue": queue,
                 "queues": [
-                    {"id": q.id, "path": q.path, "title": q.title, "total": len(q.ids), "group": q.group}
+                    {"id": q.id, "search": q.search, "title": q.title, "total": len(q.ids), "group": q.group}
                     for q in queues
                 ],
+                "titles": {name: search.title for name, search in SEARCHES.items()},
                 "vocabulary": labels,
                 "lines": lines,
-                "windows": WINDOWS,
+                "windows": {name: search.view().window for name, search in SEARCHES.items()},
             }
         )
 
@@ -316,7 +312,7 @@ def create_app(
         count: Annotated[int, Query(ge=0, le=ROWS_LIMIT)] = 200,
     ) -> Response:
         names = queue.ids[start : start + count]
-        current = store.current(queue.path, names)
+        current = store.current(queue.search, names)
         found = []
         for position, name in enumerate(names, start):
             states = current.get(name, {})
@@ -337,7 +333,7 @@ def create_app(
         first = body.after + 1
         order = chain(islice(queue.ids, first, None), islice(queue.ids, first))
         second = body.second_opinion
-        names = store.claim(queue.path, queue.id, body.user, order, body.count, second_opinion=second)
+        names = store.claim(queue.search, queue.id, body.user, order, body.count, second_opinion=second)
         return JSONResponse({"positions": [queue.positions[name] for name in names]})
 
     @app.post("/api/queues/{queue}/release", dependencies=writes)
@@ -355,13 +351,13 @@ def create_app(
 
     @app.post("/api/queues/{queue}/items/{position:int}/label", dependencies=writes)
     def label(queue: OneQueue, body: _Label, name: Candidate) -> Response:
-        if body.label is not None and body.label not in known[queue.path]:
-            expected = ", ".join(entry["label"] for entry in labels[queue.path])
-            raise HTTPException(422, f"{body.label!r} is not a label of {queue.path}; expected {expected}")
+        if body.label is not None and body.label not in known[queue.search]:
+            expected = ", ".join(entry["label"] for entry in labels[queue.search])
+            raise HTTPException(422, f"{body.label!r} is not a label of {queue.search}; expected {expected}")
         given = {"label": body.label, "flag": body.flag, "comment": body.comment}
         if all(value is None for value in given.values()):
             raise HTTPException(422, "nothing to save: expected a label, a flag or a comment")
-        store.add(queue.path, name, body.user, queue=queue.id, **given)  # type: ignore[arg-type]
+        store.add(queue.search, name, body.user, queue=queue.id, **given)  # type: ignore[arg-type]
         return JSONResponse(said(queue, name) | {"progress": progress(queue, body.user)})
 
     @app.post("/api/queues/{queue}/undo", dependencies=writes)

@@ -1,8 +1,20 @@
 """What a search declares: all that rules, status, review app, report, settings and docs know of it."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from starsift.spectra.rows import Place
+
+# Wavelengths in air, Angstrom, as spectroscopists name the lines: NIST Atomic Spectra Database.
+BALMER = {"Hα": 6562.80, "Hβ": 4861.33, "Hγ": 4340.47, "Hδ": 4101.74}
 
 
 @dataclass(frozen=True)
@@ -59,6 +71,33 @@ class Queue:
     group: str = "candidates"
 
 
+# Of a candidate's row and the place of its spectrum: the contents of panels by their names, arrays in them.
+Panels = Callable[[Mapping[str, Any], "Place"], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class View:
+    """What the review app shows of the candidates of a search, in its module `review`.
+
+    Attributes
+    ----------
+    lines : wavelengths of spectral lines in air, Angstrom
+    window : vacuum wavelengths that the page zooms to, Angstrom; by default the middle of the spectrum
+    columns : of the queue's table, in their order; by default every column that is one value
+    units : of columns, where the table has none
+    velocity : column with the radial velocity of the lines, km/s
+    panels : from the folder of results and the search's settings in the run, a function that makes panels:
+        ``ccf``, ``nearest``, ``images`` and ``probabilities`` are what the page can show
+    """
+
+    lines: Mapping[str, float] = field(default_factory=lambda: BALMER)
+    window: tuple[float, float] | None = None
+    columns: tuple[str, ...] = ()
+    units: Mapping[str, str] = field(default_factory=dict)
+    velocity: str = "rv"
+    panels: Callable[[Path, Mapping[str, Any]], Panels] | None = None
+
+
 @dataclass(frozen=True)
 class Search:
     """One search: a folder `searches/<name>`, a file `workflow/rules/<name>.smk`, a line of the registry.
@@ -102,6 +141,13 @@ class Search:
     def module(self, role: str) -> ModuleType:
         """A module of the search's folder, by its role: the same roles have the same names everywhere."""
         return import_module(f"starsift.searches.{self.name}.{role}")
+
+    def view(self) -> View:
+        """What the review app shows: `VIEW` of the module `review`, or the default where there is none."""
+        if find_spec(f"starsift.searches.{self.name}.review") is None:
+            return View()
+        view: View = self.module("review").VIEW
+        return view
 
     def figure(self, name: str) -> Figure:
         """The figure of a name."""

@@ -1,4 +1,4 @@
-// Talking to the server: requests that wait for it when it is away, labels that are never dropped, arrays.
+// Talking to the server: requests that wait for it when it is away, labels that are never dropped.
 
 const PATIENCE = 10_000; // ms until a server that does not answer counts as away
 const PAUSES = [500, 1000, 2000, 4000]; // ms between tries
@@ -100,57 +100,4 @@ export class Outbox {
       }
     }
   }
-}
-
-function bytes(base64) {
-  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(base64);
-  const text = atob(base64);
-  const out = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) out[i] = text.charCodeAt(i);
-  return out;
-}
-
-const floats = (base64) => base64 && new Float32Array(bytes(base64).buffer);
-
-/** Angstrom (float64, n): from an array, or from the two numbers of a uniform log10 grid. */
-function wavelengths(grid, n) {
-  if (grid.wavelength) return floats(grid.wavelength);
-  const out = new Float64Array(n);
-  for (let i = 0; i < n; i++) out[i] = 10 ** (grid.log10_lambda0 + i * grid.dlog10_lambda);
-  return out;
-}
-
-/** {wavelength, flux, error|null, good} as typed arrays. */
-export function decodeSpectrum(answer) {
-  const flux = floats(answer.flux);
-  return {
-    wavelength: wavelengths(answer.spectrum, flux.length),
-    flux,
-    error: floats(answer.error),
-    good: bytes(answer.good),
-  };
-}
-
-const EXTRAS = {
-  binaries: (extras) => {
-    for (const name of ["velocity", "ccf", "smooth", "d1", "d2", "d3"]) extras[name] = floats(extras[name]);
-  },
-  mstars: (extras) => {
-    for (const near of extras.nearest) {
-      near.flux = floats(near.flux);
-      near.wavelength = wavelengths(near, near.flux.length);
-    }
-  },
-  bhb: (extras) => {
-    extras.images = extras.images.map(floats);
-  },
-  emission: () => {},
-};
-
-/** An item with its arrays decoded; the base64 texts are let go. */
-export function decodeItem(answer) {
-  const { spectrum, flux, error, good, extras, ...item } = answer;
-  const present = extras && Object.keys(extras).length > 0;
-  if (present) EXTRAS[item.path](extras);
-  return { ...item, extras: present ? extras : null, spectrum: decodeSpectrum(answer) };
 }

@@ -1,0 +1,57 @@
+"""What is known of a candidate: values of its row, and pages about it elsewhere."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from starsift.review.neighbours import RADIUS
+from starsift.review.queues import PLACE, Queue, error_names
+from starsift.survey.names import is_sdss_name
+
+
+def metadata(queue: Queue, position: int) -> list[dict[str, str]]:
+    """Name, value (with its error) and unit of what a candidate's row holds."""
+    table, row = queue.table, queue.row(position)
+    chosen = queue.view.columns or [name for name in table.column_names if name not in PLACE]
+    errors = {error for name in table.column_names for error in error_names(name)}
+    shown = []
+    for name in chosen:
+        value = None if name in errors else row.get(name)
+        if value is None:
+            continue
+        text = _text(name, value)
+        error = next((e for n in error_names(name) if (e := row.get(n)) is not None), None)
+        if error is not None:
+            text += f" ± {error:.3g}"
+        own = (table.schema.field(name).metadata or {}).get(b"unit", b"").decode()
+        shown.append({"name": name, "value": text, "unit": own or queue.view.units.get(name, "")})
+    return shown
+
+
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6f}" if name in ("ra", "dec") else f"{value:.4g}"
+    return str(value)
+
+
+def links(name: str, obsid: int | None, ra: float | None, dec: float | None) -> list[dict[str, str]]:
+    """Pages about a star elsewhere, opened only when a person follows them.
+
+    LAMOST numbers observations alike in all releases, so that a spectrum is found in any that has it.
+    """
+    pages = []
+    if ra is not None and dec is not None:
+        where = f"{ra:.6f} {dec:+.6f}"
+        simbad = {"Coord": where, "Radius": f"{RADIUS:g}", "Radius.unit": "arcsec"}
+        aladin = {"target": where, "fov": "0.05"}
+        pages += [
+            ("SIMBAD", f"https://simbad.cds.unistra.fr/simbad/sim-coo?{urlencode(simbad)}"),
+            ("Aladin Lite", f"https://aladin.cds.unistra.fr/AladinLite/?{urlencode(aladin)}"),
+        ]
+    if obsid is not None and not is_sdss_name(name):
+        page = "medspectrum" if name.startswith("med-") else "spectrum"
+        pages.append(
+            ("LAMOST archive", f"https://www.lamost.org/dr10/v2.0/{page}/view?{urlencode({'obsid': obsid})}")
+        )
+    return [{"name": title, "url": url} for title, url in pages]

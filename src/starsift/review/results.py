@@ -1,0 +1,153 @@
+"""A folder of results as the review app shows it: queues, and all that is shown of one candidate.
+
+Spectra are read one at a time, by place, and each is compared by name with what the queue expects. In memory
+stay the columns of the tables and a few items, never spectra.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Callable
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from starsift.errors import NotFoundError, ResultsError
+from starsift.review.facts import links, metadata
+from starsift.review.neighbours import Neighbours
+from starsift.review.places import Places
+from starsift.review.queues import Queue, find_queues
+from starsift.review.spectra import Spectra, encode
+from starsift.searches.base import Panels
+from starsift.searches.registry import SEARCHES
+from starsift.sky.air import air_to_vacuum
+
+ITEMS = 32  # kept in memory: what a few people prefetch and go back to
+
+
+def spectral_lines() -> dict[str, list[dict[str, Any]]]:
+    """The lines of each search: name and vacuum wavelength, Angstrom, ascending."""
+    return {
+        name: [
+            {"name": line, "wavelength": round(float(air_to_vacuum(np.array(air))), 2)}
+            for line, air in sorted(search.view().lines.items(), key=lambda line: line[1])
+        ]
+        for name, search in SEARCHES.items()
+    }
+
+
+class Results:
+    """A folder of results; what a search has not made yet is not shown.
+
+    Parameters
+    ----------
+    folder : results of a run
+
+    Raises
+    ------
+    ResultsError : there is no such folder
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise ResultsError(f"{folder}: no such folder; name the results of a run, such as results")
+        self._lock = threading.RLock()  # Arrow's readers are not made for several threads
+        self._queues: dict[str, Queue] = {}
+        self._neighbours: dict[str, Neighbours] = {}
+        self._panels: dict[str, Panels | None] = {}
+        self._spectra = Spectra(self.folder)
+        self.item: Callable[[str, int], dict[str, Any]] = lru_cache(ITEMS)(self._item)
+
+    def queues(self) -> dict[str, Queue]:
+        """All queues by name; files that have come since the last call are added."""
+        with self._lock:
+            for found in find_queues(self.folder):
+                if found.id not in self._queues:
+                    self._queues[found.id] = Queue.open(found)
+            return dict(self._queues)
+
+    def queue(self, id: str) -> Queue:
+        """The queue of a name; NotFoundError where there is none."""
+        queue = self._queues.get(id) or self.queues().get(id)
+        if queue is None:
+            raise NotFoundError(f"there is no queue {id!r}; queues: {', '.join(self._queues) or 'none'}")
+        return queue
+
+    def _item(self, id: str, position: int) -> dict[str, Any]:
+        """All that is shown of one candidate but its labels; see docs/review.md.
+
+        Raises
+        ------
+        NotFoundError : there is no such queue or position
+        ResultsError : its spectrum cannot be read
+        """
+        queue = self.queue(id)
+        if not 0 <= position < len(queue.ids):
+            raise NotFoundError(f"{id} has positions 0 to {len(queue.ids) - 1}, not {position}")
+        name = queue.ids[position]
+        with self._lock:
+            place = self._places.place(queue, position)
+            row = queue.row(position)
+            ra, dec = row.get("ra"), row.get("dec")
+            if ra is None or dec is None:
+                ra, dec = self._spectra.coordinates(place)
+            panels = self._panels_of(queue.search)
+            item = {
+                "position": position,
+                "spectrum_id": name,
+                "search": queue.search,
+                "title": row.get("designation") or name,
+                "metadata": metadata(queue, position),
+                "ra": ra,
+                "dec": dec,
+                "links": links(name, row.get("obsid"), ra, dec),
+                **self._spectra.read(place)[1],
+                "rv": row.get(queue.view.velocity),
+                "others": self._neighbours_of(queue).of(position),
+                "extras": panels(row, place) if panels else {},
+            }
+            return dict(encode(item))
+
+    def other(self, id: str, position: int, key: str) -> dict[str, Any]:
+        """The spectrum of another exposure of a candidate's star, by the key that its item gives."""
+        keys = [str(other["key"]) for other in self.item(id, position)["others"]]
+        if key not in keys:
+            raise NotFoundError(f"{id}, position {position}: there is no other exposure {key!r}")
+        with self._lock:
+            place = self._places.find(*self._neighbours[id].exposure(int(key)))
+            return {"spectrum_id": place.spectrum_id, **encode(self._spectra.read(place)[1])}
+
+    def spectrum(self, id: str, position: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Vacuum wavelength (Angstrom), flux, and error (NaN where unknown) of the pixels that are shown."""
+        with self._lock:
+            wavelength, shown = self._spectra.read(self._places.place(self.queue(id), position))
+        good, flux = shown["good"], shown["flux"]
+        error = np.zeros_like(flux) if shown["error"] is None else shown["error"]
+        return wavelength[good], flux[good], np.where(error[good] > 0, error[good], np.nan)
+
+    @cached_property
+    def _settings(self) -> dict[str, dict[str, Any]]:
+        """Settings of each search in the run, empty where its provenance is not written yet."""
+        try:
+            settings = json.loads((self.folder / "provenance.json").read_text())["settings"]
+        except (OSError, ValueError, KeyError):
+            settings = {}
+        return {name: settings.get(name, {}) for name in SEARCHES}
+
+    @cached_property
+    def _places(self) -> Places:
+        return Places(self.folder, {name: own.get("survey", "") for name, own in self._settings.items()})
+
+    def _panels_of(self, search: str) -> Panels | None:
+        if search not in self._panels:
+            make = SEARCHES[search].view().panels
+            self._panels[search] = make(self.folder, self._settings[search]) if make else None
+        return self._panels[search]
+
+    def _neighbours_of(self, queue: Queue) -> Neighbours:
+        if queue.id not in self._neighbours:
+            self._neighbours[queue.id] = Neighbours(queue, self._places.manifests(queue.search))
+        return self._neighbours[queue.id]

@@ -1,0 +1,78 @@
+"""What the review app shows of candidates for binaries: the CCF as the search for peaks saw it."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from starsift.searches.base import BALMER, Panels, View
+from starsift.searches.binaries.columns import BINARIES_SPECTRA
+from starsift.searches.binaries.curves import VELOCITY_KEYS
+from starsift.searches.binaries.peaks import CosineBasis, cosine_basis, smoothed_derivatives
+from starsift.spectra.rows import Place, RowReader
+
+_PEAKS = {"sigma_start": 13.0, "ccf_threshold": 0.60, "d2_threshold": 0.40}
+
+
+def make_panels(folder: Path, settings: Mapping[str, Any]) -> Panels:
+    """A function that gives the CCF of a candidate, its derivatives, thresholds and velocities."""
+    reader = RowReader()
+    peaks = {name: settings.get("peaks", {}).get(name, value) for name, value in _PEAKS.items()}
+
+    def panels(row: Mapping[str, Any], place: Place) -> dict[str, Any]:
+        file = folder / "binaries/ccf" / f"{place.bundle}.arrow"
+        if row.get("sigma") is None or not file.is_file():
+            return {}
+        ccf = reader.row(file, place, ("ccf",))["ccf"].flatten().to_numpy()
+        metadata = reader.open(file, ("ccf",)).schema.metadata
+        first, step, count = (float(metadata[key]) for key in VELOCITY_KEYS)
+        velocity = first + step * np.arange(int(count))
+        basis = _basis(first, step, int(count), peaks["sigma_start"])
+        smooth, d2, d3 = (a[0] for a in smoothed_derivatives(ccf[None] @ basis.analysis, basis, row["sigma"]))
+        middle = 0.5 * (velocity[1:] + velocity[:-1])
+        curves = {
+            "velocity": velocity,
+            "ccf": ccf,
+            "smooth": smooth,
+            "d1": np.gradient(smooth, velocity),
+            "d2": d2,
+            "d3": np.interp(velocity, middle, d3),
+            "ccf_threshold": _height(smooth, peaks["ccf_threshold"]),
+            "d2_threshold": _height(d2, peaks["d2_threshold"]),
+            "rv": [rv for i in (1, 2, 3) if (rv := row.get(f"rv_{i}")) is not None],
+            "sigma": row["sigma"],
+        }
+        return {"ccf": curves}
+
+    return panels
+
+
+@lru_cache(4)
+def _basis(first: float, step: float, count: int, sigma_start: float) -> CosineBasis:
+    return cosine_basis(first + step * np.arange(count), sigma_start)
+
+
+def _height(curve: np.ndarray, fraction: float) -> float:
+    """The height at a fraction of a curve's range."""
+    low, high = float(curve.min()), float(curve.max())
+    return low + fraction * (high - low)
+
+
+VIEW = View(
+    lines=BALMER
+    | {"Mg b1": 5183.60, "Mg b2": 5172.68, "Mg b4": 5167.32, "Fe I 4957": 4957.60, "Fe I 5270": 5269.54}
+    | {"Fe I 5328": 5328.04, "Li I": 6707.81, "Ca I": 6162.17},
+    window=(5150.0, 5290.0),
+    columns=(
+        *("object_id", "multiplicity", "snr", "rv_1", "rv_2", "rv_3", "reliability", "n_ccf_components"),
+        *("sigma", "converged", "ccf_max", "template"),
+        *(column.name for column in BINARIES_SPECTRA.columns if column.name.startswith("p_c")),
+        *("suspect_moonlight", "suspect_crosstalk", "crosstalk_partner", "barycentric_correction"),
+        *("gaia_source_id", "gaia_g_mean_mag", "band", "obsid", "lmjd", "file"),
+    ),
+    units={column.name: column.unit for column in BINARIES_SPECTRA.columns},
+    velocity="rv_1",
+    panels=make_panels,
+)
