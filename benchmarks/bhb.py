@@ -1,4 +1,4 @@
-"""Speed and memory of the BHB path on a CPU: networks of both presets, and a simulated bundle.
+"""Speed and memory of the BHB search on a CPU: networks of both presets, and a simulated bundle.
 
     python benchmarks/bhb.py [--spectra 3000]
 
@@ -25,7 +25,7 @@ from starsift.demo.sdss import simulate_sdss
 from starsift.io.parquet import write_parquet
 from starsift.learning.backend import load_keras, predict_batches
 from starsift.searches.bhb.encoders import PRESETS, classifier, image_encoder, spectrum_encoder
-from starsift.searches.bhb.fusion import head, whole
+from starsift.searches.bhb.fusion import fusion_head, join_networks
 from starsift.searches.bhb.inputs import BANDS, PIXELS, scale_images, windows
 from starsift.searches.bhb.predict import ROWS, predict_bundle
 from starsift.searches.bhb.training import BATCH
@@ -38,7 +38,7 @@ from starsift.survey.partition import make_manifest
 SIZES = {"tiny": 32, "paper": 64}  # pixels a side, as in config/
 NUMBERS = {"tiny": 8 * BATCH, "paper": BATCH}  # stars that are timed
 REPEATS = {"tiny": 3, "paper": 1}
-PARTS = ("spectrum", "image", "fusion", "whole")
+PARTS = ("spectrum", "image", "fusion", "joined")
 SPECTRA = "{planid:0>4}/spec-{planid:0>4}-{lmjd}-{fiberid:04d}.fits"
 CUTOUTS = "{planid:0>4}/cutout-{planid:0>4}-{lmjd}-{fiberid:04d}.fits"
 
@@ -69,9 +69,9 @@ def networks(preset: str) -> dict[str, Any]:
     """The networks of `PARTS`; `spectrum` and `image` end in a classifier of their own."""
     sizes = PRESETS[preset]
     encoders = spectrum_encoder(sizes), image_encoder(sizes, SIZES[preset])
-    fusion = head("batmm", sizes, encoders[1].output_shape[0][1])
+    head = fusion_head("batmm", sizes, encoders[1].output_shape[0][1])
     single = [classifier(encoder, sizes) for encoder in encoders]
-    return dict(zip(PARTS, (*single, fusion, whole(*encoders, fusion)), strict=True))
+    return dict(zip(PARTS, (*single, head, join_networks(*encoders, head)), strict=True))
 
 
 def network(preset: str, part: str, rate: float) -> str:
@@ -140,7 +140,7 @@ def predict(folder: Path, n: int) -> str:
 
     def work() -> None:
         found = predict_bundle(
-            folder / "spectra.arrow", folder / "cutouts.parquet", made["whole"], made["spectrum"]
+            folder / "spectra.arrow", folder / "cutouts.parquet", made["joined"], made["spectrum"]
         )
         write_parquet(found, folder / "predictions.parquet")
 
@@ -165,11 +165,11 @@ def main() -> None:
     if options.part or options.stage:
         logging.disable(logging.WARNING)  # of simulated faults
         if options.part:
-            told = network(options.preset, options.part, options.rate)
+            cells = network(options.preset, options.part, options.rate)
         else:
-            told = STAGES[options.stage](options.folder, options.spectra)
+            cells = STAGES[options.stage](options.folder, options.spectra)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"| {told} | {peak:,.0f} |", flush=True)
+        print(f"| {cells} | {peak:,.0f} |", flush=True)
         return
     rate = gemm_rate()
     print(

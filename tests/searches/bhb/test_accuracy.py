@@ -11,7 +11,7 @@ from starsift.demo import astars
 from starsift.demo.cutouts import draw_cutouts
 from starsift.searches.bhb.dataset import HELD_OUT, Dataset, split_stars
 from starsift.searches.bhb.inputs import GRID, PIXELS, scale_images
-from starsift.searches.bhb.training import Settings, Trained, train
+from starsift.searches.bhb.training import Trained, TrainingOptions, train
 from starsift.spectra.resample import interpolate_gaps, min_max
 
 CONFIG = Path(__file__).parents[3] / "config"
@@ -49,14 +49,14 @@ def f1(trained: Trained) -> float:
 def test_fusion_is_better_than_spectra_and_they_than_images(stars: Dataset) -> None:
     settings = yaml.safe_load((CONFIG / "demo.yaml").read_text())["bhb"]["training"]
     common = {"weight_decay": 0.05, "shift": 4, "flip": True}
-    chosen = {stage: Settings(**common | own) for stage, own in settings.items()}
-    image = train("image", stars, preset="tiny", encoder=chosen["image"], seed=1)
-    spectrum = train("spectrum", stars, preset="tiny", encoder=chosen["spectrum"], seed=1)
+    chosen = {stage: TrainingOptions(**common | own) for stage, own in settings.items()}
+    image = train("image", stars, preset="tiny", options=chosen["image"], seed=1)
+    spectrum = train("spectrum", stars, preset="tiny", options=chosen["spectrum"], seed=1)
     both = train(
         "batmm",
         stars,
         preset="tiny",
-        fusion=chosen["fusion"],
+        options=chosen["fusion"],
         seed=1,
         spectrum=spectrum.model,
         image=image.model,

@@ -29,11 +29,11 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_it_learns(name: str, data: Dataset) -> None:
-    told, table = train_baseline(name, data, seed=3)
-    told = json.loads(json.dumps(told))
-    assert (told["model"], told["seed"], told["epochs"]) == (name, 3, None)
-    assert len(told["validation_loss"]) == 1
-    assert told["settings"]
+    record, table = train_baseline(name, data, seed=3)
+    record = json.loads(json.dumps(record))
+    assert (record["model"], record["seed"], record["epochs"]) == (name, 3, None)
+    assert len(record["validation_loss"]) == 1
+    assert record["settings"]
     for part in ("validation", "test"):
         own = table.filter(np.array(table["split"]) == part)
         expected = data.part(part)
@@ -46,7 +46,7 @@ def test_it_learns(name: str, data: Dataset) -> None:
         assert roc_auc_score(expected.label, p) > 0.9
         if part == "validation":
             loss = -np.log(np.where(expected.label == 1, p, 1 - p)).mean()
-            assert loss == pytest.approx(told["validation_loss"][0], rel=1e-4)
+            assert loss == pytest.approx(record["validation_loss"][0], rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -73,20 +73,20 @@ def test_the_setting_of_the_lowest_loss_is_chosen(
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_the_same_seed_gives_the_same_and_images_do_not_matter(name: str, data: Dataset) -> None:
-    told, table = train_baseline(name, data, seed=3)
+    record, table = train_baseline(name, data, seed=3)
     blind = Dataset(**{**vars(data), "image": np.zeros_like(data.image)})
     again, same = train_baseline(name, blind, seed=3)
-    assert again == told
+    assert again == record
     assert same == table
 
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_the_test_part_is_not_learned_from(name: str, data: Dataset) -> None:
-    told, table = train_baseline(name, data, seed=3)
+    record, table = train_baseline(name, data, seed=3)
     other = data.label.copy()
     other[data.split == "test"] = 1 - other[data.split == "test"]
     again, same = train_baseline(name, Dataset(**{**vars(data), "label": other}), seed=3)
-    assert again == told
+    assert again == record
     assert same["p_bhb"] == table["p_bhb"]
 
 

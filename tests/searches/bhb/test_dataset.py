@@ -148,7 +148,7 @@ def test_a_data_set(made: tuple[Path, pa.Table, list[BundleFiles]], tmp_path: Pa
 
     write_parquet(table, tmp_path / "dataset.parquet")
     data = read_dataset(tmp_path / "dataset.parquet")
-    assert len(data) == 52
+    assert len(data.label) == 52
     assert data.spectrum.shape == (52, PIXELS)
     assert data.image.shape == (52, 16, 16, 5)
     assert data.image.dtype == data.spectrum.dtype == np.float32
@@ -157,7 +157,7 @@ def test_a_data_set(made: tuple[Path, pa.Table, list[BundleFiles]], tmp_path: Pa
     np.testing.assert_array_equal(data.label, [CLASSES.index(name) for name in table["class"].to_pylist()])
     assert data.label.dtype == np.int64
     parts = [data.part(name) for name in SPLITS]
-    assert [len(part) for part in parts] == [rows[2][name] for name in SPLITS]
+    assert [len(part.label) for part in parts] == [rows[2][name] for name in SPLITS]
     for part, name in zip(parts, SPLITS, strict=True):
         assert set(part.split) == {name}
         np.testing.assert_array_equal(part.image, data.image[data.split == name])

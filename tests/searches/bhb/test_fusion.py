@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from fixtures.bhb_data import SMALL, synthetic
 
+from starsift.errors import TrainingError
 from starsift.learning.backend import load_keras, set_seed
 from starsift.searches.bhb.encoders import PRESETS, image_encoder, spectrum_encoder
-from starsift.searches.bhb.fusion import FUSIONS, TRANSFORMERS, head, whole
+from starsift.searches.bhb.fusion import FUSIONS, TRANSFORMERS, fusion_head, join_networks
 
 DEEP = replace(SMALL, blocks=2)
 K = 5  # image tokens
@@ -28,7 +29,7 @@ def probability(model: Any, inputs: list[np.ndarray]) -> np.ndarray:
 def built(name: str, seed: int = 0) -> Any:
     """A network whose biases, too, do something."""
     set_seed(seed)
-    model = head(name, DEEP, K)
+    model = fusion_head(name, DEEP, K)
     rng = np.random.default_rng(seed)
     model.set_weights(
         [w + rng.uniform(0.05, 0.3, w.shape) * rng.choice([-1, 1], w.shape) for w in model.get_weights()]
@@ -45,7 +46,7 @@ def transformer_size(d: int, feed_forward: int, blocks: int, *, cross: bool) -> 
 
 def test_sizes_of_the_published_transformer() -> None:
     paper = PRESETS["paper"]
-    model = head("batmm", paper, 4)
+    model = fusion_head("batmm", paper, 4)
     assert model.count_params() == transformer_size(512, 2048, 8, cross=True)
     assert [one.shape for one in model.inputs] == [(None, 7, 512), (None, 512), (None, 4, 512), (None, 512)]
     assert model.output_shape == (None, 2)
@@ -60,7 +61,7 @@ def test_sizes_of_the_published_transformer() -> None:
 
 @pytest.mark.parametrize("name", FUSIONS)
 def test_sizes_and_parts(name: str) -> None:
-    model = head(name, DEEP, K)
+    model = fusion_head(name, DEEP, K)
     d = DEEP.tokens
     names = {one.name for one in model.layers}
     if name in TRANSFORMERS:
@@ -191,15 +192,17 @@ def test_early_fusion_joins_the_vectors(name: str) -> None:
 
 
 def test_unknown_model() -> None:
-    with pytest.raises(ValueError, match="model 'sum' is none of add, concat, vgg1d, transformer-spectrum"):
-        head("sum", SMALL, K)
+    with pytest.raises(
+        TrainingError, match="model 'sum' is none of add, concat, vgg1d, transformer-spectrum"
+    ):
+        fusion_head("sum", SMALL, K)
 
 
-def test_the_whole_network_is_its_parts_in_turn() -> None:
+def test_the_joined_network_is_its_parts_in_turn() -> None:
     data = synthetic(10)
     parts = [spectrum_encoder(SMALL), image_encoder(SMALL, 16)]
-    joined = head("batmm", SMALL, parts[1].output_shape[0][1])
-    model = whole(*parts, joined)
+    joined = fusion_head("batmm", SMALL, parts[1].output_shape[0][1])
+    model = join_networks(*parts, joined)
     assert [one.shape for one in model.inputs] == [(None, 3522), (None, 16, 16, 5)]
     assert model.count_params() == sum(part.count_params() for part in (*parts, joined))
     between = [*parts[0](data.spectrum, training=False), *parts[1](data.image, training=False)]

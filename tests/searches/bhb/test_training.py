@@ -1,4 +1,4 @@
-"""Training of the networks: what changes, what stays, what is told, and what comes again."""
+"""Training of the networks: what changes, what stays, what is recorded, and what comes again."""
 
 import json
 from collections.abc import Iterator
@@ -16,12 +16,20 @@ from starsift.learning.backend import load_keras, load_network, predict_batches,
 from starsift.searches.bhb import training
 from starsift.searches.bhb.dataset import CLASSES, Dataset
 from starsift.searches.bhb.encoders import PRESETS
-from starsift.searches.bhb.fusion import head
-from starsift.searches.bhb.training import Settings, Trained, augment, fit, predict, schedule, train
+from starsift.searches.bhb.fusion import fusion_head
+from starsift.searches.bhb.training import (
+    Trained,
+    TrainingOptions,
+    augment,
+    fit,
+    predict_part,
+    schedule,
+    train,
+)
 
-QUICK = Settings(epochs=20, patience=20, batch_size=10, learning_rate=3e-3, warmup_epochs=1)
-ONCE = Settings(epochs=1, batch_size=20, learning_rate=3e-3, noise=0.02, shift=3, flip=True)
-TOLD = [
+QUICK = TrainingOptions(epochs=20, patience=20, batch_size=10, learning_rate=3e-3, warmup_epochs=1)
+ONCE = TrainingOptions(epochs=1, batch_size=20, learning_rate=3e-3, noise=0.02, shift=3, flip=True)
+RECORD = [
     "best_epoch",
     "epochs",
     "loss",
@@ -47,12 +55,12 @@ def data() -> Dataset:
 
 @pytest.fixture(scope="module")
 def spectrum(data: Dataset) -> Trained:
-    return train("spectrum", data, preset="small", encoder=QUICK, seed=1)
+    return train("spectrum", data, preset="small", options=QUICK, seed=1)
 
 
 @pytest.fixture(scope="module")
 def image(data: Dataset) -> Trained:
-    return train("image", data, preset="small", encoder=QUICK, seed=1)
+    return train("image", data, preset="small", options=QUICK, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -64,13 +72,13 @@ def encoder_weights(spectrum: Trained, image: Trained) -> list[np.ndarray]:
 @pytest.fixture(scope="module")
 def batmm(data: Dataset, spectrum: Trained, image: Trained, encoder_weights: list[np.ndarray]) -> Trained:
     return train(
-        "batmm", data, preset="small", fusion=QUICK, seed=1, spectrum=spectrum.model, image=image.model
+        "batmm", data, preset="small", options=QUICK, seed=1, spectrum=spectrum.model, image=image.model
     )
 
 
 @pytest.fixture(scope="module")
 def end_to_end(data: Dataset) -> Trained:
-    return train("batmm-end-to-end", data, preset="small", encoder=QUICK, seed=1)
+    return train("batmm-end-to-end", data, preset="small", options=QUICK, seed=1)
 
 
 def auc(trained: Trained) -> float:
@@ -86,7 +94,7 @@ def started_from_zero(model: Any) -> dict[str, np.ndarray]:
 
 
 def test_learning_rate_rises_and_falls() -> None:
-    found = schedule(Settings(epochs=10, learning_rate=0.3, warmup_epochs=2), steps=50)
+    found = schedule(TrainingOptions(epochs=10, learning_rate=0.3, warmup_epochs=2), steps=50)
     assert found.shape == (500,)
     assert 0 < found[0] < 0.01 * 0.3 * 1.01
     rise, fall = found[:101], found[100:]
@@ -96,10 +104,10 @@ def test_learning_rate_rises_and_falls() -> None:
 
 
 def test_learning_rate_without_warm_up_and_with_one_longer_than_the_training() -> None:
-    rate = schedule(Settings(epochs=4, learning_rate=0.3, warmup_epochs=0), steps=5)
+    rate = schedule(TrainingOptions(epochs=4, learning_rate=0.3, warmup_epochs=0), steps=5)
     np.testing.assert_allclose(rate[[0, 10]], [0.3, 0.15], atol=1e-7)
     assert 0 < rate[19] < 0.01 * 0.3
-    rate = schedule(Settings(epochs=2, learning_rate=0.3, warmup_epochs=5), steps=2)
+    rate = schedule(TrainingOptions(epochs=2, learning_rate=0.3, warmup_epochs=5), steps=2)
     assert 0 < rate[0] < rate[1] < rate[2] < rate[3] == pytest.approx(0.3)
 
 
@@ -109,11 +117,11 @@ def test_images_turn_and_mirror_in_all_eight_ways() -> None:
     rng = np.random.default_rng(1)
     seen = set()
     for _ in range(60):
-        found = augment(images, 1, Settings(flip=True), rng)
+        found = augment(images, 1, TrainingOptions(flip=True), rng)
         assert found.shape == images.shape
         seen.add(next(k for k, move in enumerate(moves) if np.array_equal(found, move)))
     assert seen == set(range(8))
-    others = Settings(noise=0.1, spike=0.1, shift=5)  # are for spectra
+    others = TrainingOptions(noise=0.1, spike=0.1, shift=5)  # are for spectra
     np.testing.assert_array_equal(augment(images, 1, others, rng), images)
 
 
@@ -124,16 +132,16 @@ def test_spectra_are_shifted_as_a_batch() -> None:
     edges = np.pad(spectra, ((0, 0), (3, 3)), mode="edge")
     seen = set()
     for _ in range(60):
-        found = augment(spectra, 0, Settings(shift=3), rng)
+        found = augment(spectra, 0, TrainingOptions(shift=3), rng)
         seen.add(next(k for k in range(7) if np.array_equal(found, edges[:, k : k + 40])))
     assert seen == set(range(7))
     np.testing.assert_array_equal(spectra, given)
-    np.testing.assert_array_equal(augment(spectra, 0, Settings(flip=True), rng), spectra)
+    np.testing.assert_array_equal(augment(spectra, 0, TrainingOptions(flip=True), rng), spectra)
 
 
 def test_noise_of_each_spectrum_has_its_own_size() -> None:
     spectra = np.full((400, 2000), 0.5, np.float32)
-    found = augment(spectra, 0, Settings(noise=0.2), np.random.default_rng(3)) - spectra
+    found = augment(spectra, 0, TrainingOptions(noise=0.2), np.random.default_rng(3)) - spectra
     assert found.dtype == np.float32
     size = found.std(axis=1)
     assert size.max() < 0.21
@@ -144,7 +152,7 @@ def test_noise_of_each_spectrum_has_its_own_size() -> None:
 
 def test_spikes_press_the_spectrum_together() -> None:
     spectra = np.tile(np.linspace(0, 1, 50, dtype=np.float32), (4000, 1))
-    found = augment(spectra, 0, Settings(spike=0.1), np.random.default_rng(4))
+    found = augment(spectra, 0, TrainingOptions(spike=0.1), np.random.default_rng(4))
     low, high = found[:, 0], found[:, -1]
     assert low.min() >= 0
     assert high.max() <= 1
@@ -184,10 +192,14 @@ def test_fit_learns_to_the_end_while_validation_improves() -> None:
         seen.append(rows)
         return [x[rows]]
 
-    told = fit(model, batches, label, ([x], label), Settings(epochs=6, batch_size=8, learning_rate=0.05), 3)
-    assert told["epochs"] == told["best_epoch"] == len(told["loss"]) == len(told["validation_loss"]) == 6
-    assert told["loss"][-1] < told["loss"][0]
-    assert cross_entropy(model, x, label) == pytest.approx(told["validation_loss"][-1], rel=1e-4)
+    record = fit(
+        model, batches, label, ([x], label), TrainingOptions(epochs=6, batch_size=8, learning_rate=0.05), 3
+    )
+    assert (
+        record["epochs"] == record["best_epoch"] == len(record["loss"]) == len(record["validation_loss"]) == 6
+    )
+    assert record["loss"][-1] < record["loss"][0]
+    assert cross_entropy(model, x, label) == pytest.approx(record["validation_loss"][-1], rel=1e-4)
     # Three whole batches of eight an epoch, each row at most once, in another order every epoch.
     assert [len(rows) for rows in seen] == [8] * 18
     epochs = [np.concatenate(seen[k : k + 3]) for k in range(0, 18, 3)]
@@ -199,12 +211,12 @@ def test_fit_ends_by_patience_and_keeps_the_best_epoch() -> None:
     model, x, label = toy()
     before = cross_entropy(model, x, 1 - label)
     # The more it learns, the worse it is for the other class.
-    settings = Settings(epochs=30, patience=4, batch_size=30, learning_rate=0.05, warmup_epochs=0)
-    told = fit(model, lambda rows, _: [x[rows]], label, ([x], 1 - label), settings, 0)
-    assert (told["epochs"], told["best_epoch"]) == (5, 1)
-    assert told["validation_loss"] == sorted(told["validation_loss"])
+    settings = TrainingOptions(epochs=30, patience=4, batch_size=30, learning_rate=0.05, warmup_epochs=0)
+    record = fit(model, lambda rows, _: [x[rows]], label, ([x], 1 - label), settings, 0)
+    assert (record["epochs"], record["best_epoch"]) == (5, 1)
+    assert record["validation_loss"] == sorted(record["validation_loss"])
     after = cross_entropy(model, x, 1 - label)
-    assert before < after == pytest.approx(told["validation_loss"][0], rel=1e-5)
+    assert before < after == pytest.approx(record["validation_loss"][0], rel=1e-5)
 
 
 # Networks of two classes of stars
@@ -213,19 +225,19 @@ def test_fit_ends_by_patience_and_keeps_the_best_epoch() -> None:
 def test_each_learns(spectrum: Trained, image: Trained, batmm: Trained, end_to_end: Trained) -> None:
     for trained in (spectrum, image, batmm, end_to_end):
         assert auc(trained) > 0.9
-        assert min(trained.told["validation_loss"]) < trained.told["validation_loss"][0]
+        assert min(trained.record["validation_loss"]) < trained.record["validation_loss"][0]
 
 
 def test_what_is_told(spectrum: Trained, image: Trained, batmm: Trained, end_to_end: Trained) -> None:
     trained = {"spectrum": spectrum, "image": image, "batmm": batmm, "batmm-end-to-end": end_to_end}
     for name, one in trained.items():
-        told = json.loads(json.dumps(one.told))
-        assert sorted(told) == sorted(TOLD)
-        assert (told["model"], told["seed"]) == (name, 1)
-        assert told["epochs"] == len(told["loss"]) == len(told["validation_loss"])
-        assert told["best_epoch"] == np.argmin(told["validation_loss"]) + 1
-        assert told["n_parameters"] == one.model.count_params()
-        segments, bands = (told["weights"][key] for key in ("segments", "bands"))
+        record = json.loads(json.dumps(one.record))
+        assert sorted(record) == sorted(RECORD)
+        assert (record["model"], record["seed"]) == (name, 1)
+        assert record["epochs"] == len(record["loss"]) == len(record["validation_loss"])
+        assert record["best_epoch"] == np.argmin(record["validation_loss"]) + 1
+        assert record["n_parameters"] == one.model.count_params()
+        segments, bands = (record["weights"][key] for key in ("segments", "bands"))
         assert (segments is None, bands is None) == (name == "image", name == "spectrum")
         for weights, n in ((segments, 7), (bands, 5)):
             if weights is not None:
@@ -233,10 +245,10 @@ def test_what_is_told(spectrum: Trained, image: Trained, batmm: Trained, end_to_
                 assert min(weights) > 0
                 assert sum(weights) == pytest.approx(1)
     # Means and variances of batch normalization are no weights to be trained, nor are encoders in fusion.
-    assert batmm.told["n_trainable"] == head("batmm", SMALL, 16).count_params()
+    assert batmm.record["n_trainable"] == fusion_head("batmm", SMALL, 16).count_params()
     for one in (spectrum, image, end_to_end):
         moving = sum(w.shape[0] for w in one.model.weights if "moving" in w.path)
-        assert one.told["n_trainable"] == one.told["n_parameters"] - moving
+        assert one.record["n_trainable"] == one.record["n_parameters"] - moving
 
 
 def test_told_weights_are_means_over_the_test_part(data: Dataset, batmm: Trained) -> None:
@@ -249,7 +261,7 @@ def test_told_weights_are_means_over_the_test_part(data: Dataset, batmm: Trained
         encoder = batmm.model.get_layer(part)
         found = keras.Model(encoder.inputs[0], encoder.get_layer(layer).output)(x, training=False)
         mean = keras.ops.convert_to_numpy(found).mean(axis=0)
-        np.testing.assert_allclose(batmm.told["weights"][key], mean / mean.sum(), rtol=1e-4)
+        np.testing.assert_allclose(batmm.record["weights"][key], mean / mean.sum(), rtol=1e-4)
 
 
 def test_predictions_of_the_parts_not_learned_from(data: Dataset, batmm: Trained, spectrum: Trained) -> None:
@@ -267,7 +279,7 @@ def test_predictions_of_the_parts_not_learned_from(data: Dataset, batmm: Trained
             assert own["spectrum_id"].to_pylist() == part.spectrum_id.tolist()
             assert own["star"].to_pylist() == part.star.tolist()
             assert own["class"].to_pylist() == [CLASSES[k] for k in part.label]
-            np.testing.assert_array_equal(own["p_bhb"], predict(trained.model, part, columns))
+            np.testing.assert_array_equal(own["p_bhb"], predict_part(trained.model, part, columns))
 
 
 def test_encoders_are_left_as_they_are_by_fusion(
@@ -299,7 +311,7 @@ def test_the_same_seed_gives_the_same_network(
     files = []
 
     def run(name: str, seed: int, **parts: Any) -> Trained:
-        one = train(name, few, preset="small", encoder=ONCE, fusion=ONCE, seed=seed, **parts)
+        one = train(name, few, preset="small", options=ONCE, seed=seed, **parts)
         path = tmp_path / f"{len(files)}.keras"
         save_network(one.model, path)
         files.append(path.read_bytes())
@@ -307,7 +319,7 @@ def test_the_same_seed_gives_the_same_network(
 
     first, again, other = (run("spectrum", seed) for seed in (4, 4, 5))
     assert first.predictions == again.predictions != other.predictions
-    assert first.told == again.told
+    assert first.record == again.record
     assert files[0] == files[1] != files[2]
     # Nor does it matter whether the encoders come from memory or from files.
     given = {"spectrum": spectrum.model, "image": image.model}
@@ -317,7 +329,7 @@ def test_the_same_seed_gives_the_same_network(
     with uncompiled():
         first, again, other = (run("batmm", 4, **parts) for parts in (loaded, loaded, given))
     assert first.predictions == again.predictions == other.predictions
-    assert first.told == again.told == other.told
+    assert first.record == again.record == other.record
     assert files[3] == files[4]
 
 
@@ -325,7 +337,7 @@ def test_a_saved_network_predicts_the_same(data: Dataset, batmm: Trained, tmp_pa
     save_network(batmm.model, tmp_path / "model.keras")
     again = load_network(tmp_path / "model.keras")
     part = data.part("test")
-    np.testing.assert_array_equal(predict(again, part), predict(batmm.model, part))
+    np.testing.assert_array_equal(predict_part(again, part), predict_part(batmm.model, part))
 
 
 def test_images_matter_to_batmm_but_not_to_a_transformer_of_spectra(
@@ -333,11 +345,11 @@ def test_images_matter_to_batmm_but_not_to_a_transformer_of_spectra(
 ) -> None:
     parts = {"spectrum": spectrum.model, "image": image.model}
     with uncompiled():
-        alone = train("transformer-spectrum", data, preset="small", fusion=ONCE, **parts)
+        alone = train("transformer-spectrum", data, preset="small", options=ONCE, **parts)
     part = data.part("test")
     other = Dataset(**{**vars(part), "image": part.image[::-1].copy()})
-    np.testing.assert_array_equal(predict(alone.model, other), predict(alone.model, part))
-    assert np.abs(predict(batmm.model, other) - predict(batmm.model, part)).max() > 1e-4
+    np.testing.assert_array_equal(predict_part(alone.model, other), predict_part(alone.model, part))
+    assert np.abs(predict_part(batmm.model, other) - predict_part(batmm.model, part)).max() > 1e-4
 
 
 def test_fusion_learns_from_several_looks(
@@ -356,9 +368,9 @@ def test_fusion_learns_from_several_looks(
         predict_batches(spectrum.model.get_layer("spectrum_encoder"), part.spectrum)[1]
         for part in (learn, judge)
     ]
-    for looks in (Settings(copies=3, noise=0.1, flip=True), Settings(copies=3)):
+    for looks in (TrainingOptions(copies=3, noise=0.1, flip=True), TrainingOptions(copies=3)):
         known.clear()
-        train("add", data, preset="small", fusion=looks, **parts)
+        train("add", data, preset="small", options=looks, **parts)
         shapes = [(180, 7, 32), (180, 32), (180, 16, 32), (180, 32), (180,)]
         assert [values.shape for values in known[:5]] == shapes
         np.testing.assert_array_equal(known[4], np.tile(learn.label, 3))
@@ -383,8 +395,8 @@ def test_training_sees_other_looks_and_validation_does_not(
         return {"epochs": 0, "best_epoch": 0, "loss": [], "validation_loss": []}
 
     monkeypatch.setattr(training, "fit", watched)
-    monkeypatch.setattr(training, "judged", lambda *_: None)
-    train(name, data, preset="small", encoder=Settings(noise=0.1, flip=True))
+    monkeypatch.setattr(training, "held_out_predictions", lambda *_: None)
+    train(name, data, preset="small", options=TrainingOptions(noise=0.1, flip=True))
     (seen, (inputs, label)) = given[0]
     learn, judge = data.part("train"), data.part("validation")
     np.testing.assert_array_equal(label, judge.label)
@@ -417,25 +429,25 @@ def test_two_steps_of_the_published_networks() -> None:
     every = synthetic(10, size=32)
     rows = [0, 1, 6, 7, 8, 9]  # two of each part
     data = Dataset(**{key: values[rows] for key, values in vars(every).items()})
-    two = Settings(epochs=2, batch_size=2)
+    two = TrainingOptions(epochs=2, batch_size=2)
     with uncompiled():
-        spectrum = train("spectrum", data, encoder=two)
-        image = train("image", data, encoder=two)
+        spectrum = train("spectrum", data, options=two)
+        image = train("image", data, options=two)
         frozen = [w for one in (spectrum, image) for w in one.model.get_weights()]
-        fused = train("batmm", data, fusion=two, spectrum=spectrum.model, image=image.model)
+        fused = train("batmm", data, options=two, spectrum=spectrum.model, image=image.model)
         for a, b in zip(
             [w for one in (spectrum, image) for w in one.model.get_weights()], frozen, strict=True
         ):
             np.testing.assert_array_equal(a, b)
-        whole = train("batmm-end-to-end", data, encoder=two)
+        whole = train("batmm-end-to-end", data, options=two)
     for one in (spectrum, image, fused, whole):
-        assert one.told["epochs"] == 2
-        assert np.isfinite(one.told["loss"] + one.told["validation_loss"]).all()
+        assert one.record["epochs"] == 2
+        assert np.isfinite(one.record["loss"] + one.record["validation_loss"]).all()
         p = np.array(one.predictions["p_bhb"])
         assert ((p >= 0) & (p <= 1)).all()
         assert p.shape == (4,)
-    assert fused.told["n_parameters"] == whole.told["n_parameters"] > 7e7
-    assert fused.told["n_trainable"] == head("batmm", PRESETS["paper"], 1).count_params()
+    assert fused.record["n_parameters"] == whole.record["n_parameters"] > 7e7
+    assert fused.record["n_trainable"] == fusion_head("batmm", PRESETS["paper"], 1).count_params()
     for part in (spectrum.model, image.model, fused.model.get_layer("fusion"), whole.model):
         weights = started_from_zero(part)
         moved = [w.any() for path, w in weights.items() if "vector" not in path or part is spectrum.model]

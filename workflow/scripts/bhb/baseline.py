@@ -13,7 +13,7 @@ log_to(snakemake.log[0])
 output = snakemake.output
 model, run = snakemake.wildcards.model, int(snakemake.wildcards.run)
 seed = bundle_seed(snakemake.params.seed, f"{model} {run}") % 2**32
-training, predictions = train_baseline(model, read_dataset(snakemake.input.dataset), seed=seed)
+record, predictions = train_baseline(model, read_dataset(snakemake.input.dataset), seed=seed)
 write_parquet(predictions, output.predictions)
 with atomic_path(output.training) as draft:
-    draft.write_text(json.dumps(training | {"run": run}, sort_keys=True) + "\n")
+    draft.write_text(json.dumps(record | {"run": run}, sort_keys=True) + "\n")

@@ -8,18 +8,16 @@ from starsift.io.parquet import write_parquet
 from starsift.learning.backend import load_network, save_network
 from starsift.logs import log_to
 from starsift.searches.bhb.dataset import read_dataset
-from starsift.searches.bhb.training import Settings, train
+from starsift.searches.bhb.training import TrainingOptions, train
 
 log_to(snakemake.log[0])
 source, output, settings = snakemake.input, snakemake.output, snakemake.params
 model, run = snakemake.wildcards.model, int(snakemake.wildcards.run)
-options = Settings(**settings.options)
 trained = train(
     model,
     read_dataset(source.dataset),
     preset=settings.preset,
-    encoder=options,
-    fusion=options,
+    options=TrainingOptions(**settings.options),
     seed=bundle_seed(settings.seed, f"{model} {run}") % 2**32,
     spectrum=load_network(source.spectrum) if source.get("spectrum") else None,
     image=load_network(source.image) if source.get("image") else None,
@@ -28,4 +26,4 @@ trained = train(
 save_network(trained.model, output.model)
 write_parquet(trained.predictions, output.predictions)
 with atomic_path(output.training) as draft:
-    draft.write_text(json.dumps(trained.told | {"run": run}, sort_keys=True) + "\n")
+    draft.write_text(json.dumps(trained.record | {"run": run}, sort_keys=True) + "\n")

@@ -1,7 +1,7 @@
-"""Classifiers that see spectra only, and are no networks (Wei et al. 2023, section 7.4.2 and Table 8).
+"""Classifiers of spectra that are not networks (Wei et al. 2023, section 7.4.2 and Table 8).
 
-They see what the networks see. Their settings are those of the lowest loss on the validation part, as the
-best epoch of a network is.
+They have the same inputs as the networks. Their settings are those of the lowest loss on the validation set,
+as is the best epoch of a network.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from sklearn.metrics import log_loss
 from sklearn.svm import SVC
 
 from starsift.errors import TrainingError
-from starsift.searches.bhb.dataset import Dataset, judged
+from starsift.searches.bhb.dataset import Dataset, held_out_predictions
 
 BASELINES = ("svm", "trees")
 PENALTIES = (1.0, 10.0, 100.0)  # of the support vector machine
@@ -36,7 +36,7 @@ def train_baseline(name: str, dataset: Dataset, *, seed: int) -> tuple[dict[str,
 
     Returns
     -------
-    told, predictions : as of `starsift.searches.bhb.training.train`; told names the settings chosen
+    record, predictions : as of `starsift.searches.bhb.training.train`; the record has the chosen settings
 
     Raises
     ------
@@ -46,26 +46,28 @@ def train_baseline(name: str, dataset: Dataset, *, seed: int) -> tuple[dict[str,
     """
     if name not in BASELINES:
         raise TrainingError(f"model {name!r} is none of {', '.join(BASELINES)}")
-    learn, judge = dataset.part("train"), dataset.part("validation")
+    training, validation = dataset.part("train"), dataset.part("validation")
     loss, chosen, probability = np.inf, {}, None
-    for settings, found in _fitted(name, learn, judge, seed):
-        one = float(log_loss(judge.label, found(judge.spectrum), labels=[0, 1]))
+    for settings, found in _fit_models(name, training, validation, seed):
+        one = float(log_loss(validation.label, found(validation.spectrum), labels=[0, 1]))
         if one < loss:
             loss, chosen, probability = one, settings, found
     assert probability is not None
-    told = {"model": name, "seed": seed, "settings": chosen, "validation_loss": [loss], "epochs": None}
-    return told, judged(dataset, lambda part: probability(part.spectrum).astype(np.float32))
+    record = {"model": name, "seed": seed, "settings": chosen, "validation_loss": [loss], "epochs": None}
+    return record, held_out_predictions(dataset, lambda part: probability(part.spectrum).astype(np.float32))
 
 
-def _fitted(
-    name: str, learn: Dataset, judge: Dataset, seed: int
+def _fit_models(
+    name: str, training: Dataset, validation: Dataset, seed: int
 ) -> Iterator[tuple[dict[str, float], Probability]]:
-    """Models of each setting: probabilities (n,) of BHB from spectra (n, 3522)."""
+    """Settings and model of each fit: probabilities (n,) of BHB from spectra (n, 3522)."""
     if name == "svm":
         for penalty in PENALTIES:
-            machine = SVC(C=penalty).fit(learn.spectrum, learn.label)
-            # Distances to the boundary become probabilities by what the validation part says of them.
-            scale = LogisticRegression().fit(machine.decision_function(judge.spectrum)[:, None], judge.label)
+            machine = SVC(C=penalty).fit(training.spectrum, training.label)
+            # Probabilities from distances to the boundary, fitted on the validation set.
+            scale = LogisticRegression().fit(
+                machine.decision_function(validation.spectrum)[:, None], validation.label
+            )
             yield {"C": penalty}, partial(_scaled, scale, machine)
         return
     for leaves in LEAVES:
@@ -75,7 +77,7 @@ def _fitted(
             max_leaf_nodes=leaves,
             early_stopping=False,
             random_state=seed,
-        ).fit(learn.spectrum, learn.label)
+        ).fit(training.spectrum, training.label)
         yield {"leaves": leaves}, partial(_positive, trees)
 
 

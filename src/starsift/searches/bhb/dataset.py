@@ -299,8 +299,10 @@ class Dataset:
     star: np.ndarray
     split: np.ndarray
 
-    def __len__(self) -> int:
-        return len(self.label)
+    @property
+    def inputs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Spectra and images."""
+        return self.spectrum, self.image
 
     def part(self, name: str) -> Dataset:
         """One of `SPLITS`."""
@@ -352,7 +354,7 @@ def read_dataset(path: PathLike) -> Dataset:
     return Dataset(**arrays, label=label, **text)
 
 
-def judged(dataset: Dataset, probability: Callable[[Dataset], np.ndarray]) -> pa.Table:
+def held_out_predictions(dataset: Dataset, probability: Callable[[Dataset], np.ndarray]) -> pa.Table:
     """Predictions of a model for the validation and test sets, sorted by `spectrum_id` in each.
 
     Parameters

@@ -1,12 +1,13 @@
-"""Networks that join the tokens of a spectrum with those of an image (Wei et al. 2023, sections 4.3, 7.4).
+"""Networks that fuse the tokens of a spectrum with those of an image (Wei et al. 2023, sections 4.3, 7.4).
 
-What the paper leaves open, and what was chosen: layers are normalized before attention and feed-forward
-parts, so that eight blocks train; the next block takes the image tokens that self-attention made.
+Choices where the paper is open: layers are normalized before the attention and feed-forward parts, so that
+eight blocks train. The next block gets the image tokens after self-attention.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
+from starsift.errors import TrainingError
 from starsift.learning.backend import load_keras
 from starsift.searches.bhb.encoders import Preset, vgg
 from starsift.searches.bhb.inputs import SEGMENTS
@@ -14,7 +15,7 @@ from starsift.searches.bhb.inputs import SEGMENTS
 
 @dataclass(frozen=True)
 class Transformer:
-    """What a Transformer has of the parts that Table 7 takes away."""
+    """Parts of a Transformer, which Table 7 leaves out one by one."""
 
     image: bool = True
     semantic: bool = True
@@ -31,8 +32,8 @@ TRANSFORMERS = {
 FUSIONS = ("add", "concat", "vgg1d", *TRANSFORMERS)
 
 
-def head(name: str, preset: Preset, image_tokens: int) -> Any:
-    """What follows the encoders, by its name in `FUSIONS`: their four outputs to probabilities (n, 2).
+def fusion_head(name: str, preset: Preset, image_tokens: int) -> Any:
+    """A network of `FUSIONS`: from the four outputs of the encoders to probabilities (n, 2).
 
     Parameters
     ----------
@@ -40,10 +41,10 @@ def head(name: str, preset: Preset, image_tokens: int) -> Any:
 
     Raises
     ------
-    ValueError : there is no such model.
+    TrainingError : there is no such model.
     """
     if name not in FUSIONS:
-        raise ValueError(f"model {name!r} is none of {', '.join(FUSIONS)}")
+        raise TrainingError(f"model {name!r} is none of {', '.join(FUSIONS)}")
     keras = load_keras()
     layers = keras.layers
     inputs = [
@@ -109,9 +110,9 @@ def _transformer(spectrum: Any, image: Any, preset: Preset, parts: Transformer) 
     return layers.Flatten()(layers.LayerNormalization(epsilon=1e-6, name="norm")(cls))
 
 
-def whole(spectrum_encoder: Any, image_encoder: Any, fusion: Any) -> Any:
-    """Encoders and what follows them as one network: spectra and images to probabilities (n, 2)."""
+def join_networks(spectrum_encoder: Any, image_encoder: Any, head: Any) -> Any:
+    """Encoders and fusion as one network: from spectra and images to probabilities (n, 2)."""
     keras = load_keras()
     inputs = [spectrum_encoder.inputs[0], image_encoder.inputs[0]]
     features = [*spectrum_encoder(inputs[0]), *image_encoder(inputs[1])]
-    return keras.Model(inputs, fusion(features), name="bhb")
+    return keras.Model(inputs, head(features), name="bhb")

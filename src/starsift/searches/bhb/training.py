@@ -1,7 +1,6 @@
-"""Training: encoders one by one, then what joins them; or all at once (Wei et al. 2023, sections 4 and 6)."""
+"""Training: encoders one by one, then their fusion; or all at once (Wei et al. 2023, sections 4 and 6)."""
 
-import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +10,7 @@ import pyarrow as pa
 from starsift.errors import TrainingError
 from starsift.learning.backend import load_keras, predict_batches, set_seed
 from starsift.learning.training import shuffle_batches, train_epochs
-from starsift.searches.bhb.dataset import Dataset, judged
+from starsift.searches.bhb.dataset import Dataset, held_out_predictions
 from starsift.searches.bhb.encoders import (
     BAND_WEIGHTS,
     PRESETS,
@@ -21,24 +20,23 @@ from starsift.searches.bhb.encoders import (
     image_encoder,
     spectrum_encoder,
 )
-from starsift.searches.bhb.fusion import FUSIONS, head, whole
+from starsift.searches.bhb.fusion import FUSIONS, fusion_head, join_networks
 
 END_TO_END = "batmm-end-to-end"
 ENCODERS = ("spectrum", "spectrum-plain", "image", "image-plain")
 NETWORKS = (*ENCODERS, *FUSIONS, END_TO_END)
-BATCH = 128  # rows at a time when nothing is learned
-
-log = logging.getLogger(__name__)
+BATCH = 128  # rows at a time in predictions
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Of one training.
+class TrainingOptions:
+    """Options of the training of one network.
 
-    epochs, patience : it ends after so many without a better validation loss
+    epochs : at most
+    patience : epochs without a lower validation loss before training stops
     warmup_epochs : in which the learning rate rises from 0
     noise, spike, shift, flip : see `augment`
-    copies : looks at each star that the fusion learns from
+    copies : augmented copies of each star in the training of a fusion
 
     Source: learning_rate and weight_decay, Wei et al. 2023, section 6; the rest is not in the paper.
     """
@@ -58,24 +56,24 @@ class Settings:
 
 @dataclass
 class Trained:
-    """A network, how its training went, and what it says of the stars that it has not learned from."""
+    """A network, the record of its training for `training.json`, and predictions of the held-out stars."""
 
     model: Any
-    told: dict[str, Any]
+    record: dict[str, Any]
     predictions: pa.Table = field(repr=False)
 
 
-def schedule(settings: Settings, steps: int) -> np.ndarray:
-    """Learning rate of every step, `steps` an epoch: a linear warm-up, then a cosine to zero."""
-    total = settings.epochs * steps
-    warmup = min(round(settings.warmup_epochs * steps), total - 1)
+def schedule(options: TrainingOptions, steps: int) -> np.ndarray:
+    """Learning rate of every step, `steps` per epoch: a linear warm-up, then a cosine to zero."""
+    total = options.epochs * steps
+    warmup = min(round(options.warmup_epochs * steps), total - 1)
     step = np.arange(total)
     fall = 0.5 * (1 + np.cos(np.pi * (step - warmup) / (total - warmup)))
-    return settings.learning_rate * np.where(step < warmup, (step + 1) / (warmup + 1), fall)
+    return options.learning_rate * np.where(step < warmup, (step + 1) / (warmup + 1), fall)
 
 
-def augment(values: np.ndarray, which: int, settings: Settings, rng: np.random.Generator) -> np.ndarray:
-    """Other looks of the same stars: spectra with more noise and another velocity, images turned, mirrored.
+def augment(values: np.ndarray, which: int, options: TrainingOptions, rng: np.random.Generator) -> np.ndarray:
+    """Augment stars: spectra with more noise and another velocity, images rotated and mirrored.
 
     Parameters
     ----------
@@ -84,21 +82,21 @@ def augment(values: np.ndarray, which: int, settings: Settings, rng: np.random.G
 
     Returns
     -------
-    The same shape. The noise of each spectrum has a standard deviation drawn between 0 and `noise`. Each is
-    scaled as if its least and greatest flux (equation 16) were those of spikes, which exceed the spectrum by
-    `spike` of its range in the mean. The shift of at most `shift` pixels, the turn and the mirror are those
-    of the whole batch.
+    The same shape. The noise of each spectrum has a standard deviation drawn between 0 and `noise`. Each
+    spectrum is scaled as if its lowest and highest flux (equation 16) were those of spikes, which exceed the
+    spectrum by `spike` of its range on average. All stars of a batch have the same shift (at most `shift`
+    pixels), rotation and mirroring.
     """
     if which == 0:
-        if settings.shift:
-            values = _shifted(values, int(rng.integers(-settings.shift, settings.shift + 1)))
-        if settings.noise:
-            size = rng.uniform(0, settings.noise, (len(values), 1)).astype(np.float32)
+        if options.shift:
+            values = _shifted(values, int(rng.integers(-options.shift, options.shift + 1)))
+        if options.noise:
+            size = rng.uniform(0, options.noise, (len(values), 1)).astype(np.float32)
             values = values + size * rng.standard_normal(values.shape, dtype=np.float32)
-        if settings.spike:
-            low, high = rng.exponential(settings.spike, (2, len(values), 1)).astype(np.float32)
+        if options.spike:
+            low, high = rng.exponential(options.spike, (2, len(values), 1)).astype(np.float32)
             values = (values + low) / (1 + low + high)
-    elif settings.flip:
+    elif options.flip:
         values = np.rot90(values, int(rng.integers(4)), axes=(1, 2))
         values = values[:, :, ::-1] if rng.integers(2) else values
     return np.ascontiguousarray(values, np.float32)
@@ -118,20 +116,20 @@ def fit(
     batches: Callable[[np.ndarray, np.random.Generator], Sequence[np.ndarray]],
     label: np.ndarray,
     validation: tuple[Sequence[np.ndarray], np.ndarray],
-    settings: Settings,
+    options: TrainingOptions,
     seed: int,
 ) -> dict[str, Any]:
-    """Train a network with AdamW, and leave it with the weights of the best epoch on validation.
+    """Train a network with AdamW, and restore the weights of the epoch with the lowest validation loss.
 
     Parameters
     ----------
-    batches : inputs of the rows that it is given
+    batches : gives the inputs of rows, augmented
     label : (n,) class numbers of all rows
     validation : inputs and labels
 
     Returns
     -------
-    epochs, best_epoch, loss, validation_loss (a value an epoch)
+    epochs, best_epoch, loss, validation_loss (a value per epoch)
 
     Raises
     ------
@@ -141,14 +139,13 @@ def fit(
     """
     keras = load_keras()
     rng = np.random.default_rng(seed)
-    steps = len(label) // min(settings.batch_size, len(label))
-    rates = iter(schedule(settings, steps).tolist())
-    optimizer = keras.optimizers.AdamW(1.0, weight_decay=settings.weight_decay, clipnorm=1.0)
+    steps = len(label) // min(options.batch_size, len(label))
+    rates = iter(schedule(options, steps).tolist())
+    optimizer = keras.optimizers.AdamW(1.0, weight_decay=options.weight_decay, clipnorm=1.0)
 
     def epoch_batches() -> Iterator[tuple[Sequence[np.ndarray], np.ndarray]]:
         return (
-            (batches(rows, rng), label[rows])
-            for rows in shuffle_batches(len(label), settings.batch_size, rng)
+            (batches(rows, rng), label[rows]) for rows in shuffle_batches(len(label), options.batch_size, rng)
         )
 
     def validate() -> float:
@@ -156,17 +153,17 @@ def fit(
         return float(-np.log(np.maximum(p, 1e-7)).mean())
 
     def set_rate(batch: int, logs: Any) -> None:
-        # A schedule of Keras' own would be compiled once for every variable.
+        # Keras would compile a schedule of its own once for every variable.
         optimizer.learning_rate = next(rates)
 
     stopping = keras.callbacks.EarlyStopping(
-        "validation_loss", 0, settings.patience, mode="min", restore_best_weights=True
+        "validation_loss", 0, options.patience, mode="min", restore_best_weights=True
     )
     history = train_epochs(
         model,
         optimizer,
         epoch_batches,
-        settings.epochs,
+        options.epochs,
         validate=validate,
         callbacks=[keras.callbacks.LambdaCallback(on_train_batch_begin=set_rate), stopping],
     )
@@ -183,8 +180,7 @@ def train(
     dataset: Dataset,
     *,
     preset: str = "paper",
-    encoder: Settings = Settings(),
-    fusion: Settings = Settings(),
+    options: TrainingOptions = TrainingOptions(),
     seed: int = 0,
     spectrum: Any = None,
     image: Any = None,
@@ -195,12 +191,11 @@ def train(
     Parameters
     ----------
     name : one of `NETWORKS`
-    dataset : with all three parts
+    dataset : with all three splits
     preset : sizes, a key of `starsift.searches.bhb.encoders.PRESETS`
-    encoder, fusion : settings for networks of one encoder and trained end to end; for what joins encoders
     seed : of the weights, the order, the augmentation and the dropout
-    spectrum, image : trained networks of one encoder each, which models of `FUSIONS` need, and leave as they
-        are
+    spectrum, image : trained networks of one encoder each, for the models of `FUSIONS`, which do not change
+        them
     pretrained : see `image_encoder`
 
     Raises
@@ -213,57 +208,54 @@ def train(
         raise TrainingError(
             f"model {name!r}, preset {preset!r}: there are {', '.join(NETWORKS)}; {', '.join(PRESETS)}"
         )
-    # Layers are named by how many the process has made: from here on, by how many this network has.
+    # Keras numbers layers over the process: from here on, over this network.
     load_keras().utils.clear_session(free_memory=False)
     set_seed(seed)
-    sizes, learn, judge = PRESETS[preset], dataset.part("train"), dataset.part("validation")
-    size = dataset.image.shape[1]
-    inputs = [judge.spectrum, judge.image]
+    sizes, size = PRESETS[preset], dataset.image.shape[1]
+    training, validation = dataset.part("train"), dataset.part("validation")
+    columns = [0, 1]  # spectra and images
     if name in ENCODERS:
-        which = 0 if name.startswith("spectrum") else 1
-        if which == 0:
-            parts = [spectrum_encoder(sizes, attention=name == "spectrum")]
+        if name.startswith("spectrum"):
+            columns, encoders = [0], [spectrum_encoder(sizes, attention=name == "spectrum")]
         else:
-            parts = [image_encoder(sizes, size, squeeze=name == "image", pretrained=pretrained)]
-        model = classifier(parts[0], sizes)
-
-        def one(rows: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-            return [augment([learn.spectrum[rows], learn.image[rows]][which], which, encoder, rng)]
-
-        story = fit(model, one, learn.label, ([inputs[which]], judge.label), encoder, seed)
-        columns = [which]
+            columns = [1]
+            encoders = [image_encoder(sizes, size, squeeze=name == "image", pretrained=pretrained)]
+        model = classifier(encoders[0], sizes)
     else:
-        columns = [0, 1]
         if name == END_TO_END:
-            parts = [spectrum_encoder(sizes), image_encoder(sizes, size, pretrained=pretrained)]
+            encoders = [spectrum_encoder(sizes), image_encoder(sizes, size, pretrained=pretrained)]
         else:
-            parts = [_part(spectrum, "spectrum_encoder", sizes), _part(image, "image_encoder", sizes)]
-        joined = head("batmm" if name == END_TO_END else name, sizes, parts[1].output_shape[0][1])
-        model = whole(parts[0], parts[1], joined)
-        if name == END_TO_END:
+            encoders = [
+                _frozen_encoder(spectrum, "spectrum_encoder", sizes),
+                _frozen_encoder(image, "image_encoder", sizes),
+            ]
+        head = fusion_head("batmm" if name == END_TO_END else name, sizes, encoders[1].output_shape[0][1])
+        model = join_networks(encoders[0], encoders[1], head)
+    if name in FUSIONS:
+        history = _fit_head(head, encoders, training, validation, options, seed)
+    else:
 
-            def both(rows: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-                pair = learn.spectrum[rows], learn.image[rows]
-                return [augment(values, which, encoder, rng) for which, values in enumerate(pair)]
+        def augmented(rows: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+            return [augment(training.inputs[which][rows], which, options, rng) for which in columns]
 
-            story = fit(model, both, learn.label, (inputs, judge.label), encoder, seed)
-        else:
-            story = _fit_head(joined, parts, learn, judge, fusion, seed)
-    told = {
+        held_out = [validation.inputs[which] for which in columns], validation.label
+        history = fit(model, augmented, training.label, held_out, options, seed)
+    record = {
         "model": name,
         "seed": seed,
         "n_parameters": model.count_params(),
-        "n_trainable": _trainable(joined if name in FUSIONS else model),
-        **story,
-        "weights": _weights(parts, dataset.part("test"), columns),
+        "n_trainable": _count_trainable(head if name in FUSIONS else model),
+        **history,
+        "weights": _mean_weights(encoders, dataset.part("test"), columns),
     }
-    return Trained(model, told, judged(dataset, lambda part: predict(model, part, columns)))
+    predictions = held_out_predictions(dataset, lambda part: predict_part(model, part, columns))
+    return Trained(model, record, predictions)
 
 
-def _part(trained: Any, name: str, sizes: Preset) -> Any:
-    """The encoder in a trained network, which learns no more."""
+def _frozen_encoder(trained: Any, name: str, sizes: Preset) -> Any:
+    """The encoder of a trained network, no longer trainable."""
     if trained is None:
-        raise TrainingError(f"a model that joins encoders needs a trained {name}")
+        raise TrainingError(f"a fusion needs a trained {name}; train it first")
     encoder = trained.get_layer(name)
     if encoder.output_shape[1][-1] != sizes.tokens:
         raise TrainingError(
@@ -275,61 +267,69 @@ def _part(trained: Any, name: str, sizes: Preset) -> Any:
 
 
 def _fit_head(
-    joined: Any, parts: Sequence[Any], learn: Dataset, judge: Dataset, settings: Settings, seed: int
+    head: Any,
+    encoders: Sequence[Any],
+    training: Dataset,
+    validation: Dataset,
+    options: TrainingOptions,
+    seed: int,
 ) -> dict[str, Any]:
-    """Train what follows the encoders on their outputs, computed once for several looks at each star.
+    """Train the fusion on outputs of the encoders, computed once for several augmented copies of each star.
 
-    Looks are changed: of a star as it is, the encoders know more than they will of new ones.
+    Copies are augmented because the encoders are more certain of their own training spectra than of new ones.
     """
     rng = np.random.default_rng([seed, 1])
 
-    def features(part: Dataset, changed: bool) -> list[np.ndarray]:
-        pair = [part.spectrum, part.image]
-        if changed:
-            for which, values in enumerate(pair):
-                chunks = range(0, len(values), BATCH)
-                pair[which] = np.concatenate(
-                    [augment(values[at : at + BATCH], which, settings, rng) for at in chunks]
-                )
+    def features(inputs: Iterable[np.ndarray]) -> list[np.ndarray]:
         return [
             out
-            for encoder, values in zip(parts, pair, strict=True)
+            for encoder, values in zip(encoders, inputs, strict=True)
             for out in predict_batches(encoder, values, BATCH)
         ]
 
-    looks = [features(learn, changed=True) for _ in range(settings.copies)]
-    known = [np.concatenate(columns) for columns in zip(*looks, strict=True)]
-    label = np.tile(learn.label, settings.copies)
+    def augmented(values: np.ndarray, which: int) -> np.ndarray:
+        chunks = range(0, len(values), BATCH)
+        return np.concatenate([augment(values[at : at + BATCH], which, options, rng) for at in chunks])
+
+    copies = [
+        features([augmented(values, which) for which, values in enumerate(training.inputs)])
+        for _ in range(options.copies)
+    ]
+    outputs = [np.concatenate(columns) for columns in zip(*copies, strict=True)]
     return fit(
-        joined,
-        lambda rows, _: [values[rows] for values in known],
-        label,
-        (features(judge, changed=False), judge.label),
-        settings,
+        head,
+        lambda rows, _: [values[rows] for values in outputs],
+        np.tile(training.label, options.copies),
+        (features(validation.inputs), validation.label),
+        options,
         seed,
     )
 
 
-def predict(model: Any, part: Dataset, columns: Sequence[int] = (0, 1)) -> np.ndarray:
-    """Probabilities (n,) float32 of BHB; `columns` are 0 and 1 for networks that see spectra and images."""
-    inputs = [[part.spectrum, part.image][which] for which in columns]
-    return np.asarray(predict_batches(model, inputs, BATCH))[:, 1].astype(np.float32)
+def predict_part(model: Any, part: Dataset, columns: Sequence[int] = (0, 1)) -> np.ndarray:
+    """Probabilities (n,) float32 of BHB; `columns` of the inputs: 0 for spectra, 1 for images."""
+    return bhb_probability(model, [part.inputs[which] for which in columns]).astype(np.float32)
 
 
-def _trainable(model: Any) -> int:
+def bhb_probability(model: Any, inputs: Sequence[np.ndarray]) -> np.ndarray:
+    """Probabilities (n,) of BHB by a network, not calibrated."""
+    return np.asarray(predict_batches(model, inputs, BATCH))[:, 1]
+
+
+def _count_trainable(model: Any) -> int:
     return int(sum(np.prod(weight.shape) for weight in model.trainable_weights))
 
 
-def _weights(parts: Sequence[Any], test: Dataset, columns: Sequence[int]) -> dict[str, list[float] | None]:
-    """Mean weights of segments and bands over the test part, of sum 1 (figure 9)."""
+def _mean_weights(
+    encoders: Sequence[Any], test: Dataset, columns: Sequence[int]
+) -> dict[str, list[float] | None]:
+    """Mean weights of segments and bands over the test set, of sum 1 (Figure 9)."""
     keras = load_keras()
     found: dict[str, list[float] | None] = {"segments": None, "bands": None}
-    for encoder, which in zip(parts, columns, strict=True):
+    for encoder, which in zip(encoders, columns, strict=True):
         key, layer = (("segments", SEGMENT_WEIGHTS), ("bands", BAND_WEIGHTS))[which]
         if layer in [one.name for one in encoder.layers]:
             weigh = keras.Model(encoder.inputs, encoder.get_layer(layer).output)
-            mean = predict_batches(weigh, [test.spectrum, test.image][which], BATCH).mean(
-                axis=0, dtype=np.float64
-            )
+            mean = predict_batches(weigh, test.inputs[which], BATCH).mean(axis=0, dtype=np.float64)
             found[key] = (mean / mean.sum()).tolist()
     return found
