@@ -12,8 +12,7 @@ from starsift.errors import SettingsError
 from starsift.searches.bhb.baselines import BASELINES
 from starsift.searches.bhb.encoders import PRESETS
 from starsift.searches.bhb.settings import Settings as BhbSettings
-from starsift.searches.bhb.training import ENCODERS, NETWORKS
-from starsift.searches.bhb.training import Settings as TrainingSettings
+from starsift.searches.bhb.training import ENCODERS, NETWORKS, TrainingOptions
 from starsift.searches.mstars.columns import MSTARS
 from starsift.searches.mstars.luminosity import SEPARATORS, separators
 from starsift.searches.mstars.model import METHODS
@@ -324,7 +323,7 @@ def test_choices_are_those_of_the_library(defaults: dict[str, Any]) -> None:
     assert set(known["preset"]) == set(PRESETS)
     assert set(choices_of(Hash.model_fields["method"])) <= set(METHODS)
     for stage in defaults["bhb"]["training"].values():
-        assert TrainingSettings(**stage)
+        assert TrainingOptions(**stage)
 
 
 def test_separators_that_ship_are_those_of_the_library(defaults: dict[str, Any]) -> None:
