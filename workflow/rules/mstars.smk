@@ -113,7 +113,7 @@ rule mstars_encode:
 
 
 rule mstars_rank:
-    # The whole pool against all queries: codes are small, so this is one job.
+    # All bundles in one job: codes are small.
     input:
         codes=each_bundle("results/mstars/codes/{bundle}.parquet", POOL),
         reference="results/mstars/reference.parquet",

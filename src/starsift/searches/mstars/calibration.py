@@ -96,13 +96,13 @@ def calibrate(
     groups: np.ndarray | None = None,
     used: np.ndarray | None = None,
 ) -> Calibration:
-    """What scores mean, learned from spectra that the hasher had not seen: logistic regression over folds.
+    """Calibrate scores by logistic regression over folds, on spectra that the hasher has not seen.
 
     Parameters
     ----------
     features (n, q), labels (n,), is_m (n,) : the sample, as in `score_unseen`
-    groups : (n,), equal for a spectrum and its copies, which are never on both sides
-    used : (n,) bool, the rows that the regression sees, all where there are none or not both kinds
+    groups : (n,), equal for a spectrum and its copies, which are never in two folds
+    used : (n,) bool, rows that the regression is fitted to; all, if these are not of both kinds
     """
     group = np.arange(len(is_m)) if groups is None else groups
     fewest = min(np.unique(group[is_m]).size, np.unique(group[~is_m]).size)
@@ -120,14 +120,17 @@ def calibrate(
 
 
 def pool_prior(log_odds: np.ndarray, prior: float, iterations: int = 500) -> float:
-    """The share of M stars in a pool, which is not that of the sample.
+    """The share of M stars in a pool, by expectation maximisation; it differs from that of the sample.
 
     Parameters
     ----------
     log_odds : (n,) of the pool's spectra, for a share `prior`
 
-    Expectation maximisation, as Saerens, Latinne & Decaestecker have it (2002, Neural Computation 14, 21).
-    At least one spectrum's worth, at most the half of the pool.
+    Returns
+    -------
+    float, at least one spectrum's share, at most a half
+
+    Source: Saerens, Latinne & Decaestecker 2002, Neural Computation 14, 21.
     """
     if not len(log_odds):
         return prior

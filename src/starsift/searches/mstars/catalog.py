@@ -211,7 +211,7 @@ def _published(rows: pa.Table, probability: float) -> tuple[pa.Table, dict[str, 
     likely = ~vetted & (rows["p_m"].to_numpy() >= probability)
     chosen = confirmed | likely
     typed = pc.fill_null(pc.starts_with(rows["subclass"], "M"), False).to_numpy()
-    # Where a person has seen an M star, the indices have no say.
+    # Labels of people overrule the indices.
     kept = confirmed | (likely & typed)
     catalogue = rows.filter(pa.array(kept))
     giant, flag = catalogue["giant"], catalogue["active"]

@@ -5,7 +5,7 @@ K-means alone the giants. Clusters of defective spectra are dropped, and the oth
 each, so that rare kinds are not lost among common ones. What the paper leaves open:
 
 - **BIRCH's threshold** is found, not set: the widest of a falling series that gives 20 leaves a group, and
-  wider again where the whole sample makes more than `MAX_LEAVES`, as BIRCH does when memory is short.
+  wider again where all spectra make more than `MAX_LEAVES`, as BIRCH does when memory is short.
 - **Equal spectra** are in one cluster: distances up to `SAME` are those of arithmetic, not of stars.
 - **Defective** is a cluster whose mean spectrum has a flux gap (module `preprocess`), or most of whose
   members have. Single defective spectra in other clusters are not drawn.
@@ -172,7 +172,9 @@ def _birch(features: np.ndarray, groups: int, rng: np.random.Generator) -> np.nd
     some = features[np.sort(rng.choice(len(features), min(len(features), THRESHOLD_SPECTRA), replace=False))]
     enough = min(LEAVES_PER_GROUP * groups, len(some) // 2)
     threshold = max(float(np.sqrt(features.var(axis=0).sum())), SAME)
-    for _ in range(20):  # a thousandth of the whole spread: what is not parted by then is the same spectrum
+    for _ in range(
+        20
+    ):  # down to a thousandth of the spread: spectra that are not separated then are the same
         if threshold == SAME or len(_leaves(some, threshold).subcluster_centers_) >= enough:
             break
         threshold = max(threshold / np.sqrt(2.0), SAME)

@@ -95,7 +95,7 @@ class Sample:
 
     @property
     def labels(self) -> np.ndarray:
-        """str (n,), the classes that a hasher tells apart: M stars by luminosity class and subtype (dM3),
+        """str (n,), the classes that a hasher separates: M stars by luminosity class and subtype (dM3),
         other stars by letter (K), all else by the catalogue's class (GALAXY, UNKNOWN)."""
         labels = []
         for role, class_, subclass in zip(self.role, self.class_, self.subclass, strict=True):
@@ -202,7 +202,7 @@ def build_sample(
 def write_sample(sample: Sample, bundle: PathLike, table: PathLike) -> None:
     """Write the spectra of a sample as a bundle and what is known of them as a Parquet table, in one order.
 
-    In the bundle bad pixels keep their interpolated flux: ivar 0 and the mask tell them.
+    Bad pixels of the bundle have their interpolated flux, ivar 0 and a mask bit.
     """
     wavelength = LAMOST_LRS.wavelength
 

@@ -1,4 +1,4 @@
-"""What a hasher sees of prepared spectra: fluxes as published, or the depths of broad bands."""
+"""Features of spectra, input of the hashers: fluxes as published, or the depths of broad bands."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ BIN = 8  # pixels: the features' sampling; bands are wider, velocities of stars 
 
 
 def represent(flux: np.ndarray, ivar: np.ndarray, zero: np.ndarray, representation: str) -> np.ndarray:
-    """What a hasher sees of prepared spectra.
+    """Features of prepared spectra, input of the hashers.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def represent(flux: np.ndarray, ivar: np.ndarray, zero: np.ndarray, representati
     (n, p) or (n, p // 8) float32
     """
     if representation == "flux":
-        return min_max(flux)  # what has got noise since may have left the range
+        return min_max(flux)  # added noise may have left the range
     if representation == "bands":
         return spectral_features(flux - zero[:, None], ivar)
     raise TrainingError(f"representation is {representation!r}: expected one of {', '.join(REPRESENTATIONS)}")
@@ -32,22 +32,22 @@ def represent(flux: np.ndarray, ivar: np.ndarray, zero: np.ndarray, representati
 def spectral_features(
     flux: np.ndarray, ivar: np.ndarray, *, narrow: float = 10.0, wide: float = 250.0, depth: float = 0.05
 ) -> np.ndarray:
-    """What is left of spectra when noise and flux calibration are taken out: the depths of broad bands.
+    """Depths of broad bands, free of flux calibration and with the noise shrunk away.
 
     Inverse-variance weighted means over `narrow` pixels are divided by those over `wide` ones, the shape that
     calibration and reddening change. Each depth is then shrunk by 1 / (1 + variance / depth^2), the weight of
-    a Wiener filter for bands of typical depth `depth`: where noise outweighs signal, nothing is said.
+    a Wiener filter for bands of typical depth `depth`: where noise outweighs signal, it is near 0.
 
     Parameters
     ----------
     flux, ivar : (n, p) float32 on a grid uniform in log wavelength, any flux units; ivar 0 in bad pixels,
-        whose flux is not looked at
+        whose flux is not used
     narrow, wide : Gaussian sigmas, pixels
     depth : relative to the continuum
 
     Returns
     -------
-    (n, p // 8) float32, each row scaled to unit mean square; 0 where a spectrum says nothing.
+    (n, p // 8) float32, each row scaled to unit mean square; 0 where a spectrum has no good pixels.
     """
     bins = flux.shape[1] // BIN
     kernels = [_kernel(bins, sigma / BIN) for sigma in (narrow, wide)]

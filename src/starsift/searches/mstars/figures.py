@@ -42,7 +42,7 @@ from starsift.searches.mstars.report import AveragePrecision, average_precisions
 
 ACTIVITY = {"active": (RED, "*"), "inactive": (BLUE, "^")}
 DWARFS = "0.35"
-# Curves of many methods are told apart by colour and dashes.
+# Curves of many methods differ in colour and dashes.
 COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, BLACK, "0.55")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 
@@ -317,7 +317,7 @@ def subtype_comparison(catalog: pa.Table, released: pa.Table) -> Figure:
 
 
 def giants_spectra(all_m: pa.Table, separators: Separators | None = None, latest: int = EARLY) -> Figure:
-    """Giants and dwarfs of early type by luminosity, and how band strengths tell them apart (Figure 15).
+    """Giants and dwarfs of early type by luminosity, and how band strengths separate them (Figure 15).
 
     Colours show the class by Gaia's luminosity, or that of the catalogue where Gaia knows none of the stars.
 
@@ -456,7 +456,7 @@ def activity(all_m: pa.Table, threshold: float = 1.0) -> Figure:
     Parameters
     ----------
     all_m : Table with `subclass`, `subtype`, `giant`, `ewha` (Angstrom), and `active`, null where the
-        continuum at H-alpha is too faint to tell
+        continuum at H-alpha is too faint
     threshold : the equivalent width (Angstrom) from which a star is active, drawn as a line
     """
     bright = pc.is_valid(all_m["active"])

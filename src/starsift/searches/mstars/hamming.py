@@ -1,7 +1,7 @@
-"""Search among binary codes by Hamming distance: whole pools against whole samples of queries.
+"""Search of binary codes by Hamming distance: every code of a pool against every query.
 
 Guo et al. 2019, section 3.6: for every query, the tenth of the pool that is nearest; then the union over
-queries. Distances are whole numbers 0..bits, so nothing is sorted: a first pass counts, for each query, how
+queries. Distances are integers from 0 to bits, so nothing is sorted: a first pass counts, for each query, how
 many codes lie at each distance, which gives its cut and the rank of every distance; a second pass marks. Both
 go through the pool part by part, so that it never has to fit in memory.
 
@@ -99,16 +99,16 @@ def _count(pool: np.ndarray, queries: np.ndarray, counts: np.ndarray) -> None:
     for start in range(0, n, BLOCK):
         part = np.ascontiguousarray(pool[:, start : start + BLOCK])
         m = part.shape[1]
-        whole = m - m % 4
+        fours = m - m % 4
         for q in range(queries.shape[0]):
             _distances(queries[q], part, near)
             table[:] = 0
-            for i in range(0, whole, 4):
+            for i in range(0, fours, 4):
                 table[0, near[i]] += 1
                 table[1, near[i + 1]] += 1
                 table[2, near[i + 2]] += 1
                 table[3, near[i + 3]] += 1
-            for i in range(whole, m):
+            for i in range(fours, m):
                 table[0, near[i]] += 1
             for k in range(counts.shape[1]):
                 counts[q, k] += table[0, k] + table[1, k] + table[2, k] + table[3, k]
@@ -203,7 +203,7 @@ def count_distances(pool: np.ndarray, queries: np.ndarray, *, xp: ModuleType = n
     words = as_words(queries)
     columns = np.ascontiguousarray(as_words(pool).T)
     counts = np.zeros((len(queries), bits + 1), np.int64)
-    # Each thread goes through the whole pool for some of the queries, so that nothing is summed afterwards.
+    # Each thread counts the pool's codes for some of the queries, so that nothing is summed afterwards.
     map_chunks(lambda part: _count(columns, words[part], counts[part]), len(queries), QUERIES)
     return counts
 
@@ -211,11 +211,11 @@ def count_distances(pool: np.ndarray, queries: np.ndarray, *, xp: ModuleType = n
 def cut_distances(counts: np.ndarray, fraction: float = 0.10) -> Cuts:
     """Where each query's list ends: the smallest distance within which lies `fraction` of the pool.
 
-    Codes at the same distance as the last one are kept too, because nothing tells them apart.
+    Codes at the same distance as the last one are kept too: their order would be arbitrary.
 
     Parameters
     ----------
-    counts : (m, bits + 1) of the whole pool, from `count_distances`
+    counts : (m, bits + 1) over all parts of the pool, from `count_distances`
 
     Raises
     ------
@@ -227,8 +227,8 @@ def cut_distances(counts: np.ndarray, fraction: float = 0.10) -> Cuts:
     total = below[:, -1]
     if not len(counts) or not (total > 0).all():
         raise TrainingError("the search has no queries or an empty pool: there is nothing to rank")
-    wanted = np.maximum(1, np.floor(fraction * total)).astype(np.int64)
-    cut = (below < wanted[:, None]).sum(axis=1)
+    size = np.maximum(1, np.floor(fraction * total)).astype(np.int64)
+    cut = (below < size[:, None]).sum(axis=1)
     return Cuts(cut.astype(np.int16), below - counts + 1)
 
 
@@ -374,7 +374,7 @@ def _signs(codes: np.ndarray, xp: ModuleType) -> Any:
 
 
 def _tensor_distances(queries: Any, codes: np.ndarray, xp: ModuleType) -> Any:
-    """(m, n) int32: of +-1 codes, bits less the product, halved; exact, as all are small whole numbers."""
+    """(m, n) int32: of +-1 codes, bits less the product, halved; exact, as all are small integers."""
     bits = 8 * codes.shape[1]
     product = xp.matmul(queries, xp.transpose(_signs(codes, xp)))
     return xp.cast(xp.round((bits - product) * 0.5), "int32")

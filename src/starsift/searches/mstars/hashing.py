@@ -143,7 +143,7 @@ class ITQHasher(LinearHasher):
 
 
 class DiscriminantHasher(LinearHasher):
-    """Random hyperplanes in the space that tells the classes apart: the default of starsift.
+    """Random hyperplanes in the space that separates the classes: the default of starsift.
 
     Ridge regression onto the indicators of the classes finds as many directions as there are classes; each is
     scaled to unit variance, and random hyperplanes cut their space. The Hamming distance of two codes then

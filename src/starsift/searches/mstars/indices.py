@@ -1,8 +1,8 @@
 """Line indices of M stars: molecular bands, sodium, H-alpha, and the metallicity parameter zeta.
 
 An index is the mean flux in a feature's windows over the mean flux in its continuum windows. Windows and
-their sources: resources/mstars/indices.csv. Wavelengths are vacuum, rest frame, in Angstrom; windows given in
-air are converted when they are loaded. A pixel that a window's edge cuts counts with the part inside.
+their sources: resources/mstars/indices.csv. Wavelengths are vacuum, rest frame, in Angstrom; windows in
+air are converted when they are read. A pixel that a window's edge cuts counts with the part inside.
 
 Errors are those of the window means, propagated. Windows that share pixels (TiO5, CaH2 and CaH3 share their
 four Angstrom of continuum) have correlated errors, and zeta's error takes that into account.
@@ -64,7 +64,7 @@ class IndexDefinition:
 
 
 def _windows(text: str, medium: str, where: str) -> Windows:
-    """Parse ``low-high; low-high`` or ``weight*low-high; ...``; equal weights where none is given."""
+    """Parse ``low-high; low-high`` or ``weight*low-high; ...``; equal weights by default."""
     parts = [part.strip() for part in text.split(";")]
     windows = []
     for part in parts:
@@ -186,7 +186,7 @@ def _window_means(
 
 @dataclass(frozen=True)
 class WindowFluxes:
-    """What indices are made of: mean fluxes in windows, of n spectra.
+    """Mean fluxes of n spectra in the windows of indices.
 
     Attributes
     ----------
@@ -393,14 +393,14 @@ def zeta(
     value = depth / solar
     by_cah = value * np.polyval(np.polyder(coefficients), strength) / solar
     slopes = np.stack([-1.0 / solar, by_cah, by_cah], axis=-1)
-    given = np.asarray(errors, dtype=np.float64)
-    if given.shape == (3, *depth.shape):
-        variance = (slopes**2 * np.moveaxis(given, 0, -1) ** 2).sum(axis=-1)
-    elif given.shape == (*depth.shape, 3, 3):
-        variance = np.einsum("...i,...ij,...j->...", slopes, given, slopes)
+    uncertainty = np.asarray(errors, dtype=np.float64)
+    if uncertainty.shape == (3, *depth.shape):
+        variance = (slopes**2 * np.moveaxis(uncertainty, 0, -1) ** 2).sum(axis=-1)
+    elif uncertainty.shape == (*depth.shape, 3, 3):
+        variance = np.einsum("...i,...ij,...j->...", slopes, uncertainty, slopes)
     else:
         raise ValueError(
-            f"errors have shape {given.shape}: they must be (3, n) or a covariance (n, 3, 3), "
+            f"errors have shape {uncertainty.shape}: they must be (3, n) or a covariance (n, 3, 3), "
             f"n = {depth.shape}"
         )
     return value, np.sqrt(variance)
@@ -439,14 +439,14 @@ def halpha(
 def active(
     ew: npt.ArrayLike, snr_ha: npt.ArrayLike, *, min_snr: float = 3.0, min_ew: float = 1.0
 ) -> np.ndarray:
-    """Whether stars are magnetically active: object (n,) of True, False, and None where it cannot be said.
+    """Whether stars are magnetically active: object (n,) of True, False, and None where unknown.
 
     Parameters
     ----------
     ew : (n,) Angstrom, equivalent width of H-alpha, positive in emission
     snr_ha : (n,) signal-to-noise ratio of a pixel of the continuum there
-    min_snr : the ratio that must be exceeded to say anything
-    min_ew : Angstrom, what an active star exceeds
+    min_snr : S/N that must be exceeded for an answer
+    min_ew : Angstrom, equivalent width that an active star exceeds
 
     Source: Guo et al. 2019, section 4.2.
     """

@@ -1,9 +1,9 @@
 """Absolute magnitudes, space velocities and heights above the Galactic plane (Guo et al. 2019, section 4.2).
 
 The published examples (Table 2) differ from the published text, which is followed here: their U, V, W are
-heliocentric, with U away from the Galactic centre, and distances are given whatever the error of the
+heliocentric, with U away from the Galactic centre, and distances are there whatever the error of the
 parallax. Their l and b are those of the point (pmra, pmdec), and h_disc is within 4 pc of distance * sin(b)
-with that b, its degrees taken as radians; so they do not tell which height of the Sun was used.
+with that b, its degrees taken as radians; so the height of the Sun that was used is unknown.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def derive(
     solar_motion: Sequence[float] = SOLAR_MOTION,
     sun_height: float = SUN_HEIGHT,
 ) -> pa.Table:
-    """What follows from coordinates, radial velocity and astrometry.
+    """Magnitudes, distances and velocities from coordinates, radial velocities and astrometry.
 
     Parameters
     ----------
@@ -179,8 +179,8 @@ def dispersions(
     u, v, w : (n,) km/s
     active : (n,), 1 for active, 0 for inactive stars; others do not count, nor do rows with NaN
     width : of a bin, pc
-    clip : leaves out values that are so many standard deviations (robust ones) from the median, because one
-        wrong radial velocity of 400 km/s makes a dispersion; None: leaves out nothing, as in the paper
+    clip : robust standard deviations from the median beyond which values are left out, because one wrong
+        radial velocity of 400 km/s makes a dispersion; None: nothing is left out, as in the paper
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Giants or dwarfs: lines in planes of colours and of band strengths, and what they say together.
+"""Giants or dwarfs, by lines in planes of colours and of band strengths.
 
 Guo et al. (2019, section 4.1) suggest H against J-K and CaOH against CaH1, and compare them with J-K against
 W1-W2 and CaH2+CaH3 against TiO5 of Zhong et al. (2015). They show their lines in figures only (15 and 16), so
@@ -7,7 +7,7 @@ the lines here are our own, half-way between where dwarfs and giants lie:
 - Colours of dwarfs are those of Pecaut & Mamajek (2013, table of 2019): J-K 0.82 to 0.84 from M0 to M4, then
   0.89, 0.96, 1.00, 1.12, 1.23 from M5 to M9; W1-W2 from -0.04 (K7) to 0.17 (M5) and 0.27 (M9). Giants are
   redder in J-K, 0.98 at M0 and 1.19 at M5 (Bessell & Brett 1988, in the 2MASS system), and bluer in W1-W2 (Li
-  et al. 2016, ApJ 823, 59). From M6 on dwarfs have the J-K of giants, but H tells: an M0 giant of H = 14
+  et al. 2016, ApJ 823, 59). From M6 on dwarfs have the J-K of giants, but not their H: an M0 giant of H = 14
   would be 40 kpc away, and there are few, while errors and late types redden ever more of the faint dwarfs.
   So the line in H rises beyond the colours of M7 dwarfs at 14 and of M9 at 16. What it still takes for giants
   are late dwarfs of H < 13; a survey limited in magnitude has few (benchmarks/giants.py).
@@ -200,7 +200,7 @@ def separate(
     giant_share: float = GIANT_SHARE,
     cap: float = CAP,
 ) -> pa.Table:
-    """Tell giants from dwarfs.
+    """Separate giants from dwarfs.
 
     The log odds of all separators that can be measured are added up, with their weights. Each counts at most
     `cap`, since lines, gaps and errors are not known well enough for more: none decides alone against two.
@@ -216,7 +216,7 @@ def separate(
     -------
     pyarrow.Table of n rows:
         giant : int8, 1 for a giant, 0 for a dwarf, null where no separator could be measured
-        giant_evidence : what speaks for the class: photometry, indices, both; "disagree, photometry" or
+        giant_evidence : evidence for the class: photometry, indices, both; "disagree, photometry" or
             "disagree, indices" where the two contradict each other (named is the one that prevails); weak
             where all would rather have a giant, but not surely enough; none
         giant_log_odds : float32, the sum, without the share
@@ -286,7 +286,7 @@ def _floats(table: pa.Table, name: str) -> np.ndarray:
 
 
 def giant_by_magnitude(m_g: npt.ArrayLike, limit: float = GAIA_LIMIT) -> pa.Array:
-    """What Gaia says, to validate the separators with: 1 for a giant, 0 for a dwarf, null where unknown.
+    """Luminosity class by Gaia, to validate the separators: 1 for a giant, 0 for a dwarf, null where unknown.
 
     Parameters
     ----------

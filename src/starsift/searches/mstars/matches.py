@@ -59,11 +59,10 @@ def collect_matches(
         distance = nearest_codes(unclassified, known[query : query + 1], 1)[0][:, 0]
         order = np.argsort(distance, kind="stable")
         ranks = range(1, top + 1) if panel == "top" else RANKS
-        wanted = [rank for rank in ranks if rank <= len(order)]
         rows.append(
             _row(panel, True, 0, str(sample.ids[query]), 0, LAMOST_LRS.wavelength, sample.flux[query])
         )
-        for rank in wanted:
+        for rank in (rank for rank in ranks if rank <= len(order)):
             at = int(order[rank - 1])
             spectrum = read_rows(spectra[bundle[at]], [place[at]])
             apart = int(distance[at])

@@ -1,4 +1,4 @@
-"""What is measured on a candidate's spectrum: velocity, line indices, subtype, activity."""
+"""Measurements of a candidate's spectrum: velocity, line indices, subtype, activity."""
 
 import os
 
@@ -37,8 +37,8 @@ def measure(
     batch : SpectrumBatch of n spectra as observed
     bank : templates, from `starsift.searches.mstars.velocity.build_velocity_bank`
     velocity_floor : km/s, systematic error of velocities, in quadrature
-    activity_snr, activity_width : S/N of the continuum at H alpha that must be exceeded to tell whether a
-        star is active, and equivalent width (Angstrom) that an active one exceeds
+    activity_snr, activity_width : S/N of the continuum at H alpha above which activity is known, and width
+        of the line (Angstrom) that an active star exceeds
 
     Returns
     -------

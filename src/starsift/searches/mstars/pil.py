@@ -110,13 +110,13 @@ def least_squares(hidden: np.ndarray, target: np.ndarray, ridge: float) -> np.nd
     """Weights beta (nodes, p) float32 of hidden (n, nodes) @ beta = target (n, p).
 
     The pseudo-inverse through the normal equations, in double precision; `ridge` in units of the mean square
-    of a node. Nodes that say the same (a singular matrix) share the weight.
+    of a node. Equal nodes (a singular matrix) share the weight.
     """
     nodes = hidden.astype(np.float64)
     gram = nodes.T @ nodes
     moment = np.empty((nodes.shape[1], target.shape[1]))
 
-    def work(part: slice) -> None:  # no copy of the whole sample in double precision
+    def work(part: slice) -> None:  # so that no copy of the sample is in double precision
         moment[:, part] = nodes.T @ target[:, part].astype(np.float64)
 
     map_chunks(work, target.shape[1], COLUMNS)

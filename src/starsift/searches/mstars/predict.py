@@ -117,8 +117,8 @@ def rank_pool(
     score = np.concatenate(scores) if scores else np.zeros(0, np.float32)
     if not len(score):
         raise TrainingError(
-            "none of the pool's spectra can be used: results/manifest/*-status.csv and the column status of "
-            "results/mstars/codes/ say why"
+            "none of the pool's spectra can be used; the reasons are in results/manifest/*-status.csv and in "
+            "the column status of results/mstars/codes/"
         )
     prior = pool_prior(calibration.log_odds(score), calibration.prior)
     cuts = cut_distances(counts, fraction)

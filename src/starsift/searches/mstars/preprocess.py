@@ -87,7 +87,7 @@ def prepare(
 
     Returns
     -------
-    Prepared. A spectrum that cannot be used says so in its status, and raises nothing.
+    Prepared. Why a spectrum cannot be used is in its status; nothing is raised.
 
     Source: Guo et al. 2019, section 2.2 and equation 1.
     """

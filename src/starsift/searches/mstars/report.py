@@ -99,7 +99,7 @@ def evaluation_page(evaluation: pa.Table) -> str:
 
 
 def vetting_page(candidates: pa.Table, number: int = 200) -> str:
-    """The candidates that people should look at first.
+    """The candidates to vet first.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def vetting_page(candidates: pa.Table, number: int = 200) -> str:
             )
         )
     caption = f"The first {len(rows) - 1} of {candidates.num_rows:,} candidates"
-    return page("To be looked at", [(caption, rows)])
+    return page("Candidates to vet", [(caption, rows)])
 
 
 def _rounded(value: Any, digits: int) -> str:

@@ -42,7 +42,7 @@ MIN_INDICES = 4  # measured ones; with fewer a subtype would rest on one band
 # of [Fe/H] -1 to +1 against a table made of [Fe/H] = 0 alone (benchmarks/subtypes.py).
 INTRINSIC = 0.3
 FLOOR = 0.04  # scatter of an index that no template shows: telluric absorption, sky, rounding of windows
-ROUNDING = 0.3  # subtypes, rms of a type given as a whole number
+ROUNDING = 0.3  # subtypes, rms of a type that is an integer
 NAMES = {-3: "K4", -2: "K5", -1: "K7", **{t: f"M{t}" for t in range(10)}, 10: "L0"}
 
 

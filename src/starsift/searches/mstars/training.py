@@ -1,8 +1,8 @@
 """Train the hasher on the sample and noisy copies of it.
 
-A labelled survey is labelled because its spectra are good. The pool's are not, and codes of spectra that are
-mostly noise lie elsewhere. So the sample is given copies at the pool's signal-to-noise ratios; docs/mstars.md
-says what they gain.
+A labelled survey has labels because its spectra are good. The pool's are not, and codes of spectra that are
+mostly noise lie elsewhere. So noisy copies at the pool's signal-to-noise ratios join the sample. What they
+gain is in docs/mstars.md.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,7 +38,7 @@ REFERENCE = pa.schema(
 def train_reference(
     sample: Sample, *, method: str, bits: int, copies: int, copy_snr: Sequence[float], seed: int
 ) -> tuple[Model, pa.Table, Calibration]:
-    """Train the hasher on a sample and noisy copies of it, encode these, and learn what scores mean.
+    """Train the hasher on a sample and noisy copies of it, encode these, and calibrate scores.
 
     Parameters
     ----------
@@ -95,12 +95,12 @@ def noisy_copies(
     flux, ivar : (n, p) on `LAMOST_LRS`; zero : (n,), where no flux lies in `flux`
     copies : of each spectrum
     snr : lowest and highest median S/N a pixel in r; each copy gets one at random, uniform in its logarithm.
-        Spectra that are worse already stay as they are
+        Spectra of lower S/N stay as they are
 
     Yields
     ------
     rows (m,) that were copied, and their new flux and ivar (m, p), copy by copy, a part at a time. The noise
-    has the shape that ivar tells.
+    of a pixel is proportional to that of the spectrum.
     """
     low, high = snr
     wavelength = LAMOST_LRS.wavelength
@@ -108,8 +108,8 @@ def noisy_copies(
         for start in range(0, len(flux), ROWS):
             rows = np.arange(start, min(start + ROWS, len(flux)))
             now = median_snr(wavelength, flux[rows] - zero[rows, None], ivar[rows], R_BAND)
-            wanted = np.exp(rng.uniform(np.log(low), np.log(high), rows.size))
-            factor = np.maximum(np.nan_to_num(now, nan=0.0) / wanted, 1.0).astype(np.float32)[:, None]
+            target = np.exp(rng.uniform(np.log(low), np.log(high), rows.size))
+            factor = np.maximum(np.nan_to_num(now, nan=0.0) / target, 1.0).astype(np.float32)[:, None]
             good = ivar[rows] > 0
             sigma = np.where(good, 1.0 / np.sqrt(np.where(good, ivar[rows], 1.0)), 0.0).astype(np.float32)
             noise = rng.standard_normal(sigma.shape, np.float32) * sigma * np.sqrt(factor**2 - 1.0)

@@ -66,8 +66,8 @@ class Velocities:
     ccf_max : (n,) float32
         Pearson's r at the peak.
     probability : (n,) float32
-        That the velocity is in this peak of the CCF and not elsewhere in the bank's range; also given, with
-        `ccf_max`, where it is too low for a velocity. NaN where there is no CCF.
+        That the velocity is in this peak of the CCF and not elsewhere in the bank's range. Present, as is
+        `ccf_max`, also where it is too low for a velocity; NaN where there is no CCF.
     template : (n,) int16
         Index into the bank's `names`.
     """
