@@ -17,9 +17,12 @@ from starsift.searches.mstars.columns import MSTARS
 from starsift.searches.mstars.luminosity import SEPARATORS, separators
 from starsift.searches.mstars.model import METHODS
 from starsift.searches.mstars.settings import Hash
+from starsift.searches.registry import SEARCHES
 from starsift.settings import Settings, complete_settings, default_settings, missing_triggers, read_lines
 from starsift.settings_base import Group, choices_of, help_of
 from starsift.settings_files import config_yaml, files
+from starsift.survey.readers.registry import READERS
+from starsift.survey.settings import KINDS
 
 ROOT = Path(__file__).parents[1]
 
@@ -324,6 +327,11 @@ def test_choices_are_those_of_the_library(defaults: dict[str, Any]) -> None:
     assert set(choices_of(Hash.model_fields["method"])) <= set(METHODS)
     for stage in defaults["bhb"]["training"].values():
         assert TrainingOptions(**stage)
+
+
+def test_kinds_of_surveys_have_readers() -> None:
+    assert set(KINDS) == {reader.kind for reader in READERS} - {"ondrejov"}
+    assert {kind for search in SEARCHES.values() for kind in search.kinds} <= set(KINDS)
 
 
 def test_separators_that_ship_are_those_of_the_library(defaults: dict[str, Any]) -> None:

@@ -64,6 +64,7 @@ _TRIGGERS = {
     "mtime": "files",
     "code": "rules and scripts",
 }
+_KINDS = ", ".join(f"{name} {' or '.join(search.kinds)}" for name, search in SEARCHES.items())
 # Surveys that searches give as examples: what they are for, and their settings.
 EXAMPLES: dict[str, tuple[str, Survey]] = {
     name: example
@@ -87,7 +88,7 @@ class _Common(Group):
         None,
     )
     searches: Annotated[list[Annotated[str, OneOf((*SEARCHES,))]], size(1), Unique] = setting(
-        "Searches to run.", [*SEARCHES]
+        f"Searches to run. Kinds of surveys that they search: {_KINDS}.", [*SEARCHES]
     )
     labels: File = setting(
         "Labels: the file that `starsift review` writes, a table that it exported (.parquet), or a CSV with "
