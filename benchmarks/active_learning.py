@@ -20,7 +20,7 @@ from starsift.learning.backend import save_network
 from starsift.searches.emission import active
 from starsift.searches.emission.classes import CLASSES, TARGETS
 from starsift.searches.emission.dataset import read_usable, read_windows
-from starsift.searches.emission.forward import Forward
+from starsift.searches.emission.inference import Forward
 from starsift.searches.emission.network import UNITS
 from starsift.searches.emission.training import train
 

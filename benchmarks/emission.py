@@ -19,7 +19,7 @@ from starsift.learning.backend import load_network, save_network
 from starsift.searches.binaries.dataset import anonymous_batch
 from starsift.searches.emission.classes import PIXELS
 from starsift.searches.emission.dataset import read_usable, window_bundle
-from starsift.searches.emission.forward import Forward
+from starsift.searches.emission.inference import Forward
 from starsift.searches.emission.network import PRECISIONS, in_precision, predict
 from starsift.searches.emission.predict import predict_windows
 from starsift.searches.emission.training import train

@@ -15,7 +15,7 @@ import numpy as np
 
 from starsift.searches.emission.classes import TARGETS
 from starsift.searches.emission.dataset import read_label_codes
-from starsift.searches.emission.forward import Forward
+from starsift.searches.emission.inference import Forward
 from starsift.searches.emission.window import transfer, window
 from starsift.sky.air import vacuum_to_air
 from starsift.spectra.batches import IDENTITY_NAMES, SpectrumBatch

@@ -19,7 +19,7 @@ from starsift.learning.backend import load_keras, save_network
 from starsift.searches.emission import network
 from starsift.searches.emission.active import STRATEGIES
 from starsift.searches.emission.classes import PIXELS
-from starsift.searches.emission.forward import Forward
+from starsift.searches.emission.inference import Forward
 from starsift.searches.emission.predict import predict_windows
 from starsift.searches.emission.training import Trained, train
 
@@ -88,7 +88,7 @@ def test_the_quick_network_is_the_same_network(trained: Trained, saved: Path, n:
 def test_the_quick_network_needs_no_keras(saved: Path) -> None:
     command = (
         "import sys; from starsift.searches.emission.predict import predict_windows; "
-        f"from starsift.searches.emission.forward import Forward; Forward.load({str(saved)!r}); "
+        f"from starsift.searches.emission.inference import Forward; Forward.load({str(saved)!r}); "
         "sys.exit('keras' in sys.modules)"
     )
     environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}

@@ -11,7 +11,7 @@ from starsift.learning.backend import load_network, namespace
 from starsift.searches.emission.active import PASSES, STRATEGIES, bald, select_rows
 from starsift.searches.emission.classes import PROBABILITIES
 from starsift.searches.emission.dataset import read_usable
-from starsift.searches.emission.forward import Forward
+from starsift.searches.emission.inference import Forward
 from starsift.searches.emission.network import in_precision, predict
 
 PathLike = str | os.PathLike[str]
