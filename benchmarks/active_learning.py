@@ -20,7 +20,7 @@ from starsift.learning.backend import save_network
 from starsift.searches.emission import active
 from starsift.searches.emission.classes import CLASSES, TARGETS
 from starsift.searches.emission.dataset import read_usable, read_windows
-from starsift.searches.emission.inference import Forward
+from starsift.searches.emission.inference import NumpyNetwork
 from starsift.searches.emission.network import UNITS
 from starsift.searches.emission.training import train
 
@@ -61,7 +61,7 @@ def choose(
         return np.random.default_rng(seed).choice(np.flatnonzero(~known), batch, replace=False)
     chosen = active.STRATEGIES[strategy]
     if chosen.dropout:
-        score = active.bald(model.dropout(model.flat(x), active.PASSES, seed=seed))
+        score = active.bald(model.predict_passes(model.convolve(x), active.PASSES, seed=seed))
     else:
         score = chosen.score(model.predict(x))
     score = np.where(known, -np.inf, score)
@@ -69,7 +69,7 @@ def choose(
     if chosen.diverse:
         best = np.argsort(-score)[: active.SHORTLIST * batch]
         features = np.zeros((len(x), UNITS), np.float32)
-        features[best] = model.connected(model.flat(x[best]))
+        features[best] = model.features(model.convolve(x[best]))
     return active.select_rows(score, batch, features)
 
 
@@ -84,11 +84,11 @@ def play(
         model = train(*examples, seed=1000 * seed + k, start=start, **settings()).model
         start = folder / "model.keras"
         save_network(model, start)
-        quick = Forward.load(start)
-        found = np.where(known, y, quick.predict(x).argmax(axis=1)) < TARGETS
+        numpy_network = NumpyNetwork.load(start)
+        found = np.where(known, y, numpy_network.predict(x).argmax(axis=1)) < TARGETS
         right = (found & (y < TARGETS)).sum()
         story.append((right / max(found.sum(), 1), right / (y < TARGETS).sum()))
-        known[choose(strategy, quick, x, known, batch, 1000 * seed + k)] = True
+        known[choose(strategy, numpy_network, x, known, batch, 1000 * seed + k)] = True
     return story
 
 

@@ -1,4 +1,4 @@
-"""Speed of the emission path on a simulated LAMOST pool, and what bfloat16 changes.
+"""Speed of the emission search on a simulated LAMOST pool, and what bfloat16 changes.
 
     python benchmarks/emission.py [--spectra 8000] [--results results]
 
@@ -19,9 +19,9 @@ from starsift.learning.backend import load_network, save_network
 from starsift.searches.binaries.dataset import anonymous_batch
 from starsift.searches.emission.classes import PIXELS
 from starsift.searches.emission.dataset import read_usable, window_bundle
-from starsift.searches.emission.inference import Forward
+from starsift.searches.emission.inference import NumpyNetwork
 from starsift.searches.emission.network import PRECISIONS, in_precision, predict
-from starsift.searches.emission.predict import predict_windows
+from starsift.searches.emission.predict import predict_bundle
 from starsift.searches.emission.training import train
 from starsift.spectra.batches import write_bundle
 from starsift.spectra.resample import LAMOST_LRS
@@ -91,20 +91,20 @@ def main() -> None:
         rate, limit = gemm_limit()
         rows = [("float32 matrix product, 2048 x 2048", f"{rate:.0f} GFLOP/s", limit)]
         path = folder / "model.keras"
-        quick = Forward.load(path)
+        numpy_network = NumpyNetwork.load(path)
         for label, call in (
             ("network alone, Keras, batches of 256", lambda: predict(model, x)),
-            ("network alone", lambda: quick.predict(x)),
+            ("network alone", lambda: numpy_network.predict(x)),
         ):
             rows.append((label, "", n / best_time(call)))
         for precision in PRECISIONS:
             settings = {"strategy": "entropy", "precision": precision, "kind": "numpy"}
-            spent = best_time(lambda: predict_windows(windows, path, **settings), 3)  # noqa: B023
+            spent = best_time(lambda: predict_bundle(windows, path, **settings), 3)  # noqa: B023
             rows.append((f"windows on disk to probabilities, {precision}", "", n / spent))
 
         def everything() -> None:
             write_parquet(window_bundle(bundle), windows)
-            predict_windows(windows, path, strategy="entropy", kind="numpy")
+            predict_bundle(windows, path, strategy="entropy", kind="numpy")
 
         rows.append(
             (

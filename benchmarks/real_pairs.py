@@ -15,7 +15,7 @@ import numpy as np
 
 from starsift.searches.emission.classes import TARGETS
 from starsift.searches.emission.dataset import read_label_codes
-from starsift.searches.emission.inference import Forward
+from starsift.searches.emission.inference import NumpyNetwork
 from starsift.searches.emission.window import transfer, window
 from starsift.sky.air import vacuum_to_air
 from starsift.spectra.batches import IDENTITY_NAMES, SpectrumBatch
@@ -39,7 +39,8 @@ def main() -> None:
     options = parser.parse_args()
     labels = read_label_codes(options.data / "ondrejov-dataset-labels.csv")
     networks = [
-        Forward.load(options.results / "emission" / stage / "model.keras") for stage in ("round-00", "final")
+        NumpyNetwork.load(options.results / "emission" / stage / "model.keras")
+        for stage in ("round-00", "final")
     ]
     print("| Ondrejov | LAMOST | label | r before | r after | P(emission), first round | final |")
     print("|---|---|---|---|---|---|---|")

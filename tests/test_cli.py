@@ -242,7 +242,7 @@ def test_status_knows_every_search(results: Path) -> None:
         "  emission, round-00, predictions: 1 of 2 bundles",
         "  emission, round-01, predictions: 1 of 2 bundles",
         "  bhb, predictions: 2 of 2 bundles",
-        "search emission\n  rounds judged: 1\n  catalogues published: none yet",
+        "search emission\n  rounds evaluated: 1\n  catalogues published: none yet",
         "search bhb\n  trainings: 2\n  catalogues published: bhb",
     ):
         assert f"{line}\n" in text

@@ -132,7 +132,7 @@ rule emission_train:
         start=warm_start_model,
     output:
         model="results/emission/{stage}/model.keras",
-        told="results/emission/{stage}/training.json",
+        training="results/emission/{stage}/training.json",
     log:
         "results/logs/emission_train/{stage}.log",
     priority: CHAIN

@@ -1,8 +1,8 @@
-"""The network of `emission.network` computed in NumPy and Numba, quicker than its matrix products.
+"""Inference without Keras: the network of `emission.network` in NumPy and Numba.
 
-Two neighbouring outputs of a convolution of three pixels share two of their inputs, so that four products of
-sums do for six (Winograd's minimal filtering F(2, 3); Lavin & Gray 2016, arXiv:1509.09308, section 4.1): a
-third less to multiply. What lies between two convolutions (sums, bias, ReLU, pooling) is one pass.
+Convolutions use Winograd's minimal filtering F(2, 3): a pair of neighbouring outputs of a kernel of three
+pixels takes four multiplications in place of six (Lavin & Gray 2016, arXiv:1509.09308, section 4.1). One pass
+does all between two matrix products: output transform, bias, ReLU, pooling and the next input transform.
 """
 
 import io
@@ -19,17 +19,17 @@ from starsift.parallel import map_chunks
 from starsift.searches.emission.classes import PIXELS
 from starsift.searches.emission.network import DROPOUT
 
-# As a `.keras` file calls the layers: by kind and number.
+# Names of the layers in a `.keras` file: kind and number.
 CONVOLUTIONS = ("conv1d", "conv1d_1", "conv1d_2", "conv1d_3", "conv1d_4", "conv1d_5")
 CONNECTED = ("dense", "dense_1")
 SOFTMAX = "dense_2"
 CHUNK = 256  # spectra a thread takes at a time
-TILE = 64  # of which so many go through the convolutions together: what they need stays in the cache
+TILE = 64  # spectra that pass the convolutions together, so that their buffers stay in the cache
 
 
 @njit(nogil=True, cache=True, fastmath=True)
-def _spread(rows: np.ndarray, tiles: int, s: int, out: np.ndarray) -> None:
-    """From one spectrum's rows (length, channel) to the sums that the four products of each pair need."""
+def _transform_input(rows: np.ndarray, tiles: int, s: int, out: np.ndarray) -> None:
+    """Input transform of one spectrum's rows (length, channel), into out[:, tiles of the spectrum]."""
     channels = rows.shape[1]
     for t in range(tiles):
         for c in range(channels):
@@ -42,20 +42,24 @@ def _spread(rows: np.ndarray, tiles: int, s: int, out: np.ndarray) -> None:
 
 
 @njit(nogil=True, cache=True, fastmath=True)
-def _first(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray, rows: np.ndarray, out: np.ndarray) -> None:
-    """The first convolution, of one channel, as input of the second."""
+def _first_input(
+    x: np.ndarray, kernel: np.ndarray, bias: np.ndarray, rows: np.ndarray, out: np.ndarray
+) -> None:
+    """The first convolution, which has one channel, and the input transform of the second."""
     length, channels = rows.shape
     for s in range(len(x)):
         for t in range(length):
             for c in range(channels):
                 y = bias[c] + x[s, t] * kernel[0, c] + x[s, t + 1] * kernel[1, c] + x[s, t + 2] * kernel[2, c]
                 rows[t, c] = max(y, np.float32(0))
-        _spread(rows, (length - 2) // 2, s, out)
+        _transform_input(rows, (length - 2) // 2, s, out)
 
 
 @njit(nogil=True, cache=True, fastmath=True)
-def _gather(m: np.ndarray, bias: np.ndarray, tiles: int, s: int, pool: bool, rows: np.ndarray) -> None:
-    """One spectrum's outputs of a convolution, or the greater of each pair, from their products."""
+def _transform_output(
+    m: np.ndarray, bias: np.ndarray, tiles: int, s: int, pool: bool, rows: np.ndarray
+) -> None:
+    """Output transform, bias and ReLU of one spectrum; with `pool` the maximum of each pair."""
     channels = m.shape[2]
     zero = np.float32(0)
     for t in range(tiles):
@@ -72,32 +76,32 @@ def _gather(m: np.ndarray, bias: np.ndarray, tiles: int, s: int, pool: bool, row
 
 
 @njit(nogil=True, cache=True)
-def _between(
+def _next_input(
     m: np.ndarray, bias: np.ndarray, tiles: int, pool: bool, rows: np.ndarray, out: np.ndarray
 ) -> None:
-    """From the products of one convolution to the sums of the next."""
+    """From the products of one convolution to the transformed input of the next."""
     for s in range(m.shape[1] // tiles):
-        _gather(m, bias, tiles, s, pool, rows)
-        _spread(rows, (len(rows) - 2) // 2, s, out)
+        _transform_output(m, bias, tiles, s, pool, rows)
+        _transform_input(rows, (len(rows) - 2) // 2, s, out)
 
 
 @njit(nogil=True, cache=True)
-def _last(m: np.ndarray, bias: np.ndarray, tiles: int, out: np.ndarray) -> None:
+def _last_output(m: np.ndarray, bias: np.ndarray, tiles: int, out: np.ndarray) -> None:
     """From the products of the last convolution to its pooled outputs (n, tile, channel)."""
     for s in range(len(out)):
-        _gather(m, bias, tiles, s, True, out[s])
+        _transform_output(m, bias, tiles, s, True, out[s])
 
 
-def _filters(kernel: np.ndarray) -> np.ndarray:
-    """The four matrices (4, channel, filter) that stand for a kernel (3, channel, filter)."""
+def _transform_kernel(kernel: np.ndarray) -> np.ndarray:
+    """Transform of a kernel (3, channel, filter): four matrices (4, channel, filter)."""
     g = kernel.astype(np.float64)
     four = np.stack([g[0], (g[0] + g[1] + g[2]) / 2, (g[0] - g[1] + g[2]) / 2, g[2]])
     return four.astype(np.float32)
 
 
 @dataclass(frozen=True)
-class Forward:
-    """A trained network, ready to compute.
+class NumpyNetwork:
+    """A trained network that predicts without Keras.
 
     Attributes
     ----------
@@ -107,7 +111,7 @@ class Forward:
     weights: dict[str, tuple[np.ndarray, np.ndarray]]
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Forward":
+    def load(cls, path: str | os.PathLike[str]) -> "NumpyNetwork":
         """Read a network that `starsift.learning.backend.save_network` wrote, without Keras.
 
         Raises
@@ -125,17 +129,17 @@ class Forward:
                     weights[name] = (np.array(values["0"], np.float32), np.array(values["1"], np.float32))
         except (OSError, KeyError, zipfile.BadZipFile) as error:
             raise ResultsError(
-                f"{path}: not a network of the emission path, or a damaged one ({error}); "
+                f"{path}: not a network of the emission search, or a damaged one ({error}); "
                 "run the training again"
             ) from error
         return cls(weights)
 
-    def flat(self, windows: np.ndarray) -> np.ndarray:
-        """What the convolutions put out for windows (n, 140): (n, 3584) float32."""
-        filters = [_filters(self.weights[name][0]) for name in CONVOLUTIONS[1:]]
+    def convolve(self, windows: np.ndarray) -> np.ndarray:
+        """Flattened output (n, 3584) float32 of the convolutions for windows (n, 140)."""
+        filters = [_transform_kernel(self.weights[name][0]) for name in CONVOLUTIONS[1:]]
         biases = [self.weights[name][1] for name in CONVOLUTIONS]
         first = self.weights[CONVOLUTIONS[0]][0][:, 0]
-        # Tiles of each convolution but the first, and the rows that the next one reads.
+        # Tiles of each convolution after the first, and the shape of the rows that the next one reads.
         tiles, rows, length = [], [(PIXELS - 2, first.shape[1])], PIXELS - 2
         for i, four in enumerate(filters):
             tiles.append((length - 2) // 2)
@@ -148,28 +152,28 @@ class Forward:
             for start in range(part.start, part.stop, TILE):
                 x = np.ascontiguousarray(windows[start : min(start + TILE, part.stop)], np.float32)
                 v = np.empty((4, len(x) * tiles[0], first.shape[1]), np.float32)
-                _first(x, first, biases[0], buffers[0], v)
+                _first_input(x, first, biases[0], buffers[0], v)
                 for i, four in enumerate(filters):
                     m = np.matmul(v, four)
                     if i + 1 == len(filters):
-                        _last(m, biases[i + 1], tiles[i], out[start : start + len(x)])
+                        _last_output(m, biases[i + 1], tiles[i], out[start : start + len(x)])
                     else:
                         v = np.empty((4, len(x) * tiles[i + 1], four.shape[2]), np.float32)
-                        _between(m, biases[i + 1], tiles[i], i % 2 == 0, buffers[i + 1], v)
+                        _next_input(m, biases[i + 1], tiles[i], i % 2 == 0, buffers[i + 1], v)
 
         map_chunks(work, len(windows), CHUNK)
         return out.reshape(len(windows), -1)
 
-    def connected(self, flat: np.ndarray) -> np.ndarray:
-        """Outputs (n, 512) of the last layer before the softmax, from those of the convolutions."""
-        x = flat
+    def features(self, convolved: np.ndarray) -> np.ndarray:
+        """Output (n, 512) of the last layer before the softmax, from that of `convolve`."""
+        x = convolved
         for name in CONNECTED:
             kernel, bias = self.weights[name]
             x = np.maximum(x @ kernel + bias, np.float32(0))
         return x
 
-    def softmax(self, features: np.ndarray) -> np.ndarray:
-        """Probabilities (..., 3) from the outputs (..., 512) of the layer before."""
+    def classify(self, features: np.ndarray) -> np.ndarray:
+        """Probabilities (..., 3) from features (..., 512)."""
         kernel, bias = self.weights[SOFTMAX]
         logits = features @ kernel + bias
         p = np.exp(logits - logits.max(axis=-1, keepdims=True))
@@ -177,23 +181,23 @@ class Forward:
 
     def predict(self, windows: np.ndarray) -> np.ndarray:
         """Probabilities (n, 3) float32 for windows (n, 140)."""
-        return self.softmax(self.connected(self.flat(windows)))
+        return self.classify(self.features(self.convolve(windows)))
 
-    def dropout(self, flat: np.ndarray, passes: int, *, seed: int) -> np.ndarray:
-        """Probabilities (passes, n, 3) float32 with dropout at work, as a sample of networks.
+    def predict_passes(self, convolved: np.ndarray, passes: int, *, seed: int) -> np.ndarray:
+        """Probabilities (passes, n, 3) float32 with active dropout, as a sample of networks.
 
         Parameters
         ----------
-        flat : (n, 3584), of the method of that name: only the layers after the convolutions drop units
+        convolved : (n, 3584), of `convolve`: only the layers after the convolutions drop units
 
         Source: Gal & Ghahramani 2016, arXiv:1506.02142.
         """
         (first, bias), (second, second_bias) = (self.weights[name] for name in CONNECTED)
-        hidden = np.maximum(flat @ first + bias, np.float32(0))
+        hidden = np.maximum(convolved @ first + bias, np.float32(0))
         rng = np.random.default_rng(seed)
         out = []
         for _ in range(passes):
-            # One mask a pass, not one a window: each pass is one network, and windows compare.
+            # One mask for all windows: each pass is one network, so windows can be compared.
             keep = ((rng.random((2, len(bias))) >= DROPOUT) / (1 - DROPOUT)).astype(np.float32)
-            out.append(self.softmax(np.maximum((hidden * keep[0]) @ second + second_bias, 0) * keep[1]))
+            out.append(self.classify(np.maximum((hidden * keep[0]) @ second + second_bias, 0) * keep[1]))
         return np.stack(out)

@@ -1,4 +1,4 @@
-"""What a network makes of the windows of a bundle."""
+"""Predictions for the windows of a bundle."""
 
 import os
 from pathlib import Path
@@ -11,15 +11,15 @@ from starsift.learning.backend import load_network, namespace
 from starsift.searches.emission.active import PASSES, STRATEGIES, bald, select_rows
 from starsift.searches.emission.classes import PROBABILITIES
 from starsift.searches.emission.dataset import read_usable
-from starsift.searches.emission.inference import Forward
+from starsift.searches.emission.inference import NumpyNetwork
 from starsift.searches.emission.network import in_precision, predict
 
 PathLike = str | os.PathLike[str]
-FEATURES_KEPT = 1000  # of each bundle, for strategies that want them
-ROWS = 20_000  # windows at a time: 290 MB of what the convolutions put out
+FEATURES_KEPT = 1000  # of each bundle, for diverse strategies
+ROWS = 20_000  # windows at a time: the convolutions return 290 MB
 
 
-def predict_windows(
+def predict_bundle(
     path: PathLike,
     model: PathLike,
     *,
@@ -28,15 +28,16 @@ def predict_windows(
     seed: int = 0,
     kind: Literal["numpy", "keras"] | None = None,
 ) -> pa.Table:
-    """Predictions for the spectra of a file of `emission.dataset.window_bundle` that have a window.
+    """Predictions for the spectra of a bundle that have a window.
 
     Parameters
     ----------
-    model : the network's file
-    strategy : one of `starsift.searches.emission.active.STRATEGIES`; by it spectra are scored
-    precision : float32; bfloat16, which Keras computes
+    path : of `starsift.searches.emission.dataset.window_bundle`, named after the bundle
+    model : file of the network
+    strategy : one of `starsift.searches.emission.active.STRATEGIES`, which scores the spectra
+    precision : float32; or bfloat16, which Keras computes
     seed : of dropout
-    kind : what computes: see `starsift.learning.backend.namespace`
+    kind : see `starsift.learning.backend.namespace`
 
     Returns
     -------
@@ -44,21 +45,21 @@ def predict_windows(
     for the highest scores).
     """
     table, x = read_usable(path)
-    forward, chosen = Forward.load(model), STRATEGIES[strategy]
-    own = precision == "float32" and namespace(kind) is np
-    network = None if own else in_precision(load_network(model), precision)
+    numpy_network, chosen = NumpyNetwork.load(model), STRATEGIES[strategy]
+    use_numpy = precision == "float32" and namespace(kind) is np
+    keras_network = None if use_numpy else in_precision(load_network(model), precision)
     probability = np.zeros((len(x), len(PROBABILITIES)), np.float32)
     score = np.zeros(len(x))
     for start in range(0, len(x), ROWS):
         part = slice(start, start + ROWS)
-        if own:
-            flat = forward.flat(x[part])
-            probability[part] = forward.softmax(forward.connected(flat))
+        if use_numpy or chosen.dropout:
+            convolved = numpy_network.convolve(x[part])
+        if use_numpy:
+            probability[part] = numpy_network.classify(numpy_network.features(convolved))
         else:
-            probability[part] = predict(network, x[part])
+            probability[part] = predict(keras_network, x[part])
         if chosen.dropout:
-            flat = flat if own else forward.flat(x[part])
-            score[part] = bald(forward.dropout(flat, PASSES, seed=seed))
+            score[part] = bald(numpy_network.predict_passes(convolved, PASSES, seed=seed))
         else:
             score[part] = chosen.score(probability[part])
     table = table.add_column(1, "bundle", pa.array([Path(path).stem] * len(x), pa.string()))
@@ -68,7 +69,8 @@ def predict_windows(
     if chosen.diverse:
         rows = select_rows(score, FEATURES_KEPT)
         features: list[np.ndarray | None] = [None] * len(x)
-        for row, values in zip(rows, forward.connected(forward.flat(x[rows])), strict=True):
+        best = numpy_network.features(numpy_network.convolve(x[rows]))
+        for row, values in zip(rows, best, strict=True):
             features[row] = values
         table = table.append_column("features", pa.array(features, pa.list_(pa.float32())))
     return table

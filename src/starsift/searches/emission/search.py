@@ -15,9 +15,9 @@ SEARCH = Search(
         "emission/baseline/run-*/predictions",
     ),
     steps={
-        "rounds asked": "emission/round-*/query.parquet",
+        "rounds queried": "emission/round-*/query.parquet",
         "rounds labelled": "emission/round-*/labels.parquet",
-        "rounds judged": "emission/round-*/round.json",
+        "rounds evaluated": "emission/round-*/round.json",
     },
     catalogs=("emission",),
     figures=(
