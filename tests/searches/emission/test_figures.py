@@ -1,6 +1,7 @@
-"""Every figure and page of the emission path can be made, of much, little or nothing."""
+"""Every figure and page of the emission search can be made, of much, little or nothing."""
 
 import re
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from starsift.report.plots import save
 from starsift.resources import workflow_root
 from starsift.searches.emission.classes import CLASSES, PIXELS
 from starsift.searches.emission.columns import EMISSION
-from starsift.searches.emission.figures import FIGURES, INPUTS
+from starsift.searches.emission.figures import FIGURES
 from starsift.searches.emission.report import (
     Run,
     baseline_page,
@@ -132,7 +133,7 @@ def queries(rounds: int, batch: int = 20) -> pa.Table:
     return pa.concat_tables(parts)
 
 
-def judged(number: int) -> list[dict[str, Any]]:
+def round_states(number: int) -> list[dict[str, Any]]:
     found = [2, 4, 9, 8, 15, 16, 22, 19, 25, 21, 27, 28][:number]
     return [
         {
@@ -160,7 +161,7 @@ def held_out(n: int) -> pa.Table:
 KINDS = RNG.choice(CLASSES, 60).tolist()
 MANY = candidates(400)
 DATA: dict[str, Any] = {
-    "rounds": judged(12),
+    "rounds": round_states(12),
     "queries": queries(12),
     "initial": pa.table(
         {"spectrum_id": [f"uc{i:06d}" for i in range(60)], "label": KINDS, "window": windows(KINDS)}
@@ -174,7 +175,7 @@ DATA: dict[str, Any] = {
 def draw(name: str, rows: int | None = None, **other: Any) -> Figure:
     """A figure of all data, of the first rows of each table, or with some data replaced."""
     data = {key: value if isinstance(value, dict) else value[:rows] for key, value in DATA.items()} | other
-    return FIGURES[name](**{argument: data[key] for argument, key in INPUTS[name].items()})
+    return FIGURES[name](**{key: data[key] for key in signature(FIGURES[name]).parameters if key in data})
 
 
 def put(table: pa.Table, **columns: list[Any]) -> pa.Table:
@@ -188,8 +189,7 @@ def put(table: pa.Table, **columns: list[Any]) -> pa.Table:
 
 
 def test_every_figure_has_its_inputs_and_caption() -> None:
-    assert set(INPUTS) == set(FIGURES)
-    assert {table for tables in INPUTS.values() for table in tables.values()} == set(DATA)
+    assert {key for draw in FIGURES.values() for key in signature(draw).parameters} >= set(DATA)
     for name in FIGURES:
         assert (workflow_root() / f"workflow/report/emission/{name}.rst").read_text().strip(), name
 
@@ -205,13 +205,13 @@ def test_a_figure_is_drawn(name: str, rows: int | None, tmp_path: Path) -> None:
     ("name", "reason"),
     [
         ("precision", "no round has an estimate"),
-        ("answers", "nobody was asked"),
-        ("queries", "nobody was asked"),
+        ("answers", "no spectrum was queried"),
+        ("queries", "no spectrum was queried"),
         ("initial", "is empty"),
         ("single_peaks", "no single peak in the catalogue"),
         ("double_peaks", "no double peak in the catalogue"),
-        ("calibration", "no labels that the network has not seen"),
-        ("snr_magnitude", "not known of any spectrum"),
+        ("calibration", "all labels are in the training set"),
+        ("snr_magnitude", "no spectrum has it"),
         ("exposures", "no star has two spectra"),
     ],
 )
@@ -232,14 +232,16 @@ def test_rounds_that_pass_are_counted() -> None:
     assert "(30 spectra a round)" in words(figure)
     line = figure.axes[0].lines[0]
     np.testing.assert_allclose(line.get_ydata(), np.array([2, 4, 9, 8, 15, 16, 22, 19, 25, 21, 27, 28]) / 30)
-    gap = [one | {"precision": None, "n_precision": 0} if one["round"] == 3 else one for one in judged(6)]
+    gap = [
+        one | {"precision": None, "n_precision": 0} if one["round"] == 3 else one for one in round_states(6)
+    ]
     assert draw("precision", rounds=gap).axes[0].lines[0].get_xdata().tolist() == [0, 1, 2, 4, 5]
 
 
 def test_the_last_round_is_shown() -> None:
     figure = draw("queries")
     said = words(figure)
-    assert "round 11: what the oracle said" in said
+    assert "round 11: label by the oracle" in said
     first = DATA["queries"].filter(pc.equal(DATA["queries"]["round"], pa.scalar(11, pa.int16())))
     for name, label in zip(
         first["spectrum_id"].to_pylist()[:12], first["label"].to_pylist()[:12], strict=True
@@ -254,7 +256,7 @@ def test_the_likeliest_come_first_and_rejected_ones_never() -> None:
         MANY.slice(0, 20), profile=[SINGLE] * 15 + [DULL] * 5, p_single=np.linspace(0.3, 0.9, 20).tolist()
     )
     said = words(draw("single_peaks", candidates=table))
-    assert "single peak: the 6 likeliest of 15, 6 others at random" in said
+    assert "single peak: the 6 most probable of 15, 6 others at random" in said
     assert said.index(table["spectrum_id"][14].as_py()) < said.index(table["spectrum_id"][13].as_py())
     for rejected in table["spectrum_id"].to_pylist()[15:]:
         assert rejected not in said
@@ -271,7 +273,7 @@ def test_stars_of_most_exposures() -> None:
     assert [axis.get_title() for axis in figure.axes] == ["b: 3 spectra", "a: 2 spectra", ""]
 
 
-def test_calibration_tells_how_far_off_probabilities_are() -> None:
+def test_calibration_lowers_the_error() -> None:
     before, after = (float(x) for x in re.findall(r"calibration error ([\d.]+)", words(draw("calibration"))))
     assert after < before
 
@@ -312,8 +314,8 @@ def test_the_partial_confusion_matrix() -> None:
 
 
 def test_the_page_of_rounds() -> None:
-    first = judged(1)[0] | {"precision": None, "n_precision": 0, "true_positives": 0}
-    rows = cells(rounds_page([judged(2)[1], first], 0.8))
+    first = round_states(1)[0] | {"precision": None, "n_precision": 0, "true_positives": 0}
+    rows = cells(rounds_page([round_states(2)[1], first], 0.8))
     assert [row[0] for row in rows] == ["round", "0", "1"]
     assert rows[1][-3:] == ["–", "–", "0"]
     assert rows[2] == [
@@ -367,8 +369,8 @@ def test_the_page_of_candidates_links_to_spectra() -> None:
         first.replace(names[1], names[2]),
     ]
     assert names[0] not in page
-    assert "the 3 likeliest of 4 spectra" in page
-    assert "Found uninteresting: 2 spectra" in page
+    assert "the first 3 of 4 spectra" in page
+    assert "Rejected: 2 spectra" in page
     assert rows[-1][0] == names[5]
 
 

@@ -4,8 +4,8 @@ import pyarrow.parquet as pq
 
 from starsift.io.files import read_json
 from starsift.logs import log_to
-from starsift.report.plots import save
-from starsift.searches.emission.figures import FIGURES, INPUTS
+from starsift.report.plots import draw_figures
+from starsift.searches.emission.figures import FIGURES
 
 
 def read(paths):
@@ -16,7 +16,5 @@ def read(paths):
 
 
 log_to(snakemake.log[0])
-data = {name: read(paths) for name, paths in snakemake.input.items()}
-for name, path in snakemake.output.items():
-    inputs = {argument: data[table] for argument, table in INPUTS[name].items()}
-    save(FIGURES[name](**inputs, **snakemake.params.settings.get(name, {})), path)
+tables = {name: read(paths) for name, paths in snakemake.input.items()}
+draw_figures(FIGURES, tables, snakemake.output.items(), snakemake.params.settings)

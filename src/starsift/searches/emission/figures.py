@@ -1,7 +1,7 @@
 """The figures of the emission report: tables in, matplotlib figures out. Figure numbers: Skoda et al. 2020.
 
-Windows are lists of 140 fluxes at `emission.window.WAVELENGTH`, scaled from -1 to 1. `candidates`
-has the columns of the catalogue and `window`, and also the rows that people found uninteresting.
+Windows are lists of 140 fluxes at `emission.window.WAVELENGTH`, scaled from -1 to 1. `candidates` has the
+columns of the catalogue and `window`; it includes the rejected rows.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +30,7 @@ from starsift.report.plots import (
     values,
 )
 from starsift.searches.emission.active import entropy
-from starsift.searches.emission.classes import CLASSES, TARGETS, probabilities
+from starsift.searches.emission.classes import CLASSES, EMISSION_CLASSES, TARGETS, probabilities
 from starsift.searches.emission.columns import PREDICTED
 from starsift.searches.emission.line import HALPHA
 from starsift.searches.emission.window import WAVELENGTH
@@ -38,8 +38,8 @@ from starsift.searches.emission.window import WAVELENGTH
 SINGLE, DOUBLE, UNINTERESTING = CLASSES
 COLOURS = dict(zip(CLASSES, (BLUE, RED, "0.45"), strict=True))
 HATCHES = dict(zip(CLASSES, ("", "///", "..."), strict=True))
-NEAR = 45.0  # Angstrom from H alpha that exposures of a star show
-MOST = float(np.log(len(CLASSES)))  # the greatest entropy
+NEAR = 45.0  # Angstrom on either side of H alpha, for exposures of a star
+MAX_ENTROPY = float(np.log(len(CLASSES)))
 COLUMNS = 4  # of a page of windows
 
 Rounds = Sequence[Mapping[str, Any]]
@@ -78,7 +78,7 @@ def precision(rounds: Rounds, threshold: float = 0.8, passes: int = 3) -> Figure
             }
             axis.errorbar(number[which], share[which], error, **style)
         axis.axhline(threshold, color=BLACK, linestyle="--", linewidth=0.8)
-        # On the left, where the first rounds are below.
+        # On the left, where the first rounds are below the threshold.
         place: Style = {"transform": axis.get_yaxis_transform(), "va": "bottom", "fontsize": 8}
         axis.text(0.015, threshold, f"threshold, passed {passed.sum()} of {passes} times", **place)
         every = max(1, int(np.ceil((number.max() + 1) / 20)))
@@ -94,11 +94,11 @@ def precision(rounds: Rounds, threshold: float = 0.8, passes: int = 3) -> Figure
 
 
 def answers(queries: pa.Table) -> Figure:
-    """What the oracle said in each round, and how uncertain the network was of what it asked.
+    """Labels of each round, and the entropy of the queried spectra.
 
     Parameters
     ----------
-    queries : Table of `starsift.searches.emission.catalog.read_answers`
+    queries : Table of `starsift.searches.emission.labels.read_round_labels`
     """
     rows = queries.filter(pc.equal(queries["purpose"], "query"))
     with report_style():
@@ -106,7 +106,7 @@ def answers(queries: pa.Table) -> Figure:
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
         if not rows.num_rows:
             bottom.set_axis_off()
-            return empty(top, "nobody was asked")
+            return empty(top, "no spectrum was queried")
         number, labels = values(rows, "round").astype(int), np.array(rows["label"].to_pylist())
         rounds, base = np.unique(number), np.zeros(1)
         for name in CLASSES:
@@ -126,16 +126,18 @@ def answers(queries: pa.Table) -> Figure:
         )
         error = [middle - low, high - middle]
         bottom.errorbar(rounds, middle, error, fmt="o", color=BLACK, markersize=4, capsize=2, elinewidth=0.8)
-        bottom.axhline(MOST, color="0.5", linestyle=":", linewidth=0.8)
+        bottom.axhline(MAX_ENTROPY, color="0.5", linestyle=":", linewidth=0.8)
         place: Style = {
             "transform": bottom.get_yaxis_transform(),
             "va": "bottom",
             "ha": "right",
             "fontsize": 8,
         }
-        bottom.text(0.99, MOST, "all classes equally likely", color="0.35", **place)
+        bottom.text(0.99, MAX_ENTROPY, "all classes equally likely", color="0.35", **place)
         bottom.set(
-            ylabel="entropy of what was asked", ylim=(0, 1.22 * MOST), xlabel="round of active learning"
+            ylabel="entropy of queried spectra",
+            ylim=(0, 1.22 * MAX_ENTROPY),
+            xlabel="round of active learning",
         )
         bottom.set_xticks(rounds if len(rounds) <= 20 else rounds[:: len(rounds) // 10])
         bottom.tick_params(axis="x", top=False)
@@ -143,12 +145,12 @@ def answers(queries: pa.Table) -> Figure:
 
 
 def queries(queries: pa.Table, number: int = 12) -> Figure:
-    """The most uncertain spectra of the last round, as people saw them, and what they said.
+    """The queried spectra of the last round with the highest scores, and their labels.
 
     Parameters
     ----------
-    queries : as `answers` takes it
-    number : how many
+    queries : as for `answers`
+    number : of spectra
     """
     rows = queries.filter(pc.equal(queries["purpose"], "query"))
     last = pc.max(rows["round"]).as_py()
@@ -159,8 +161,8 @@ def queries(queries: pa.Table, number: int = 12) -> Figure:
             rows["label"].to_pylist(), *(probabilities(rows).T.tolist()), strict=True
         )
     ]
-    title = f"round {last}: what the oracle said; P(single), P(double), P(uninteresting)"
-    return _page(rows, rows["label"].to_pylist(), notes, title, "nobody was asked")
+    title = f"round {last}: label by the oracle; P(single), P(double), P(uninteresting)"
+    return _page(rows, rows["label"].to_pylist(), notes, title, "no spectrum was queried")
 
 
 def initial(initial: pa.Table, number: int = 4, seed: int = 0) -> Figure:
@@ -189,54 +191,53 @@ def initial(initial: pa.Table, number: int = 4, seed: int = 0) -> Figure:
 
 
 def single_peaks(candidates: pa.Table, number: int = 12, seed: int = 0) -> Figure:
-    """Spectra of single peaks: the likeliest, and others at random (Figure 6).
+    """Spectra of single peaks: those of the highest probability, and others at random (Figure 6).
 
     Parameters
     ----------
     candidates : Table with `spectrum_id`, `profile`, `p_single`, `p_double`, `origin`, `window`
-    number : how many, half of each kind
+    number : of spectra, half of each kind
     """
     return _examples(candidates, SINGLE, "p_single", number, seed)
 
 
 def double_peaks(candidates: pa.Table, number: int = 12, seed: int = 0) -> Figure:
-    """Spectra of double peaks: the likeliest, and others at random (Figure 7); as `single_peaks`."""
+    """Spectra of double peaks (Figure 7), as `single_peaks`."""
     return _examples(candidates, DOUBLE, "p_double", number, seed)
 
 
 def _examples(candidates: pa.Table, name: str, probability: str, number: int, seed: int) -> Figure:
     rows = candidates.filter(pc.equal(candidates["profile"], name))
     rows = rows.sort_by([(probability, "descending"), ("spectrum_id", "ascending")])
-    likeliest = min(number // 2, rows.num_rows)
-    rest = np.random.default_rng(seed).permutation(np.arange(likeliest, rows.num_rows))[: number - likeliest]
-    rows = rows.take(pa.array(np.r_[:likeliest, np.sort(rest)].astype(np.int64)))
+    best, total = min(number // 2, rows.num_rows), rows.num_rows
+    others = np.random.default_rng(seed).permutation(np.arange(best, total))[: number - best]
+    rows = rows.take(pa.array(np.r_[:best, np.sort(others)].astype(np.int64)))
     notes = [
         f"P = {p:.3f}" + ("" if origin == PREDICTED else f", {origin}")
         for p, origin in zip(rows[probability].to_pylist(), rows["origin"].to_pylist(), strict=True)
     ]
-    many = pc.sum(pc.equal(candidates["profile"], name)).as_py() or 0
-    title = f"{name}: the {likeliest} likeliest of {many:,}" + (
-        f", {len(rest)} others at random" if len(rest) else ""
+    title = f"{name}: the {best} most probable of {total:,}" + (
+        f", {len(others)} others at random" if len(others) else ""
     )
     return _page(rows, [name] * rows.num_rows, notes, title, f"no {name} in the catalogue")
 
 
-def calibration(held_out: pa.Table, fitted: Mapping[str, Any], bins: int = 10) -> Figure:
-    """How often spectra are in emission that are so with a given probability, before and after calibration.
+def calibration(held_out: pa.Table, calibration: Mapping[str, Any], bins: int = 10) -> Figure:
+    """Reliability of the probability of emission, before and after calibration.
 
     Parameters
     ----------
-    held_out : Table with the probabilities as they come from the network, and `label`; none was trained on
-    fitted : contents of `calibration.json`: `temperature`
+    held_out : Table with uncalibrated probabilities and `label`, of spectra that were not trained on
+    calibration : contents of `calibration.json`: `temperature`
     """
-    temperature = fitted["temperature"]
+    temperature = calibration["temperature"]
     with report_style():
         figure = Figure(figsize=(5, 6), layout="constrained")
         main, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
         if not held_out.num_rows:
             below.set_axis_off()
-            return empty(main, "there are no labels that the network has not seen")
-        true = np.isin(held_out["label"].to_pylist(), CLASSES[:TARGETS])
+            return empty(main, "all labels are in the training set")
+        true = np.isin(held_out["label"].to_pylist(), EMISSION_CLASSES)
         p = probabilities(held_out)
         curves = {}
         for name, q in (
@@ -269,11 +270,11 @@ def snr_magnitude(candidates: pa.Table) -> Figure:
         ):
             numbers = values(candidates, name)
             ratio = name == "snr"
-            shown = np.isin(profile, CLASSES[:TARGETS]) & np.isfinite(numbers)
+            shown = np.isin(profile, EMISSION_CLASSES) & np.isfinite(numbers)
             if ratio:
                 shown &= numbers > 0
             if not shown.any():
-                empty(axis, f"{words}: not known of any spectrum")
+                empty(axis, f"{words}: no spectrum has it")
                 continue
             least, most = numbers[shown].min(), numbers[shown].max()
             edges = (
@@ -281,7 +282,7 @@ def snr_magnitude(candidates: pa.Table) -> Figure:
                 if ratio
                 else np.linspace(least - 0.1, most + 0.1, 31)
             )
-            for kind in CLASSES[:TARGETS]:
+            for kind in EMISSION_CLASSES:
                 mine = numbers[shown & (profile == kind)]
                 label = f"{kind} ({mine.size:,})"
                 style: Style = {"histtype": "stepfilled", "alpha": 0.45, "edgecolor": COLOURS[kind]}
@@ -303,8 +304,8 @@ def exposures(candidates: pa.Table, number: int = 6, most: int = 6) -> Figure:
     Parameters
     ----------
     candidates : Table with `spectrum_id`, `profile`, `group_id`, `group_name`, `obsdate`, `snr`, `window`
-    number : stars, those of most exposures, and among them of the highest S/N
-    most : exposures drawn of one star, evenly spread in time
+    number : of stars: those with the most exposures, and among these the highest S/N
+    most : exposures of one star, evenly spread in time
     """
     rows = candidates.filter(pc.not_equal(candidates["profile"], UNINTERESTING))
     rows = rows.sort_by([("obsdate", "ascending"), ("spectrum_id", "ascending")])
@@ -339,7 +340,7 @@ def exposures(candidates: pa.Table, number: int = 6, most: int = 6) -> Figure:
 
 
 def _page(rows: pa.Table, kinds: Sequence[str], notes: Sequence[str], title: str, reason: str) -> Figure:
-    """Windows in a grid, each with its note, coloured by its kind; `reason` where there is none."""
+    """Windows in a grid, coloured by `kinds`, each with its note; without windows, `reason`."""
     with report_style():
         lines = max(1, -(-rows.num_rows // COLUMNS))
         figure = Figure(figsize=(2.4 * COLUMNS, 0.8 + 1.75 * lines), layout="constrained")
@@ -353,7 +354,7 @@ def _page(rows: pa.Table, kinds: Sequence[str], notes: Sequence[str], title: str
 
 
 def _draw_windows(axes: np.ndarray, rows: pa.Table, kinds: Sequence[str], notes: Sequence[str]) -> None:
-    """One window an axis, named above and with its note inside; axes that are left over are switched off."""
+    """Draw one window on each axis, with its name above and its note inside; hide the other axes."""
     columns = (rows["spectrum_id"].to_pylist(), rows["window"].to_pylist(), kinds, notes)
     for axis, (name, window, kind, note) in zip(axes, zip(*columns, strict=True), strict=False):
         axis.axvline(HALPHA, color="0.7", linestyle=":", linewidth=0.8)
@@ -388,16 +389,4 @@ FIGURES: dict[str, Callable[..., Figure]] = {
         snr_magnitude,
         exposures,
     )
-}
-# The table that each argument of a figure is, by the names that the workflow gives them.
-INPUTS: dict[str, dict[str, str]] = {
-    "precision": {"rounds": "rounds"},
-    "answers": {"queries": "queries"},
-    "queries": {"queries": "queries"},
-    "initial": {"initial": "initial"},
-    "single_peaks": {"candidates": "candidates"},
-    "double_peaks": {"candidates": "candidates"},
-    "calibration": {"held_out": "held_out", "fitted": "calibration"},
-    "snr_magnitude": {"candidates": "candidates"},
-    "exposures": {"candidates": "candidates"},
 }

@@ -13,7 +13,7 @@ from starsift.searches.emission.columns import PREDICTED
 
 
 class ConfusionRow(NamedTuple):
-    """Of one predicted class: spectra by what they are to people, in the order of `CLASSES`, and not seen."""
+    """Spectra of one predicted class: by actual class in the order of `CLASSES`, and without a label."""
 
     predicted: str
     actual: tuple[int, ...]
@@ -21,19 +21,19 @@ class ConfusionRow(NamedTuple):
 
     @property
     def seen(self) -> int:
-        """Spectra that somebody has looked at."""
+        """Spectra with a label."""
         return sum(self.actual)
 
 
 class Run(NamedTuple):
-    """A run without active learning: spectra predicted of each class, and the sample that was labelled."""
+    """A run without active learning: number of spectra predicted of each class, and the labelled sample."""
 
     predicted: Mapping[str, int]
     sample: pa.Table
 
 
 def partial_confusion(candidates: pa.Table) -> list[ConfusionRow]:
-    """Predicted against actual class of the candidates, but for those that the oracle found (Table 1).
+    """Predicted and actual class of the candidates, without those that the oracle found (Table 1).
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def partial_confusion(candidates: pa.Table) -> list[ConfusionRow]:
 
 
 def _confusion(predicted: pa.ChunkedArray, actual: pa.ChunkedArray) -> list[ConfusionRow]:
-    """Of each emission class; `actual` is null where nobody has looked."""
+    """A row for each emission class; `actual` is null where there is no label."""
     rows = []
     for name in EMISSION_CLASSES:
         found = actual.filter(pc.equal(predicted, name)).to_pylist()
@@ -54,7 +54,7 @@ def _confusion(predicted: pa.ChunkedArray, actual: pa.ChunkedArray) -> list[Conf
 
 
 def confusion_page(candidates: pa.Table) -> str:
-    """Partial confusion matrix of the candidates (Table 1), and how many nobody has looked at."""
+    """Partial confusion matrix of the candidates (Table 1)."""
     found = partial_confusion(candidates)
     rows: list[Row] = [("predicted", *CLASSES, "looked at", "not looked at")]
     for row in found:
@@ -66,12 +66,12 @@ def confusion_page(candidates: pa.Table) -> str:
 
 
 def rounds_page(rounds: Sequence[Mapping[str, Any]], threshold: float) -> str:
-    """What each round of active learning cost and brought.
+    """Training, predictions and estimated precision of each round.
 
     Parameters
     ----------
     rounds : contents of `round.json`
-    threshold : the precision that ends the rounds when it is passed often enough
+    threshold : of the precision, which ends active learning
     """
     header = ("round", "training set", "labelled so far", "epochs", "loss")
     predicted = [f"predicted {name}" for name in EMISSION_CLASSES]
@@ -99,12 +99,12 @@ def rounds_page(rounds: Sequence[Mapping[str, Any]], threshold: float) -> str:
 
 
 def baseline_page(runs: Sequence[Run], candidates: pa.Table) -> str:
-    """Precision without active learning (Table A.1), and with it from the candidates that people looked at.
+    """Precision without active learning (Table A.1) and with it.
 
     Parameters
     ----------
-    runs : each with `sample`, a Table with `predicted` and `label`, null where nobody has looked
-    candidates : as `partial_confusion` takes them
+    runs : each with `sample`, a Table with `predicted` and `label`, null where there is none
+    candidates : as for `partial_confusion`
     """
     names = ("", *(f"{name}: " for name in EMISSION_CLASSES), "either: ")
     quantities = ("precision", "of labelled", "predicted")
@@ -119,11 +119,11 @@ def baseline_page(runs: Sequence[Run], candidates: pa.Table) -> str:
 
 
 def _precisions(found: Sequence[ConfusionRow], predicted: Sequence[int]) -> list[Any]:
-    """Share of right ones, labels and predictions, of each class and of emission of either kind."""
+    """Precision, labels and predictions of each emission class and of both together."""
     cells: list[Any] = []
     for place, (row, number) in enumerate(zip(found, predicted, strict=True)):
         cells += [_percent(row.actual[place], row.seen), row.seen, number]
-    # The classes are sampled alike but are not equally many: each counts as its predictions.
+    # Samples of the classes have equal sizes, so each class is weighted by its number of predictions.
     shares = [
         (sum(row.actual[:TARGETS]) / row.seen, number)
         for row, number in zip(found, predicted, strict=True)
@@ -135,22 +135,19 @@ def _precisions(found: Sequence[ConfusionRow], predicted: Sequence[int]) -> list
 
 
 def candidates_page(candidates: pa.Table, number: int = 1000) -> str:
-    """The catalogue and what people took out of it, with links to the spectra (section 4.1).
+    """The catalogue and the rejected candidates, with links to the spectra (section 4.1).
 
     Parameters
     ----------
-    candidates : columns of `starsift.catalog.columns.EMISSION`
-    number : how many of each, the likeliest first
+    candidates : columns of `starsift.searches.emission.columns.EMISSION`
+    number : of rows in each table, by decreasing probability
     """
     kept = pc.not_equal(candidates["profile"], CLASSES[-1])
-    names = {
-        "In the catalogue": candidates.filter(kept),
-        "Found uninteresting": candidates.filter(pc.invert(kept)),
-    }
+    parts = {"In the catalogue": candidates.filter(kept), "Rejected": candidates.filter(pc.invert(kept))}
     header = ("spectrum", "star", "exposures", "S/N", "profile", "predicted", "P(emission)")
     order = [("p_emission", "descending"), ("spectrum_id", "ascending")]
     tables = []
-    for name, table in names.items():
+    for name, table in parts.items():
         rows: list[Row] = [
             (*header, "width (Å)", "peak (km/s)", "separation (km/s)", "origin", "label", "by")
         ]
@@ -172,10 +169,8 @@ def candidates_page(candidates: pa.Table, number: int = 1000) -> str:
                     row["vetted_by"] or "",
                 )
             )
-        many = (
-            f"the {number:,} likeliest of {table.num_rows:,}" if table.num_rows > number else table.num_rows
-        )
-        tables.append((f"{name}: {many} spectra", rows))
+        first = f"the first {number:,} of " if table.num_rows > number else ""
+        tables.append((f"{name}: {first}{table.num_rows:,} spectra", rows))
     return link_spectra(page("Candidates", tables), candidates)
 
 
