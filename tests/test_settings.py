@@ -564,6 +564,7 @@ def test_integers_stay_integers(change: dict[str, Any], key: str, value: Any) ->
     ("change", "sentence"),
     [
         ({"seed": True}, "seed must be a whole number, not True"),
+        ({"binaries": 3}, "not 3 (double- and triple-lined spectroscopic binaries (Li et al. 2023))"),
         ({"gpu": 1}, "gpu must be true or false, not 1"),
         ({"labels": 1.5}, "labels must be text, not 1.5"),
         ({"template_grid": 5}, "template_grid must be text or null, not 5"),

@@ -189,7 +189,7 @@ def meaning_of(place: Place) -> str:
     help = help_of(place.field) if place.field else ""
     if place.group and place.is_item:
         help = place.group.__doc__ or ""
-    words = re.split(r"(?<=[a-z0-9)])\. ", help)[0].rstrip(".")
+    words = re.split(r"(?<=[a-z0-9)])(?<! al)\. ", help)[0].rstrip(".")
     unit = unit_of(place.field) if place.field else None
     words = words[:1].lower() + words[1:] if re.match("[A-Z][a-z]|A ", words) else words
     return f"{words}, {unit}" if unit else words

@@ -85,7 +85,7 @@ class Peaks(Group):
 
 
 class Errors(Group):
-    """Velocity errors from noisy copies of each double- and triple-line candidate (section 3.1.2)."""
+    """Velocity errors from noisy copies of each double- and triple-lined candidate (section 3.1.2)."""
 
     n_copies: int = setting("Noisy copies of a spectrum.", 100, ge=10)
     components: Annotated[list[Count], size(1)] = setting(
@@ -197,7 +197,7 @@ class Injection(Group):
 
 
 class Settings(SearchSettings):
-    """Double- and triple-line spectroscopic binaries (Li et al. 2023)."""
+    """Double- and triple-lined spectroscopic binaries (Li et al. 2023)."""
 
     reason: ClassVar[str] = "that is where binaries show"
 
