@@ -18,10 +18,10 @@ from fixtures.review_files import LRS, MRS, Truth, make_results
 
 from starsift.errors import SampError
 from starsift.review import samp
+from starsift.review.app import create_app
 from starsift.review.labels import LabelStore
 from starsift.review.results import Results
 from starsift.review.samp import SampLink
-from starsift.review.server import create_app
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", AstropyDeprecationWarning)

@@ -25,9 +25,12 @@ from fastapi.testclient import TestClient
 from fixtures.review_files import LRS, Truth, make_results
 
 from starsift.cli import main
+from starsift.review.app import create_app
+from starsift.review.guard import BODY_LIMIT
 from starsift.review.labels import LabelStore
 from starsift.review.results import Results
-from starsift.review.server import BODY_LIMIT, STATIC, _open_browser, create_app
+from starsift.review.routers.page import STATIC
+from starsift.review.server import _open_browser
 from starsift.searches.registry import SEARCHES
 
 TOKEN = "t" * 43

@@ -1,0 +1,1 @@
+"""Requests that the review app answers, by concern."""
