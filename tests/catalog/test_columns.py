@@ -46,12 +46,12 @@ def test_every_column_has_a_valid_ucd_unit_and_description(schema):
 
 
 def test_binaries_hold_what_the_paper_publishes():
-    table_3 = "ra dec gaia_source_id gaia_g_mean_mag multiplicity planid spid fiberid lmjm snr rv_1 rv_2 rv_3"
+    table_3 = "ra dec gaia_source_id phot_g_mean_mag multiplicity planid spid fiberid lmjm snr rv_1 rv_2 rv_3"
     assert {*table_3.split(), *IDENTITY_NAMES, "rv_err_1", "rv_err_2", "rv_err_3"} <= set(
         BINARIES_SPECTRA.names
     )
     assert BINARIES_SPECTRA.names[: len(IDENTITY_NAMES)] == list(IDENTITY_NAMES)
-    table_4 = "ra dec gaia_source_id gaia_g_mean_mag multiplicity n_exposures"
+    table_4 = "ra dec gaia_source_id phot_g_mean_mag multiplicity n_exposures"
     assert {*table_4.split(), "n_detections", "rv_range"} <= set(BINARIES_OBJECTS.names)
     assert [name for name in BINARIES_SPECTRA.names if name.startswith("p_c4")] == [
         "p_c4_l0",

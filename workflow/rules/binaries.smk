@@ -247,7 +247,7 @@ rule binaries_figure_snr:
         runtime=10,
     params:
         figure="snr_magnitude",
-        columns={"manifest": ["snr", "gaia_g_mean_mag"]},
+        columns={"manifest": ["snr", "phot_g_mean_mag"]},
         code=code("binaries/figure"),
     script:
         "../scripts/binaries/figure.py"

@@ -260,7 +260,6 @@ rule mstars_figures:
                 "published": "PIL",
                 "bits": max(MSTARS["evaluation"]["bits"]),
             },
-            "magnitudes": {"released_magnitude": "gaia_g_mean_mag"},
             "giants_spectra": {"separators": MSTARS["giants"]["separators"]},
             "giants_photometry": {"separators": MSTARS["giants"]["separators"]},
             "activity": {"threshold": MSTARS["measure"]["activity_width"]},

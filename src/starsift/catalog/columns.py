@@ -160,7 +160,7 @@ STAR = (
     Column(
         "gaia_source_id", pa.int64(), "Gaia source, as the survey gives it", "meta.id.cross", nullable=True
     ),
-    Column("gaia_g_mean_mag", pa.float32(), "Gaia G magnitude", "phot.mag;em.opt", "mag", nullable=True),
+    Column("phot_g_mean_mag", pa.float32(), "Gaia G magnitude", "phot.mag;em.opt", "mag", nullable=True),
 )
 OBJECT_ID = "Star: gaia-<source>, or J<coordinates> without one"
 

@@ -35,7 +35,7 @@ ALIASES: dict[str, tuple[pa.DataType, tuple[str, ...]]] = {
     "ra": (pa.float64(), ("ra", "raj2000", "ra_obs", "plug_ra")),
     "dec": (pa.float64(), ("dec", "dej2000", "decj2000", "dec_obs", "plug_dec")),
     "gaia_source_id": (pa.int64(), ("gaia_source_id", "source_id", "gaia_sourceid")),
-    "gaia_g_mean_mag": (pa.float32(), ("gaia_g_mean_mag", "phot_g_mean_mag", "gaia_g")),
+    "phot_g_mean_mag": (pa.float32(), ("phot_g_mean_mag", "gaia_g_mean_mag", "gaia_g")),
     "exptime": (pa.float32(), ("exptime",)),
     "class": (pa.string(), ("class", "objtype")),
     "subclass": (pa.string(), ("subclass",)),
@@ -45,7 +45,7 @@ ALIASES: dict[str, tuple[pa.DataType, tuple[str, ...]]] = {
 _UNITS = {
     "ra": "deg",
     "dec": "deg",
-    "gaia_g_mean_mag": "mag",
+    "phot_g_mean_mag": "mag",
     "exptime": "s",
     "lmjd": "d",
     "mjd": "d",

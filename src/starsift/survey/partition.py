@@ -38,7 +38,7 @@ MANIFEST_SCHEMA = pa.schema(
         pa.field("dec", pa.float64(), metadata={"unit": "deg"}),
         pa.field("snr", pa.float32()),
         pa.field("gaia_source_id", pa.int64()),
-        pa.field("gaia_g_mean_mag", pa.float32(), metadata={"unit": "mag"}),
+        pa.field("phot_g_mean_mag", pa.float32(), metadata={"unit": "mag"}),
         pa.field("exptime", pa.float32(), metadata={"unit": "s"}),
         pa.field("file", pa.string()),
         pa.field("partition", pa.string()),

@@ -86,7 +86,7 @@ def manifest(names: list[str], **more: Any) -> pa.Table:
         "dec": [20.0] * n,
         "snr": pa.array([20.0 + k for k in range(n)], pa.float32()),
         "gaia_source_id": pa.array([0, *range(1, n)], pa.int64()),
-        "gaia_g_mean_mag": pa.nulls(n, pa.float32()),
+        "phot_g_mean_mag": pa.nulls(n, pa.float32()),
         "file": [f"{name}.fits" for name in names],
         "partition": ["266-sp01"] * n,
         "bundle": ["b"] * n,

@@ -21,7 +21,7 @@ def spectra(n: int) -> pa.Table:
     return pa.table(
         {
             "snr": snr,
-            "gaia_g_mean_mag": RNG.uniform(10, 15, n).astype(np.float32),
+            "phot_g_mean_mag": RNG.uniform(10, 15, n).astype(np.float32),
             "multiplicity": pa.array(kind, pa.string()),
             "rv_1": np.zeros(n, np.float32),
             "rv_2": RNG.uniform(60, 250, n).astype(np.float32),
@@ -85,7 +85,7 @@ def test_a_figure_is_drawn(name: str, rows: int | None, tmp_path: Path) -> None:
 
 
 def test_no_magnitudes_is_said(tmp_path: Path) -> None:
-    nothing = pa.table({"snr": [5.0], "gaia_g_mean_mag": pa.nulls(1, pa.float32())})
+    nothing = pa.table({"snr": [5.0], "phot_g_mean_mag": pa.nulls(1, pa.float32())})
     figure = FIGURES["snr_magnitude"](nothing, spectra(0))
     assert any("no Gaia magnitudes" in text.get_text() for axis in figure.axes for text in axis.texts)
 

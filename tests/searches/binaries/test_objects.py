@@ -85,7 +85,7 @@ def detections(survey, rows, **columns):
     n = len(rows)
     number, flag = pa.float32(), pa.bool_()
     base = {
-        "gaia_g_mean_mag": ([12.5] * n, number),
+        "phot_g_mean_mag": ([12.5] * n, number),
         "snr": ([20.0 + i for i in range(n)], number),
         "multiplicity": (["SB2"] * n, pa.string()),
         "rv_1": ([-50.0] * n, number),

@@ -79,7 +79,7 @@ def candidates(n: int) -> pa.Table:
         "lmjd": [56300 + i % 400 for i in range(n)],
         "designation": [f"J05{i % 60:02d}02.81+334101.7" for i in range(n)],
         "obsdate": [f"201{i % 3 + 2}-0{i % 9 + 1}-1{i % 10}" for i in range(n)],
-        "gaia_g_mean_mag": pa.array(RNG.normal(14, 1.3, n), pa.float32(), mask=RNG.random(n) < 0.1),
+        "phot_g_mean_mag": pa.array(RNG.normal(14, 1.3, n), pa.float32(), mask=RNG.random(n) < 0.1),
         "snr": np.exp(RNG.normal(3.3, 0.8, n)),
         "profile": [
             kind if look else guess for kind, look, guess in zip(kinds, seen, predicted, strict=True)

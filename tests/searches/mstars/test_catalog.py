@@ -115,7 +115,7 @@ def manifest() -> pa.Table:
             "lmjd": pa.array([56_300] * N, pa.int32()),
             "file": [f"56300/{name}.fits.gz" for name in IDS],
             "gaia_source_id": pa.array(GAIA, pa.int64()),
-            "gaia_g_mean_mag": pa.array([18.0 + i / 10 for i in range(N)], pa.float32()),
+            "phot_g_mean_mag": pa.array([18.0 + i / 10 for i in range(N)], pa.float32()),
             "ra": 118.0 + 0.1 * np.arange(N),
             "dec": 21.5 - 0.1 * np.arange(N),
         }
@@ -370,7 +370,7 @@ def test_what_surveys_write_for_missing_is_null(
     mine = measurements["snr_r"].to_pylist()
     missing = put(manifest, "snrr", pa.array([5.5, -9999.0, None, float("nan"), 2, 3, 4, 5], pa.float64()))
     missing = put(
-        missing, "gaia_g_mean_mag", pa.array([-9999, None, float("nan"), *[15.0] * 5], pa.float32())
+        missing, "phot_g_mean_mag", pa.array([-9999, None, float("nan"), *[15.0] * 5], pa.float32())
     )
     _, vetting, _ = build(manifest=missing)
     assert vetting["snrr"].to_pylist() == [5.5, *mine[1:4], 2, 3, 4, 5]

@@ -41,7 +41,7 @@ PathLike = str | os.PathLike[str]
 PREDICTED, PEOPLE = "predicted", "people"  # origin of a row of the catalogue
 RADIUS = 3.0  # arcsec, the diameter of a fibre of SDSS
 
-_SURVEY_COLUMNS = ("snr", "class", "subclass", "gaia_source_id", "gaia_g_mean_mag", "file")
+_SURVEY_COLUMNS = ("snr", "class", "subclass", "gaia_source_id", "phot_g_mean_mag", "file")
 _PLACES = ("ra", "dec")
 
 log = logging.getLogger(__name__)

@@ -35,7 +35,7 @@ def snr_magnitude(manifest: pa.Table, spectra: pa.Table) -> Figure:
 
     Parameters
     ----------
-    manifest, spectra : Tables with `snr` and `gaia_g_mean_mag`, `spectra` also with `multiplicity`
+    manifest, spectra : Tables with `snr` and `phot_g_mean_mag`, `spectra` also with `multiplicity`
     """
     with report_style():
         figure = Figure(figsize=(6.5, 5.5), layout="constrained")
@@ -43,7 +43,7 @@ def snr_magnitude(manifest: pa.Table, spectra: pa.Table) -> Figure:
             2, 2, width_ratios=(4, 1), height_ratios=(1, 4), sharex="col", sharey="row"
         )
         corner.set_axis_off()
-        magnitude, snr = values(manifest, "gaia_g_mean_mag"), values(manifest, "snr")
+        magnitude, snr = values(manifest, "phot_g_mean_mag"), values(manifest, "snr")
         good = np.isfinite(magnitude) & (snr > 0)
         if not good.any():
             return empty(main, "the catalogue has no Gaia magnitudes")
@@ -54,7 +54,7 @@ def snr_magnitude(manifest: pa.Table, spectra: pa.Table) -> Figure:
         right.hist(y, bins=bins[1], color="0.6", orientation="horizontal")
         for kind, (colour, marker) in KINDS.items():
             rows = spectra.filter(pc.equal(spectra["multiplicity"], kind))
-            gx, gy = values(rows, "gaia_g_mean_mag"), values(rows, "snr")
+            gx, gy = values(rows, "phot_g_mean_mag"), values(rows, "snr")
             style = {"marker": marker, "facecolor": "none", "edgecolor": colour, "rasterized": True}
             main.scatter(gx, gy, s=14, linewidth=0.8, label=f"{kind} ({rows.num_rows:,} exposures)", **style)
         main.set(yscale="log", xlabel="Gaia G (mag)", ylabel="S/N per pixel")

@@ -126,14 +126,14 @@ def make_objects(
     low, high = np.nanmin(rv, axis=1, initial=np.inf), np.nanmax(rv, axis=1, initial=-np.inf)
     snr = _numbers(spectra["snr"], -np.inf)
     best = _best(of_star, n_sb3, is_sb3, suspect, snr, spectra["spectrum_id"])
-    magnitude = _numbers(spectra["gaia_g_mean_mag"], np.nan)
+    magnitude = _numbers(spectra["phot_g_mean_mag"], np.nan)
     columns = {
         "object_id": pa.array(names, pa.string()),
         "ra": pa.array(ra[first], from_pandas=True),
         "dec": pa.array(dec[first], from_pandas=True),
         "gaia_source_id": pa.array(identifier, pa.int64(), mask=identifier <= 0),
         # One star has one magnitude; where releases differ, the fainter is as good as any.
-        "gaia_g_mean_mag": _or_null(_reduce(np.fmax, magnitude, of_star, stars.size)),
+        "phot_g_mean_mag": _or_null(_reduce(np.fmax, magnitude, of_star, stars.size)),
         "multiplicity": pa.array(np.where(n_sb3 > 0, "SB3", "SB2").astype(object), pa.string()),
         "n_exposures": pa.array(np.bincount(wanted[mine], minlength=stars.size), pa.int32()),
         "n_detections": pa.array(n_detections, pa.int32()),

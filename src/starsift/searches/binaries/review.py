@@ -70,7 +70,7 @@ VIEW = View(
         *("sigma", "converged", "ccf_max", "template"),
         *(column.name for column in BINARIES_SPECTRA.columns if column.name.startswith("p_c")),
         *("suspect_moonlight", "suspect_crosstalk", "crosstalk_partner", "barycentric_correction"),
-        *("gaia_source_id", "gaia_g_mean_mag", "band", "obsid", "lmjd", "file"),
+        *("gaia_source_id", "phot_g_mean_mag", "band", "obsid", "lmjd", "file"),
     ),
     units={column.name: column.unit for column in BINARIES_SPECTRA.columns},
     velocity="rv_1",

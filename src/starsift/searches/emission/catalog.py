@@ -38,7 +38,7 @@ PathLike = str | os.PathLike[str]
 RADIUS = 5.0  # arcsec (Appendix B.2)
 
 _ROWS = (*IDENTITY_NAMES, "snr", "ra", "dec")
-_LISTED = ("snrr", "class", "subclass", "gaia_source_id", "gaia_g_mean_mag", "file")
+_LISTED = ("snrr", "class", "subclass", "gaia_source_id", "phot_g_mean_mag", "file")
 _CHUNK = 1000  # spectra measured at once
 
 
@@ -172,7 +172,7 @@ def assemble(
     ----------
     candidates : of `gather_candidates`; lines : of `measure_candidates`
     manifest : of the survey: spectrum_id, lmjd, file, and if it has them mjd, snrr, class, subclass,
-        gaia_source_id, gaia_g_mean_mag
+        gaia_source_id, phot_g_mean_mag
     round_labels : of `starsift.searches.emission.labels.read_round_labels`
     labels : of `starsift.searches.emission.labels.candidate_labels`. A spectrum with several labels has this
         one, else that of the training set, else the latest of the precision samples.

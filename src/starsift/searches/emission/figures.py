@@ -258,7 +258,7 @@ def snr_magnitude(candidates: pa.Table) -> Figure:
 
     Parameters
     ----------
-    candidates : Table with `profile`, `snr`, `gaia_g_mean_mag`
+    candidates : Table with `profile`, `snr`, `phot_g_mean_mag`
     """
     with report_style():
         figure = Figure(figsize=(8, 3.6), layout="constrained")
@@ -266,7 +266,7 @@ def snr_magnitude(candidates: pa.Table) -> Figure:
         profile = np.array(candidates["profile"].to_pylist(), dtype=object)
         for axis, name, words in (
             (left, "snr", "S/N per pixel"),
-            (right, "gaia_g_mean_mag", "Gaia G (mag)"),
+            (right, "phot_g_mean_mag", "Gaia G (mag)"),
         ):
             numbers = values(candidates, name)
             ratio = name == "snr"

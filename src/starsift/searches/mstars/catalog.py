@@ -83,7 +83,7 @@ def characterize(
     Parameters
     ----------
     rows : of `starsift.searches.mstars.measurements.measure`, further columns allowed
-    manifest : of the survey: spectrum_id, lmjd, file, gaia_source_id, gaia_g_mean_mag, and snrr, mjd if it
+    manifest : of the survey: spectrum_id, lmjd, file, gaia_source_id, phot_g_mean_mag, and snrr, mjd if it
         has them
     sources : Gaia, 2MASS and WISE, see `starsift.catalog.crossmatch`; None: nothing is known
     match_radius : arcsec
@@ -102,7 +102,7 @@ def characterize(
     rows = _named(rows, listed)
     nothing = pa.table({"ra": pa.array([], pa.float64()), "dec": pa.array([], pa.float64())})
     rows = attach(rows, nothing if sources is None else sources, match_radius, years=epoch_years)
-    magnitude = pc.coalesce(rows["phot_g_mean_mag"], _known(listed["gaia_g_mean_mag"]))
+    magnitude = pc.coalesce(rows["phot_g_mean_mag"], _known(listed["phot_g_mean_mag"]))
     rows = rows.set_column(rows.column_names.index("phot_g_mean_mag"), "phot_g_mean_mag", magnitude)
     for table in (
         separate(rows, separators, giant_share=giant_share),

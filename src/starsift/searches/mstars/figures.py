@@ -239,7 +239,6 @@ def magnitudes(
     catalog: pa.Table,
     released: pa.Table,
     magnitude: str = "phot_g_mean_mag",
-    released_magnitude: str | None = None,
     label: str = "Gaia G (mag)",
 ) -> Figure:
     """Magnitudes of the M stars found and of those released before, as shares of each (Figure 13, in r).
@@ -247,7 +246,7 @@ def magnitudes(
     Parameters
     ----------
     catalog, released : Tables with the magnitude, `released` with `subclass`: only its M stars count
-    magnitude, released_magnitude : names of its column, the second where `released` calls it something else
+    magnitude : name of its column
     label : of the axis
     """
     with report_style():
@@ -255,7 +254,7 @@ def magnitudes(
         axis = figure.add_subplot()
         known_m = released.filter(pa.array(np.isfinite(_digit(released))))
         samples = {
-            "released": values(known_m, released_magnitude or magnitude),
+            "released": values(known_m, magnitude),
             "supplemental": values(catalog, magnitude),
         }
         samples = {name: sample[np.isfinite(sample)] for name, sample in samples.items()}
