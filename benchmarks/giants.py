@@ -18,9 +18,12 @@ import pyarrow as pa
 
 from starsift.demo import lrs_sky
 from starsift.searches.mstars.kinematics import absolute_magnitude
-from starsift.searches.mstars.luminosity import GAIA_LIMIT, GIANT_SHARE, SEPARATORS, Separator, separate
+from starsift.searches.mstars.luminosity import GAIA_LIMIT, Separator, separate, separators
+from starsift.searches.mstars.settings import Settings
 
-BY_COLOUR = tuple(one for one in SEPARATORS if one.evidence == "photometry")
+GIANTS = Settings().model_dump()["giants"]
+GIANT_SHARE = GIANTS["giant_share"]
+BY_COLOUR = tuple(one for one in separators(GIANTS["separators"]) if one.evidence == "photometry")
 # What the survey drew before, 13 % of its dwarfs later than M5; and a line in H that rises slowly.
 LATE_SUBTYPES = {
     "released": (0.20, 0.15, 0.17, 0.17, 0.11, 0.07, 0.05, 0.035, 0.025, 0.02),
@@ -50,12 +53,12 @@ def draw_m_stars(sources: int, seed: int) -> tuple[pa.Table, np.ndarray, np.ndar
 
 
 def count_dwarfs(
-    stars: pa.Table, giant: np.ndarray, m_g: np.ndarray, separators: Sequence[Separator] = BY_COLOUR
+    stars: pa.Table, giant: np.ndarray, m_g: np.ndarray, lines: Sequence[Separator] = BY_COLOUR
 ) -> dict[str, dict[str, float]]:
     """Shares by separator: giants that it finds, dwarfs that it calls giants, and of its giants those that
     are dwarfs by parallax, in truth, and in truth if giants were as rare as in LAMOST."""
-    votes, shares = separate(stars, separators), {}
-    for one in separators:
+    votes, shares = separate(stars, lines, giant_share=GIANT_SHARE), {}
+    for one in lines:
         vote = votes[f"giant_{one.name}"].cast(pa.float64()).to_numpy()
         found, wrong = vote[giant & np.isfinite(vote)].mean(), vote[~giant & np.isfinite(vote)].mean()
         rare = wrong * (1 - GIANT_SHARE)
@@ -92,8 +95,8 @@ def main() -> None:
     for types, subtypes in (("as simulated", lrs_sky.DWARF_SUBTYPES), ("13 % later than M5", LATE_SUBTYPES)):
         with patch.object(lrs_sky, "DWARF_SUBTYPES", subtypes):
             stars = draw_m_stars(options.sources, options.seed)
-        for line, separators in (("as set", BY_COLOUR), ("flat", flat)):
-            shares = count_dwarfs(*stars, separators)
+        for line, drawn in (("as set", BY_COLOUR), ("flat", flat)):
+            shares = count_dwarfs(*stars, drawn)
             causes[f"dwarfs {types}, line in H {line}"] = {
                 f"by {name}": row["dwarfs by parallax"] for name, row in shares.items()
             }

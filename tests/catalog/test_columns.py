@@ -6,6 +6,7 @@ import pytest
 from astropy.io.votable.ucd import check_ucd
 from astropy.table import Table
 from astropy.units import Unit
+from fixtures.mstars_data import SEPARATORS
 from fixtures.schemas import SCHEMAS
 
 from starsift.catalog.columns import Column, TableSchema, check, conform
@@ -16,7 +17,6 @@ from starsift.searches.bhb.columns import BHB
 from starsift.searches.binaries.columns import BINARIES_OBJECTS, BINARIES_SPECTRA
 from starsift.searches.mstars.columns import MSTARS
 from starsift.searches.mstars.kinematics import derive
-from starsift.searches.mstars.luminosity import SEPARATORS
 from starsift.spectra.batches import IDENTITY_NAMES
 
 SMALL = TableSchema(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fixtures.mstars_data import noisy_classes
 from scipy.special import expit
 from sklearn.metrics import average_precision_score
 
@@ -21,27 +22,17 @@ from starsift.searches.mstars.model import METHODS, Method
 DISCRIMINANT = Method("flux", "discriminant", "contrast")
 
 
-def sample(n: int = 300, p: int = 40, noise: float = 2.0, seed: int = 0):
-    """Noisy features (n, p) of four classes, these (n,), and which are M stars."""
-    rng = np.random.default_rng(seed)
-    number = rng.integers(0, 4, n)
-    means = np.random.default_rng(99).standard_normal((4, p))
-    labels = np.array(["dM3", "K", "GALAXY", "UNKNOWN"])[number]
-    features = means[number] + noise * rng.standard_normal((n, p))
-    return features.astype(np.float32), labels, labels == "dM3"
-
-
 def test_cosine_is_that_of_the_nearest_positive() -> None:
-    features, labels, is_m = sample(60)
-    unseen, _, _ = sample(25, seed=1)
+    features, labels, is_m = noisy_classes(60)
+    unseen, _, _ = noisy_classes(25, seed=1)
     found = score_unseen(features, labels, is_m, unseen, METHODS["cosine (no code)"], 0, 0)
     expected = [max(np.corrcoef(row, other)[0, 1] for other in features[is_m]) for row in unseen]
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_scores_do_not_know_the_unseen_and_know_the_classes() -> None:
-    features, labels, is_m = sample(400)
-    unseen, _, truth = sample(200, seed=1)
+    features, labels, is_m = noisy_classes(400)
+    unseen, _, truth = noisy_classes(200, seed=1)
     score = score_unseen(features, labels, is_m, unseen, DISCRIMINANT, 64, 0)
     few = score_unseen(features, labels, is_m, unseen[:50], DISCRIMINANT, 64, 0)
     # Products of other sizes round differently, so a bit at its threshold may change, and a distance by one.
@@ -124,8 +115,8 @@ def reliability(probability: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def test_probabilities_of_a_hasher_on_spectra_that_it_has_not_seen() -> None:
-    features, labels, is_m = sample(1500, noise=4.0)
-    unseen, _, truth = sample(3000, noise=4.0, seed=1)
+    features, labels, is_m = noisy_classes(1500, noise=4.0)
+    unseen, _, truth = noisy_classes(3000, noise=4.0, seed=1)
     found = calibrate(features, labels, is_m, DISCRIMINANT, 64, 0)
     score = score_unseen(features, labels, is_m, unseen, DISCRIMINANT, 64, 0)
     probability = expit(found.log_odds(score))

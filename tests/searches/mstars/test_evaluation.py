@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.compute as pc
 import pytest
+from fixtures.mstars_data import noisy_classes
 from fixtures.survey_files import real
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,16 +25,6 @@ from starsift.searches.mstars.model import Method, train
 from starsift.searches.mstars.preprocess import prepare
 
 DISCRIMINANT = Method("flux", "discriminant", "contrast")
-
-
-def sample(n: int = 300, p: int = 40, noise: float = 2.0, seed: int = 0):
-    """Noisy features (n, p) of four classes, these (n,), and which are M stars."""
-    rng = np.random.default_rng(seed)
-    number = rng.integers(0, 4, n)
-    means = np.random.default_rng(99).standard_normal((4, p))
-    labels = np.array(["dM3", "K", "GALAXY", "UNKNOWN"])[number]
-    features = means[number] + noise * rng.standard_normal((n, p))
-    return features.astype(np.float32), labels, labels == "dM3"
 
 
 def naive_precision(truth: np.ndarray, score: np.ndarray) -> np.ndarray:
@@ -60,8 +51,8 @@ def test_precision_at_each_recall(rows: list[tuple[bool, int]]) -> None:
 
 
 def test_curves_of_single_queries() -> None:
-    features, labels, is_m = sample(120)
-    unseen, _, truth = sample(90, seed=1)
+    features, labels, is_m = noisy_classes(120)
+    unseen, _, truth = noisy_classes(90, seed=1)
     for bits in (8, 64):  # few bits: many distances tie
         method = Method("flux", "random", "query")
         average, curve = query_curves(features, labels, is_m, unseen, truth, method, bits, 4)
@@ -74,7 +65,7 @@ def test_curves_of_single_queries() -> None:
 
 
 def test_evaluation_is_a_curve_a_method_a_length_and_a_split() -> None:
-    features, labels, is_m = sample(200)
+    features, labels, is_m = noisy_classes(200)
     asked = []
 
     def represented(representation: str) -> np.ndarray:
@@ -105,8 +96,8 @@ def test_evaluation_is_a_curve_a_method_a_length_and_a_split() -> None:
 
 
 def test_all_lengths_are_tried_for_some_methods_only() -> None:
-    features, labels, is_m = sample(120)
-    unseen, _, truth = sample(80, seed=1)
+    features, labels, is_m = noisy_classes(120)
+    unseen, _, truth = noisy_classes(80, seed=1)
 
     def lengths(**settings) -> set[tuple[str, int]]:
         chosen = ("discriminant", "PCA signs", "cosine (no code)")
@@ -127,17 +118,19 @@ def test_all_lengths_are_tried_for_some_methods_only() -> None:
 
 
 def test_a_method_that_a_small_sample_does_not_allow_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
-    features, labels, is_m = sample(30)
-    both = features, sample(40, seed=1)[0]
+    features, labels, is_m = noisy_classes(30)
+    both = features, noisy_classes(40, seed=1)[0]
     chosen = ("PCA signs", "random projections")
-    table = evaluate_split(lambda _: both, labels, is_m, sample(40, seed=1)[2], methods=chosen, bits=(64,))
+    table = evaluate_split(
+        lambda _: both, labels, is_m, noisy_classes(40, seed=1)[2], methods=chosen, bits=(64,)
+    )
     assert set(table["method"].to_pylist()) == {"random projections"}
     assert "PCA signs is not evaluated: PCAHasher makes at most 30 bits of 30 spectra" in caplog.text
 
 
 def test_the_seed_of_a_split() -> None:
-    features, labels, is_m = sample(120)
-    unseen, _, truth = sample(80, seed=1)
+    features, labels, is_m = noisy_classes(120)
+    unseen, _, truth = noisy_classes(80, seed=1)
     sets = (features, unseen), labels, is_m, truth
 
     def average(**settings) -> float:
@@ -149,7 +142,7 @@ def test_the_seed_of_a_split() -> None:
 
 
 def test_what_is_easy_is_found_whole() -> None:
-    features, labels, is_m = sample(200, noise=0.01)
+    features, labels, is_m = noisy_classes(200, noise=0.01)
     chosen = ("discriminant", "PIL", "random projections", "cosine (no code)")
     table = evaluate(lambda _: features, labels, is_m, methods=chosen, bits=(32,), splits=2)
     assert pc.min(table["average_precision"]).as_py() > 0.999

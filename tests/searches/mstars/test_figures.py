@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from fixtures.figure_words import cells, words
+from fixtures.mstars_data import GIANTS, SEPARATORS
 from matplotlib.figure import Figure
 
 from starsift.report.plots import save
@@ -68,7 +69,7 @@ def catalogue(n: int) -> pa.Table:
             **{name: pa.array(near(x, noise), pa.float32()) for name, x in indices.items()},
         }
     )
-    classes = separate(table)
+    classes = separate(table, SEPARATORS, giant_share=GIANTS["giant_share"])
     for name in classes.column_names:
         table = table.append_column(name, classes[name])
     return table.append_column("giant_gaia", giant_by_magnitude(np.where(lost | (g > 18), np.nan, m_g)))
@@ -161,7 +162,12 @@ TABLES: dict[str, dict[str, pa.Table]] = {
     },
     "kinematics": {"bins": velocity_bins()},
 }
-SETTINGS = {"recall_precision": {"default": "pil_contrast"}}
+LINES = GIANTS["separators"]
+SETTINGS = {
+    "recall_precision": {"default": "pil_contrast"},
+    "giants_spectra": {"separators": LINES},
+    "giants_photometry": {"separators": LINES},
+}
 
 
 def draw(name: str, rows: int | None = None) -> Figure:
@@ -202,12 +208,12 @@ def test_a_figure_is_drawn(name: str, rows: int | None, tmp_path: Path) -> None:
 )
 def test_a_catalogue_without_a_measurement_says_so(name: str, columns: list[str], reason: str) -> None:
     tables = {key: without(table, *columns) for key, table in TABLES[name].items()}
-    assert reason in words(FIGURES[name](**tables))
+    assert reason in words(FIGURES[name](**tables, **SETTINGS.get(name, {})))
 
 
 def test_without_gaia_the_classes_of_the_catalogue_are_shown() -> None:
     table = without(MANY, "giant_gaia", "m_g", "bp_rp")
-    figure = FIGURES["giants_spectra"](table)
+    figure = FIGURES["giants_spectra"](table, LINES)
     assert "giants of the catalogue" in words(figure)
     assert "not known for any star" in words(figure)  # the luminosities
     assert figure.axes[1].collections
@@ -267,7 +273,7 @@ def test_the_share_that_a_separator_tells_apart() -> None:
     }.items():
         place = rows.column_names.index(name)
         rows = rows.set_column(place, name, pa.array(numbers, rows.schema.field(name).type))
-    title = FIGURES["giants_spectra"](rows).axes[1].get_title()
+    title = FIGURES["giants_spectra"](rows, LINES).axes[1].get_title()
     assert title == "correct: 75 % of dwarfs, 100 % of giants"
 
 
@@ -278,7 +284,7 @@ def test_late_types_stay_out_of_the_figure_of_early_ones() -> None:
         for name, giant in zip(MANY["subclass"].to_pylist(), MANY["giant_gaia"].to_pylist(), strict=True)
         if name and int(name[1]) <= 2 and giant == 0
     )
-    said = words(FIGURES["giants_spectra"](MANY, latest=2))
+    said = words(FIGURES["giants_spectra"](MANY, LINES, latest=2))
     assert known < early
     assert f"dwarfs ({known:,})" in said
 

@@ -1,20 +1,21 @@
 """Giants and dwarfs: published colours, indices of real mean spectra, evidence that contradicts itself."""
 
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from fixtures.mstars_data import GIANTS, SEPARATORS
 
 from starsift.errors import SettingsError
+from starsift.searches.mstars import luminosity
 from starsift.searches.mstars.indices import load_indices, measure_indices
 from starsift.searches.mstars.luminosity import (
-    SEPARATORS,
     Separator,
     giant_by_magnitude,
-    separate,
     separators,
 )
 
@@ -34,6 +35,16 @@ BRIGHT_GIANT_JK = 0.983 * np.array([1.01, 1.05, 1.08, 1.13, 1.17, 1.23, 1.26, 1.
 GIANT_BANDS = np.array([[0.61, 1.03, 0.68, 0.69, 0.89], [0.31, 1.03, 0.46, 0.42, 0.99]])
 NAMES = ("tio5", "cah1", "caoh", "cah2", "cah3")
 COLOURS = ("j", "h", "k", "w1", "w2")
+
+
+def separate(
+    table: pa.Table,
+    separators: Sequence[Separator] = SEPARATORS,
+    giant_share: float = GIANTS["giant_share"],
+    **settings: float,
+) -> pa.Table:
+    """With the default settings, if no others are named."""
+    return luminosity.separate(table, separators, giant_share=giant_share, **settings)
 
 
 def _photometry(jk, w12, h=12.0):

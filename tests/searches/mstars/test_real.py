@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fixtures.mstars_data import GIANTS, SEPARATORS
 
 from starsift.searches.mstars.features import represent
 from starsift.searches.mstars.hamming import rank_codes
-from starsift.searches.mstars.luminosity import SEPARATORS, separate
+from starsift.searches.mstars.luminosity import separate
 from starsift.searches.mstars.measurements import measure
 from starsift.searches.mstars.model import METHODS, train
 from starsift.searches.mstars.preprocess import prepare
@@ -84,6 +85,6 @@ def test_real_lamost_m_dwarfs_are_measured_as_their_pipeline_does() -> None:
     subtype = np.delete(found["subtype"].to_numpy(), 4)
     assert np.abs(subtype - types).max() < 1.6
     by_indices = [one for one in SEPARATORS if one.evidence == "indices"]
-    classes = separate(found, by_indices)
+    classes = separate(found, by_indices, giant_share=GIANTS["giant_share"])
     assert classes["giant"].to_pylist() == [0] * 6
     assert classes["giant_cah23_tio5"].to_pylist() == [0] * 6

@@ -36,7 +36,7 @@ from starsift.report.plots import (
     report_style,
     values,
 )
-from starsift.searches.mstars.luminosity import GAIA_LIMIT, SEPARATORS, Separator
+from starsift.searches.mstars.luminosity import GAIA_LIMIT, Separator
 from starsift.searches.mstars.luminosity import separators as separators_of
 from starsift.searches.mstars.report import AveragePrecision, average_precisions
 
@@ -315,7 +315,7 @@ def subtype_comparison(catalog: pa.Table, released: pa.Table) -> Figure:
         return figure
 
 
-def giants_spectra(all_m: pa.Table, separators: Separators | None = None, latest: int = EARLY) -> Figure:
+def giants_spectra(all_m: pa.Table, separators: Separators, latest: int = EARLY) -> Figure:
     """Giants and dwarfs of early type by luminosity, and how band strengths separate them (Figure 15).
 
     Colours show the class by Gaia's luminosity, or that of the catalogue where Gaia knows none of the stars.
@@ -324,8 +324,7 @@ def giants_spectra(all_m: pa.Table, separators: Separators | None = None, latest
     ----------
     all_m : Table with `subclass`, `giant`, `giant_gaia`, `m_g`, `bp_rp`, `phot_g_mean_mag`, `j`, and of
         the separators their columns and votes, `giant_<name>`
-    separators : settings as `mstars.luminosity.separators` takes them, of which those by indices are
-        drawn; None: the separators of that module
+    separators : settings as `mstars.luminosity.separators` takes them; those by indices are drawn
     latest : the latest subtype that is drawn, 5 for M5
     """
     early = all_m.filter(pa.array(_digit(all_m) <= latest))
@@ -346,7 +345,7 @@ def giants_spectra(all_m: pa.Table, separators: Separators | None = None, latest
         return figure
 
 
-def giants_photometry(all_m: pa.Table, separators: Separators | None = None) -> Figure:
+def giants_photometry(all_m: pa.Table, separators: Separators) -> Figure:
     """Giants by each of the photometric separators, and where they are in luminosity (Figure 16).
 
     Parameters
@@ -377,9 +376,8 @@ def giants_photometry(all_m: pa.Table, separators: Separators | None = None) -> 
         return figure
 
 
-def _planes(settings: Separators | None, evidence: str) -> list[Separator]:
-    chosen = SEPARATORS if settings is None else separators_of(settings)
-    return [one for one in chosen if one.evidence == evidence]
+def _planes(settings: Separators, evidence: str) -> list[Separator]:
+    return [one for one in separators_of(settings) if one.evidence == evidence]
 
 
 def _term(table: pa.Table, term: str) -> np.ndarray:

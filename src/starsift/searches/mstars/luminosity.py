@@ -2,7 +2,7 @@
 
 Guo et al. (2019, section 4.1) suggest H against J-K and CaOH against CaH1, and compare them with J-K against
 W1-W2 and CaH2+CaH3 against TiO5 of Zhong et al. (2015). They show their lines in figures only (15 and 16), so
-the lines here are our own, half-way between where dwarfs and giants lie:
+the lines of the settings (`settings.py`) are our own, half-way between where dwarfs and giants lie:
 
 - Colours of dwarfs are those of Pecaut & Mamajek (2013, table of 2019): J-K 0.82 to 0.84 from M0 to M4, then
   0.89, 0.96, 1.00, 1.12, 1.23 from M5 to M9; W1-W2 from -0.04 (K7) to 0.17 (M5) and 0.27 (M9). Giants are
@@ -38,7 +38,6 @@ from starsift.errors import SettingsError
 
 EVIDENCE = ("photometry", "indices")
 GAIA_LIMIT = 5.0  # M_G, far from both: dwarfs are at 8.3 (M0) and fainter (Pecaut & Mamajek 2013)
-GIANT_SHARE = 0.07  # of M stars: 39 796 giants, 501 152 dwarfs in LAMOST DR5 (Zhong et al. 2019)
 CAP = 4.0  # log odds: 55 to 1
 
 _TERMS = re.compile(r"[a-z]\w*(?:[+-][a-z]\w*)*")
@@ -120,62 +119,6 @@ class Separator:
         return 2 * np.interp(x, at, gap) * beyond / variance
 
 
-SEPARATORS = (
-    Separator(
-        "h_jk",
-        "photometry",
-        x="h",
-        y="j-k",
-        points=((8.0, 0.83, 0.97), (12.0, 0.84, 1.02), (14.0, 0.90, 1.20), (16.0, 1.00, 1.50)),
-        scatter=0.04,
-    ),
-    Separator(
-        "caoh_cah1",
-        "indices",
-        x="caoh",
-        y="cah1",
-        points=(
-            (0.30, 0.79, 1.03),
-            (0.50, 0.80, 1.03),
-            (0.70, 0.86, 1.03),
-            (0.86, 0.935, 1.03),
-            (1.0, 1.0, 1.03),
-        ),
-        scatter=0.03,
-    ),
-    Separator(
-        "jk_w1w2",
-        "photometry",
-        x="w1-w2",
-        y="j-k",
-        points=(
-            (-0.25, 0.62, 1.00),
-            (-0.04, 0.78, 1.08),
-            (0.0, 0.82, 1.15),
-            (0.17, 0.89, 1.45),
-            (0.27, 1.2, 1.6),
-        ),
-        scatter=0.08,
-        weight=0.5,  # J-K votes twice
-    ),
-    Separator(
-        "cah23_tio5",
-        "indices",
-        x="tio5",
-        y="cah2+cah3",
-        points=(
-            (0.20, 0.84, 1.34),
-            (0.31, 1.00, 1.40),
-            (0.45, 1.17, 1.49),
-            (0.61, 1.40, 1.58),
-            (0.86, 1.74, 1.85),
-            (1.00, 1.97, 2.00),
-        ),
-        scatter=0.05,
-    ),
-)
-
-
 def separators(settings: Sequence[Mapping[str, Any]]) -> tuple[Separator, ...]:
     """Separators of settings: one mapping each, with the names of `Separator`.
 
@@ -195,9 +138,9 @@ def separators(settings: Sequence[Mapping[str, Any]]) -> tuple[Separator, ...]:
 
 def separate(
     table: pa.Table,
-    separators: Sequence[Separator] = SEPARATORS,
+    separators: Sequence[Separator],
     *,
-    giant_share: float = GIANT_SHARE,
+    giant_share: float,
     cap: float = CAP,
 ) -> pa.Table:
     """Separate giants from dwarfs.
