@@ -18,10 +18,15 @@ import pyarrow.compute as pc
 
 from starsift.demo.scorecard import Line, compare_found, match_truth, mean_line, value_line
 from starsift.learning.calibration import apply_temperature, expected_calibration_error
-from starsift.searches.emission.classes import CLASSES, TARGETS
+from starsift.searches.emission.classes import (
+    CLASSES,
+    EMISSION_CLASSES,
+    TARGETS,
+    predicted_class,
+    probabilities,
+)
 
 PRECISION, RECALL = 0.935, 0.90  # what the search must reach
-PROBABILITIES = ("p_single", "p_double", "p_uninteresting")
 BUMP_EDGES = (0.0, 15.0, 40.0, np.inf)  # signal-to-noise ratios of emission peaks
 SNR_EDGES = (0.0, 5.0, 15.0, 40.0, np.inf)
 FAST = 250.0  # km/s
@@ -43,7 +48,7 @@ def score_emission(
     Parameters
     ----------
     truth_path : truth.parquet of `starsift.demo.emission.simulate_emission`
-    final : predictions of the last network for the whole pool: `spectrum_id` and `PROBABILITIES`
+    final : predictions of the last network for the whole pool: `spectrum_id` and the probabilities
     baseline : the same of networks without active learning, one table a run
     rounds : contents of each round.json, in order
     catalog : `spectrum_id`, `origin` ("predicted" or "oracle"), and a class: `profile`, or `label` where it
@@ -101,15 +106,13 @@ def score_emission(
     }
 
 
-def _predicted(table: pa.Table) -> np.ndarray:
-    """Class numbers (n,) of the highest probabilities."""
-    return np.stack([table[name].to_numpy() for name in PROBABILITIES], axis=1).argmax(axis=1)
-
-
 def _run(name: str, table: pa.Table, truth_path: str | os.PathLike[str]) -> dict[str, Any]:
     truth = match_truth(truth_path, table["spectrum_id"].to_pylist())
     return compare_found(
-        name, _predicted(table) < TARGETS, np.array(truth["emission"].to_pylist(), dtype=bool), "emission"
+        name,
+        predicted_class(probabilities(table)) < TARGETS,
+        np.array(truth["emission"].to_pylist(), dtype=bool),
+        "emission",
     )
 
 
@@ -126,7 +129,7 @@ def _rounds(
             | {
                 "precision": true and true["precision"],
                 "recall": true and true["recall"],
-                "predicted": sum(told["predicted"][name] for name in CLASSES[:TARGETS]),
+                "predicted": sum(told["predicted"][name] for name in EMISSION_CLASSES),
             }
         )
     return story
@@ -155,7 +158,7 @@ def _classes(listed: pa.Table, catalog: pa.Table, label: np.ndarray) -> list[Lin
     """The classes one by one; `listed` is the truth of the catalogue's rows, `label` (n,) of the pool."""
     said, true = _catalog_class(catalog), np.array(listed["label"].to_pylist(), dtype=object)
     lines = []
-    for name in CLASSES[:TARGETS]:
+    for name in EMISSION_CLASSES:
         right = int(((said == name) & (true == name)).sum())
         chosen, real = int((said == name).sum()), int((label == name).sum())
         row = {
@@ -220,7 +223,7 @@ def _range(low: float, high: float) -> str:
 
 def _calibration(final: pa.Table, emission: np.ndarray, temperature: float) -> list[Line]:
     """Expected calibration errors of the probability of emission, as it comes and calibrated."""
-    p = np.stack([final[name].to_numpy() for name in PROBABILITIES], axis=1)
+    p = probabilities(final)
     lines = []
     for name, scale in (("uncalibrated", 1.0), ("calibrated", temperature)):
         probability = np.minimum(apply_temperature(p, scale)[:, :TARGETS].sum(axis=1), 1.0)

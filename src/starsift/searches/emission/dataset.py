@@ -1,4 +1,4 @@
-"""The examples that the network starts from, and the windows of the pool."""
+"""Training examples: labelled Ondrejov spectra and queried spectra; windows of the pool."""
 
 import os
 from collections.abc import Sequence
@@ -32,12 +32,13 @@ def _window_column(flux: np.ndarray, ok: np.ndarray) -> pa.Array:
 
 
 def read_label_codes(path: PathLike) -> dict[str, str | None]:
-    """Class of each labelled spectrum by the stem of its file, None where it is of no use.
+    """Class of each labelled spectrum by the stem of its file, None where the spectrum is unusable.
 
     Parameters
     ----------
-    path : table with the columns id and label. Of an id such as ``ivo://asu.cas.cz/stel/ccd700/uc050029`` the
-        last part is the stem. A label is a code of resources/emission/labels.csv, or a class.
+    path : table with the columns id and label. The stem is the last part of an id such as
+        ``ivo://asu.cas.cz/stel/ccd700/uc050029``. A label is a code of resources/emission/labels.csv, or a
+        class.
 
     Raises
     ------
@@ -71,18 +72,18 @@ def read_label_codes(path: PathLike) -> dict[str, str | None]:
 
 
 def initial_set(root: PathLike, labels: PathLike, *, blur: float = BLUR) -> tuple[pa.Table, dict[str, int]]:
-    """The labelled Ondrejov spectra as if LAMOST had observed them.
+    """The first training set: labelled Ondrejov spectra, transferred to the domain of LAMOST.
 
     Parameters
     ----------
     root : folder of ``{stem}.fits`` files, which may be compressed (``.fits.gz``, ...)
     labels : see `read_label_codes`
-    blur : pixels
+    blur : pixels, standard deviation
 
     Returns
     -------
-    Table sorted by spectrum_id: spectrum_id, label, window; and how many spectra had which status: ``ok``,
-    ``unlabelled`` or what was wrong with the file or its window.
+    table : spectrum_id, label, window; sorted by spectrum_id
+    counts : number of spectra by status: ``ok``, ``unlabelled``, or the defect of the file or its window
 
     Raises
     ------
@@ -161,7 +162,7 @@ def read_windows(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def read_usable(path: PathLike) -> tuple[pa.Table, np.ndarray]:
-    """The spectra of a file of `window_bundle` that have a window: spectrum_id and row; windows (n, 140)."""
+    """Spectra of a file of `window_bundle` that have a window: spectrum_id and row; windows (n, 140)."""
     table = pq.read_table(path, columns=["spectrum_id", "row", "status", "window"])
     table = table.filter(pc.equal(table["status"], OK))
     return table.select(["spectrum_id", "row"]), read_windows(table["window"])
@@ -172,16 +173,17 @@ def add_windows(rows: pa.Table, paths: Sequence[PathLike]) -> pa.Table:
 
     Raises
     ------
-    InputError : a spectrum is not there.
+    InputError : a spectrum is not in the file of its bundle.
     """
     ids, bundles = rows["spectrum_id"].combine_chunks(), rows["bundle"]
     found = []
     for path in paths:
-        wanted = ids.filter(pc.equal(bundles, Path(path).stem).combine_chunks())
-        if len(wanted):
+        members = ids.filter(pc.equal(bundles, Path(path).stem).combine_chunks())
+        if len(members):
             table = pq.read_table(path, columns=["spectrum_id", "window"])
-            found.append(table.filter(pc.is_in(table["spectrum_id"], value_set=wanted)))
-    table = pa.concat_tables(found) if found else pa.table({"spectrum_id": ids[:0], "window": _no_window()})
+            found.append(table.filter(pc.is_in(table["spectrum_id"], value_set=members)))
+    nothing = pa.table({"spectrum_id": ids[:0], "window": pa.array([], WINDOW)})
+    table = pa.concat_tables(found) if found else nothing
     at = pc.index_in(ids, value_set=table["spectrum_id"].combine_chunks())
     if at.null_count:
         name = ids[pc.index(pc.is_null(at), True).as_py()]
@@ -189,12 +191,14 @@ def add_windows(rows: pa.Table, paths: Sequence[PathLike]) -> pa.Table:
     return rows.append_column("window", table["window"].combine_chunks().take(at))
 
 
-def _no_window() -> pa.Array:
-    return pa.array([], WINDOW)
-
-
 def training_set(initial: PathLike, rounds: Sequence[PathLike]) -> tuple[np.ndarray, np.ndarray]:
-    """Windows (n, 140) and class numbers (n,) of the first set and of rounds' queries (labels.parquet)."""
+    """Windows (n, 140) and class numbers (n,) of the first training set and of the queries of rounds.
+
+    Parameters
+    ----------
+    initial : file of `initial_set`
+    rounds : files `round-NN/labels.parquet`
+    """
     tables = [pq.read_table(initial, columns=["label", "window"])]
     for path in rounds:
         table = pq.read_table(path, columns=["label", "window"], filters=[("purpose", "==", "query")])

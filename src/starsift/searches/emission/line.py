@@ -1,4 +1,4 @@
-"""What people first want to know of an H-alpha line: how strong, where its peaks are, how far apart.
+"""Measurements of the H-alpha line: equivalent width, velocity of the peak, separation of two peaks.
 
 The continuum is a straight line, fitted to windows on either side of the line. Wavelengths are vacuum,
 velocities heliocentric, relative to H alpha at rest.
@@ -13,14 +13,16 @@ from starsift.spectra.batches import MASK_IVAR, SpectrumBatch
 from starsift.spectra.resample import LAMOST_LRS, LogGrid, interpolate_gaps, resample
 
 HALPHA = 6564.61  # vacuum Angstrom
-# The wings of Be stars, shifted by 700 km/s, reach so far (Angstrom from H alpha); [N II] is inside, too.
+# Angstrom from H alpha: the wings of Be stars, shifted by 700 km/s. [N II] is inside, too.
 HALF_WIDTH = 25.0
 CONTINUUM = (30.0, 65.0)  # Angstrom from H alpha, on either side
 MIN_COVERAGE = 0.8  # share of pixels that must be good, in the line and on each side
-# Of the noise, by which a peak rises above both valleys beside it: noise alone does so in 5 % of spectra.
+# Prominence of a peak over the noise: noise alone reaches it in 5 % of spectra.
 PEAK_SIGMAS = 5.0
-MIN_RISE = 0.02  # of the continuum: what other lines and the flux calibration do to bright stars
-SMOOTHING = 0.5  # pixels: a little, the two peaks of a line may be three pixels apart
+MIN_RISE = (
+    0.02  # prominence over the continuum: limit by other lines and the flux calibration of bright stars
+)
+SMOOTHING = 0.5  # pixels: the two peaks of a line may be only three pixels apart
 
 LINES = pa.schema(
     [
@@ -36,7 +38,7 @@ LINES = pa.schema(
 _FIRST = int(np.log10((HALPHA - CONTINUUM[1]) / 10**LAMOST_LRS.log10_lambda0) / LAMOST_LRS.dlog10_lambda)
 _PIXELS = int(np.log10((HALPHA + CONTINUUM[1]) / (HALPHA - CONTINUUM[1])) / LAMOST_LRS.dlog10_lambda) + 2
 _STEP = LAMOST_LRS.dlog10_lambda
-# Pixels of LAMOST's own grid, so that its spectra are read as they are.
+# Pixels of LAMOST's own grid, so that its spectra are not resampled.
 GRID = LogGrid(LAMOST_LRS.log10_lambda0 + _FIRST * _STEP, _STEP, _PIXELS)
 
 
@@ -45,15 +47,15 @@ def measure_lines(batch: SpectrumBatch) -> pa.Table:
 
     Returns
     -------
-    Table (n,) of schema `LINES`, null where bad pixels leave too little of line or continuum, or where the
+    Table (n,) of schema `LINES`, null where too few pixels of line or continuum are good, or where the
     continuum is not positive:
 
     ewha, ewha_err : equivalent width (Angstrom) of the whole line, positive in emission, as in the catalogue
         of M stars; absorption beside the emission counts against it
     snr_ha : of the continuum, a pixel
-    peak_wavelength, peak_velocity : Angstrom, km/s, of the peak that rises most above the valleys beside it;
-        null where none does by `PEAK_SIGMAS` and `MIN_RISE`
-    peak_separation : km/s, between this and the next one; null without a second
+    peak_wavelength, peak_velocity : Angstrom, km/s, of the most prominent peak; null where no prominence
+        exceeds `PEAK_SIGMAS` and `MIN_RISE`
+    peak_separation : km/s, between the two most prominent peaks; null without a second one
     """
     flux, ivar = resample(batch.wavelength, batch.flux, _weights(batch), GRID)
     offset = GRID.wavelength - HALPHA
@@ -78,7 +80,7 @@ def measure_lines(batch: SpectrumBatch) -> pa.Table:
     ratio = interpolate_gaps(flux, ivar) / continuum
     width = np.gradient(GRID.wavelength) * line
     ewha = (ratio - 1) @ width
-    # Interpolated pixels count as noisy as a good one there usually is.
+    # Interpolated pixels get the median noise of the good ones.
     variance = np.divide(1.0, ivar, out=np.full(ivar.shape, np.nan), where=good)
     typical = np.nanmedian(np.where(usable[:, None], variance, 1.0), axis=1)[:, None]
     noise = np.sqrt(np.where(good, variance, typical)) / continuum
@@ -100,7 +102,7 @@ def measure_lines(batch: SpectrumBatch) -> pa.Table:
 
 
 def _weights(batch: SpectrumBatch) -> np.ndarray:
-    """Inverse variances (n, pixel): that of a usual pixel for fluxes in the line that the survey gave none.
+    """Inverse variances (n, pixel), the median for fluxes in the line without a weight.
 
     LAMOST takes the peaks of strong lines for cosmic rays.
     """
@@ -121,7 +123,7 @@ def _peaks(ratio: np.ndarray, noise: np.ndarray, line: np.ndarray) -> tuple[np.n
 
     Returns
     -------
-    wavelength (n, 2) Angstrom; whether each is there and is more than noise (n, 2) bool
+    wavelength (n, 2) Angstrom; whether the peak is significant (n, 2) bool
     """
     pixels = ratio.shape[1]
     smooth = gaussian_filter1d(ratio, SMOOTHING, axis=1, mode="nearest")
@@ -146,7 +148,7 @@ def _peaks(ratio: np.ndarray, noise: np.ndarray, line: np.ndarray) -> tuple[np.n
 
 
 def _valley(smooth: np.ndarray) -> np.ndarray:
-    """Lowest value (n, p) on the left of each pixel before one that is higher than it, or the end."""
+    """Lowest value (n, p) to the left of each pixel, up to the next higher pixel or the end."""
     lowest, open_ = smooth.copy(), np.ones(smooth.shape, dtype=bool)
     for step in range(1, smooth.shape[1]):
         left = smooth[:, :-step]

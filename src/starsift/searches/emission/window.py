@@ -1,4 +1,4 @@
-"""What the network sees: 140 fluxes around H alpha; and how a spectrum of Ondrejov becomes one of LAMOST.
+"""Windows of 140 fluxes around H alpha, the input of the network; domain transfer from Ondrejov to LAMOST.
 
 Skoda et al. 2020, section 3.2.
 """
@@ -21,7 +21,7 @@ CHUNK = 256
 
 @njit(nogil=True, cache=True)
 def _good(flux: float, ivar: float, mask: int) -> bool:
-    # The peak of a strong emission line often has a flux but no weight: the survey took it for a cosmic ray.
+    # The peak of a strong emission line often has a flux but no weight: the survey takes it for a cosmic ray.
     return ivar > 0.0 or (mask == MASK_IVAR and flux != 0.0)
 
 
@@ -72,8 +72,8 @@ def _interpolate(
 def window(batch: SpectrumBatch, *, min_good: float = MIN_GOOD) -> Windows:
     """Cut and scale the windows of a batch of n spectra.
 
-    Linear interpolation to `WAVELENGTH` between good pixels, then each window is scaled to [-1, 1]. Pixels
-    that the survey gave a flux but no weight count as good: often they are the peak of an emission line.
+    Fluxes are interpolated linearly between good pixels to `WAVELENGTH`, then scaled to [-1, 1]. Pixels with
+    a flux but no weight count as good: often they are the peak of an emission line.
 
     Parameters
     ----------
@@ -81,8 +81,8 @@ def window(batch: SpectrumBatch, *, min_good: float = MIN_GOOD) -> Windows:
 
     Returns
     -------
-    Windows. A spectrum without one says so in its status: the batch's own, ``no_window`` (it does not
-    reach), ``too_few_pixels``, ``constant``.
+    Windows. The status of a spectrum without a window is that of the batch, ``no_window`` (its wavelengths do
+    not cover the window), ``too_few_pixels`` or ``constant``.
 
     Source: Skoda et al. 2020, section 3.2 and equation 3.
     """
