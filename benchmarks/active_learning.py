@@ -29,7 +29,7 @@ REACH = 0.9
 
 
 def settings() -> dict[str, object]:
-    """Of the training of a round in the demo."""
+    """Settings of the training of a round in the demo."""
     full, demo = (
         yaml.safe_load((CONFIG / name).read_text())["emission"]["training"]
         for name in ("config.yaml", "demo.yaml")
@@ -56,7 +56,7 @@ def load(results: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 def choose(
     strategy: str, model: object, x: np.ndarray, known: np.ndarray, batch: int, seed: int
 ) -> np.ndarray:
-    """Rows to ask next."""
+    """Rows to query next."""
     if strategy == "random":
         return np.random.default_rng(seed).choice(np.flatnonzero(~known), batch, replace=False)
     chosen = active.STRATEGIES[strategy]
@@ -115,8 +115,8 @@ def main() -> None:
                 " / ".join(f"{value:.2f}" for value in np.mean([story[k] for story in stories], axis=0))
                 for k in range(options.rounds + 1)
             ]
-            told = ", ".join(f"> {options.rounds * batch}" if n is None else str(n) for n in needed)
-            lines.append(f"| {strategy} | {' | '.join(cells)} | {told} |")
+            reached = ", ".join(f"> {options.rounds * batch}" if n is None else str(n) for n in needed)
+            lines.append(f"| {strategy} | {' | '.join(cells)} | {reached} |")
     print(f"| strategy | {' | '.join(f'{k * batch} labels' for k in range(options.rounds + 1))} | needed |")
     print("|---" * (options.rounds + 3) + "|")
     print("\n".join(lines))

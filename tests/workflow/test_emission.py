@@ -33,7 +33,7 @@ def stage(run: Checkout, name: str) -> pa.Table:
     return pa.concat_tables([pq.read_table(path) for path in paths])
 
 
-def asked(run: Checkout, number: int) -> list[str]:
+def queried(run: Checkout, number: int) -> list[str]:
     return table(run, f"emission/round-{number:02d}/query.parquet")["spectrum_id"].to_pylist()
 
 
@@ -53,15 +53,15 @@ def test_every_stage_keeps_every_spectrum(finished_emission: Checkout) -> None:
         assert stage(finished_emission, f"{name}/predictions")["spectrum_id"].to_pylist() == usable
 
 
-def test_rounds_ask_learn_and_stop(finished_emission: Checkout) -> None:
-    first, second = asked(finished_emission, 0), asked(finished_emission, 1)
+def test_rounds_query_train_and_stop(finished_emission: Checkout) -> None:
+    first, second = queried(finished_emission, 0), queried(finished_emission, 1)
     rows = [table(finished_emission, f"emission/round-{k:02d}/labels.parquet").to_pylist() for k in (0, 1)]
-    taught = [[row["spectrum_id"] for row in part if row["purpose"] == "query"] for part in rows]
-    assert [len(names) for names in taught] == [6, 6]
-    assert not set(taught[0]) & set(second)
+    queries = [[row["spectrum_id"] for row in part if row["purpose"] == "query"] for part in rows]
+    assert [len(names) for names in queries] == [6, 6]
+    assert not set(queries[0]) & set(second)
     truth = table(finished_emission, "simulated/emission/truth.parquet")
-    told = dict(zip(truth["spectrum_id"].to_pylist(), truth["label"].to_pylist(), strict=True))
-    assert all(row["label"] == told[row["spectrum_id"]] for part in rows for row in part)
+    label = dict(zip(truth["spectrum_id"].to_pylist(), truth["label"].to_pylist(), strict=True))
+    assert all(row["label"] == label[row["spectrum_id"]] for part in rows for row in part)
     story = [
         json.loads((finished_emission.folder / ROUND.format(k) / "round.json").read_text()) for k in (0, 1)
     ]
@@ -83,10 +83,10 @@ def test_the_catalogue_is_what_was_predicted_and_found(finished_emission: Checko
     best = pc.greater(pc.max_element_wise(final["p_single"], final["p_double"]), final["p_uninteresting"])
     predicted = set(final.filter(best)["spectrum_id"].to_pylist())
     answers = table(finished_emission, "emission/queries.parquet")
-    taught = answers.filter(pc.equal(answers["purpose"], "query"))
-    emission = taught.filter(pc.is_in(taught["label"], value_set=pa.array(CLASSES[:2])))
+    queries = answers.filter(pc.equal(answers["purpose"], "query"))
+    emission = queries.filter(pc.is_in(queries["label"], value_set=pa.array(CLASSES[:2])))
     found = set(emission["spectrum_id"].to_pylist())
-    candidates = (predicted - set(taught["spectrum_id"].to_pylist())) | found
+    candidates = (predicted - set(queries["spectrum_id"].to_pylist())) | found
     listed = catalog["spectrum_id"].to_pylist()
     assert set(listed) | set(rejected["spectrum_id"].to_pylist()) == candidates
     assert set(rejected["label"].to_pylist()) <= {CLASSES[2]}
@@ -124,27 +124,27 @@ def test_editing_the_catalogue_trains_nothing(finished_emission: Checkout, tmp_p
     assert not run.planned() & {"emission_train", "emission_predict", "emission_query", "emission_labels"}
 
 
-def test_a_round_waits_for_people_and_goes_on(finished_emission: Checkout, tmp_path: Path) -> None:
+def test_a_round_waits_for_labels_and_continues(finished_emission: Checkout, tmp_path: Path) -> None:
     run, store = finished_emission.copy(tmp_path / "run"), tmp_path / "labels.sqlite"
-    done, waiting = asked(run, 0), sorted(set(asked(run, 1)))
+    done, waiting = queried(run, 0), sorted(set(queried(run, 1)))
     with LabelStore(store) as labels:
         labels.import_labels(labels_of(run, done, tmp_path / "first.parquet"))
     run.settings = merged(run.settings, {"labels": str(store)})
     target = ROUND.format(1) + "/round.json"
     stopped = run.snakemake("--", target, check=False)
-    told = stopped.stdout + stopped.stderr
+    shown = stopped.stdout + stopped.stderr
     missing = len(set(waiting) - set(done))
     assert stopped.returncode != 0
-    assert f"{missing} of {len(waiting)} spectra have no label yet: label them with `starsift review" in told
-    assert f"--labels {store} --queue emission-round-01`" in told
+    assert f"{missing} of {len(waiting)} spectra have no label yet: label them with `starsift review" in shown
+    assert f"--labels {store} --queue emission-round-01`" in shown
     assert not (run.folder / ROUND.format(1) / "labels.parquet").exists()
     # A person says what is there; a label of another spectrum, and of another path, change nothing.
     truth = table(run, "simulated/emission/truth.parquet").to_pylist()
-    told_by = {row["spectrum_id"]: row["label"] for row in truth}
-    other = next(name for name in told_by if name not in {*done, *waiting})
+    label_of = {row["spectrum_id"]: row["label"] for row in truth}
+    other = next(name for name in label_of if name not in {*done, *waiting})
     with LabelStore(store) as labels:
         for name in waiting:
-            word = told_by[name] if told_by[name] != CLASSES[2] else "absorption"
+            word = label_of[name] if label_of[name] != CLASSES[2] else "absorption"
             labels.add("emission", name, "ann", queue="emission-round-01", label=word)
     # The first round is not even looked at again, and networks that learned from it stay.
     assert run.executed("--", target) == ["emission_labels", "emission_evaluate"]
@@ -159,11 +159,11 @@ def test_a_round_waits_for_people_and_goes_on(finished_emission: Checkout, tmp_p
 
 
 @pytest.mark.slow
-def test_a_run_can_be_made_again_from_its_labels(finished_emission: Checkout, tmp_path: Path) -> None:
+def test_a_run_is_repeated_from_its_labels(finished_emission: Checkout, tmp_path: Path) -> None:
     run = finished_emission.copy(tmp_path / "run")
     names = ("catalogs/emission.parquet", "catalogs/emission.csv", "emission/final/model.keras")
     before = {name: (run.folder / "results" / name).read_bytes() for name in names}
-    labels = labels_of(run, asked(run, 0) + asked(run, 1), tmp_path / "labels.parquet")
+    labels = labels_of(run, queried(run, 0) + queried(run, 1), tmp_path / "labels.parquet")
     for name in ("emission", "catalogs", "figures"):
         shutil.rmtree(run.folder / "results" / name)
     run.settings = merged(run.settings, {"labels": labels})
