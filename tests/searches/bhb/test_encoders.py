@@ -260,7 +260,7 @@ def test_weights_as_keras_distributes_them(published: Any, tmp_path: Path) -> No
 
 @pytest.mark.filterwarnings("ignore:Skipping nested container")
 def test_other_files_of_weights_are_named(weights: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"none\.h5: no such file of weights; expected .*ResNet50"):
+    with pytest.raises(InputError, match=r"none\.h5: no such file; expected .*ResNet50"):
         image_encoder(PAPER, 32, pretrained=tmp_path / "none.h5")
     broken, other = (tmp_path / name for name in ("broken.weights.h5", "other.weights.h5"))
     broken.write_bytes(b"no weights")

@@ -23,7 +23,9 @@ BHB = TableSchema(
         measured("class", "Class by the survey's pipeline", "src.class", type=pa.string()),
         measured("subclass", "Spectral type by the survey's pipeline", "src.spType", type=pa.string()),
         probability("p_bhb", "Probability of a BHB star, calibrated"),
-        measured("modality", "Inputs of the probability: spectrum+image or spectrum", "meta.code", type=pa.string()),
+        measured(
+            "modality", "Inputs of the probability: spectrum+image or spectrum", "meta.code", type=pa.string()
+        ),
         measured("image_status", "ok, or why there is no image", "meta.code.status", type=pa.string()),
         Column("origin", pa.string(), "predicted, or people: added by a label", "meta.code"),
         measured("split", "Split of the labelled stars that its star is in", "meta.code", type=pa.string()),
@@ -39,7 +41,12 @@ BHB = TableSchema(
         measured("distance", "Distance from the Sun of a BHB star", "pos.distance", "kpc"),
         measured("distance_err", "Error of distance", "stat.error;pos.distance", "kpc"),
         Column("group_id", pa.int32(), "Number of the star, shared by its spectra", "meta.id.parent"),
-        measured("group_name", "Name of the star: designation of its first spectrum", "meta.id.parent", type=pa.string()),
+        measured(
+            "group_name",
+            "Name of the star: designation of its first spectrum",
+            "meta.id.parent",
+            type=pa.string(),
+        ),
         Column("n_exposures", pa.int32(), "Spectra of the star in the catalogue", "meta.number;obs"),
         Column("vetted", pa.bool_(), "Whether a person has vetted it", "meta.code.status"),
         measured("vetted_by", "Who vetted it", "meta.curation", type=pa.string()),

@@ -1,17 +1,16 @@
 """Networks that turn a spectrum, or an image in five bands, into tokens (Wei et al. 2023, sections 4.1, 4.2).
 
-What the paper leaves open, and what was chosen:
+Choices where the paper is open:
 
 - The weight of a segment is the mean attention that it receives (the columns of S_w, equation 4): seven
   numbers of sum 1, as in figure 9. A segment is multiplied by one plus its weight, so that none is lost.
-  Queries and keys are of segments of mean 0 and variance 1, or their levels alone would decide.
-- Each spectrum is brought to mean 0 and variance 1 first: the scale that equation 16 gives it hangs on two
-  pixels, which may be spikes.
-- The trunk sees the segments one above the other, (7, 503): kernels of three pixels do not cross them. Each
-  segment becomes one token, so that k is 7; a bias of its own tells it from the others.
-- Batch normalization after every convolution: nineteen layers do not train without.
-- A band's weight (equation 2) multiplies the band of the standardized image. The layers are those of
-  `keras.applications.ResNet50`, whose weights fit; a token is a pixel of its last feature map.
+  Queries and keys are computed from standardized segments; otherwise only their levels would count.
+- Each spectrum is standardized first: its scale by equation 16 depends on two pixels, which may be spikes.
+- The segments are rows, (7, 503), so that kernels of three pixels do not cross them. Each segment becomes one
+  token with its own bias, so that k is 7.
+- Batch normalization after every convolution: nineteen layers do not train without it.
+- The weight of a band (equation 2) multiplies the band of the standardized image. The layers are those of
+  `keras.applications.ResNet50`, so that its weights fit; a token is a pixel of its last feature map.
 """
 
 import os
@@ -34,10 +33,10 @@ _EPSILON, _MOMENTUM = 1.001e-5, 0.9
 
 @dataclass(frozen=True)
 class Preset:
-    """Sizes of the networks: `tokens` is their dimension d; the rest is that of each part."""
+    """Sizes of the networks; `tokens` is the dimension d of their tokens."""
 
     tokens: int
-    binning: int  # pixels averaged before anything else
+    binning: int  # pixels averaged at the start
     vgg_filters: tuple[int, ...]
     vgg_layers: tuple[int, ...]
     vgg_pools: tuple[int, ...]
@@ -93,7 +92,7 @@ def spectrum_encoder(preset: Preset, *, attention: bool = True) -> Any:
 
     Parameters
     ----------
-    attention : weigh segments; without it, the first line of Table 6
+    attention : weight the segments; without it, the first line of Table 6
 
     Source: Wei et al. 2023, section 4.2, equations 3 and 4, figure 5; Simonyan & Zisserman 2014.
     """
@@ -158,12 +157,12 @@ def image_encoder(
 
     Parameters
     ----------
-    squeeze : weigh the bands; without it, the third line of Table 6
+    squeeze : weight the bands; without it, the third line of Table 6
     pretrained : weights of `keras.applications.ResNet50` without top (three channels), a local file
 
     Raises
     ------
-    InputError : such weights are not there or do not fit.
+    InputError : the file of weights is missing or does not fit.
 
     Source: Wei et al. 2023, section 4.1, equations 1 and 2, figure 4; He et al. 2015; Hu et al. 2017.
     """
@@ -219,7 +218,7 @@ def _load_pretrained(backbone: Any, path: str | os.PathLike[str]) -> None:
     """Weights of three channels: each band starts from their mean, with the same total response."""
     if not Path(path).is_file():
         raise InputError(
-            f"{path}: no such file of weights; expected those of keras.applications.ResNet50 without top, "
+            f"{path}: no such file; expected weights of keras.applications.ResNet50 without top, "
             "or null in bhb.image.pretrained"
         )
     keras = load_keras()
@@ -231,7 +230,7 @@ def _load_pretrained(backbone: Any, path: str | os.PathLike[str]) -> None:
             weights=None, include_top=False, input_shape=(max(size, 32),) * 2 + (3,)
         )
         donor.load_weights(path)
-    # Keras raises whatever HDF5 and its own parts raise.
+    # Keras raises many kinds of errors here, also those of HDF5.
     except Exception as error:
         raise InputError(f"{path}: not the weights of keras.applications.ResNet50 without top") from error
     for layer in donor.layers:

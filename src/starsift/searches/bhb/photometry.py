@@ -1,4 +1,4 @@
-"""Colours without extinction, absolute magnitudes and distances of blue horizontal branch stars.
+"""Dereddened colours, absolute magnitudes and distances of blue horizontal branch stars.
 
 Relations and their source: resources/bhb/relations.csv (Deason, Belokurov & Evans 2011, MNRAS 416, 2903).
 """
@@ -22,8 +22,8 @@ from starsift.searches.bhb.inputs import BANDS
 
 SHIPPED = resource("bhb/relations.csv")
 MAGNITUDE, EXTINCTION = "psfmag_{band}", "extinction_{band}"  # columns of the manifest
-MAGNITUDES = (0.0, 35.0)  # between which a magnitude is one; SDSS writes -9999 where there is none
-EXTINCTIONS = (0.0, 20.0)  # more hides any star
+MAGNITUDES = (0.0, 35.0)  # valid magnitudes; SDSS writes -9999 where there is none
+EXTINCTIONS = (0.0, 20.0)  # valid extinctions
 
 _POWERS = 5
 
@@ -46,17 +46,16 @@ class Relation:
 
 
 def load_relations(path: str | os.PathLike[str] | None = None) -> dict[str, Relation]:
-    """Read relations between a colour and another, or an absolute magnitude, by name.
+    """Read relations of g-r with another colour or an absolute magnitude, by name.
 
     Parameters
     ----------
-    path : path, optional
-        CSV with the columns relation, low, high, scatter, c0 to c4, source; by default the one shipped in
-        resources/bhb.
+    path : CSV with the columns relation, low, high, scatter, c0 to c4, source; by default
+        resources/bhb/relations.csv
 
     Raises
     ------
-    InputError : a column is missing, or a value is no number.
+    InputError : a column is missing, or a value is not a number.
     """
     file = Path(path) if path is not None else SHIPPED
     powers = [f"c{k}" for k in range(_POWERS)]
@@ -80,7 +79,7 @@ def load_relations(path: str | os.PathLike[str] | None = None) -> dict[str, Rela
 
 
 def magnitudes(manifest: pa.Table, template: str = MAGNITUDE) -> dict[str, np.ndarray]:
-    """Magnitudes of each band as the survey gives them; NaN where there is none, or one outside `MAGNITUDES`.
+    """Magnitudes of each band as the survey gives them; NaN where missing or outside `MAGNITUDES`.
 
     Parameters
     ----------
@@ -106,7 +105,7 @@ def dereddened(
     Parameters
     ----------
     manifest : n rows
-    magnitude, extinction : names of its columns, mag, with {band}; a column that is not there is missing
+    magnitude, extinction : names of its columns, mag, with {band}
 
     Returns
     -------
@@ -140,7 +139,7 @@ def absolute_magnitude(g_r: npt.ArrayLike) -> np.ndarray:
 
 
 def distance(g0: npt.ArrayLike, g_r: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Distance of blue horizontal branch stars from the Sun; of any other star it is wrong.
+    """Distance of blue horizontal branch stars from the Sun; wrong for any other star.
 
     Parameters
     ----------
@@ -148,8 +147,8 @@ def distance(g0: npt.ArrayLike, g_r: npt.ArrayLike) -> tuple[np.ndarray, np.ndar
 
     Returns
     -------
-    distance, error : (n,) kpc, NaN where there is no absolute magnitude. The error is that of the scatter of
-        the relation, 0.15 mag or 7 % of the distance; errors of the photometry are not in it.
+    distance, error : (n,) kpc, NaN where there is no absolute magnitude. The error is the scatter of the
+        relation, 0.15 mag or 7 % of the distance, without errors of the photometry.
     """
     kpc = 10.0 ** (0.2 * (np.asarray(g0, np.float64) - absolute_magnitude(g_r)) - 2.0)
     return kpc, kpc * (0.2 * np.log(10.0) * _relations()["m_g_bhb"].scatter)
@@ -161,7 +160,7 @@ def _relations() -> Mapping[str, Relation]:
 
 
 def _numbers(manifest: pa.Table, template: str, band: str, limits: tuple[float, float]) -> np.ndarray:
-    """One column (n,) float64; NaN where it is null, not within the limits, or not there at all."""
+    """One column (n,) float64; NaN where it is null, outside the limits, or missing."""
     if "{band}" not in template:
         raise InputError(
             f"photometry: {template!r} should name the column of each band, such as {MAGNITUDE!r}"
