@@ -2,7 +2,7 @@
 
     python benchmarks/review_latency.py [--candidates 100000] [--items 500]
 
-Builds a queue of that many candidates of the binaries path and of the emission path in a temporary folder
+Builds a queue of that many candidates of binaries and of emission-line stars in a temporary folder
 (2 000 of them packed, in the middle of the queue: spectra of 4 136 pixels, for binaries with their CCFs),
 starts `starsift review` on it and labels by keyboard. Latency is from the keydown event to the frame after
 the one in which all plots of the next spectrum are painted; the label is on its way to the disk meanwhile.
@@ -122,7 +122,7 @@ def label(page, count: int, pace: float) -> np.ndarray:
 
 
 def measure(url: str, pid: int, browser, first: int, items: int) -> None:
-    """Print the tables of both paths."""
+    """Print the tables of both searches."""
     latency, memory = [], []
     for queue, what in (
         ("binaries-spectra", "binaries: 4 plots"),
@@ -143,7 +143,7 @@ def measure(url: str, pid: int, browser, first: int, items: int) -> None:
             latency.append((what, name, count, *np.percentile(taken, [50, 95]), taken.max()))
         memory.append((what, items + TIMED, *before, heap(session), resident(pid)))
         context.close()
-    print("| path | pause between keys | spectra | median, ms | 95 %, ms | longest, ms | limit, ms |")
+    print("| search | pause between keys | spectra | median, ms | 95 %, ms | longest, ms | limit, ms |")
     print("|---|---|---|---|---|---|---|")
     for what, name, count, *numbers in latency:
         print(f"| {what} | {name} | {count} | {' | '.join(f'{n:.0f}' for n in numbers)} | {LIMIT} |")

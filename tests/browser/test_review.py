@@ -301,7 +301,7 @@ def test_export_is_a_table_of_all_labels(open_page: Callable, store: LabelStore,
         ("bhb-candidates", ["whole", "window"]),
     ],
 )
-def test_every_path_is_drawn(open_page: Callable, queue: str, plots: list[str]) -> None:
+def test_every_search_is_drawn(open_page: Callable, queue: str, plots: list[str]) -> None:
     page = open_page(f"{queue}/0", color_scheme="light")
     at(page, 0)
     assert {name: ink(page, f"#{name}") > 100 for name in plots} == dict.fromkeys(plots, True)

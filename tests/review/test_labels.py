@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,12 +30,6 @@ from starsift.review.labels import LabelStore, Progress, State
 from starsift.searches.registry import SEARCHES
 
 ROUND = "emission-round-00"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[LabelStore]:
-    with LabelStore(tmp_path / "labels" / "starsift.sqlite") as store:
-        yield store
 
 
 @pytest.fixture

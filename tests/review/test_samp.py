@@ -14,12 +14,11 @@ import pytest
 from astropy.table import Table
 from astropy.utils.exceptions import AstropyDeprecationWarning
 from fastapi.testclient import TestClient
-from fixtures.review_files import LRS, MRS, Truth, make_results
+from fixtures.review_files import LRS, MRS, Truth
+from fixtures.review_server import BASE
 
 from starsift.errors import SampError
 from starsift.review import samp
-from starsift.review.app import create_app
-from starsift.review.labels import LabelStore
 from starsift.review.results import Results
 from starsift.review.samp import SampLink
 
@@ -91,11 +90,6 @@ def application(hub: SAMPHubServer) -> Iterator[Application]:
     yield listener
     if hub.is_running:
         listener.client.disconnect()
-
-
-@pytest.fixture(scope="module")
-def truth(tmp_path_factory: pytest.TempPathFactory) -> Truth:
-    return make_results(tmp_path_factory.mktemp("samp") / "results")
 
 
 WAVE = np.linspace(6500.0, 6700.0, 50)
@@ -206,23 +200,16 @@ def test_nobody_can_send_to_the_app(application: Application, link: SampLink) ->
     assert mine.get_subscriptions(names[0]) == {}
 
 
-def test_through_the_server(application: Application, truth: Truth, tmp_path: Path) -> None:
-    token, port = "t" * 43, 8124
-    base = f"http://127.0.0.1:{port}/{token}/api"
-    results = Results(truth.folder)
-    with (
-        LabelStore(tmp_path / "labels.sqlite") as store,
-        TestClient(
-            create_app(results, store, token=token, port=port), base_url=f"http://127.0.0.1:{port}"
-        ) as client,
-    ):
-        assert client.get(f"{base}/session").json()["samp"] is True
-        where = {"queue": "binaries-spectra", "position": 2}
-        assert client.post(f"{base}/samp/spectrum", json=where).json() == {"sent_to": 1}
-        assert client.post(f"{base}/samp/table", json={"queue": "binaries-spectra"}).json() == {"sent_to": 1}
-        assert client.post(f"{base}/samp/highlight", json=where).json() == {"sent_to": 1}
+def test_through_the_server(
+    application: Application, written: Truth, results: Results, client: TestClient
+) -> None:
+    assert client.get(f"{BASE}/api/session").json()["samp"] is True
+    where = {"queue": "binaries-spectra", "position": 2}
+    table = {"queue": "binaries-spectra"}
+    for what, body in (("spectrum", where), ("table", table), ("highlight", where)):
+        assert client.post(f"{BASE}/api/samp/{what}", json=body).json() == {"sent_to": 1}
     spectrum, table = application.tables
-    np.testing.assert_array_equal(spectrum["flux"], np.delete(truth.spectra["night"].flux[3], 30))
+    np.testing.assert_array_equal(spectrum["flux"], np.delete(written.spectra["night"].flux[3], 30))
     # Row and position agree, units and missing values are kept.
     assert tuple(table["spectrum_id"]) == results.queue("binaries-spectra").ids
     assert str(table["rv_1"].unit) == "km / s"

@@ -2,7 +2,7 @@
 
 import base64
 import json
-import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,34 +10,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fixtures.review_files import KNOWN, LRS, MRS, SDSS, VELOCITIES, Truth, add_round, make_results, rewrite
+from fixtures.review_files import KNOWN, LRS, MRS, SDSS, VELOCITIES, Truth, add_round, rewrite
 
+from starsift import searches
 from starsift.errors import NotFoundError, ResultsError
 from starsift.io.parquet import write_parquet
 from starsift.review.facts import links
 from starsift.review.results import Results, spectral_lines
+from starsift.searches.base import View
 from starsift.searches.binaries.peaks import cosine_basis, smoothed_derivatives
 from starsift.searches.mstars.hamming import nearest_codes
 from starsift.searches.registry import SEARCHES
 from starsift.spectra.batches import write_bundle, write_index
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Truth:
-    return make_results(tmp_path_factory.mktemp("review") / "results")
-
-
-@pytest.fixture
-def truth(written: Truth, tmp_path: Path) -> Truth:
-    """A copy that a test may change."""
-    folder = tmp_path / "results"
-    shutil.copytree(written.folder, folder)
-    return Truth(folder, written.spectra, written.codes, written.known_codes, written.ccf, written.image)
-
-
-@pytest.fixture(scope="module")
-def results(written: Truth) -> Results:
-    return Results(written.folder)
 
 
 def decode(text: str, kind: str = "<f4") -> np.ndarray:
@@ -50,7 +34,7 @@ def wavelength_of(grid: dict[str, Any]) -> np.ndarray:
     return 10.0 ** (grid["log10_lambda0"] + grid["dlog10_lambda"] * np.arange(grid["n"]))
 
 
-def test_queues_of_every_path(results: Results) -> None:
+def test_queues_of_every_search(results: Results) -> None:
     found = {id: (q.search, q.group, len(q.ids)) for id, q in results.queues().items()}
     assert found == {
         "binaries-spectra": ("binaries", "candidates", 4),
@@ -60,7 +44,7 @@ def test_queues_of_every_path(results: Results) -> None:
     }
 
 
-def test_a_spectrum_asked_for_two_reasons_comes_once_and_first(results: Results) -> None:
+def test_a_spectrum_queried_for_two_reasons_comes_once_and_first(results: Results) -> None:
     queue = results.queue("emission-round-00")
     assert queue.ids == (LRS[5], LRS[1], LRS[0])
     assert [queue.value("purpose", at) for at in range(3)] == ["query", "query", "precision"]
@@ -347,3 +331,26 @@ def test_lines_are_in_vacuum() -> None:
     assert halpha == pytest.approx(6564.6, abs=0.05)
     for entries in lines.values():
         assert [e["wavelength"] for e in entries] == sorted(e["wavelength"] for e in entries)
+
+
+def test_a_search_without_a_module_for_review_has_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "toy").mkdir()
+    monkeypatch.setattr(searches, "__path__", [*searches.__path__, str(tmp_path)])
+    search = replace(SEARCHES["bhb"], name="toy")
+    assert search.view() == View()
+    assert "Hα" in search.view().lines
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_columns_that_are_shown_are_published(name: str) -> None:
+    schemas = [
+        value for value in vars(SEARCHES[name].module("columns")).values() if hasattr(value, "columns")
+    ]
+    published = {column.name for schema in schemas for column in schema.columns}
+    view = SEARCHES[name].view()
+    assert set(view.columns) <= published
+    assert set(view.units) <= published
+    assert view.window is not None
+    assert view.window[0] < view.window[1]

@@ -1,0 +1,281 @@
+"""What the review app answers, and requests that it refuses."""
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pyarrow.parquet as pq
+import pytest
+from fastapi.testclient import TestClient
+from fixtures.review_files import LRS
+from fixtures.review_server import BASE, ROUND, SECRET, TOKEN, client_of, label, raw_get
+
+from starsift.review.labels import LabelStore
+from starsift.review.results import Results
+from starsift.review.routers.page import STATIC
+from starsift.searches.registry import SEARCHES
+
+
+def test_session(client: TestClient, results: Results) -> None:
+    session = client.get(f"{BASE}/api/session").json()
+    assert (session["user"], session["read_only"], session["samp"]) == ("ann", False, False)
+    assert session["queue"] == "emission-round-00"
+    assert {q["id"]: q["total"] for q in session["queues"]} == {
+        id: len(q.ids) for id, q in results.queues().items()
+    }
+    assert {name: [word["label"] for word in words] for name, words in session["vocabulary"].items()} == {
+        name: [word.label for word in search.words] for name, search in SEARCHES.items()
+    }
+    assert set(session["lines"]) == set(session["windows"]) == {"binaries", "mstars", "emission", "bhb"}
+
+
+def test_labelling_shows_in_everything(client: TestClient) -> None:
+    answer = label(client, 1, label="double peak", comment="narrow").json()
+    assert answer["labels"]["ann"]["label"] == "double peak"
+    assert answer["progress"] == {
+        "total": 3,
+        "labelled": 1,
+        "mine": 1,
+        "by_person": {"ann": 1},
+        "disagreements": 0,
+        "flagged": 0,
+    }
+    label(client, 1, "bob", label="single peak", flag=True)
+    item = client.get(f"{ROUND}/items/1").json()
+    assert item["spectrum_id"] == LRS[1]
+    assert {who: said["label"] for who, said in item["labels"].items()} == {
+        "ann": "double peak",
+        "bob": "single peak",
+    }
+    assert item["labels"]["ann"]["comment"] == "narrow"
+    assert [(e["who"], e["label"], e["undone"]) for e in item["history"]] == [
+        ("ann", "double peak", False),
+        ("bob", "single peak", False),
+    ]
+    rows = client.get(f"{ROUND}/rows", params={"start": 1, "count": 1}).json()["rows"]
+    assert rows == [
+        {
+            "position": 1,
+            "spectrum_id": LRS[1],
+            "labels": {"ann": "double peak", "bob": "single peak"},
+            "flag": True,
+            "disagreement": True,
+        }
+    ]
+    progress = client.get(ROUND, params={"user": "bob"}).json()
+    assert (progress["mine"], progress["disagreements"], progress["flagged"]) == (1, 1, 1)
+
+
+def test_undo_goes_back_and_keeps_history(client: TestClient) -> None:
+    label(client, 0, label="bad")
+    label(client, 2, label="single peak")
+    answer = client.post(f"{ROUND}/undo", json={"user": "ann"}).json()
+    assert (answer["position"], answer["labels"], answer["progress"]["mine"]) == (2, {}, 1)
+    assert [(e["label"], e["undone"]) for e in answer["history"]] == [("single peak", True)]
+    assert client.post(f"{ROUND}/undo", json={"user": "ann"}).json()["position"] == 0
+    assert client.post(f"{ROUND}/undo", json={"user": "ann"}).json()["position"] is None
+
+
+def test_claims_of_two_people_do_not_overlap(client: TestClient) -> None:
+    def claim(**body: Any) -> list[int]:
+        return client.post(f"{ROUND}/claim", json=body).json()["positions"]
+
+    assert claim(user="ann", count=2, after=0) == [1, 2]  # after the first, in order
+    assert claim(user="bob", count=2) == [0]
+    assert claim(user="bea", count=2) == []
+    client.post(f"{ROUND}/release", json={"user": "ann"})
+    assert claim(user="bea", count=1, after=1) == [2]
+    assert claim(user="ann", count=5, after=1) == [1]  # wraps past the end
+    label(client, 1, label="bad")
+    assert claim(user="bob", count=5, second_opinion=True) == [0, 1]
+
+
+def test_export_is_what_the_store_exports(client: TestClient, store: LabelStore, tmp_path: Path) -> None:
+    label(client, 0, label="single peak")
+    answer = client.get(f"{BASE}/api/export")
+    (tmp_path / "got.parquet").write_bytes(answer.content)
+    store.export(tmp_path / "expected.parquet")
+    assert answer.content == (tmp_path / "expected.parquet").read_bytes()
+    assert pq.read_table(tmp_path / "got.parquet")["label"].to_pylist() == ["single peak"]
+
+
+def test_other_exposures(client: TestClient) -> None:
+    item = f"{BASE}/api/queues/binaries-spectra/items/0"
+    key = client.get(item).json()["others"][0]["key"]
+    other = client.get(f"{item}/others/{key}").json()
+    assert other["spectrum_id"].endswith("/84420194")
+    assert set(other) == {"spectrum_id", "spectrum", "flux", "error", "good"}
+    assert client.get(f"{item}/others/77").status_code == 404
+
+
+def test_read_only_takes_nothing(results: Results, store: LabelStore) -> None:
+    store.add("emission", LRS[5], "ann", queue="emission-round-00", label="bad")
+    with client_of(results, store, read_only=True) as client:
+        assert client.get(f"{BASE}/api/session").json()["read_only"] is True
+        assert client.get(f"{ROUND}/items/0").json()["labels"]["ann"]["label"] == "bad"
+        for answer in (
+            label(client, 0, label="single peak"),
+            client.post(f"{ROUND}/undo", json={"user": "ann"}),
+            client.post(f"{ROUND}/claim", json={"user": "ann"}),
+            client.post(f"{ROUND}/release", json={"user": "ann"}),
+        ):
+            assert answer.status_code == 409
+            assert "--read-only" in answer.json()["detail"]
+    assert store.current("emission")[LRS[5]]["ann"].label == "bad"
+
+
+def test_samp_without_a_hub(client: TestClient) -> None:
+    answer = client.post(f"{BASE}/api/samp/table", json={"queue": "emission-round-00"})
+    assert answer.status_code == 503
+    assert "start TOPCAT or Aladin" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'{"user": 1}',
+        b'{"user": "ann", "label": 3}',
+        b'{"user": "ann", "flag": "yes"}',
+        b'{"user": "ann", "label": "bad", "path": "bhb"}',
+        b'{"label": "bad"}',
+        b'{"user": "ann"}',
+        b"\xff\xfe",
+        b'{"user": "", "label": "bad"}',
+        b'{"user": "a\\u0000b", "label": "bad"}',
+        b'{"user": "ann", "label": ""}',
+        json.dumps({"user": "u" * 65, "label": "bad"}).encode(),
+        json.dumps({"user": "ann", "comment": "c" * 2001}).encode(),
+        json.dumps({"user": "ann", "label": "SB2"}).encode(),
+        b"[" * 5000,
+    ],
+)
+def test_malformed_labels_are_refused(client: TestClient, store: LabelStore, body: bytes) -> None:
+    kind = {"Content-Type": "application/json"}
+    answer = client.post(f"{ROUND}/items/0/label", content=body, headers=kind)
+    assert answer.status_code in (400, 422)
+    assert isinstance(answer.json()["detail"], str)
+    assert store.current("emission") == {}
+
+
+def test_a_label_outside_the_vocabulary_names_those_in_it(client: TestClient) -> None:
+    detail = label(client, 0, label="emision").json()["detail"]
+    assert "'emision'" in detail
+    assert "single peak, double peak" in detail
+
+
+WAYS_OUT = (
+    *(
+        "../server.py",
+        "..%2fserver.py",
+        "%2e%2e/server.py",
+        "%2e%2e%2fserver.py",
+        "..%5cserver.py",
+        "....//app.js",
+    ),
+    *(
+        "/etc/passwd",
+        "%2fetc%2fpasswd",
+        "file:///etc/passwd",
+        "app.js%00",
+        "app.js/",
+        "app.js/..",
+        "./app.js",
+    ),
+    *("index.html", "link.txt", "", "%252e%252e%252fserver.py", "APP.JS", "~root", "C:%5cwindows"),
+)
+
+
+@pytest.mark.parametrize("name", WAYS_OUT)
+def test_static_serves_only_its_table(client: TestClient, name: str) -> None:
+    status, text = raw_get(client, f"/{TOKEN}/static/{name}")
+    assert status == 404
+    assert "detail" in json.loads(text)
+
+
+@pytest.mark.parametrize("name", [n for n, (path, _) in STATIC.items() if path.is_file()])
+def test_static_serves_its_table(client: TestClient, name: str) -> None:
+    answer = client.get(f"{BASE}/static/{name}")
+    path, kind = STATIC[name]
+    assert answer.status_code == 200
+    assert answer.content == path.read_bytes()
+    assert answer.headers["content-type"].startswith(kind)
+    cached = answer.headers["cache-control"]
+    assert cached == ("private, max-age=86400" if name.startswith("bokeh") else "no-store")
+
+
+@pytest.mark.parametrize(
+    "queue", ["..", "../emission-round-00", "%2e%2e", "/etc/passwd", "link.txt", "emission", "'"]
+)
+def test_a_queue_is_never_a_path(client: TestClient, queue: str) -> None:
+    for rest in ("", "/rows", "/items/0"):
+        status, text = raw_get(client, f"/{TOKEN}/api/queues/{queue}{rest}")
+        assert status == 404
+        assert SECRET not in text
+    answer = client.post(f"{BASE}/api/samp/table", json={"queue": queue})
+    assert answer.status_code == 404
+
+
+@pytest.mark.parametrize(
+    "position", ["3", "-1", "1e3", "0x0", "..", "%2e%2e", "9" * 40, "0/others/../../0", "x"]
+)
+def test_positions_outside_the_queue(client: TestClient, position: str) -> None:
+    assert raw_get(client, f"/{TOKEN}/api/queues/emission-round-00/items/{position}")[0] == 404
+
+
+@pytest.mark.parametrize(
+    "key", ["..", "%2e%2e%2f0", "-1", "9" * 40, "0;", "%00", quote("/etc/passwd", safe="")]
+)
+def test_keys_that_no_item_gave(client: TestClient, key: str) -> None:
+    assert raw_get(client, f"/{TOKEN}/api/queues/binaries-spectra/items/0/others/{key}")[0] == 404
+
+
+@pytest.mark.parametrize("params", [{"count": 1001}, {"count": -1}, {"start": -1}, {"start": "x"}])
+def test_rows_are_limited(client: TestClient, params: dict[str, Any]) -> None:
+    assert client.get(f"{ROUND}/rows", params=params).status_code == 422
+
+
+@pytest.mark.parametrize("body", [{"count": 21}, {"count": 0}, {"after": -2}, {"count": "5"}])
+def test_claims_are_limited(client: TestClient, body: dict[str, Any]) -> None:
+    assert client.post(f"{ROUND}/claim", json={"user": "ann", **body}).status_code == 422
+
+
+INJECTIONS = ("x'); DROP TABLE events; --", 'a" OR "1"="1', "ann' OR 1=1 --", "%", "_", "?1", ":who")
+
+
+@pytest.mark.parametrize("text", INJECTIONS)
+def test_sql_is_text(client: TestClient, store: LabelStore, text: str) -> None:
+    label(client, 1, "bob", label="bad")
+    assert label(client, 0, text, label="single peak", comment=text).status_code == 200
+    item = client.get(f"{ROUND}/items/0").json()
+    assert item["labels"] == {text: item["labels"][text]}
+    assert item["labels"][text]["comment"] == text
+    assert client.get(ROUND, params={"user": text}).json()["mine"] == 1
+    assert client.post(f"{ROUND}/undo", json={"user": text}).json()["position"] == 0
+    assert label(client, 0, label=text).status_code == 422
+    assert store.current("emission")[LRS[1]]["bob"].label == "bad"
+
+
+def test_markup_is_data(client: TestClient) -> None:
+    text = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
+    label(client, 0, text, label="bad", comment=text)
+    answer = client.get(f"{ROUND}/items/0")
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.json()["labels"][text]["comment"] == text
+
+
+def test_a_label_that_cannot_be_saved_is_not_hidden(
+    client: TestClient, store: LabelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError("labels.sqlite: cannot be written (database or disk is full)")
+
+    monkeypatch.setattr(store, "add", full)
+    answer = label(client, 0, label="bad")
+    assert answer.status_code == 500
+    assert "disk is full" in answer.json()["detail"]
