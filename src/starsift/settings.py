@@ -92,7 +92,7 @@ class _Common(Group):
     )
     labels: File = setting(
         "Labels: the file that `starsift review` writes, a table that it exported (.parquet), or a CSV with "
-        "spectrum_id, label and, if known, path and vetted_by. Keep it outside results/, which can be made "
+        "spectrum_id, label and, if known, search and vetted_by. Keep it outside results/, which can be made "
         "again.",
         "labels/starsift.sqlite",
     )
