@@ -156,6 +156,8 @@ def test_a_documented_command_works(sandbox: Path, command: tuple[str, ...]) -> 
                 raise AssertionError(f"without --cores this does not run: {shlex.join(words)}")
             check_rules(words)
             run(sandbox, [*(word for word in words if word != "..."), "-n"])
+        case "starsift" if words[1] == "run":
+            run(sandbox, [*words[:2], "-n", *words[2:]])
         case "starsift":
             options = make_parser().parse_args(words[1:])
             if words[1] != "review":  # which goes on until it is stopped; tests/browser does so

@@ -46,9 +46,10 @@ def load_keras() -> ModuleType:
     try:
         library = importlib.import_module(backend)
     except ImportError as error:
-        raise SettingsError(
-            f"KERAS_BACKEND is '{backend}' but {backend} is not installed: install it, or unset KERAS_BACKEND"
-        ) from error
+        hint = "install it, or unset KERAS_BACKEND"
+        if backend == "tensorflow":
+            hint = "install starsift[cpu] or, for CUDA, starsift[gpu]"
+        raise SettingsError(f"KERAS_BACKEND is '{backend}' but {backend} is not installed: {hint}") from error
     if backend == "tensorflow":
         library.get_logger().setLevel("ERROR")  # it warns of one compilation a network
         # TensorFloat-32 keeps 10 bits of mantissa: too few for results that agree to 1e-5 on every device.
