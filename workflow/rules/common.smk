@@ -101,7 +101,9 @@ if workflow.is_main_process:
 
 def label_digest_for(search):
     """A digest of the labels of a search, for `params`: labels of other searches rerun nothing."""
-    return lambda wildcards: label_digest(read_labels(LABELS, SEARCHES[search], strict=False, missing_ok=True))
+    return lambda wildcards: label_digest(
+        read_labels(LABELS, SEARCHES[search], strict=False, missing_ok=True)
+    )
 
 
 @functools.cache

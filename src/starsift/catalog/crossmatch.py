@@ -18,9 +18,10 @@ from scipy.spatial import cKDTree
 
 from starsift.errors import InputError
 from starsift.io.columns import cast_column, first_outside
+from starsift.sky.sphere import unit_vectors
+from starsift.survey.identity import MISSING
 
 RADIUS = 5.0  # arcsec (Guo et al. 2019, section 4.1)
-MISSING = -9999  # how LAMOST and many others write a missing number
 
 _CHUNK = 100_000  # spectra searched at once
 
@@ -80,8 +81,8 @@ def crossmatch(
     """
     if not 0 < radius <= 3600:
         raise InputError(f"radius is {radius} arcsec, expected more than 0 and at most 3600")
-    here, positions = _unit(ra, dec)
-    there, sources = _unit(table_ra, table_dec)
+    here, positions = _known_vectors(ra, dec)
+    there, sources = _known_vectors(table_ra, table_dec)
     # The chord of the radius, and a trifle (1e-9 arcsec) against rounding at the rim.
     chord = 2 * np.sin(np.radians(radius / 3600) / 2) + 5e-15
     found = []
@@ -125,7 +126,7 @@ def nearest(
 def group_exposures(ra: np.ndarray, dec: np.ndarray, radius: float = RADIUS) -> np.ndarray:
     """Number the stars that spectra show: friends of friends on the sky.
 
-    Designations do not do: one star has several, by what coordinates its fibre was given.
+    Designations do not serve: one star has several, as the coordinates of its fibres differ.
 
     Parameters
     ----------
@@ -307,20 +308,14 @@ def _floats(values: pa.ChunkedArray) -> np.ndarray:
     return np.asarray(values.cast(pa.float64()).to_numpy())
 
 
-def _vectors(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
-    """Unit vectors (n, 3) of degrees (n,)."""
-    alpha, delta = np.radians(ra), np.radians(dec)
-    return np.stack([np.cos(delta) * np.cos(alpha), np.cos(delta) * np.sin(alpha), np.sin(delta)], axis=-1)
-
-
-def _unit(ra: npt.ArrayLike, dec: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def _known_vectors(ra: npt.ArrayLike, dec: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Rows with coordinates (n,) and their unit vectors (n, 3)."""
     ra, dec = np.asarray(ra, dtype=np.float64), np.asarray(dec, dtype=np.float64)
     rows = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
-    return rows, _vectors(ra[rows], dec[rows])
+    return rows, unit_vectors(ra[rows], dec[rows])
 
 
 def _apart(ra: np.ndarray, dec: np.ndarray, other_ra: np.ndarray, other_dec: np.ndarray) -> np.ndarray:
     """Separation (n,) in arcsec, row by row."""
-    chord = np.linalg.norm(_vectors(ra, dec) - _vectors(other_ra, other_dec), axis=-1)
+    chord = np.linalg.norm(unit_vectors(ra, dec) - unit_vectors(other_ra, other_dec), axis=-1)
     return np.degrees(2 * np.arcsin(np.minimum(chord / 2, 1))) * 3600

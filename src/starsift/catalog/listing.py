@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from starsift.catalog.columns import TableSchema
-from starsift.catalog.crossmatch import MISSING
 from starsift.errors import ResultsError
+from starsift.survey.identity import MISSING
 
 
 def listed_columns(listed: pa.Table, names: Sequence[str], schema: TableSchema) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 from starsift.review.places import read_parts
 from starsift.review.queues import Queue
 from starsift.sky.dates import MJD_EPOCH
+from starsift.sky.sphere import unit_vectors
 from starsift.survey.names import is_sdss_name
 
 RADIUS = 5.0  # arcsec within which exposures are of one star
@@ -34,10 +35,10 @@ class Neighbours:
             _numbers(queue.table[name]) if name in queue.table.column_names else np.full(n, np.nan)
             for name in ("ra", "dec")
         )
-        self.vectors = _vectors(ra, dec)
+        self.vectors = unit_vectors(ra, dec)
         self.radius = 2.0 * math.sin(math.radians(RADIUS / 3600.0) / 2.0)
         self.table = self._read_near(manifests)
-        self.tree = cKDTree(_vectors(*(_numbers(self.table[name]) for name in ("ra", "dec"))))
+        self.tree = cKDTree(unit_vectors(*(_numbers(self.table[name]) for name in ("ra", "dec"))))
 
     def _read_near(self, manifests: Sequence[Path]) -> pa.Table:
         """What is near a candidate; a survey is read in parts, so that not all of it is in memory."""
@@ -48,7 +49,7 @@ class Neighbours:
             for part in read_parts(manifest, _COLUMNS):
                 if part.num_rows and _kind(part["spectrum_id"][0].as_py()) != _kind(self.ids[0]):
                     break
-                vectors = _vectors(_numbers(part["ra"]), _numbers(part["dec"]))
+                vectors = unit_vectors(_numbers(part["ra"]), _numbers(part["dec"]))
                 known = np.flatnonzero(np.isfinite(vectors).all(axis=1))
                 distance = stars.query(vectors[known], distance_upper_bound=self.radius)[0]
                 near = pa.array(known[np.isfinite(distance)])
@@ -81,12 +82,6 @@ class Neighbours:
         """Survey, bundle, name and band of an exposure."""
         row = self.table.slice(key, 1).to_pylist()[0]
         return row["survey"], row["bundle"], row["spectrum_id"], row["band"]
-
-
-def _vectors(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
-    """Unit vectors (n, 3) of coordinates in degrees."""
-    a, d = np.radians(ra), np.radians(dec)
-    return np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)], axis=1)
 
 
 def _numbers(column: pa.Array | pa.ChunkedArray) -> np.ndarray:

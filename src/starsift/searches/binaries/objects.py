@@ -9,6 +9,7 @@ from scipy.spatial import cKDTree
 
 from starsift.catalog.naming import designation
 from starsift.errors import ResultsError
+from starsift.sky.sphere import unit_vectors
 
 MATCH_RADIUS = 3.3  # arcsec: the diameter of a LAMOST fibre (Li et al. 2023, section 3)
 _EXPOSURE_COLUMNS = ("spectrum_id", "band", "lmjm", "ra", "dec", "gaia_source_id")
@@ -46,7 +47,9 @@ def group_stars(
     label = np.full(len(position), -1, dtype=np.int64)
     seen = np.flatnonzero(known & placed)
     if seen.size and len(position):
-        distance, nearest = cKDTree(_unit(ra[seen], dec[seen])).query(position, distance_upper_bound=chord)
+        distance, nearest = cKDTree(unit_vectors(ra[seen], dec[seen])).query(
+            position, distance_upper_bound=chord
+        )
         near = np.isfinite(distance)
         label[near] = star[seen[nearest[near]]]
     alone = np.flatnonzero(label < 0)
@@ -153,16 +156,10 @@ def make_objects(
     return spectra, pa.table(columns).sort_by("object_id")
 
 
-def _unit(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
-    """Unit vectors (n, 3) of degrees (n,)."""
-    alpha, delta = np.radians(ra), np.radians(dec)
-    return np.stack([np.cos(delta) * np.cos(alpha), np.cos(delta) * np.sin(alpha), np.sin(delta)], axis=-1)
-
-
 def _unique_positions(ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Unit vectors (m, 3) of the different positions, and the place (n,) of each input among them."""
     unique, at = np.unique(np.stack([ra, dec], axis=1), axis=0, return_inverse=True)
-    return _unit(unique[:, 0], unique[:, 1]), at.ravel()
+    return unit_vectors(unique[:, 0], unique[:, 1]), at.ravel()
 
 
 def _numbers(column: pa.ChunkedArray, missing: float | bool) -> np.ndarray:

@@ -20,7 +20,7 @@ from starsift.io.tables import read_table
 from starsift.searches.mstars.columns import MSTARS
 from starsift.searches.mstars.kinematics import derive, dispersions
 from starsift.searches.mstars.luminosity import Separator, giant_by_magnitude, separate
-from starsift.survey.catalog import MISSING
+from starsift.survey.identity import MISSING
 
 PathLike = str | os.PathLike[str]
 log = logging.getLogger(__name__)
