@@ -47,7 +47,7 @@ def planned(run: Checkout, *arguments: str) -> tuple[set[str], dict[str, int]]:
     return set(JOB.findall(text)), Counter(models)
 
 
-def test_every_network_is_there_and_has_judged_the_same_stars(finished_bhb: Checkout) -> None:
+def test_every_network_is_there_with_predictions_of_the_same_stars(finished_bhb: Checkout) -> None:
     folder = finished_bhb.folder / "results/bhb/models"
     assert sorted(path.name for path in folder.iterdir()) == list(ALL)
     dataset = table(finished_bhb, "bhb/dataset.parquet")
@@ -56,9 +56,9 @@ def test_every_network_is_there_and_has_judged_the_same_stars(finished_bhb: Chec
     for model in ALL:
         for k in RUNS:
             one = folder / model / f"run-{k}"
-            told = json.loads((one / "training.json").read_text())
-            assert (told["model"], told["run"]) == (model, k)
-            seeds.add(told["seed"])
+            training = json.loads((one / "training.json").read_text())
+            assert (training["model"], training["run"]) == (model, k)
+            seeds.add(training["seed"])
             assert sorted(pq.read_table(one / "predictions.parquet")["spectrum_id"].to_pylist()) == held
             assert (one / "model.keras").exists() == (model in TRAINED_HERE)
     assert len(seeds) == 4 * len(RUNS)
@@ -128,7 +128,7 @@ def test_a_setting_reruns_the_stages_that_use_it(
 @pytest.mark.parametrize(
     ("module", "rules", "models"),
     [
-        # One script trains encoders and what joins them.
+        # One script trains encoders and fusions.
         ("fusion", TRAINED - {"bhb_baseline"}, [model for model in ALL if model != "svm"]),
         ("baselines", {"bhb_baseline", "bhb_evaluate", "bhb_figures", "bhb_pages", *MADE}, ["svm"]),
         ("evaluation", EVALUATED, []),
