@@ -13,13 +13,9 @@ from functools import partial
 
 import numpy as np
 
-from starsift.searches.binaries.training import (
-    CALLS,
-    CLASSIFIERS,
-    Classifier,
-    class_probabilities,
-    train_classifiers,
-)
+from starsift.searches.binaries.predict import class_probabilities
+from starsift.searches.binaries.training import CLASSIFIERS, Classifier, train_classifier
+from starsift.searches.binaries.voting import CALLS
 
 N, VELOCITIES, LOOP = 60_000, 1001, 500
 TARGET = 60_000  # CCFs/s a classifier
@@ -69,7 +65,8 @@ def plain_loop(ccf: np.ndarray, classifier: Classifier) -> None:
 def main() -> None:
     rng = np.random.default_rng(1)
     ccf = rng.normal(0, 0.1, (N, VELOCITIES)).astype(np.float32)
-    networks = train_classifiers(ccf[:400], np.arange(400) % 4, epochs=1)
+    label = np.arange(400) % 4
+    networks = {name: train_classifier(ccf[:400], label, name, epochs=1) for name in CLASSIFIERS}
     gemm = gemm_rate()
     print(f"float32 matrix product: {gemm:.0f} GFLOP/s, {N} CCFs of {VELOCITIES} velocities\n")
     print("| classifier | CCFs/s | GFLOP/s | of matrix product | plain NumPy, CCFs/s | target |")

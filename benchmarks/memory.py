@@ -19,15 +19,8 @@ import yaml
 
 from starsift.searches.binaries.curves import read_curves, write_curves
 from starsift.searches.binaries.dataset import anonymous_batch, draw_snr
-from starsift.searches.binaries.errors import monte_carlo
-from starsift.searches.binaries.peaks import find_components
-from starsift.searches.binaries.tables import (
-    read_components,
-    take,
-    with_components,
-    write_components,
-    write_errors,
-)
+from starsift.searches.binaries.errors import monte_carlo, write_errors
+from starsift.searches.binaries.peaks import find_components, read_components, write_components
 from starsift.spectra.batches import ROWS, read_bundle, read_rows, write_bundle
 from starsift.spectra.ccf import build_bank, correlate
 from starsift.spectra.templates import load_grid
@@ -76,9 +69,9 @@ def errors(folder: Path, n: int) -> None:
     """The Monte Carlo errors of the candidates."""
     bank = build_bank(load_grid(), **BANK)
     table, components = read_components(folder / "peaks")
-    rows = with_components(components, [2, 3])
+    rows = np.flatnonzero(np.isin(components.count, [2, 3]))
     parts = [
-        monte_carlo(read_rows(folder / "spectra", part), bank, take(components, part))
+        monte_carlo(read_rows(folder / "spectra", part), bank, components.take(part))
         for part in np.array_split(rows, -(-rows.size // ROWS))
     ]
     rv_err, reliability = (np.concatenate(column) for column in zip(*parts, strict=True))

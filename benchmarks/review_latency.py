@@ -87,7 +87,7 @@ def build(folder: Path, candidates: int) -> int:
     }
     real = pa.array(rng.uniform(-200, 200, candidates), pa.float32())
     binaries = dict.fromkeys(
-        ("rv_1", "rv_2", "rv_err_1", "rv_err_2", "sigma", "ccf_max", "reliability"), real
+        ("rv_1", "rv_2", "rv_1_err", "rv_2_err", "sigma", "ccf_max", "reliability"), real
     )
     write_parquet(pa.table(common | binaries), folder / "catalogs/binaries_spectra.parquet")
     third = pa.array(np.full(candidates, 1 / 3), pa.float32())

@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=2024)
     options = parser.parse_args()
     config = yaml.safe_load((Path(__file__).parents[1] / "config" / "config.yaml").read_text())["binaries"]
-    laboratory = Laboratory.build(load_grid(), config["ccf"], config["peaks"])
+    laboratory = Laboratory.build(load_grid(), peaks=config["peaks"], **config["ccf"])
     draws = {"one": draw_singles, "two": draw_binaries, "three": draw_triples}
     print(
         "| components | velocities | bias km/s | scatter | median error | systematic | pull without | with |"

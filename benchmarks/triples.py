@@ -16,8 +16,8 @@ import numpy as np
 import yaml
 
 from starsift.searches.binaries.dataset import Laboratory, draw_snr, training_set
-from starsift.searches.binaries.training import train_classifiers
-from starsift.searches.binaries.voting import classify
+from starsift.searches.binaries.predict import classify
+from starsift.searches.binaries.training import CLASSIFIERS, train_classifier
 from starsift.spectra.templates import load_grid
 from starsift.synthesis.stars import Systems, draw_binaries, draw_singles, draw_triples
 
@@ -39,8 +39,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=99)
     options = parser.parse_args()
     config = yaml.safe_load((Path(__file__).parents[1] / "config" / "config.yaml").read_text())["binaries"]
-    grid = load_grid()
-    laboratory = Laboratory.build(grid, config["ccf"], config["peaks"])
+    laboratory = Laboratory.build(load_grid(), peaks=config["peaks"], **config["ccf"])
     curves, counts, stars, weights = [], [], [], []
     for number, share in SKY.items():
         rng = np.random.default_rng([options.seed, number])
@@ -75,16 +74,17 @@ def main() -> None:
     for hierarchical in (False, True):
         for hard in (0.0, config["training"].get("hard_fraction", 0.3)):
             table = training_set(
-                grid,
-                ccf=config["ccf"],
-                peaks=config["peaks"],
+                laboratory,
                 seed=options.seed + 1,
                 per_class=options.per_class,
                 hierarchical=hierarchical,
                 hard_fraction=hard,
             )
             examples = np.stack(table["ccf"].to_numpy())
-            networks = train_classifiers(examples, table["label"].to_numpy(), seed=1, **config["network"])
+            networks = {
+                name: train_classifier(examples, table["label"].to_numpy(), name, seed=1, **config["network"])
+                for name in CLASSIFIERS
+            }
             kind = np.array(
                 [value or "" for value in classify(ccf, count, networks)["multiplicity"].to_pylist()]
             )

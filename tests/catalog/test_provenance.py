@@ -107,7 +107,7 @@ def test_fingerprint_names_what_is_missing_and_who_wants_it(tree):
 def test_paths_of_starsift_do_not_depend_on_each_other():
     suspects = fingerprint("starsift.searches.binaries.suspects")
     assert suspects == fingerprint("starsift.searches.binaries.suspects")
-    assert suspects != fingerprint("starsift.searches.binaries.objects")
+    assert suspects != fingerprint("starsift.searches.binaries.catalog")
 
 
 def test_bundle_seeds_differ_and_stay():

@@ -23,28 +23,14 @@ pytestmark = pytest.mark.xdist_group("workflow")
 
 PUBLISHED = {
     "binaries_catalog",
-    "binaries_figure_differences",
-    "binaries_figure_errors",
-    "binaries_figure_exposures",
-    "binaries_figure_snr",
+    "binaries_figures",
     "provenance",
     "binaries_pages",
     "all",
 }
-FIGURES = {
-    "binaries_figure_detection",
-    "binaries_figure_differences",
-    "binaries_figure_errors",
-    "binaries_figure_examples",
-    "binaries_figure_exposures",
-    "binaries_figure_flux_ratio",
-    "binaries_figure_snr",
-    "all",
-}
-EXAMPLES = {"binaries_examples", "binaries_figure_examples"}
-CLASSIFIED = {"binaries_predict", *EXAMPLES, *PUBLISHED}
+CLASSIFIED = {"binaries_predict", "binaries_examples", *PUBLISHED}
 TRAINED = {"binaries_train", "binaries_cross_validate", *CLASSIFIED}
-INJECTED = {"binaries_injection", "binaries_figure_detection", "binaries_figure_flux_ratio"}
+INJECTED = {"binaries_injection", "binaries_figures", "provenance", "all"}
 PEAKS = {"binaries_peaks", "binaries_errors", "binaries_suspects", "binaries_dataset", *INJECTED, *TRAINED}
 
 # M stars.
@@ -67,7 +53,7 @@ def test_a_finished_run_has_nothing_to_do(request: pytest.FixtureRequest, name: 
     ("change", "rules"),
     [
         ({"vote": {"sb2_threshold": 0.9}}, CLASSIFIED),
-        ({"peaks": {"sigma_max": 90}}, PEAKS | {"binaries_figure_examples"}),
+        ({"peaks": {"sigma_max": 90}}, PEAKS),
         ({"ccf": {"velocity_step": 2}}, {"binaries_ccf"} | PEAKS),
         ({"errors": {"n_copies": 12}}, {"binaries_errors", "binaries_suspects"} | PUBLISHED),
         ({"network": {"epochs": 3}}, TRAINED),
@@ -77,7 +63,7 @@ def test_a_finished_run_has_nothing_to_do(request: pytest.FixtureRequest, name: 
         ),
         ({"suspects": {"moonlight_floor": 2.0}}, {"binaries_suspects"} | PUBLISHED),
         ({"objects": {"match_radius": 3.0}}, PUBLISHED),
-        ({"injection": {"trials": 3}}, INJECTED | {"provenance", "all"}),
+        ({"injection": {"trials": 3}}, INJECTED),
         ({"training": {"per_class": 31}}, {"binaries_dataset"} | TRAINED),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -115,10 +101,15 @@ def test_a_setting_of_the_search_reruns_the_stages_that_use_it(
     [
         ("searches/binaries/peaks.py", PEAKS),
         ("searches/binaries/suspects.py", {"binaries_suspects"} | PUBLISHED),
-        ("searches/binaries/figures.py", FIGURES | {"provenance"}),
+        ("searches/binaries/figures.py", {"binaries_figures", "provenance", "all"}),
         ("searches/binaries/voting.py", CLASSIFIED),
-        ("searches/binaries/objects.py", {"binaries_suspects"} | PUBLISHED),
-        ("searches/binaries/evaluation.py", INJECTED | {"provenance", "all"}),
+        ("searches/binaries/stars.py", {"binaries_suspects"} | PUBLISHED),
+        ("searches/binaries/catalog.py", PUBLISHED),
+        (
+            "searches/binaries/evaluation.py",
+            {"binaries_cross_validate", "binaries_pages", "provenance", "all"},
+        ),
+        ("searches/binaries/injection.py", INJECTED),
         ("catalog/publish.py", PUBLISHED),
         ("cli.py", {"provenance", "all"}),
     ],

@@ -150,7 +150,7 @@ rule binaries_predict:
 
 
 rule binaries_suspects:
-    # Light from elsewhere: the Moon, or the star on the next fibre.
+    # Contaminated spectra: moonlight, or cross-talk from the next fibre.
     input:
         curves="results/binaries/ccf/{bundle}.arrow",
         components="results/binaries/components/{bundle}.parquet",
@@ -194,7 +194,7 @@ rule binaries_injection:
         "../scripts/binaries/injection.py"
 
 
-# Everything that decides what the catalogues hold.
+# All settings that the catalogues depend on.
 BINARIES_PUBLISHED = {
     "seed": config["seed"],
     "survey": config["surveys"][SURVEY],
@@ -233,28 +233,8 @@ rule binaries_catalog:
         "../scripts/binaries/catalog.py"
 
 
-rule binaries_figure_snr:
-    # One script draws every figure: params.figure is a function of starsift.searches.binaries.figures, inputs its tables.
-    input:
-        manifest=f"results/manifest/{SURVEY}.parquet",
-        spectra="results/catalogs/binaries_spectra.parquet",
-    output:
-        figure("binaries", "snr_magnitude"),
-    log:
-        "results/logs/binaries_figures/snr_magnitude.log",
-    resources:
-        mem_mb=2000,
-        runtime=10,
-    params:
-        figure="snr_magnitude",
-        columns={"manifest": ["snr", "phot_g_mean_mag"]},
-        code=code("binaries/figure"),
-    script:
-        "../scripts/binaries/figure.py"
-
-
 rule binaries_examples:
-    # The spectra, CCFs and derivatives that the example figure shows.
+    # The spectra, CCFs and derivatives of the figure of examples.
     input:
         spectra=each_bundle(f"results/spectra/{SURVEY}/{{bundle}}.arrow", SURVEY),
         curves=each_bundle("results/binaries/ccf/{bundle}.arrow", SURVEY),
@@ -277,77 +257,33 @@ rule binaries_examples:
         "../scripts/binaries/examples.py"
 
 
-use rule binaries_figure_snr as binaries_figure_examples with:
+rule binaries_figures:
+    # All in one job: each takes less than starting a job does.
     input:
-        examples="results/binaries/examples.parquet",
-    output:
-        figure("binaries", "examples"),
-    log:
-        "results/logs/binaries_figures/examples.log",
-    params:
-        figure="examples",
-        settings={key: BINARIES["peaks"][key] for key in ("ccf_threshold", "d2_threshold")},
-        code=code("binaries/figure"),
-
-
-use rule binaries_figure_snr as binaries_figure_errors with:
-    input:
+        manifest=f"results/manifest/{SURVEY}.parquet",
         spectra="results/catalogs/binaries_spectra.parquet",
-    output:
-        figure("binaries", "rv_errors"),
-    log:
-        "results/logs/binaries_figures/rv_errors.log",
-    params:
-        figure="rv_errors",
-        code=code("binaries/figure"),
-
-
-use rule binaries_figure_snr as binaries_figure_detection with:
-    input:
+        objects="results/catalogs/binaries_objects.parquet",
+        examples="results/binaries/examples.parquet",
         rates="results/binaries/injection/rates.parquet",
-    output:
-        figure("binaries", "detection_rates"),
-    log:
-        "results/logs/binaries_figures/detection_rates.log",
-    params:
-        figure="detection_rates",
-        code=code("binaries/figure"),
-
-
-use rule binaries_figure_snr as binaries_figure_flux_ratio with:
-    input:
         flux_ratios="results/binaries/injection/flux_ratios.parquet",
     output:
-        figure("binaries", "flux_ratio"),
+        snr_magnitude=figure("binaries", "snr_magnitude"),
+        examples=figure("binaries", "examples"),
+        rv_errors=figure("binaries", "rv_errors"),
+        detection_rates=figure("binaries", "detection_rates"),
+        flux_ratio=figure("binaries", "flux_ratio"),
+        exposures=figure("binaries", "exposures"),
+        rv_differences=figure("binaries", "rv_differences"),
     log:
-        "results/logs/binaries_figures/flux_ratio.log",
+        "results/logs/binaries_figures.log",
+    resources:
+        mem_mb=2000,
+        runtime=20,
     params:
-        figure="flux_ratio",
-        code=code("binaries/figure"),
-
-
-use rule binaries_figure_snr as binaries_figure_exposures with:
-    input:
-        objects="results/catalogs/binaries_objects.parquet",
-    output:
-        figure("binaries", "exposures"),
-    log:
-        "results/logs/binaries_figures/exposures.log",
-    params:
-        figure="exposures",
-        code=code("binaries/figure"),
-
-
-use rule binaries_figure_snr as binaries_figure_differences with:
-    input:
-        spectra="results/catalogs/binaries_spectra.parquet",
-    output:
-        figure("binaries", "rv_differences"),
-    log:
-        "results/logs/binaries_figures/rv_differences.log",
-    params:
-        figure="rv_differences",
-        code=code("binaries/figure"),
+        settings={"examples": {key: BINARIES["peaks"][key] for key in ("ccf_threshold", "d2_threshold")}},
+        code=code("binaries/figures"),
+    script:
+        "../scripts/binaries/figures.py"
 
 
 rule binaries_pages:
@@ -373,16 +309,10 @@ rule binaries_pages:
 
 
 rule binaries:
-    # All that the report shows of this path, and the catalogues.
+    # The catalogues, and all that the report shows of this search.
     input:
         rules.binaries_catalog.output,
-        rules.binaries_figure_snr.output,
-        rules.binaries_figure_examples.output,
-        rules.binaries_figure_errors.output,
-        rules.binaries_figure_detection.output,
-        rules.binaries_figure_flux_ratio.output,
-        rules.binaries_figure_exposures.output,
-        rules.binaries_figure_differences.output,
+        rules.binaries_figures.output,
         rules.binaries_pages.output,
 
 

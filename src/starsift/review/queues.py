@@ -125,7 +125,6 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def error_names(name: str) -> tuple[str, str, str]:
-    """How the error of a column may be called."""
-    stem, _, number = name.rpartition("_")
-    return f"{name}_err", f"{name}_error", f"{stem}_err_{number}"
+def error_names(name: str) -> tuple[str, str]:
+    """Names that the error of a column may have."""
+    return f"{name}_err", f"{name}_error"

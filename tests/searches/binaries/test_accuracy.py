@@ -1,4 +1,4 @@
-"""What the binaries path promises, on simulated spectra: detection, precision, velocities, errors."""
+"""Accuracy of the binaries search on simulated spectra: detection, precision, velocities, errors."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import yaml
 
+from starsift.errors import TrainingError
 from starsift.searches.binaries.dataset import Laboratory, draw_snr, recovered, training_set
 from starsift.searches.binaries.errors import monte_carlo
-from starsift.searches.binaries.evaluation import detection_rates, flux_ratio_limits
-from starsift.searches.binaries.peaks import Components
-from starsift.searches.binaries.training import train_classifiers
-from starsift.searches.binaries.voting import classify
+from starsift.searches.binaries.injection import detection_rates, flux_ratio_limits
+from starsift.searches.binaries.predict import classify
+from starsift.searches.binaries.training import CLASSIFIERS, train_classifier
 from starsift.spectra.templates import load_grid
 from starsift.synthesis.stars import draw_binaries, draw_singles, draw_triples
 
@@ -20,25 +20,20 @@ SKY = {1: 0.90, 2: 0.07, 3: 0.03}  # shares of single, double and triple stars f
 
 
 @pytest.fixture(scope="module")
-def grid():
-    return load_grid()
+def laboratory():
+    return Laboratory.build(load_grid(), peaks=CONFIG["peaks"], **CONFIG["ccf"])
 
 
 @pytest.fixture(scope="module")
-def laboratory(grid):
-    return Laboratory.build(grid, CONFIG["ccf"], CONFIG["peaks"])
-
-
-@pytest.fixture(scope="module")
-def examples(grid):
-    settings = {**CONFIG["training"], "per_class": 1000}
-    return training_set(grid, ccf=CONFIG["ccf"], peaks=CONFIG["peaks"], seed=3, **settings)
+def examples(laboratory):
+    return training_set(laboratory, seed=3, **CONFIG["training"] | {"per_class": 1000})
 
 
 @pytest.fixture(scope="module")
 def vote(laboratory, examples):
     ccf = np.stack(examples["ccf"].to_numpy())
-    networks = train_classifiers(ccf, examples["label"].to_numpy(), seed=3, **CONFIG["network"])
+    label = examples["label"].to_numpy()
+    networks = {name: train_classifier(ccf, label, name, seed=3, **CONFIG["network"]) for name in CLASSIFIERS}
 
     def call(systems, snr, rng):
         """What the CCF step and the vote make of systems: multiplicity (n,) and components."""
@@ -63,21 +58,21 @@ def test_training_set_is_balanced_and_holds_what_it_says(examples):
     assert gaps.max() <= 250
 
 
-def test_training_set_without_hard_cases_is_the_papers(grid):
+def test_training_set_without_hard_cases_is_the_papers(laboratory):
     settings = {**CONFIG["training"], "per_class": 40, "hard_fraction": 0.0, "hierarchical": False}
-    table = training_set(grid, ccf=CONFIG["ccf"], peaks=CONFIG["peaks"], seed=1, **settings)
+    table = training_set(laboratory, seed=1, **settings)
     seen, label = table["n_components"].to_numpy(), table["label"].to_numpy()
     assert (seen[label == 2] == 2).all()
     assert (seen[label == 3] == 3).all()
 
 
-def test_a_class_that_cannot_be_filled_says_so(grid, monkeypatch):
+def test_a_class_that_cannot_be_filled_says_so(laboratory, monkeypatch):
     monkeypatch.setattr(
         "starsift.searches.binaries.dataset._collect.__kwdefaults__", {"rounds": 2, "partial": False}
     )
     settings = {**CONFIG["training"], "per_class": 1500, "snr": [0.05, 0.1]}
-    with pytest.raises(ValueError, match=r"class L\d were found.*training\.snr"):
-        training_set(grid, ccf=CONFIG["ccf"], peaks=CONFIG["peaks"], seed=1, **settings)
+    with pytest.raises(TrainingError, match=r"class L\d were found.*training\.snr"):
+        training_set(laboratory, seed=1, **settings)
 
 
 def test_clear_binaries_are_found(laboratory, vote):
@@ -121,7 +116,7 @@ def test_velocities_are_unbiased_and_errors_honest(laboratory, number):
     _, found = laboratory.measure(batch)
     rows = np.flatnonzero(recovered(found, systems.rv))[:300]
     assert rows.size == 300
-    components = Components(*(getattr(found, name)[rows] for name in ("count", "rv", "sigma", "converged")))
+    components = found.take(rows)
     settings = {key: CONFIG["errors"][key] for key in ("n_copies", "systematic")}
     rv_err, reliability = monte_carlo(
         batch.take(rows), laboratory.bank, components, seed=1, **settings, **CONFIG["peaks"]
@@ -149,13 +144,12 @@ def test_errors_repeat_and_fall_with_signal(laboratory):
     assert medians[0] > 3 * medians[1]
 
 
-def test_detection_follows_separation_signal_and_flux_ratio(grid):
-    settings = {"ccf": CONFIG["ccf"], "peaks": CONFIG["peaks"], "seed": 1}
-    table = detection_rates(grid, trials=5, delta_rv=[20, 120], snr=[10, 50], **settings)
+def test_detection_follows_separation_signal_and_flux_ratio(laboratory):
+    table = detection_rates(laboratory, seed=1, trials=5, delta_rv=[20, 120], snr=[10, 50])
     rate = {(row["teff"], row["delta_rv"], row["snr"]): row["rate"] for row in table.to_pylist()}
     assert all(rate[teff, 20, snr] == 0 for teff, _, snr in rate)  # below the resolution: never two
     assert all(rate[teff, 120, 50] == 1 for teff, _, _ in rate)
-    limits = flux_ratio_limits(grid, teff=[4000, 7000, 1000], **settings)
+    limits = flux_ratio_limits(laboratory, seed=1, teff=[4000, 7000, 1000])
     ratio, detected = limits["flux_ratio"].to_numpy(), limits["detected"].to_numpy(zero_copy_only=False)
     assert detected[(ratio > 0.5) & (ratio < 2)].all()
     assert not detected[(ratio < 0.1) | (ratio > 10)].any()

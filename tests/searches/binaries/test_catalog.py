@@ -1,74 +1,18 @@
-"""Exposures to stars: grouping against all pairs, and what an object's row says."""
+"""Rows of the catalogues, from stages and exposures."""
+
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from fixtures.binaries_files import write_stages
 
 from starsift.catalog.columns import check, conform
 from starsift.errors import ResultsError
+from starsift.searches.binaries.catalog import gather_catalog, make_objects
 from starsift.searches.binaries.columns import BINARIES_OBJECTS
-from starsift.searches.binaries.objects import group_stars, make_objects
 
 ARCSEC = 1 / 3600
-
-
-def all_pairs(ra, dec, radius):
-    """Friends of friends by brute force, for positions near each other."""
-    n = len(ra)
-    star = list(range(n))
-    for i in range(n):
-        for j in range(n):
-            away = np.hypot((ra[i] - ra[j]) * np.cos(np.radians(dec[i])), dec[i] - dec[j])
-            if away <= radius * ARCSEC:
-                old, new = star[i], star[j]
-                star = [new if s == old else s for s in star]
-    return np.array(star)
-
-
-def same_partition(a, b):
-    return ((a[:, None] == a) == (b[:, None] == b)).all()
-
-
-def test_one_gaia_source_is_one_star_wherever_it_is():
-    star = group_stars([1.0, 200.0, 1.0], [2.0, -5.0, 2.0], [7, 7, 8])
-    assert star[0] == star[1] != star[2]
-
-
-def test_exposure_without_source_joins_the_nearest_star_within_the_radius():
-    ra = np.array([10.0, 10 + 4 * ARCSEC, 10 + 1.5 * ARCSEC, 10 + 8 * ARCSEC])
-    star = group_stars(ra, np.zeros(4), [5, 6, 0, 0])
-    assert star[2] == star[0] != star[1]
-    assert star[3] not in star[:3]
-
-
-def test_friends_of_friends_are_one_star():
-    ra = 10 + np.array([0, 3, 6, 9, 13]) * ARCSEC
-    star = group_stars(ra, np.zeros(5), np.zeros(5))
-    assert same_partition(star, np.array([0, 0, 0, 0, 1]))
-
-
-def test_grouping_across_ra_zero_and_at_the_pole():
-    star = group_stars([359.9999, 0.0001, 10.0, 190.0], [0.0, 0.0, 89.9999, 89.9999], np.zeros(4))
-    assert same_partition(star, np.array([0, 0, 1, 1]))
-
-
-def test_exposure_without_position_and_source_is_a_star_of_its_own():
-    star = group_stars([np.nan, np.nan, 1.0], [np.nan, 1.0, 1.0], [0, 0, 0])
-    assert sorted(star.tolist()) == [0, 1, 2]
-    assert group_stars([], [], []).size == 0
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.integers(0, 2**32 - 1))
-def test_grouping_agrees_with_all_pairs_in_any_order(seed):
-    rng = np.random.default_rng(seed)
-    ra, dec = 150 + rng.integers(0, 12, 25) * 2.1 * ARCSEC, 20 + rng.integers(0, 12, 25) * 2.1 * ARCSEC
-    star = group_stars(ra, dec, np.zeros(25))
-    assert same_partition(star, all_pairs(ra, dec, 3.3))
-    order = rng.permutation(25)
-    assert same_partition(group_stars(ra[order], dec[order], np.zeros(25)), star[order])
 
 
 def exposures(**columns):
@@ -173,3 +117,16 @@ def test_star_without_name_is_an_error():
     )
     with pytest.raises(ResultsError, match="e0 has neither gaia_source_id nor coordinates"):
         make_objects(detections(survey, [0]), survey)
+
+
+def test_the_catalogue_has_the_chosen_spectra_and_all_usable_exposures(
+    components: Path, tmp_path: Path
+) -> None:
+    spectra, exposures, candidates = gather_catalog(write_stages(components, tmp_path))
+    assert spectra["spectrum_id"].to_pylist() == ["s1"]
+    assert spectra["n_ccf_components"].to_pylist() == [2]
+    assert spectra["rv_1"][0].as_py() == pytest.approx(-80, abs=1)
+    assert spectra["rv_3"].to_pylist() == [None]
+    assert spectra["rv_2_err"].to_pylist() == [1.0]
+    assert exposures["spectrum_id"].to_pylist() == ["s0", "s1", "s2"]
+    assert candidates["multiplicity"].to_pylist() == ["SB2", None]

@@ -8,7 +8,7 @@ import pytest
 
 from starsift.report.plots import save
 from starsift.searches.binaries.examples import EXAMPLES
-from starsift.searches.binaries.figures import FIGURES
+from starsift.searches.binaries.figures import FIGURES, INPUTS
 
 RNG = np.random.default_rng(1)
 
@@ -25,9 +25,9 @@ def spectra(n: int) -> pa.Table:
             "multiplicity": pa.array(kind, pa.string()),
             "rv_1": np.zeros(n, np.float32),
             "rv_2": RNG.uniform(60, 250, n).astype(np.float32),
-            "rv_err_1": error,
-            "rv_err_2": error,
-            "rv_err_3": pa.array(error, pa.float32(), mask=kind == "SB2"),
+            "rv_1_err": error,
+            "rv_2_err": error,
+            "rv_3_err": pa.array(error, pa.float32(), mask=kind == "SB2"),
         }
     )
 
@@ -73,7 +73,8 @@ TABLES = {
 
 
 def test_every_figure_is_tested() -> None:
-    assert set(TABLES) == set(FIGURES)
+    assert set(TABLES) == set(FIGURES) == set(INPUTS)
+    assert all(set(INPUTS[name]) == set(tables) for name, tables in TABLES.items())
 
 
 @pytest.mark.parametrize("name", list(FIGURES))

@@ -1,13 +1,22 @@
 """Peak finding against a slow reference with SciPy's filters, and its invariants."""
 
+from pathlib import Path
+
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter1d
 
-from starsift.searches.binaries.errors import matched_scatter
-from starsift.searches.binaries.peaks import cosine_basis, find_components, smoothed_derivatives
+from starsift.searches.binaries.peaks import (
+    cosine_basis,
+    find_components,
+    read_components,
+    rectangle,
+    smoothed_derivatives,
+    write_components,
+)
 
 VELOCITIES = np.arange(-500.0, 501.0)
 
@@ -131,22 +140,34 @@ def test_constant_and_empty_input():
     assert empty.rv.shape == (0, 3)
 
 
-def test_scatter_is_that_of_the_matched_components():
-    rng = np.random.default_rng(0)
-    observed = np.array([[-50.0, 60.0, np.nan], [10.0, np.nan, np.nan]])
-    copies = np.full((2, 400, 4), np.nan)
-    copies[0, :, 0] = rng.normal(-50, 1.5, 400)
-    copies[0, :, 1] = rng.normal(60, 3.0, 400)
-    copies[0, ::4, 2] = 300.0  # a spurious third peak in every fourth copy belongs to nobody
-    copies[1, :5, 0] = 10.0
-    scatter = matched_scatter(observed, copies)
-    np.testing.assert_allclose(scatter[0, :2], [1.5, 3.0], rtol=0.1)
-    assert np.isnan(scatter[0, 2])
-    assert np.isnan(scatter[1]).all()  # five copies say nothing
-
-
 def test_a_deep_valley_below_the_ccf_threshold_widens_the_smoothing():
     rng = np.random.default_rng(1)
     result = find_components(curves(rng, 1, [[-150.0, 150.0]], [[1.0, 0.5]], width=30.0), VELOCITIES)
     assert result.sigma[0] > 13
     assert result.count[0] == 1
+
+
+def test_components_keep_every_spectrum(components: Path) -> None:
+    table, found = read_components(components)
+    assert table["n_components"].to_pylist() == [1, 2, 3, 0, 0]
+    assert table["template"].to_pylist() == [0, 1, 2, None, None]
+    assert table["rv"].to_pylist()[3] == []
+    np.testing.assert_allclose(found.rv[1, :2], [-80, 70], atol=1)
+    assert np.isnan(found.rv[0, 1:]).all()
+
+
+def test_rectangles_hold_more_than_three_components_and_none() -> None:
+    lists = pa.chunked_array([[[1.0, 2.0, 3.0, 4.0], [], None], [[5.0]]], pa.list_(pa.float32()))
+    values = rectangle(lists)
+    assert values.shape == (4, 4)
+    np.testing.assert_array_equal(values[0], [1, 2, 3, 4])
+    assert np.isnan(values[1:3]).all()
+    assert values[3, 0] == 5
+    assert rectangle(lists.slice(1, 1)).shape == (1, 3)
+
+
+def test_empty_components_make_an_empty_table(tmp_path: Path) -> None:
+    write_components(tmp_path / "c.parquet", [])
+    table, found = read_components(tmp_path / "c.parquet")
+    assert table.num_rows == 0
+    assert found.rv.shape == (0, 3)

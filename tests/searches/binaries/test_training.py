@@ -12,20 +12,11 @@ from fixtures.ccfs import SMALL, make_ccfs
 from starsift.errors import TrainingError
 from starsift.learning.backend import load_keras
 from starsift.searches.binaries.training import (
-    CALLS,
     CLASSIFIERS,
     Classifier,
     augment,
-    call_labels,
     centre,
-    class_probabilities,
-    cross_validate_fold,
-    load_classifiers,
-    save_classifiers,
-    split_fold,
-    summarise_folds,
     train_classifier,
-    train_classifiers,
 )
 
 
@@ -40,7 +31,7 @@ def coarse() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def classifiers(coarse: tuple[np.ndarray, np.ndarray]) -> dict[str, Classifier]:
-    return train_classifiers(*coarse, seed=3, **SMALL)
+    return {name: train_classifier(*coarse, name, seed=3, **SMALL) for name in CLASSIFIERS}
 
 
 def test_separable_ccfs_are_told_apart() -> None:
@@ -142,33 +133,14 @@ def test_augment_shifts_and_mirrors() -> None:
     assert np.array_equal(augment(ccf, np.random.default_rng(0), 0, False), ccf)
 
 
-def test_c2_multiplies_its_two_steps(classifiers: dict[str, Classifier], coarse: tuple) -> None:
-    ccf = coarse[0][:50]
-    first, second = classifiers["C2a"].predict(ccf), classifiers["C2b"].predict(ccf)
-    p = class_probabilities(classifiers, "C2", ccf)
-    np.testing.assert_allclose(p[:, 2], first[:, 2] * second[:, 0], rtol=1e-6)
-    np.testing.assert_allclose(p[:, 3], first[:, 2] * second[:, 1], rtol=1e-6)
-    np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-5)
-
-
-def test_c2_calls_in_two_steps() -> None:
-    # LN (0.54) beats L0 (0.46), though neither L2 nor L3 does alone.
-    p = np.array([[0.46, 0.0, 0.28, 0.26], [0.6, 0.0, 0.2, 0.2], [0.1, 0.2, 0.3, 0.4]])
-    assert call_labels(p, "C2").tolist() == [2, 0, 3]
-    assert call_labels(p, "C1").tolist() == [0, 0, 3]
-    assert call_labels(p[:, :3], "C4").tolist() == [0, 0, 3]
-
-
-def test_saved_set_is_five_files_and_reads_back_equal(
+def test_a_saved_network_reads_back_equal(
     classifiers: dict[str, Classifier], coarse: tuple, tmp_path: Path
 ) -> None:
-    save_classifiers(classifiers, tmp_path / "models")
-    names = sorted(path.name for path in (tmp_path / "models").iterdir())
-    assert names == sorted(f"{name}.keras" for name in CLASSIFIERS)
-    with zipfile.ZipFile(tmp_path / "models" / "C1.keras") as archive:
+    path = tmp_path / "C1.keras"
+    classifiers["C1"].save(path)
+    with zipfile.ZipFile(path) as archive:
         assert b"date" not in archive.read("metadata.json")
-    for name, loaded in load_classifiers(tmp_path / "models").items():
-        assert digest(loaded.predict(coarse[0])) == digest(classifiers[name].predict(coarse[0]))
+    assert digest(Classifier.load(path).predict(coarse[0])) == digest(classifiers["C1"].predict(coarse[0]))
 
 
 def test_wrong_file_is_one_clear_sentence(classifiers: dict[str, Classifier], tmp_path: Path) -> None:
@@ -191,10 +163,6 @@ def test_wrong_file_is_one_clear_sentence(classifiers: dict[str, Classifier], tm
     keras.Sequential([keras.Input((101,)), keras.layers.Dense(2)], name="other").save(path)
     with pytest.raises(TrainingError, match="a Keras model named 'other'"):
         Classifier.load(path)
-    save_classifiers(classifiers, tmp_path)
-    (tmp_path / "C3.keras").write_bytes((tmp_path / "C4.keras").read_bytes())
-    with pytest.raises(TrainingError, match=r"C3\.keras: holds classifier C4"):
-        load_classifiers(tmp_path)
     with pytest.raises(TrainingError, match=r"ends in \.keras"):
         classifiers["C1"].save(tmp_path / "C1.h5")
 
@@ -217,41 +185,3 @@ def test_bad_training_data_is_refused(classifiers: dict[str, Classifier], coarse
         train_classifier(ccf, label, "C1", max_shift=101)
     with pytest.raises(TrainingError, match=r"C1 expects CCFs of 101 velocities.*\(3, 50\)"):
         classifiers["C1"].predict(ccf[:3, :50])
-
-
-def test_folds_test_every_row_once_and_keep_the_balance() -> None:
-    label = np.repeat(np.arange(4), 25)
-    tested = np.concatenate([split_fold(label, fold, 5, seed=1)[1] for fold in range(5)])
-    assert np.array_equal(np.sort(tested), np.arange(100))
-    train, test = split_fold(label, 2, 5, seed=1)
-    assert np.bincount(label[test]).tolist() == [5, 5, 5, 5]
-    assert not set(train) & set(test)
-    with pytest.raises(TrainingError, match="fold 5 of 5: expected 0 to 4"):
-        split_fold(label, 5, 5)
-    with pytest.raises(TrainingError, match="30 folds need at least 30 examples"):
-        split_fold(label, 0, 30)
-
-
-def test_cross_validation_and_its_summary(coarse: tuple) -> None:
-    results = [cross_validate_fold(*coarse, fold, 4, seed=2, **SMALL) for fold in range(2)]
-    assert results[0]["n_train"] == 180
-    assert {name: r["n_test"] for name, r in results[0]["classifiers"].items()} == {
-        "C1": 60,
-        "C2": 60,
-        "C3": 45,
-        "C4": 45,
-    }
-    rows = summarise_folds(results)
-    assert [(row["classifier"], row["category"]) for row in rows] == [
-        (name, category)
-        for name in CALLS
-        for category in ("overall", "L2", "L3")
-        if category == "overall" or int(category[1]) in CALLS[name]
-    ]
-    values = [r["classifiers"]["C1"]["L2"]["f1"] for r in results]
-    row = next(row for row in rows if (row["classifier"], row["category"]) == ("C1", "L2"))
-    assert row["f1_mean"] == pytest.approx(np.mean(values))
-    assert row["f1_std"] == pytest.approx(np.std(values, ddof=1))
-    assert summarise_folds(results[:1])[0]["accuracy_std"] is None
-    with pytest.raises(TrainingError, match="different folds"):
-        summarise_folds([results[0], results[0]])

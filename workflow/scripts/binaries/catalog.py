@@ -5,10 +5,9 @@ from starsift.catalog.publish import publish
 from starsift.io.parquet import write_csv
 from starsift.learning.labels import read_labels, warn_unmatched, with_labels
 from starsift.logs import log_to
+from starsift.searches.binaries.catalog import gather_catalog, make_objects
 from starsift.searches.binaries.columns import BINARIES_OBJECTS, BINARIES_SPECTRA
-from starsift.searches.binaries.objects import make_objects
 from starsift.searches.binaries.search import SEARCH
-from starsift.searches.binaries.tables import gather_catalog
 from starsift.searches.binaries.voting import funnel
 
 log_to(snakemake.log[0])

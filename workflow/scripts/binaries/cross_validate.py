@@ -4,8 +4,8 @@ import json
 
 from starsift.io.files import atomic_path
 from starsift.logs import log_to
-from starsift.searches.binaries.tables import read_training
-from starsift.searches.binaries.training import cross_validate_fold
+from starsift.searches.binaries.dataset import read_training
+from starsift.searches.binaries.evaluation import cross_validate_fold
 
 log_to(snakemake.log[0])
 settings = snakemake.params

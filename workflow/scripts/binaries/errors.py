@@ -4,8 +4,8 @@ import numpy as np
 
 from starsift.catalog.provenance import bundle_seed
 from starsift.logs import log_to
-from starsift.searches.binaries.errors import monte_carlo
-from starsift.searches.binaries.tables import read_components, take, with_components, write_errors
+from starsift.searches.binaries.errors import monte_carlo, write_errors
+from starsift.searches.binaries.peaks import read_components
 from starsift.spectra.batches import ROWS, read_rows
 from starsift.spectra.ccf import build_bank
 from starsift.spectra.templates import load_grid
@@ -15,13 +15,13 @@ settings = snakemake.params
 ccf = {key: value for key, value in settings.ccf.items() if key != "minimum_pixels"}
 bank = build_bank(load_grid(snakemake.input.grid), **ccf)
 table, components = read_components(snakemake.input.components)
-rows = with_components(components, settings.errors["components"])
+rows = np.flatnonzero(np.isin(components.count, settings.errors["components"]))
 # A part at a time, each with its own seed: memory does not grow with the number of candidates.
 parts = [
     monte_carlo(
         read_rows(snakemake.input.spectra, part),
         bank,
-        take(components, part),
+        components.take(part),
         n_copies=settings.errors["n_copies"],
         systematic=settings.errors["systematic"],
         seed=bundle_seed(settings.seed, f"{snakemake.wildcards.bundle}/{number}"),

@@ -3,8 +3,7 @@
 from starsift.learning.backend import namespace
 from starsift.logs import log_to
 from starsift.searches.binaries.curves import read_curves
-from starsift.searches.binaries.peaks import find_components
-from starsift.searches.binaries.tables import write_components
+from starsift.searches.binaries.peaks import find_components, write_components
 
 log_to(snakemake.log[0])
 xp = namespace("keras" if snakemake.resources.get("gpu") else None)

@@ -3,7 +3,7 @@
 from starsift.demo.score_binaries import score
 from starsift.demo.scorecard import write_card
 from starsift.logs import log_to
-from starsift.searches.binaries.tables import join_stages
+from starsift.searches.binaries.bundles import join_stages
 
 log_to(snakemake.log[0])
 stages = {name: snakemake.input[name] for name in ("components", "errors", "classes", "suspects")}

@@ -4,9 +4,10 @@ import numpy as np
 
 from starsift.io.parquet import write_parquet
 from starsift.logs import log_to
+from starsift.searches.binaries.bundles import join_stages
 from starsift.searches.binaries.curves import read_curves
+from starsift.searches.binaries.peaks import rectangle
 from starsift.searches.binaries.suspects import find_suspects
-from starsift.searches.binaries.tables import join_stages, rectangle
 
 log_to(snakemake.log[0])
 stages = {name: [snakemake.input[name]] for name in ("components", "errors", "manifest")}

@@ -1,7 +1,7 @@
 """Train one classifier on the whole training set."""
 
 from starsift.logs import log_to
-from starsift.searches.binaries.tables import read_training
+from starsift.searches.binaries.dataset import read_training
 from starsift.searches.binaries.training import train_classifier
 
 log_to(snakemake.log[0])

@@ -1,69 +1,46 @@
-"""From exposures to stars: which exposures show the same star, and what they tell of it together."""
+"""The catalogues of spectra and of objects, from the tables of all bundles."""
+
+import os
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from starsift.catalog.naming import designation
 from starsift.errors import ResultsError
-from starsift.sky.sphere import unit_vectors
+from starsift.searches.binaries.bundles import join_bundles
+from starsift.searches.binaries.peaks import rectangle
+from starsift.searches.binaries.stars import MATCH_RADIUS, group_stars
+from starsift.spectra.batches import IDENTITY_NAMES, OK
 
-MATCH_RADIUS = 3.3  # arcsec: the diameter of a LAMOST fibre (Li et al. 2023, section 3)
 _EXPOSURE_COLUMNS = ("spectrum_id", "band", "lmjm", "ra", "dec", "gaia_source_id")
 
 
-def group_stars(
-    ra: np.ndarray, dec: np.ndarray, gaia_source_id: np.ndarray, radius: float = MATCH_RADIUS
-) -> np.ndarray:
-    """Number the stars that exposures show.
-
-    Exposures with a Gaia source are the same star if the source is the same. One without belongs to the
-    nearest star with a source within the radius. The others are friends of friends: all pairs within the
-    radius count, so no repeated exposure is lost, as it would be with the nearest partner only.
+def gather_catalog(
+    stages: Mapping[str, Iterable[str | os.PathLike[str]]],
+) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """Read the rows and columns that the catalogues need, bundle by bundle, so that memory holds few of most.
 
     Parameters
     ----------
-    ra, dec : (n,) degrees; NaN makes an exposure without a Gaia source a star of its own
-    gaia_source_id : (n,) int, 0 or less where there is none
-    radius : arcsec
+    stages : as in `join_bundles`: components, errors, classes, suspects, and the manifests
 
     Returns
     -------
-    (n,) int64, from 0 without gaps
+    spectra : those that are SB2 or SB3, as input of `make_objects`
+    exposures : every usable exposure, as input of `make_objects`
+    candidates : the classifiers' columns of all candidates, as input of `binaries.voting.funnel`
     """
-    ra, dec, source = np.asarray(ra, float), np.asarray(dec, float), np.asarray(gaia_source_id, np.int64)
-    known = source > 0
-    star = np.full(source.size, -1, dtype=np.int64)
-    sources, star[known] = np.unique(source[known], return_inverse=True)
-    placed = np.isfinite(ra) & np.isfinite(dec)
-    chord = 2 * np.sin(np.radians(radius / 3600) / 2)
-
-    # Exposures of one plan share the coordinates of its input catalogue: far fewer positions than exposures.
-    anonymous = np.flatnonzero(~known & placed)
-    position, at = _unique_positions(ra[anonymous], dec[anonymous])
-    label = np.full(len(position), -1, dtype=np.int64)
-    seen = np.flatnonzero(known & placed)
-    if seen.size and len(position):
-        distance, nearest = cKDTree(unit_vectors(ra[seen], dec[seen])).query(
-            position, distance_upper_bound=chord
-        )
-        near = np.isfinite(distance)
-        label[near] = star[seen[nearest[near]]]
-    alone = np.flatnonzero(label < 0)
-    pairs = (
-        cKDTree(position[alone]).query_pairs(chord, output_type="ndarray") if alone.size else np.empty((0, 2))
-    )
-    first, second = pairs.T.astype(np.int64)
-    graph = coo_array((np.ones(len(pairs), dtype=bool), (first, second)), shape=(alone.size, alone.size))
-    groups, component = connected_components(graph, directed=False) if alone.size else (0, np.empty(0, int))
-    label[alone] = sources.size + component
-    star[anonymous] = label[at]
-    lost = np.flatnonzero(star < 0)
-    star[lost] = sources.size + groups + np.arange(lost.size)
-    return star
+    spectra, exposures, candidates = [], [], []
+    for table in join_bundles(stages):
+        usable = table.filter(pc.equal(table["status"], OK))
+        exposures.append(usable.select([*IDENTITY_NAMES, "ra", "dec", "gaia_source_id"]))
+        chosen = table.filter(pc.is_in(table["n_components"], pa.array([2, 3], pa.int16())))
+        classes = [name for name in chosen.column_names if name.startswith("p_c")]
+        candidates.append(chosen.select(["n_components", "multiplicity", *classes]))
+        spectra.append(chosen.filter(pc.is_valid(chosen["multiplicity"])))
+    return _numbered(pa.concat_tables(spectra)), pa.concat_tables(exposures), pa.concat_tables(candidates)
 
 
 def make_objects(
@@ -76,14 +53,14 @@ def make_objects(
 
     Parameters
     ----------
-    spectra : detections, columns as in `starsift.catalog.columns.BINARIES_SPECTRA` but object_id
+    spectra : detections, columns as in `BINARIES_SPECTRA` but object_id
     exposures : every usable exposure of the survey, detections among them: spectrum_id, band, lmjm, ra, dec,
         gaia_source_id
     radius : arcsec, see `group_stars`
 
     Returns
     -------
-    spectra with object_id; objects as in `starsift.catalog.columns.BINARIES_OBJECTS`, sorted by object_id
+    spectra with object_id; objects as in `BINARIES_OBJECTS`, sorted by object_id
 
     Raises
     ------
@@ -99,14 +76,14 @@ def make_objects(
     detection = _find(spectra, exposures)
 
     stars, of_star = np.unique(star[detection], return_inverse=True)
-    wanted = np.searchsorted(stars, star)
-    wanted[(wanted == stars.size) | (np.append(stars, -1)[wanted] != star)] = -1
-    mine = np.flatnonzero(wanted >= 0)
+    place = np.searchsorted(stars, star)
+    place[(place == stars.size) | (np.append(stars, -1)[place] != star)] = -1
+    mine = np.flatnonzero(place >= 0)
     # The first exposure of each star, and the first one with a Gaia source if there is any.
-    first = _first(wanted[mine], mine, stars.size)
+    first = _first(place[mine], mine, stars.size)
     sourced = mine[source[mine] > 0]
     identifier = np.where(
-        (at := _first(wanted[sourced], sourced, stars.size)) >= 0, source[at] if source.size else 0, 0
+        (at := _first(place[sourced], sourced, stars.size)) >= 0, source[at] if source.size else 0, 0
     )
     names = _names(ra[first], dec[first], identifier)
     bare = np.flatnonzero((identifier <= 0) & ~(np.isfinite(ra[first]) & np.isfinite(dec[first])))
@@ -138,7 +115,7 @@ def make_objects(
         # One star has one magnitude; where releases differ, the fainter is as good as any.
         "phot_g_mean_mag": _or_null(_reduce(np.fmax, magnitude, of_star, stars.size)),
         "multiplicity": pa.array(np.where(n_sb3 > 0, "SB3", "SB2").astype(object), pa.string()),
-        "n_exposures": pa.array(np.bincount(wanted[mine], minlength=stars.size), pa.int32()),
+        "n_exposures": pa.array(np.bincount(place[mine], minlength=stars.size), pa.int32()),
         "n_detections": pa.array(n_detections, pa.int32()),
         "n_sb2": pa.array(n_detections - n_sb3, pa.int32()),
         "n_sb3": pa.array(n_sb3, pa.int32()),
@@ -156,10 +133,15 @@ def make_objects(
     return spectra, pa.table(columns).sort_by("object_id")
 
 
-def _unique_positions(ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors (m, 3) of the different positions, and the place (n,) of each input among them."""
-    unique, at = np.unique(np.stack([ra, dec], axis=1), axis=0, return_inverse=True)
-    return unit_vectors(unique[:, 0], unique[:, 1]), at.ravel()
+def _numbered(table: pa.Table) -> pa.Table:
+    """Lists of velocities and errors as columns rv_1 to rv_3, rv_1_err to rv_3_err."""
+    for source, ending in (("rv", ""), ("rv_err", "_err")):
+        values = rectangle(table[source])
+        for i in range(3):
+            column = pa.array(values[:, i], pa.float32(), mask=np.isnan(values[:, i]))
+            table = table.append_column(f"rv_{i + 1}{ending}", column)
+    names = ["n_ccf_components" if name == "n_components" else name for name in table.column_names]
+    return table.rename_columns(names).drop_columns(["rv", "rv_err"])
 
 
 def _numbers(column: pa.ChunkedArray, missing: float | bool) -> np.ndarray:

@@ -29,7 +29,7 @@ BINARIES_SPECTRA = TableSchema(
         velocity("rv_2", "Second radial velocity, ascending"),
         velocity("rv_3", "Third radial velocity, ascending", nullable=True),
         *(
-            velocity(f"rv_err_{i}", f"Error of rv_{i} from noisy copies", f"stat.error;{VELOCITY_UCD}", True)
+            velocity(f"rv_{i}_err", f"Error of rv_{i} from noisy copies", f"stat.error;{VELOCITY_UCD}", True)
             for i in (1, 2, 3)
         ),
         Column("template", pa.int8(), "Best template: its place in the settings, from 0", "meta.code"),
@@ -58,10 +58,8 @@ BINARIES_SPECTRA = TableSchema(
             "phys.veloc;pos.barycenter",
             nullable=True,
         ),
-        Column(
-            "label", pa.string(), "What people see who looked at it", "meta.code;src.class", nullable=True
-        ),
-        Column("vetted_by", pa.string(), "Who has looked at it", "meta.curation", nullable=True),
+        Column("label", pa.string(), "Label given by a person", "meta.code;src.class", nullable=True),
+        Column("vetted_by", pa.string(), "Who has labelled it", "meta.curation", nullable=True),
         Column("file", pa.string(), "File of the spectrum", "meta.id;meta.file"),
     ),
 )
@@ -88,10 +86,4 @@ BINARIES_OBJECTS = TableSchema(
     ),
 )
 
-CATALOGS = {
-    schema.name: schema
-    for schema in (
-        BINARIES_SPECTRA,
-        BINARIES_OBJECTS,
-    )
-}
+CATALOGS = {schema.name: schema for schema in (BINARIES_SPECTRA, BINARIES_OBJECTS)}

@@ -1,11 +1,12 @@
-"""The labelled CCFs that the classifiers learn from.
+"""The training set: labelled CCFs of simulated spectra.
 
-Simulated spectra go through the survey's own CCF and peak finding (Li et al. 2023, section 3.2.1). Two things
+The spectra go through the survey's own CCF and peak finding (Li et al. 2023, section 3.2.1). Two things
 differ from the paper, and both can be switched off: triples are hierarchical (an inner pair and an outer star
 with their orbits), and a share of the classes L1 and L2 are spectra in which the CCF step sees more
-components than there are stars, since these are what the vote must reject.
+components than there are stars, since the vote must reject such spectra.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
+from starsift.errors import TrainingError
 from starsift.searches.binaries.peaks import Components, find_components
 from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.ccf import CCFs, TemplateBank, build_bank, correlate
@@ -30,18 +33,34 @@ NOISE_RULE = 3.0  # L0: maximum of the CCF below so many standard deviations of 
 
 @dataclass(frozen=True)
 class Laboratory:
-    """Everything between a drawn system and its CCF: synthesis, observation, templates, settings."""
+    """Everything between a drawn system and its CCF: synthesis, observation, templates, peak finding.
+
+    Attributes
+    ----------
+    continuum_degree, minimum_pixels : of `correlate`
+    peaks : keyword arguments of `find_components`
+    """
 
     synthesizer: Synthesizer
     bank: TemplateBank
-    ccf: Mapping[str, Any]
+    continuum_degree: int
+    minimum_pixels: int
     peaks: Mapping[str, Any]
 
     @classmethod
-    def build(cls, grid: TemplateGrid, ccf: Mapping[str, Any], peaks: Mapping[str, Any]) -> "Laboratory":
-        """From a template grid and the config's sections `ccf` and `peaks`."""
-        bank_settings = {key: value for key, value in ccf.items() if key != "minimum_pixels"}
-        return cls(Synthesizer(grid, ccf["resolution"]), build_bank(grid, **bank_settings), ccf, peaks)
+    def build(
+        cls,
+        grid: TemplateGrid,
+        *,
+        peaks: Mapping[str, Any],
+        resolution: float,
+        continuum_degree: int,
+        minimum_pixels: int,
+        **bank: Any,
+    ) -> "Laboratory":
+        """From a template grid; `bank` are keyword arguments of `build_bank`."""
+        templates = build_bank(grid, resolution=resolution, continuum_degree=continuum_degree, **bank)
+        return cls(Synthesizer(grid, resolution), templates, continuum_degree, minimum_pixels, peaks)
 
     def observe(self, systems: Systems, snr: np.ndarray, rng: np.random.Generator) -> SpectrumBatch:
         """Blue-arm exposures (n spectra) of systems at their velocities of the draw, at S/N `snr` (n,)."""
@@ -53,8 +72,8 @@ class Laboratory:
         curves = correlate(
             batch,
             self.bank,
-            continuum_degree=self.ccf["continuum_degree"],
-            minimum_pixels=self.ccf["minimum_pixels"],
+            continuum_degree=self.continuum_degree,
+            minimum_pixels=self.minimum_pixels,
         )
         return curves, find_components(curves.ccf, self.bank.velocities, **self.peaks)
 
@@ -84,17 +103,15 @@ def draw_snr(rng: np.random.Generator, n: int, low: float, high: float) -> np.nd
 
 
 def recovered(components: Components, rv: np.ndarray) -> np.ndarray:
-    """Which spectra (n,) show exactly the components `rv` (n, k), km/s: a successful detection."""
+    """Whether spectra (n,) show exactly the components `rv` (n, k), km/s: a successful detection."""
     k = rv.shape[1]
     near = np.abs(components.rv[:, :k] - np.sort(rv, axis=1)) < TOLERANCE_KMS
     return (components.count == k) & near.all(axis=1)
 
 
 def training_set(
-    grid: TemplateGrid,
+    laboratory: Laboratory,
     *,
-    ccf: Mapping[str, Any],
-    peaks: Mapping[str, Any],
     seed: int,
     per_class: int = 1500,
     delta_rv: tuple[float, float] = (60.0, 250.0),
@@ -106,8 +123,7 @@ def training_set(
 
     Parameters
     ----------
-    grid : TemplateGrid
-    ccf, peaks : sections of the config, as for the survey
+    laboratory : with the survey's settings
     per_class : CCFs of each label
     delta_rv : km/s, the range of velocity differences between neighbouring components
     snr : range of S/N per pixel, log-uniform
@@ -122,9 +138,8 @@ def training_set(
 
     Raises
     ------
-    ValueError : if the settings make a class that cannot be filled.
+    TrainingError : the settings make a class that cannot be filled.
     """
-    laboratory = Laboratory.build(grid, ccf, peaks)
     hard = round(hard_fraction * per_class)
     gaps = (float(delta_rv[0]), float(delta_rv[1]))
     wide = (float(snr[0]), float(snr[1]))
@@ -163,10 +178,10 @@ def training_set(
         _collect(laboratory, 2, binaries, excessive, wide, hard, seed + 5, rounds=HARD_ROUNDS, partial=True),
         _collect(laboratory, 3, triples, detected, wide, per_class, seed + 6),
     ]
-    # What hard cases were not found in the time given, ordinary ones replace: classes stay balanced.
-    for label, draw, wanted in ((1, singles, any_single), (2, binaries, detected)):
+    # Ordinary cases replace the hard ones that were not found: classes stay balanced.
+    for label, draw, accept in ((1, singles, any_single), (2, binaries, detected)):
         missing = per_class - sum(pc.sum(pc.equal(part["label"], label)).as_py() or 0 for part in parts)
-        parts.append(_collect(laboratory, label, draw, wanted, wide, missing, seed + 6 + label))
+        parts.append(_collect(laboratory, label, draw, accept, wide, missing, seed + 6 + label))
     return pa.concat_tables(parts).sort_by("label").combine_chunks()
 
 
@@ -174,7 +189,7 @@ def _collect(
     laboratory: Laboratory,
     label: int,
     draw: Callable[[np.random.Generator, int], Systems],
-    wanted: Callable[[CCFs, Components, np.ndarray], np.ndarray],
+    accept: Callable[[CCFs, Components, np.ndarray], np.ndarray],
     snr: tuple[float, float],
     number: int,
     seed: int,
@@ -182,7 +197,7 @@ def _collect(
     rounds: int = ROUNDS,
     partial: bool = False,
 ) -> pa.Table:
-    """Draw systems until `number` CCFs are as wanted, in so many rounds; `partial` allows fewer."""
+    """Draw systems until `number` CCFs are accepted, in at most `rounds` chunks; `partial` allows fewer."""
     rng = np.random.default_rng([seed, label])
     size = laboratory.bank.velocities.size
     parts: list[tuple[np.ndarray, ...]] = []
@@ -193,13 +208,13 @@ def _collect(
         systems = draw(rng, CHUNK)
         ratio = draw_snr(rng, CHUNK, *snr)
         curves, components = laboratory.measure(laboratory.observe(systems, ratio, rng))
-        rows = np.flatnonzero(wanted(curves, components, systems.rv))[: number - found]
+        rows = np.flatnonzero(accept(curves, components, systems.rv))[: number - found]
         parts.append(
             (ratio[rows], np.sort(systems.rv[rows], axis=1), components.count[rows], curves.ccf[rows])
         )
         found += rows.size
     if found < number and not partial:
-        raise ValueError(
+        raise TrainingError(
             f"training: only {found} of {number} CCFs of class L{label} were found among {rounds * CHUNK} "
             f"simulated spectra at S/N {snr[0]:g}-{snr[1]:g}; raise training.snr or training.delta_rv, or "
             "lower training.per_class"
@@ -223,3 +238,11 @@ def _collect(
             "ccf": pa.FixedSizeListArray.from_arrays(pa.array(ccf.reshape(-1)), size),
         }
     )
+
+
+def read_training(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Read the training set: CCFs (n, velocity) float32 and labels (n,) int, 0 to 3 for L0 to L3."""
+    table = pq.read_table(path, columns=["ccf", "label"])
+    lists = table["ccf"].combine_chunks()
+    lists = lists.chunk(0) if isinstance(lists, pa.ChunkedArray) else lists
+    return lists.flatten().to_numpy().reshape(table.num_rows, -1), table["label"].to_numpy().astype(np.int64)

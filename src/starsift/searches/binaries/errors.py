@@ -3,19 +3,26 @@
 Li et al. 2023, section 3.1.2 (last paragraph), after Li et al. 2021.
 """
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
+from starsift.io.parquet import write_parquet
 from starsift.parallel import map_chunks
-from starsift.searches.binaries.peaks import Components, find_components
-from starsift.spectra.batches import SpectrumBatch
+from starsift.searches.binaries.peaks import Components, find_components, ragged
+from starsift.spectra.batches import IDENTITY, IDENTITY_NAMES, SpectrumBatch
 from starsift.spectra.ccf import TemplateBank, correlate_normalized, grid_position
 from starsift.spectra.continuum import normalize
 
 GROUP = 4  # spectra whose copies a thread takes at a time
 MINIMUM_MATCHES = 10  # copies that must show a component before its scatter means anything
+
+ERRORS = pa.schema(
+    [*IDENTITY, pa.field("rv_err", pa.list_(pa.float32())), pa.field("reliability", pa.float32())]
+)
 
 
 def monte_carlo(
@@ -41,8 +48,8 @@ def monte_carlo(
     components : of these spectra, from `find_components`
     n_copies : copies of each spectrum
     seed : of the noise; the result depends on it and on the order of the spectra only
-    systematic : km/s, added in quadrature: what noise does not tell (template mismatch, blending); one number
-        for spectra of one component, of two and so on, the last for all that have more
+    systematic : km/s, added in quadrature for template mismatch and blending; one number for spectra of one
+        component, of two and so on, the last for all with more
     peak_settings : passed to `find_components`
 
     Returns
@@ -102,3 +109,29 @@ def matched_scatter(observed: np.ndarray, copies: np.ndarray) -> np.ndarray:
     mean = matched.sum(axis=1) / np.maximum(number, 1)
     variance = (np.where(mutual, matched - mean[:, None], 0.0) ** 2).sum(axis=1) / np.maximum(number - 1, 1)
     return np.where(number >= MINIMUM_MATCHES, np.sqrt(variance), np.nan).astype(np.float32)
+
+
+def write_errors(
+    path: str | os.PathLike[str],
+    table: pa.Table,
+    rows: np.ndarray,
+    rv_err: np.ndarray,
+    reliability: np.ndarray,
+) -> None:
+    """Write velocity errors, one row a spectrum, null where there is no candidate.
+
+    Parameters
+    ----------
+    table : of the bundle's components
+    rows : (m,) positions of the candidates in it
+    rv_err : (m, width) km/s; reliability : (m,); as `monte_carlo` returns them
+    """
+    count = np.zeros(table.num_rows, np.int16)
+    count[rows] = table["n_components"].to_numpy()[rows]
+    errors = np.full((table.num_rows, max(3, rv_err.shape[1])), np.nan, np.float32)
+    errors[rows, : rv_err.shape[1]] = rv_err
+    share = np.full(table.num_rows, np.nan, np.float32)
+    share[rows] = reliability
+    columns = [table[name] for name in IDENTITY_NAMES]
+    columns += [ragged(errors, count), pa.array(share, pa.float32(), mask=np.isnan(share))]
+    write_parquet(pa.table(columns, schema=ERRORS), path)

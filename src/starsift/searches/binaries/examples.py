@@ -14,7 +14,7 @@ from starsift.searches.binaries.peaks import cosine_basis, smoothed_derivatives
 from starsift.spectra.batches import OK, read_rows
 from starsift.spectra.continuum import normalize
 
-SHOWN_SNR = 50.0  # examples are chosen near this, where a reader sees lines and noise
+SHOWN_SNR = 50.0  # examples are chosen near this S/N, which shows lines and noise
 Paths = Sequence[str | os.PathLike[str]]
 
 EXAMPLES = pa.schema(
@@ -39,7 +39,7 @@ def collect_examples(
     continuum_degree: int,
     sigma_start: float,
 ) -> pa.Table:
-    """Choose one example of each kind that there is, and work out what the figure shows of it.
+    """Choose one example of each kind, with the curves that the figure shows of it.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def collect_examples(
 
 
 def _scores(table: pa.Table, multiplicity: pa.ChunkedArray) -> dict[str, np.ndarray]:
-    """How well each spectrum (n,) would do as an example of each kind; -inf where it is none."""
+    """Score of each spectrum (n,) as an example of each kind; -inf for other kinds."""
     snr = table["snr"].fill_null(np.nan).to_numpy()
     kind = np.asarray(multiplicity.to_pylist(), dtype=object)
     count = table["n_components"].to_numpy()

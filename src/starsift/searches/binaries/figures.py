@@ -126,7 +126,7 @@ def rv_errors(spectra: pa.Table) -> Figure:
 
     Parameters
     ----------
-    spectra : Table with `multiplicity`, `snr`, `rv_err_1` to `rv_err_3` (km/s)
+    spectra : Table with `multiplicity`, `snr`, `rv_1_err` to `rv_3_err` (km/s)
     """
     with report_style():
         figure = Figure(figsize=(8, 3.8), layout="constrained")
@@ -135,7 +135,7 @@ def rv_errors(spectra: pa.Table) -> Figure:
         ):
             rows = spectra.filter(pc.equal(spectra["multiplicity"], kind))
             number = 2 if kind == "SB2" else 3
-            error = np.concatenate([values(rows, f"rv_err_{i + 1}") for i in range(number)])
+            error = np.concatenate([values(rows, f"rv_{i + 1}_err") for i in range(number)])
             snr = np.tile(values(rows, "snr"), number)
             good = np.isfinite(error) & (error > 0) & (snr > 0)
             axis.set(title=f"{kind}: {rows.num_rows:,} spectra", xlabel="S/N per pixel")
@@ -165,7 +165,7 @@ def detection_rates(rates: pa.Table) -> Figure:
 
     Parameters
     ----------
-    rates : Table of `binaries.evaluation.detection_rates`: `teff` (K) and `logg` of both stars,
+    rates : Table of `binaries.injection.detection_rates`: `teff` (K) and `logg` of both stars,
         `delta_rv` (km/s), `snr`, `rate` (0 to 1)
     """
     twins = list(dict.fromkeys(zip(rates["teff"].to_pylist(), rates["logg"].to_pylist(), strict=True)))
@@ -198,11 +198,11 @@ def detection_rates(rates: pa.Table) -> Figure:
 
 
 def flux_ratio(flux_ratios: pa.Table) -> Figure:
-    """Which pairs of dwarfs are resolved, with contours of their flux ratio (Figure 6).
+    """Pairs of dwarfs that are resolved, with contours of their flux ratio (Figure 6).
 
     Parameters
     ----------
-    flux_ratios : Table of `starsift.searches.binaries.evaluation.flux_ratio_limits`: `teff_1`, `teff_2` (K),
+    flux_ratios : Table of `starsift.searches.binaries.injection.flux_ratio_limits`: `teff_1`, `teff_2` (K),
         `flux_ratio` (second over first), `detected`
     """
     with report_style():
@@ -299,6 +299,18 @@ FIGURES: dict[str, Callable[..., Figure]] = {
         rv_differences,
     )
 }
+# figure -> argument -> name of the table
+INPUTS: dict[str, dict[str, str]] = {
+    "snr_magnitude": {"manifest": "manifest", "spectra": "spectra"},
+    "examples": {"examples": "examples"},
+    "rv_errors": {"spectra": "spectra"},
+    "detection_rates": {"rates": "rates"},
+    "flux_ratio": {"flux_ratios": "flux_ratios"},
+    "exposures": {"objects": "objects"},
+    "rv_differences": {"spectra": "spectra"},
+}
+# table -> columns that figures show; all of the others
+COLUMNS = {"manifest": ["snr", "phot_g_mean_mag"]}
 
 
 def _level(curve: np.ndarray, fraction: float) -> float:

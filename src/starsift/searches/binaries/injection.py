@@ -1,13 +1,11 @@
-"""Injection and recovery: which double-lined spectra the CCF step separates (Li et al. 2023, Figs. 5, 6)."""
+"""Injection and recovery of double-lined spectra by the CCF step (Li et al. 2023, Figures 5 and 6)."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from starsift.searches.binaries.dataset import Laboratory, anonymous_batch, recovered
-from starsift.spectra.templates import TemplateGrid
 from starsift.synthesis.mrs import observe
 
 # Teff (K), log g of the twins of Figure 5; [Fe/H] = 0, vsini 5 km/s.
@@ -27,7 +25,7 @@ def _detected(
     snr: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Whether each of n pairs, (n, 2) arrays, is seen as just its two components; (n,) bool."""
+    """Whether each of n pairs, (n, 2) arrays, shows exactly its two components; (n,) bool."""
     found = np.empty(len(snr), bool)
     for start in range(0, len(snr), CHUNK):
         part = slice(start, start + CHUNK)
@@ -40,10 +38,8 @@ def _detected(
 
 
 def detection_rates(
-    grid: TemplateGrid,
+    laboratory: Laboratory,
     *,
-    ccf: Mapping[str, Any],
-    peaks: Mapping[str, Any],
     seed: int,
     trials: int,
     delta_rv: Sequence[float],
@@ -53,7 +49,7 @@ def detection_rates(
 
     Parameters
     ----------
-    ccf, peaks : sections of the config
+    laboratory : with the survey's settings
     trials : simulated spectra a point
     delta_rv : km/s, each difference tried
     snr : each S/N tried
@@ -62,7 +58,6 @@ def detection_rates(
     -------
     Table with `teff` (K), `logg` (dex) of the twins, `delta_rv` (km/s), `snr`, `trials` and `rate` (0 to 1).
     """
-    laboratory = Laboratory.build(grid, ccf, peaks)
     rng = np.random.default_rng([seed, 5])
     star, difference, ratio, _ = (
         a.ravel() for a in np.meshgrid(np.arange(len(TWINS)), delta_rv, snr, np.arange(trials), indexing="ij")
@@ -78,20 +73,18 @@ def detection_rates(
     return pa.table({**table, "trials": np.full(rate.size, trials), "rate": rate})
 
 
-def flux_ratio_limits(
-    grid: TemplateGrid, *, ccf: Mapping[str, Any], peaks: Mapping[str, Any], seed: int, teff: Sequence[float]
-) -> pa.Table:
-    """Which pairs of dwarfs of different temperature are separated 200 km/s apart (Figure 6).
+def flux_ratio_limits(laboratory: Laboratory, *, seed: int, teff: Sequence[float]) -> pa.Table:
+    """Detection of pairs of dwarfs of different temperature, 200 km/s apart (Figure 6).
 
     Parameters
     ----------
+    laboratory : with the survey's settings
     teff : (first, last, step) K, of both stars; equal radii and log g 4.5, as in the paper
 
     Returns
     -------
     Table with `teff_1`, `teff_2` (K), `flux_ratio` (second over first, in the blue arm) and `detected`.
     """
-    laboratory = Laboratory.build(grid, ccf, peaks)
     rng = np.random.default_rng([seed, 6])
     first, last, step = teff
     axis = np.arange(first, last + 0.5 * step, step)

@@ -10,16 +10,36 @@ derivatives are diagonal in the cosine basis, and beyond exp(-18) nothing surviv
 some 150 cosine coefficients of a curve give its smoothed derivatives for every sigma.
 """
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
+from starsift.io.parquet import write_parquet
 from starsift.parallel import map_chunks
+from starsift.searches.binaries.curves import Curves
+from starsift.spectra.batches import ROW_SCHEMA
 
 CUT = 6.0  # sigma x wavenumber beyond which a Gaussian is nothing: exp(-18)
 CHUNK = 512  # CCFs at a time: the work arrays of 1 001 float32 each stay in the cache
+
+COMPONENTS = pa.schema(
+    [
+        *ROW_SCHEMA,
+        pa.field("template", pa.int8()),
+        pa.field("ccf_max", pa.float32()),
+        pa.field("n_components", pa.int16()),
+        pa.field("rv", pa.list_(pa.float32())),
+        pa.field("sigma", pa.float32()),
+        pa.field("converged", pa.bool_()),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +51,10 @@ class Components:
     rv: np.ndarray
     sigma: np.ndarray
     converged: np.ndarray
+
+    def take(self, rows: np.ndarray) -> "Components":
+        """The components of the spectra at `rows`."""
+        return Components(self.count[rows], self.rv[rows], self.sigma[rows], self.converged[rows])
 
 
 @dataclass(frozen=True)
@@ -105,7 +129,7 @@ def _valleys(
     tall = smooth >= low + ccf_threshold * (high - low)
     low, high = xp.min(second, axis=1, keepdims=True), xp.max(second, axis=1, keepdims=True)
     deep = second <= low + d2_threshold * (high - low)
-    # Third derivatives j and j + 1 stand on either side of velocity j + 1, where both ranges are asked.
+    # Third derivatives j and j + 1 stand on either side of velocity j + 1, where both ranges are tested.
     valley = (third[:, :-1] < 0) & (third[:, 1:] >= 0) & deep[:, 1:-1]
     component = valley & tall[:, 1:-1]
     if xp is np:
@@ -211,3 +235,52 @@ def _find_chunk(
     table = np.full((n, max(3, int(count.max(initial=0)))), np.nan, np.float32)
     table[rows, rank] = values
     return Components(count, table, sigma_used, converged)
+
+
+def write_components(path: str | os.PathLike[str], found: Iterable[tuple[Curves, Components]]) -> None:
+    """Write the components of a bundle's CCFs, one row a spectrum."""
+    tables = [COMPONENTS.empty_table(), *(_components_table(curves, part) for curves, part in found)]
+    write_parquet(pa.concat_tables(tables), path)
+
+
+def _components_table(curves: Curves, components: Components) -> pa.Table:
+    uncorrelated = curves.template < 0
+    columns = [column.cast(field.type) for column, field in zip(curves.rows.columns, ROW_SCHEMA, strict=True)]
+    columns += [
+        pa.array(curves.template, pa.int8(), mask=uncorrelated),
+        pa.array(curves.ccf.max(axis=1), pa.float32(), mask=uncorrelated),
+        pa.array(components.count, pa.int16()),
+        ragged(components.rv, components.count),
+        pa.array(components.sigma, pa.float32(), mask=uncorrelated),
+        pa.array(components.converged, pa.bool_()),
+    ]
+    return pa.table(columns, schema=COMPONENTS)
+
+
+def read_components(path: str | os.PathLike[str]) -> tuple[pa.Table, Components]:
+    """The components of a bundle, as a table and as arrays."""
+    table = pq.read_table(path, schema=COMPONENTS)
+    components = Components(
+        table["n_components"].to_numpy(),
+        rectangle(table["rv"]),
+        table["sigma"].to_numpy(),
+        table["converged"].to_numpy(),
+    )
+    return table, components
+
+
+def ragged(values: np.ndarray, count: np.ndarray) -> pa.ListArray:
+    """Lists (n,) of the first `count` (n,) values of each row of `values` (n, width); NaN becomes null."""
+    flat = values[np.arange(values.shape[1]) < count[:, None]]
+    offsets = np.concatenate([[0], np.cumsum(count)]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat, pa.float32(), mask=np.isnan(flat)))
+
+
+def rectangle(column: pa.ChunkedArray, width: int = 3) -> np.ndarray:
+    """A column of lists as (n, at least `width`) float32, NaN where there is no value."""
+    lists = column.combine_chunks()
+    lists = lists.chunk(0) if isinstance(lists, pa.ChunkedArray) else lists
+    count = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False)
+    values = np.full((len(count), max([width, *count.tolist()])), np.nan, np.float32)
+    values[np.arange(values.shape[1]) < count[:, None]] = lists.flatten().to_numpy(zero_copy_only=False)
+    return values

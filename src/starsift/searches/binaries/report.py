@@ -1,4 +1,4 @@
-"""The small tables of the report, as HTML pages."""
+"""The tables of the report, as HTML pages."""
 
 import json
 import os
@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from starsift.report.pages import Row, mean_scatter, page, read_csv
-from starsift.searches.binaries.training import summarise_folds
+from starsift.searches.binaries.evaluation import summarise_folds
 
 
 def selection_page(selection: str | os.PathLike[str], status: str | os.PathLike[str]) -> str:
-    """The cuts (CSV: cut, before, removed, after) and what was read (CSV: status, spectra)."""
+    """The cuts (CSV: cut, before, removed, after) and the status of what was read (CSV: status, spectra)."""
     tables = [
         ("Cuts, in order", read_csv(selection)),
-        ("What was read of the selected spectra", read_csv(status)),
+        ("Selected spectra by status", read_csv(status)),
     ]
     return page("The survey", tables)
 
@@ -32,7 +32,7 @@ def cross_validation_page(folds: Iterable[str | os.PathLike[str]]) -> str:
 
 def funnel_page(funnel: str | os.PathLike[str]) -> str:
     """From CCF candidates to selected binaries (CSV of `starsift.searches.binaries.voting.funnel`)."""
-    return page("Funnel", [("What the classifiers called the CCF candidates", read_csv(funnel))])
+    return page("Funnel", [("Calls of the classifiers on CCF candidates", read_csv(funnel))])
 
 
 def _percent(row: Mapping[str, Any], metric: str) -> str:

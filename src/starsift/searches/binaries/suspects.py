@@ -1,4 +1,4 @@
-"""Binaries that may be light from elsewhere: the Moon, or the star on the next fibre. Flags, not cuts.
+"""Flags of contaminated spectra: moonlight, and cross-talk from the star on the next fibre.
 
 The wavelengths of the survey are heliocentric. Moonlight is sunlight that hardly moves for the observer, so
 it shows at the velocity that was added to every other: the correction from the observer to the Sun. The
@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from starsift.searches.binaries.objects import group_stars
+from starsift.searches.binaries.stars import group_stars
 from starsift.sky import barycentric
 from starsift.spectra.batches import IDENTITY, IDENTITY_NAMES
 
-# A larger error tells that a velocity is hardly measured, not that it may be any other; with no ceiling every
-# badly measured component would be a suspect (km/s).
+# km/s; a larger error means that a velocity is hardly measured, not that it may be any other. Without a
+# ceiling, every badly measured component would be a suspect.
 ERROR_CEILING = 3.0
-# What is left of the fibre's own star pulls the velocities of a neighbour's light (km/s).
+# km/s; light of the fibre's own star shifts the velocities of a neighbour's light.
 CROSSTALK_FLOOR = 2.0
 
 SUSPECTS = pa.schema(
@@ -101,7 +101,7 @@ def flag_crosstalk(
     Parameters
     ----------
     identity : n rows with planid, spid, fiberid, lmjm, band, in any order
-    star : (n,) int, see `starsift.searches.binaries.objects.group_stars`
+    star : (n,) int, see `starsift.searches.binaries.stars.group_stars`
     ccf : (n, velocity)
     rv, rv_err : (n, component) km/s, NaN where there is none
     correlation : Pearson's r of the two CCFs is at least this

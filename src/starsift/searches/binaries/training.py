@@ -1,8 +1,9 @@
-"""The networks that tell noise, single, double and triple CCFs apart (Li et al. 2023, section 3.2).
+"""The networks that classify CCFs as noise, single, double or triple (Li et al. 2023, section 3.2).
 
-Classes: L0 no significant peak, L1 one star, L2 two stars, L3 three stars. C1 knows all four; C2 asks first
-for L0, L1 or "more than one" (LN), then for L2 or L3; C3 does not know L3 and C4 does not know L2. Each
-network is 600 and 300 ReLU neurons and a softmax, trained with Adam on the sparse categorical cross-entropy.
+Classes: L0 no significant peak, L1 one star, L2 two stars, L3 three stars. C1 knows all four. C2 first
+decides between L0, L1 and "more than one" (LN), then between L2 and L3. C3 does not know L3, C4 does not know
+L2. Each network is 600 and 300 ReLU neurons and a softmax, trained with Adam on the sparse categorical
+cross-entropy.
 
 What the paper leaves open, and what was chosen:
 
@@ -16,7 +17,7 @@ What the paper leaves open, and what was chosen:
   `stride=1` is the paper's network to the letter.
 - **Position.** A dense layer does not know that a CCF shifted by 20 km/s is of the same class, and 1 500
   examples a class are too few to learn that from. So every CCF is moved until its highest point is in the
-  middle: which star moves how fast as a whole says nothing of how many there are. On simulated spectra this
+  middle: the velocity of a system has nothing to do with the number of its stars. On simulated spectra this
   raised the share of clear binaries that pass the vote from 0.91 to 0.95 at equal training, and removed the
   false alarms among rotators (docs/binaries.md).
 - **Augmentation.** Each epoch sees every CCF shifted at random by at most `max_shift` grid steps (noise moves
@@ -30,22 +31,20 @@ What the paper leaves open, and what was chosen:
   so give training a fixed number of threads (OMP_NUM_THREADS) where two machines are to agree.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numba import njit
-from sklearn.model_selection import StratifiedKFold
 
 from starsift.errors import ResultsError, TrainingError
 from starsift.learning.backend import BATCH, load_keras, load_network, predict_batches, save_network, set_seed
-from starsift.learning.metrics import METRICS, evaluate_classes
 from starsift.learning.training import shuffle_batches, train_epochs
 from starsift.parallel import map_chunks
 
-# What each network tells apart: a group of labels is one output; labels in no group are unknown to it.
+# Classes of each network: a group of labels is one output; labels in no group are unknown to it.
 CLASSIFIERS: dict[str, tuple[tuple[int, ...], ...]] = {
     "C1": ((0,), (1,), (2,), (3,)),
     "C2a": ((0,), (1,), (2, 3)),
@@ -53,9 +52,6 @@ CLASSIFIERS: dict[str, tuple[tuple[int, ...], ...]] = {
     "C3": ((0,), (1,), (2,)),
     "C4": ((0,), (1,), (3,)),
 }
-# The labels that each of the paper's four classifiers calls, in the order of its probabilities.
-CALLS: dict[str, tuple[int, ...]] = {"C1": (0, 1, 2, 3), "C2": (0, 1, 2, 3), "C3": (0, 1, 2), "C4": (0, 1, 3)}
-REPORTED = {"L2": 2, "L3": 3}
 GAIN = 10.0
 
 
@@ -81,7 +77,7 @@ class Classifier:
             )
         return predict_batches(self.model, centre(ccf), batch_size)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a `.keras` file; the same network gives the same bytes."""
         try:
             save_network(self.model, path)
@@ -89,7 +85,7 @@ class Classifier:
             raise TrainingError(str(error)) from error
 
     @classmethod
-    def load(cls, path: str | Path) -> "Classifier":
+    def load(cls, path: str | os.PathLike[str]) -> "Classifier":
         """Read a network that `save` wrote.
 
         Raises
@@ -199,7 +195,7 @@ def train_classifier(
     """
     if name not in CLASSIFIERS:
         raise TrainingError(f"unknown classifier '{name}': expected one of {', '.join(CLASSIFIERS)}")
-    ccf, label = _check_examples(ccf, label)
+    ccf, label = check_examples(ccf, label)
     if max_shift >= ccf.shape[1]:
         raise TrainingError(f"max_shift is {max_shift}: expected less than the {ccf.shape[1]} velocities")
     target = np.full(len(label), -1)
@@ -231,7 +227,8 @@ def train_classifier(
     return Classifier(name, model)
 
 
-def _check_examples(ccf: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def check_examples(ccf: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """CCFs (n, velocity) float32 and labels (n,) that can be trained on, or a TrainingError."""
     ccf, label = np.asarray(ccf, np.float32), np.asarray(label)
     if ccf.ndim != 2 or label.shape != ccf.shape[:1]:
         raise TrainingError(
@@ -240,139 +237,9 @@ def _check_examples(ccf: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.
     if not np.isfinite(ccf).all():
         row = int(np.argmin(np.isfinite(ccf).all(axis=1)))
         raise TrainingError(f"training CCF {row} is not finite: leave out spectra whose status is not ok")
-    wrong = ~np.isin(label, CALLS["C1"])
+    wrong = ~np.isin(label, range(4))
     if wrong.any():
         raise TrainingError(
             f"label of training CCF {int(np.argmax(wrong))} is {label[wrong][0]}: expected 0 to 3"
         )
     return ccf, label
-
-
-def train_classifiers(
-    ccf: np.ndarray, label: np.ndarray, *, seed: int = 0, **settings: Any
-) -> dict[str, Classifier]:
-    """Train all networks of `CLASSIFIERS`; parameters as of `train_classifier`."""
-    return {name: train_classifier(ccf, label, name, seed=seed, **settings) for name in CLASSIFIERS}
-
-
-def save_classifiers(classifiers: Mapping[str, Classifier], folder: str | Path) -> None:
-    """Write each network to `folder`/{name}.keras."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, classifier in classifiers.items():
-        classifier.save(folder / f"{name}.keras")
-
-
-def load_classifiers(folder: str | Path) -> dict[str, Classifier]:
-    """Read all networks of `CLASSIFIERS` from the folder that `save_classifiers` wrote."""
-    classifiers = {name: Classifier.load(Path(folder) / f"{name}.keras") for name in CLASSIFIERS}
-    for name, classifier in classifiers.items():
-        if classifier.name != name:
-            raise TrainingError(
-                f"{Path(folder) / name}.keras: holds classifier {classifier.name}; run the training again"
-            )
-    return classifiers
-
-
-def class_probabilities(classifiers: Mapping[str, Classifier], name: str, ccf: np.ndarray) -> np.ndarray:
-    """Probabilities (n, class) float32 of the labels `CALLS[name]`, for one of the paper's C1 to C4.
-
-    C2's probability of L2 (L3) is that of LN times that of L2 (L3) among the two.
-    """
-    if name != "C2":
-        return classifiers[name].predict(ccf)
-    first, second = classifiers["C2a"].predict(ccf), classifiers["C2b"].predict(ccf)
-    return np.concatenate([first[:, :2], first[:, 2:] * second], axis=1)
-
-
-def call_labels(probability: np.ndarray, name: str) -> np.ndarray:
-    """The label (n,) that classifier `name` calls, from its probabilities (n, class), of the order
-    `CALLS[name]`.
-
-    The most probable; for C2 in its two steps: LN if L2 and L3 together are more probable than L0 and than
-    L1, then the more probable of the two.
-    """
-    labels = np.asarray(CALLS[name])
-    if name != "C2":
-        return labels[np.argmax(probability, axis=1)]
-    first = np.column_stack([probability[:, :2], probability[:, 2] + probability[:, 3]]).argmax(axis=1)
-    return np.where(first < 2, first, 2 + np.argmax(probability[:, 2:], axis=1))
-
-
-def split_fold(
-    label: np.ndarray, fold: int, n_folds: int = 10, *, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers to train on and to test on, in fold `fold` (from 0), each with its share of every label."""
-    if not 0 <= fold < n_folds:
-        raise TrainingError(f"fold {fold} of {n_folds}: expected 0 to {n_folds - 1}")
-    smallest = int(np.bincount(label, minlength=4)[np.unique(label)].min())
-    if smallest < n_folds:
-        raise TrainingError(
-            f"{n_folds} folds need at least {n_folds} examples of each label and one label has {smallest}: "
-            "use fewer folds or more examples"
-        )
-    splits = StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(np.zeros(len(label)), label)
-    return list(splits)[fold]
-
-
-def cross_validate_fold(
-    ccf: np.ndarray, label: np.ndarray, fold: int, n_folds: int = 10, *, seed: int = 0, **settings: Any
-) -> dict[str, Any]:
-    """Train on all folds but one and measure C1 to C4 on that one.
-
-    Parameters
-    ----------
-    ccf, label, **settings : as of `train_classifier`
-    fold : 0 to n_folds - 1, the one to test on
-    seed : of the split (the same in every fold) and of the training
-
-    Returns
-    -------
-    dict for JSON: fold, n_folds, seed, n_train, n_test and `classifiers`: for each of C1 to C4 `n_test` (a
-    classifier is tested on the labels that it knows) and the metrics of `evaluate_classes`: overall, L2 and
-    L3.
-
-    Source: Li et al. 2023, section 3.2.2 and Appendix A.
-    """
-    ccf, label = _check_examples(ccf, label)
-    train, test = split_fold(label, fold, n_folds, seed=seed)
-    classifiers = train_classifiers(ccf[train], label[train], seed=seed, **settings)
-    measured = {}
-    for name, labels in CALLS.items():
-        rows = test[np.isin(label[test], labels)]
-        called = call_labels(class_probabilities(classifiers, name, ccf[rows]), name)
-        measured[name] = {"n_test": len(rows), **evaluate_classes(label[rows], called, labels, REPORTED)}
-    return {
-        "fold": fold,
-        "n_folds": n_folds,
-        "seed": seed,
-        "n_train": len(train),
-        "n_test": len(test),
-        "classifiers": measured,
-    }
-
-
-def summarise_folds(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Mean and sample standard deviation of each metric over the folds.
-
-    Returns
-    -------
-    One row a classifier and category (overall, L2, L3): classifier, category, n_folds, then {metric}_mean and
-    {metric}_std for each of `METRICS`; the deviation of one fold alone is None.
-    """
-    folds = [result["fold"] for result in results]
-    if not folds or len(set(folds)) != len(folds) or len({result["n_folds"] for result in results}) != 1:
-        raise TrainingError(
-            f"expected the results of different folds of one cross-validation, got folds {folds}"
-        )
-    rows = []
-    for name in CALLS:
-        categories = [c for c in ("overall", *REPORTED) if c in results[0]["classifiers"][name]]
-        for category in categories:
-            row: dict[str, Any] = {"classifier": name, "category": category, "n_folds": len(folds)}
-            for metric in METRICS:
-                values = [result["classifiers"][name][category][metric] for result in results]
-                row[f"{metric}_mean"] = float(np.mean(values))
-                row[f"{metric}_std"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
-            rows.append(row)
-    return rows

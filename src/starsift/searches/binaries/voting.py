@@ -1,7 +1,7 @@
 """The vote of the four classifiers (Li et al. 2023, section 3.3, Table 2).
 
 A CCF with two components is SB2 only if C1, C2 and C3 all give L2 more than 95 %; one with three is SB3 only
-if C1, C2 and C4 all give L3 more than 99 %. Other CCFs are not asked.
+if C1, C2 and C4 all give L3 more than 99 %. Other CCFs are no candidates.
 """
 
 from collections.abc import Mapping
@@ -10,12 +10,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from starsift.searches.binaries.training import CALLS, Classifier, call_labels, class_probabilities
-
-# Multiplicity, number of CCF components that it is asked of, label that must win, classifiers that must
-# agree.
+# The labels that each of the paper's four classifiers calls, in the order of its probabilities.
+CALLS: dict[str, tuple[int, ...]] = {"C1": (0, 1, 2, 3), "C2": (0, 1, 2, 3), "C3": (0, 1, 2), "C4": (0, 1, 3)}
+# Multiplicity, number of CCF components of its candidates, label that must win, classifiers that must agree.
 VOTES = (("SB2", 2, 2, ("C1", "C2", "C3")), ("SB3", 3, 3, ("C1", "C2", "C4")))
 COLUMNS = {name: tuple(f"p_{name.lower()}_l{label}" for label in CALLS[name]) for name in CALLS}
+
+
+def call_labels(probability: np.ndarray, name: str) -> np.ndarray:
+    """The label (n,) that classifier `name` calls, from its probabilities (n, class), of the order
+    `CALLS[name]`.
+
+    The most probable; for C2 in its two steps: LN if L2 and L3 together are more probable than L0 and than
+    L1, then the more probable of the two.
+    """
+    labels = np.asarray(CALLS[name])
+    if name != "C2":
+        return labels[np.argmax(probability, axis=1)]
+    first = np.column_stack([probability[:, :2], probability[:, 2] + probability[:, 3]]).argmax(axis=1)
+    return np.where(first < 2, first, 2 + np.argmax(probability[:, 2:], axis=1))
 
 
 def vote(
@@ -25,8 +38,8 @@ def vote(
 
     Parameters
     ----------
-    probability : classifier -> (n, class) in the order of `CALLS`; NaN where it was not asked, which is no
-        vote
+    probability : classifier -> (n, class) in the order of `CALLS`; NaN for spectra that it does not
+        classify, which is no vote
     sb2_threshold, sb3_threshold : every classifier's probability of L2, L3 must be greater
     """
     multiplicity = np.full(len(probability["C1"]), "", dtype="<U3")
@@ -36,70 +49,26 @@ def vote(
     return multiplicity
 
 
-def classify(
-    ccf: np.ndarray,
-    n_components: np.ndarray,
-    classifiers: Mapping[str, Classifier],
-    *,
-    sb2_threshold: float = 0.95,
-    sb3_threshold: float = 0.99,
-) -> pa.Table:
-    """Ask the classifiers of the candidates among many CCFs, and vote.
-
-    Parameters
-    ----------
-    ccf : (n, velocity) float32; a row that is not finite is not asked
-    n_components : (n,) int, components found in each CCF; C1, C2 and C3 are asked of those with two, C1, C2
-        and C4 of those with three
-    classifiers : the networks of `starsift.searches.binaries.training.CLASSIFIERS`
-    sb2_threshold, sb3_threshold : see `vote`
-
-    Returns
-    -------
-    Table (n rows): p_c1_l0 ... p_c4_l3 float32, null where a classifier was not asked; multiplicity string,
-    null where the vote made it neither SB2 nor SB3.
-    """
-    n_components = np.asarray(n_components)
-    probability = {
-        name: np.full((len(ccf), len(labels)), np.nan, np.float32) for name, labels in CALLS.items()
-    }
-    candidate = np.isin(n_components, [components for _, components, _, _ in VOTES])
-    candidate[candidate] = np.isfinite(ccf[candidate]).all(axis=1)
-    for name in CALLS:
-        counts = [components for _, components, _, names in VOTES if name in names]
-        rows = np.flatnonzero(candidate & np.isin(n_components, counts))
-        if len(rows):
-            probability[name][rows] = class_probabilities(classifiers, name, ccf[rows])
-    kind = vote(probability, sb2_threshold=sb2_threshold, sb3_threshold=sb3_threshold)
-    columns = {
-        column: pa.array(probability[name][:, i], pa.float32(), from_pandas=True)
-        for name, names in COLUMNS.items()
-        for i, column in enumerate(names)
-    }
-    columns["multiplicity"] = pa.array(kind, pa.string(), mask=kind == "")
-    return pa.table(columns)
-
-
 def funnel(table: pa.Table) -> pa.Table:
-    """The paper's Table 2: what each classifier called the candidates, and how many were selected.
+    """Calls of each classifier on the candidates, and the number selected: the paper's Table 2.
 
     Parameters
     ----------
-    table : with the columns that `classify` returns, of any number of spectra
+    table : with the columns of `starsift.searches.binaries.predict.classify`
 
     Returns
     -------
-    One row for SB2 and SB3 and each classifier asked: candidate_class string; n_candidates; classifier
-    string; l0, l1, l2, l3 the calls (null where the classifier does not know the class); n_selected by the
-    vote. Counts are int64.
+    One row for SB2 and SB3 and each classifier that votes on it: candidate_class string; n_candidates;
+    classifier string; l0, l1, l2, l3 the calls (null where the classifier does not know the class);
+    n_selected by the vote. Counts are int64.
     """
     rows = []
     for kind, _, _, names in VOTES:
-        # The classifier that only this class is asked of tells the class.
-        asked = table.filter(pc.is_valid(table[COLUMNS[names[-1]][0]]))
-        selected = pc.sum(pc.equal(asked["multiplicity"], kind)).as_py() or 0
+        # Of the last classifier, only the candidates of this class have probabilities.
+        candidates = table.filter(pc.is_valid(table[COLUMNS[names[-1]][0]]))
+        selected = pc.sum(pc.equal(candidates["multiplicity"], kind)).as_py() or 0
         for name in names:
-            probability = np.column_stack([asked[column].to_numpy() for column in COLUMNS[name]])
+            probability = np.column_stack([candidates[column].to_numpy() for column in COLUMNS[name]])
             called = call_labels(probability, name)
             calls = {
                 f"l{label}": int(np.sum(called == label)) if label in CALLS[name] else None
@@ -108,7 +77,7 @@ def funnel(table: pa.Table) -> pa.Table:
             rows.append(
                 {
                     "candidate_class": kind,
-                    "n_candidates": asked.num_rows,
+                    "n_candidates": candidates.num_rows,
                     "classifier": name,
                     **calls,
                     "n_selected": selected,

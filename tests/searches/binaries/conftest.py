@@ -1,0 +1,20 @@
+from pathlib import Path
+
+import pytest
+from fixtures.binaries_files import write_bundle_components, write_bundle_curves
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    """CCFs of a bundle of five spectra."""
+    path = tmp_path / "ccf.arrow"
+    write_bundle_curves(path)
+    return path
+
+
+@pytest.fixture
+def components(bundle: Path, tmp_path: Path) -> Path:
+    """Components of the same bundle."""
+    path = tmp_path / "components.parquet"
+    write_bundle_components(path, bundle)
+    return path

@@ -1,0 +1,117 @@
+"""Which CCFs are classified, and what comes of a bundle."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from fixtures.ccfs import SMALL, make_ccfs
+
+from starsift.errors import TrainingError
+from starsift.searches.binaries.predict import class_probabilities, classify, predict_bundle
+from starsift.searches.binaries.training import CLASSIFIERS, train_classifier
+from starsift.searches.binaries.voting import COLUMNS, funnel
+from starsift.spectra.batches import IDENTITY_NAMES
+
+
+class Echo:
+    """Stands in for a network: the CCF's first values are the logarithms of its probabilities."""
+
+    def __init__(self, name: str) -> None:
+        self.groups = CLASSIFIERS[name]
+
+    def predict(self, ccf: np.ndarray) -> np.ndarray:
+        p = np.stack([np.exp(ccf[:, list(group)]).sum(axis=1) for group in self.groups], axis=1)
+        return (p / p.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+ECHOES = {name: Echo(name) for name in CLASSIFIERS}
+
+
+def candidates() -> tuple[np.ndarray, np.ndarray]:
+    """Log-probabilities of L0-L3, sure L2, sure L3 and doubtful, each with 1, 2, 3 and 4 components."""
+    p = np.array([[0.001, 0.001, 0.997, 0.001], [0.001, 0.001, 0.001, 0.997], [0.1, 0.1, 0.4, 0.4]])
+    return np.log(np.repeat(p, 4, axis=0)).astype(np.float32), np.tile([1, 2, 3, 4], 3)
+
+
+def test_classifiers_depend_on_the_number_of_components() -> None:
+    ccf, n_components = candidates()
+    table = classify(ccf, n_components, ECHOES)  # type: ignore[arg-type]
+    assert table.column_names == [column for names in COLUMNS.values() for column in names] + ["multiplicity"]
+    assert table.schema.field("p_c1_l0").type == pa.float32()
+    assert (
+        table["multiplicity"].to_pylist()
+        == [None, "SB2", None, None] + [None, None, "SB3", None] + [None] * 4
+    )
+    classified = {name: table[names[0]].is_valid().to_pylist()[:4] for name, names in COLUMNS.items()}
+    assert classified == {
+        "C1": [False, True, True, False],
+        "C2": [False, True, True, False],
+        "C3": [False, True, False, False],
+        "C4": [False, False, True, False],
+    }
+    np.testing.assert_allclose(table["p_c2_l2"].to_pylist()[1], 0.997, atol=1e-5)
+
+
+def test_order_of_spectra_does_not_matter() -> None:
+    ccf, n_components = candidates()
+    order = np.random.default_rng(1).permutation(len(ccf))
+    table = classify(ccf, n_components, ECHOES)  # type: ignore[arg-type]
+    assert classify(ccf[order], n_components[order], ECHOES).equals(table.take(order))  # type: ignore[arg-type]
+
+
+def test_ccf_that_is_not_finite_is_no_candidate() -> None:
+    ccf, n_components = candidates()
+    ccf[1, 3] = np.nan
+    table = classify(ccf, n_components, ECHOES)  # type: ignore[arg-type]
+    assert table["p_c1_l2"].to_pylist()[1] is None
+    assert table["multiplicity"].to_pylist()[1] is None
+
+
+def test_no_candidates() -> None:
+    for n in (0, 3):
+        table = classify(np.zeros((n, 4), np.float32), np.ones(n, int), ECHOES)  # type: ignore[arg-type]
+        assert table.num_rows == n
+        assert table["multiplicity"].null_count == n
+        counts = funnel(table)
+        assert counts["n_candidates"].to_pylist() == [0] * 6
+        assert counts["n_selected"].to_pylist() == [0] * 6
+
+
+def test_funnel_is_the_papers_table_2() -> None:
+    ccf, n_components = candidates()
+    rows = funnel(classify(ccf, n_components, ECHOES)).to_pylist()  # type: ignore[arg-type]
+    assert [(r["candidate_class"], r["classifier"]) for r in rows] == [
+        *(("SB2", name) for name in ("C1", "C2", "C3")),
+        *(("SB3", name) for name in ("C1", "C2", "C4")),
+    ]
+    assert all(r["n_candidates"] == 3 and r["n_selected"] == 1 for r in rows)
+    for row in rows:
+        unknown = {"C3": "l3", "C4": "l2"}.get(row["classifier"])
+        assert all((row[f"l{label}"] is None) == (f"l{label}" == unknown) for label in range(4))
+        assert sum(row[f"l{label}"] or 0 for label in range(4)) == 3
+    # C3, which does not know L3, calls the sure L2 and the doubtful CCF L2.
+    assert rows[2]["l2"] >= 2
+
+
+def test_c2_multiplies_its_two_steps() -> None:
+    ccf = np.random.default_rng(0).normal(size=(50, 4))
+    first, second = ECHOES["C2a"].predict(ccf), ECHOES["C2b"].predict(ccf)
+    p = class_probabilities(ECHOES, "C2", ccf)  # type: ignore[arg-type]
+    np.testing.assert_allclose(p[:, 2], first[:, 2] * second[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(p[:, 3], first[:, 2] * second[:, 1], rtol=1e-6)
+    np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_bundle_has_a_row_a_spectrum(bundle: Path, components: Path, tmp_path: Path) -> None:
+    ccf, label = make_ccfs(20, seed=1)
+    models = [tmp_path / f"{name}.keras" for name in CLASSIFIERS]
+    for path in models:
+        train_classifier(ccf, label, path.stem, **SMALL | {"epochs": 1}).save(path)
+    thresholds = {"sb2_threshold": 0.0, "sb3_threshold": 0.0}
+    table = predict_bundle(bundle, components, models, **thresholds)
+    assert table.column_names[: len(IDENTITY_NAMES)] == list(IDENTITY_NAMES)
+    assert table["spectrum_id"].to_pylist() == [f"s{i}" for i in range(5)]
+    assert table["multiplicity"].to_pylist() == [None, "SB2", "SB3", None, None]
+    with pytest.raises(TrainingError, match="models: C3 missing; run the training again"):
+        predict_bundle(bundle, components, [path for path in models if path.stem != "C3"], **thresholds)
