@@ -102,7 +102,7 @@ def test_a_setting_of_the_search_reruns_the_stages_that_use_it(
         ("searches/binaries/peaks.py", PEAKS),
         ("searches/binaries/suspects.py", {"binaries_suspects"} | PUBLISHED),
         ("searches/binaries/figures.py", {"binaries_figures", "provenance", "all"}),
-        ("searches/binaries/voting.py", CLASSIFIED),
+        ("searches/binaries/voting.py", CLASSIFIED | {"binaries_cross_validate"}),
         ("searches/binaries/stars.py", {"binaries_suspects"} | PUBLISHED),
         ("searches/binaries/catalog.py", PUBLISHED),
         (
