@@ -96,6 +96,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "data").mkdir()
     (folder / "other/spectra").rename(folder / "data/it's here")
     make_results(folder / "results")
+    (folder / "other-results").mkdir()
     (folder / "results/manifest").mkdir(exist_ok=True)
     (folder / "results/manifest/mrs-selection.csv").write_text("cut,before,removed,after\n")
     write_provenance(folder / "results/provenance.json", {"seed": 1}, outputs=[])
