@@ -66,7 +66,7 @@ class SampLink:
         return True
 
     def send_spectrum(self, name: str, wavelength: np.ndarray, flux: np.ndarray, error: np.ndarray) -> int:
-        """Send a spectrum, as a spectrum to those that know what that is, as a table to the others.
+        """Send a spectrum: as such to applications that know spectra, as a table to the others.
 
         Parameters
         ----------
@@ -78,7 +78,7 @@ class SampLink:
 
         Raises
         ------
-        SampError : there is no hub, or nobody took it.
+        SampError : there is no hub, or no application took it.
         """
         table = Table({"wavelength": wavelength * u.AA, "flux": flux, "error": error})
         table.meta = {"description": f"{name}, vacuum wavelengths, heliocentric"}
@@ -91,9 +91,9 @@ class SampLink:
                 "vox:spectrum_units": "Angstrom",
             }
             spectrum = {"url": url, "meta": about, "spectrum-id": f"starsift:{name}", "name": name}
-            loaded = self._send("spectrum.load.ssa-generic", spectrum, required=False)
+            loaded = self._send("spectrum.load.ssa-generic", spectrum)
             as_table = {"url": url, "table-id": f"starsift:{name}", "name": name}
-            loaded += self._send("table.load.votable", as_table, but=loaded, required=False)
+            loaded += self._send("table.load.votable", as_table, but=loaded)
             return _some(loaded, "a spectrum or a table")
 
     def send_table(self, name: str, table: Callable[[], Table]) -> int:
@@ -102,7 +102,7 @@ class SampLink:
         Parameters
         ----------
         name : of the queue, by which rows are marked afterwards
-        table : makes it, rows by position; not asked where nobody listens
+        table : makes the table, rows by position; not called where there is no hub
 
         Returns
         -------
@@ -110,7 +110,7 @@ class SampLink:
 
         Raises
         ------
-        SampError : there is no hub, or nobody took it.
+        SampError : there is no hub, or no application took it.
         """
         with self._lock:
             self._listeners("table.load.votable")
@@ -125,20 +125,20 @@ class SampLink:
 
         Returns
         -------
-        int : how many applications did either
+        int : how many applications did so
 
         Raises
         ------
-        SampError : there is no hub, or nobody did.
+        SampError : there is no hub, or no application did so.
         """
         with self._lock:
             done: list[str] = []
             if name in self._sent:
                 message = {"table-id": _table_id(name), "row": str(row)}
-                done += self._send("table.highlight.row", message, attempts=ATTEMPTS, required=False)
+                done += self._send("table.highlight.row", message, attempts=ATTEMPTS)
             if ra is not None and dec is not None:
                 message = {"ra": repr(ra), "dec": repr(dec)}
-                done += self._send("coord.pointAt.sky", message, required=False)
+                done += self._send("coord.pointAt.sky", message)
             return _some(
                 sorted(set(done)), "a row of a table (send the table first) or a position on the sky"
             )
@@ -188,9 +188,8 @@ class SampLink:
         *,
         but: list[str] | None = None,
         attempts: int = 1,
-        required: bool = True,
     ) -> list[str]:
-        """Send a message to all who know it, but some; who did what it says."""
+        """Send a message to all applications that know it, except `but`; the names of those that obeyed."""
         waiting = [name for name in self._listeners(mtype) if name not in (but or [])]
         message = {"samp.mtype": mtype, "samp.params": dict(parameters)}
         done: list[str] = []
