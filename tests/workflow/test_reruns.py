@@ -287,7 +287,7 @@ def test_a_killed_run_goes_on(checkout: Callable[..., Checkout]) -> None:
     run.list_nights("binaries", "all.fits")
     target = ["--", "results/manifest/demo-status.csv"]
     process = subprocess.Popen(
-        [*run.command, "--cores", "1", *target],
+        [*run.slow_command, "--cores", "1", *target],
         cwd=run.folder,
         env=run.environment,
         stdout=subprocess.DEVNULL,
