@@ -4,10 +4,12 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 
-report: "workflow/report/workflow.rst"
-
-
 include: "workflow/rules/common.smk"
+
+
+report: REPORT_TEXT
+
+
 include: "workflow/rules/survey.smk"
 
 
@@ -29,4 +31,4 @@ rule all:
     input:
         [getattr(rules, search).input for search in SEARCHED],
         rules.provenance.output,
-        [getattr(rules, f"{search}_score").output for search in SEARCHED] if SIMULATED else [],
+        [getattr(rules, rule).output for rule in SCORES if hasattr(rules, rule)],

@@ -6,6 +6,7 @@ from starsift.searches.bhb.fusion import FUSIONS
 from starsift.searches.bhb.labelled import labelled_bundles
 from starsift.searches.bhb.training import ENCODERS, NETWORKS
 
+BHB = config["bhb"]
 BHB_LABELLED = BHB["labelled"]["survey"]
 BHB_POOL = sorted(BHB["surveys"])
 BHB_RUNS = range(BHB["runs"])

@@ -1,10 +1,16 @@
 # Double- and triple-line binaries (Li et al. 2023): CCF, components, errors, classifiers, suspects, catalogues,
 # figures.
+BINARIES = config["binaries"]
 SURVEY = BINARIES["survey"]
 SURVEYS_OF["binaries"] = [SURVEY]
 INPUTS_OF["binaries"] = {"template_grid": GRID}
 CLASSIFIERS = ["C1", "C2a", "C2b", "C3", "C4"]
 FOLDS = [f"{fold:02d}" for fold in range(BINARIES["cross_validation"]["folds"])]
+
+
+wildcard_constraints:
+    fold=r"\d+",
+    classifier=r"C[1-4][ab]?",
 
 
 rule binaries_ccf:

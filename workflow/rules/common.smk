@@ -10,6 +10,7 @@ from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
+from starsift.io.files import atomic_path
 from starsift.catalog.provenance import fingerprint, package_fingerprint
 from starsift.settings import SettingsError, complete_settings, missing_triggers
 from starsift.learning.labels import check_labels, label_digest, read_labels
@@ -32,15 +33,13 @@ user_settings.config_args = [shlex.quote(argument) for argument in user_settings
 
 SEARCHED = config["searches"]
 SIMULATED = "simulate" in config
-BINARIES = config["binaries"]
-MSTARS = config["mstars"]
-EMISSION = config["emission"]
-BHB = config["bhb"]
 LABELS = config["labels"]
 RESOURCES = Path(os.path.relpath(ROOT / "resources"))
 GRID = config["template_grid"] or str(RESOURCES / "templates" / "grid.parquet")
 GPU = int(config["gpu"])
 CATEGORIES = report_categories(SEARCHED)
+# Only simulated surveys have a truth to be scored against.
+SCORES = [f"{search}_score" for search in SEARCHED] if SIMULATED else []
 # What each search adds for its provenance: the surveys that it uses, and files from outside by name.
 SURVEYS_OF = {}
 INPUTS_OF = {}
@@ -52,8 +51,6 @@ wildcard_constraints:
     # None but these: real-index.parquet is the index of real, not the manifest of a survey real-index.
     survey="|".join(config["surveys"]),
     bundle=r"[A-Za-z0-9_-]+",
-    fold=r"\d+",
-    classifier=r"C[1-4][ab]?",
 
 
 def code(script):
@@ -162,9 +159,10 @@ def content(pattern):
 def figure(search, name):
     """A figure or page of a search as an item of the report."""
     declared = SEARCHES[search].figure(name)
+    caption = ROOT / "workflow" / "report" / search / f"{name}.rst"
     return report(
         f"results/figures/{search}/{name}.{declared.suffix}",
-        caption=f"../report/{search}/{name}.rst",
+        caption=f"../report/{search}/{name}.rst" if caption.exists() else None,
         category=CATEGORIES[f"{search}/{declared.section}"],
         labels={"figure": declared.title},
     )
@@ -178,3 +176,26 @@ def scorecard(search):
         category=CATEGORIES["scores"],
         labels={"figure": SEARCHES[search].title},
     )
+
+
+def report_text():
+    """The first page of the report: a paragraph for each search, written where Snakemake keeps its records."""
+    folder = ROOT / "workflow" / "report"
+    paragraphs = [
+        (
+            text.read_text()
+            if (text := folder / search / "search.rst").exists()
+            else f"**{SEARCHES[search].title}**, after {SEARCHES[search].reference}.\n"
+        )
+        for search in SEARCHED
+    ]
+    text = (folder / "workflow.rst").read_text().replace("SEARCHES\n", "\n".join(paragraphs))
+    path = Path(".snakemake") / "starsift-report.rst"
+    with atomic_path(path) as draft:
+        draft.write_text(text)
+    return str(path.absolute())
+
+
+REPORT_TEXT = (
+    report_text() if workflow.is_main_process else str(ROOT / "workflow" / "report" / "workflow.rst")
+)

@@ -5,6 +5,7 @@ from starsift.io.files import read_json
 from starsift.learning.labels import load_labels
 from starsift.searches.emission.labels import candidate_labels
 
+EMISSION = config["emission"]
 EMISSION_POOL = EMISSION["survey"]
 SURVEYS_OF["emission"] = [EMISSION_POOL]
 INPUTS_OF["emission"] = {"ondrejov_labels": external_input(EMISSION["labelled"]["labels"])}

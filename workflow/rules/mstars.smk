@@ -1,4 +1,5 @@
 # M stars among unclassified spectra (Guo et al. 2019): sample, codes, ranked pool, measurements, catalogue, figures.
+MSTARS = config["mstars"]
 POOL = MSTARS["survey"]
 LABELLED = MSTARS["labelled"]
 # What line indices and subtypes are.
