@@ -104,6 +104,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
         store.export(folder / "colleague.parquet")
     survey = yaml.safe_load(blocks((ROOT / "docs/running.md").read_text(), "yaml")[0])
     (folder / "my-survey.yaml").write_text(yaml.safe_dump(survey))
+    shutil.copytree(ROOT / "profiles/slurm", folder / "my-slurm")
     (folder / "all-searches.yaml").write_text(yaml.safe_dump(survey | {"searches": [*SEARCHES]}))
     (folder / "seed-11.yaml").write_text("{searches: [emission], seed: 11, simulate: {emission: {seed: 11}}}")
     grid = small_grid()
