@@ -1,10 +1,8 @@
 # Blue horizontal branch stars by fusion of spectra and images (Wei et al. 2023): images, networks, tables, catalogue.
 import json
 
-from starsift.searches.bhb.baselines import BASELINES
-from starsift.searches.bhb.fusion import FUSIONS
+from starsift.searches.bhb.models import BASELINES, ENCODERS, FUSIONS, NETWORKS
 from starsift.searches.bhb.labelled import labelled_bundles
-from starsift.searches.bhb.training import ENCODERS, NETWORKS
 
 BHB = config["bhb"]
 BHB_LABELLED = BHB["labelled"]["survey"]

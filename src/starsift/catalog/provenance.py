@@ -129,8 +129,15 @@ def _imports(source: bytes, package: str) -> tuple[tuple[str, str], ...]:
     return tuple(_walk_imports(ast.parse(source), package))
 
 
+_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+
+
 def _walk_imports(tree: ast.AST, package: str) -> Iterator[tuple[str, str]]:
-    for node in ast.walk(tree):
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        # Statements alone: no expression holds an import, and they are most of a tree.
+        waiting += [child for name in _BLOCKS for child in getattr(node, name, ())]
         if isinstance(node, ast.Import):
             yield from ((alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -17,8 +17,8 @@ from sklearn.svm import SVC
 
 from starsift.errors import TrainingError
 from starsift.searches.bhb.dataset import Dataset, held_out_predictions
+from starsift.searches.bhb.models import BASELINES
 
-BASELINES = ("svm", "trees")
 PENALTIES = (1.0, 10.0, 100.0)  # of the support vector machine
 LEAVES = (7, 15)  # of each tree
 RATE, ROUNDS = 0.1, 150  # learning rate and number of the trees

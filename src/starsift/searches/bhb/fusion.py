@@ -11,6 +11,7 @@ from starsift.errors import TrainingError
 from starsift.learning.backend import load_keras
 from starsift.searches.bhb.encoders import Preset, vgg
 from starsift.searches.bhb.inputs import SEGMENTS
+from starsift.searches.bhb.models import FUSIONS
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,6 @@ TRANSFORMERS = {
     "transformer-ca": Transformer(semantic=False),
     "batmm": Transformer(),
 }
-FUSIONS = ("add", "concat", "vgg1d", *TRANSFORMERS)
 
 
 def fusion_head(name: str, preset: Preset, image_tokens: int) -> Any:

@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator
 
+from starsift.searches.bhb.models import BASELINES, ENCODERS, END_TO_END, FUSIONS
 from starsift.settings_base import (
     File,
     Fraction,
@@ -40,29 +41,8 @@ SURVEYS = {
     )
 }
 # Models that see spectrum and image, and all that can be compared.
-_JOINT = (
-    "add",
-    "concat",
-    "vgg1d",
-    "transformer",
-    "transformer-sem",
-    "transformer-ca",
-    "batmm",
-    "batmm-end-to-end",
-)
-_MODELS = (
-    "image-plain",
-    "image",
-    "spectrum-plain",
-    "spectrum",
-    "svm",
-    "trees",
-    "add",
-    "concat",
-    "vgg1d",
-    "transformer-spectrum",
-    *_JOINT[3:],
-)
+_JOINT = tuple(name for name in (*FUSIONS, END_TO_END) if name != "transformer-spectrum")
+_MODELS = (*reversed(ENCODERS), *BASELINES, *FUSIONS, END_TO_END)
 
 
 def _check_sum(shares: list[float]) -> list[float]:

@@ -20,11 +20,9 @@ from starsift.searches.bhb.encoders import (
     image_encoder,
     spectrum_encoder,
 )
-from starsift.searches.bhb.fusion import FUSIONS, fusion_head, join_networks
+from starsift.searches.bhb.fusion import fusion_head, join_networks
+from starsift.searches.bhb.models import ENCODERS, END_TO_END, FUSIONS, NETWORKS
 
-END_TO_END = "batmm-end-to-end"
-ENCODERS = ("spectrum", "spectrum-plain", "image", "image-plain")
-NETWORKS = (*ENCODERS, *FUSIONS, END_TO_END)
 BATCH = 128  # rows at a time in predictions
 
 
