@@ -54,7 +54,7 @@ def test_verify_notices_a_changed_catalogue(tmp_path: Path, capsys: pytest.Captu
     assert main(["verify", str(record)]) == 1
     output = capsys.readouterr()
     assert "changed  output  binaries.csv" in output.out
-    assert "1 of 1 files are not those of" in output.err
+    assert "1 of 1 files differ from" in output.err
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,7 @@ SEPARATOR = {"name": "h_jk", "evidence": "photometry", "x": "h", "y": "j-k", "po
         ({"mstars": {"labelled": "nope"}}, "mstars.labelled is 'nope', but surveys has: "),
         (
             {"mstars": {"survey": "lamost-mrs"}},
-            "mstars.survey is 'lamost-mrs', whose kind is not lrs or sdss: that is where bands show",
+            "mstars.survey is 'lamost-mrs', whose kind is not lrs or sdss: the search needs the bands from",
         ),
         (
             {"mstars": {"labelled": "lamost-mrs"}},

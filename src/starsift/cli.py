@@ -60,7 +60,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_run_options(command("run", _run, "run the workflow on a survey"))
     _add_simulate_options(command("simulate", _simulate, "write a simulated survey with its truth"))
     index = command("index", _index, "make a catalogue from the headers of a folder of FITS files")
-    index.add_argument("folder", type=Path, help="searched with all folders in it")
+    index.add_argument("folder", type=Path, help="folder to search, with all folders in it")
     index.add_argument("--output", type=Path, required=True, help="file to write, .parquet or .csv")
     status = command("status", _status, "show the progress of a run and the spectra that could not be read")
     status.add_argument("results", type=Path, nargs="?", default=RESULTS, help="(%(default)s)")
@@ -102,7 +102,7 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="FILE",
-        help="your settings, later files over earlier ones; all others are as shipped",
+        help="your settings, later files over earlier ones; all others have their defaults",
     )
     run.add_argument("--cores", metavar="N", help="cores to use (all, but where a profile is given)")
     run.add_argument("--profile", metavar="NAME", help="slurm, or a folder with a Snakemake profile")
@@ -120,7 +120,7 @@ def _add_simulate_options(simulate: argparse.ArgumentParser) -> None:
         "M stars among UNKNOWN spectra (lrs); SDSS: A-type stars with images, some of them on the blue "
         "horizontal branch (sdss); default %(default)s",
     )
-    simulate.add_argument("--seed", type=int, default=7, help="of the simulated sky (%(default)s)")
+    simulate.add_argument("--seed", type=int, default=7, help="seed of the simulated sky (%(default)s)")
     simulate.add_argument(
         "--layout",
         default="both",
@@ -145,10 +145,10 @@ def _add_review_options(review: argparse.ArgumentParser) -> None:
     review.add_argument(
         "results", type=Path, nargs="?", default=RESULTS, help="folder of the run (%(default)s)"
     )
-    review.add_argument("--queue", metavar="ID", help="to open first, such as mstars-vetting")
+    review.add_argument("--queue", metavar="ID", help="queue to open first, such as mstars-vetting")
     review.add_argument("--user", default="", metavar="NAME", help="who labels; by default the page asks")
     review.add_argument("--port", type=int, default=0, help="on this machine; by default any free one")
-    review.add_argument("--read-only", action="store_true", help="show labels, take none")
+    review.add_argument("--read-only", action="store_true", help="show labels, but save none")
     review.add_argument("--no-browser", action="store_true", help="print the URL and open nothing")
 
 
@@ -159,13 +159,15 @@ def _add_import_options(import_labels: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="columns spectrum_id, label, search and, if known, vetted_by, ...",
     )
-    import_labels.add_argument("--user", metavar="NAME", help="who gave labels that do not tell")
+    import_labels.add_argument(
+        "--user", metavar="NAME", help="who gave the labels, where the file does not say"
+    )
     import_labels.add_argument("--search", help="name of the search, where the file has no such column")
     import_labels.add_argument("--path", dest="search", help=argparse.SUPPRESS)  # its old name
     import_labels.add_argument(
         "--results",
         type=Path,
-        help=f"folder of the run whose spectra the labels should be of ({RESULTS}, if there is one)",
+        help=f"folder of the run that the labels belong to ({RESULTS}, if there is one)",
     )
 
 
@@ -250,7 +252,7 @@ def _index(options: argparse.Namespace) -> None:
     write(table, options.output)
     n_ok = table["status"].to_pylist().count("ok")
     other = table.num_rows - n_ok
-    more = f"; {other} rows tell why a file or spectrum cannot be used" if other else ""
+    more = f"; {other} rows have the reason why a file or spectrum cannot be used" if other else ""
     print(f"{n_ok} spectra are listed in {options.output}{more}")
 
 
@@ -299,7 +301,7 @@ def _import_labels(options: argparse.Namespace) -> None:
     results = options.results or RESULTS
     strangers, spectra = unmatched(labels, results)
     if spectra and strangers:
-        print(f"{len(strangers)} labelled spectra are none of the {spectra} of {results}:")
+        print(f"{len(strangers)} labelled spectra are not among the {spectra} spectra of {results}:")
         print(*(f"  {name}" for name in strangers), sep="\n")
 
 
@@ -311,7 +313,7 @@ def _verify(options: argparse.Namespace) -> None:
     different = [check.path for check in checks if check.status != "ok"]
     if different:
         raise InputError(
-            f"{len(different)} of {len(checks)} files are not those of {options.provenance}, the first is "
+            f"{len(different)} of {len(checks)} files differ from {options.provenance}, the first is "
             f"{different[0]}; restore them, or run the workflow again"
         )
 

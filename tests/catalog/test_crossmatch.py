@@ -225,7 +225,7 @@ def test_texts_become_numbers_where_they_are_some():
         ({"ra": [1.0], "dec": [1.0], "source_id": ["DR2 5"]}, "should be integers"),
         (
             {"ra": [1.0] * 4, "dec": [1.0] * 4, "source_id": [7, 8, 7, None]},
-            "1 identifiers more than once, such as 7; each source must be there once",
+            "1 identifiers more than once, such as 7; each source must occur once",
         ),
     ],
 )

@@ -276,7 +276,7 @@ def test_equal_seeds_give_equal_bytes_on_any_number_of_threads(
         ({"layout": "wide"}, "layout is 'wide', expected 'image', 'table' or 'both'"),
         ({"n_pool": 0}, "at least 1 plan, 1 labelled spectrum and 1 of the pool"),
         ({"emitters": 0.9}, "share of emission spectra is 0.9, expected 0 to 0.3"),
-        ({"n_pool": 300}, "fall on one spectrograph of 250 fibres: ask for fewer spectra"),
+        ({"n_pool": 300}, "fall on one spectrograph of 250 fibres: use fewer spectra"),
     ],
 )
 def test_impossible_surveys(tmp_path: Path, change: dict[str, Any], sentence: str) -> None:

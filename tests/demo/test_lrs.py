@@ -318,7 +318,7 @@ def test_equal_seeds_give_equal_bytes(tmp_path: Path) -> None:
     [
         ({"layout": "wide"}, "layout is 'wide', expected 'image', 'table' or 'both'"),
         ({"n_unknown": 0}, "a survey needs at least 1 plan, 1 released and 1 unknown spectrum"),
-        ({"n_released": 400}, "fall on one spectrograph of 250 fibres: ask for fewer spectra"),
+        ({"n_released": 400}, "fall on one spectrograph of 250 fibres: use fewer spectra"),
     ],
 )
 def test_impossible_surveys(tmp_path: Path, change: dict[str, Any], sentence: str) -> None:

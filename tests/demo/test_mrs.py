@@ -400,5 +400,5 @@ def test_impossible_surveys_are_refused(tmp_path: Path) -> None:
         simulate_survey(tmp_path, seed=1, layout="dr5")  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="at least 1 plan"):
         simulate_survey(tmp_path, seed=1, n_plans=0)
-    with pytest.raises(SettingsError, match="ask for fewer stars"):
+    with pytest.raises(SettingsError, match="use fewer stars"):
         simulate_survey(tmp_path, seed=1, n_plans=1, n_spectrographs=1, n_stars=300)

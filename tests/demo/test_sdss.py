@@ -539,7 +539,7 @@ def test_stars_fill_several_plates() -> None:
     [
         ({"n_pool": 0}, "70 labelled spectra and 0 others: expected one of each or more"),
         ({"n_pool": 1_000_000}, "96000 in all at most"),
-        ({"size": 8}, "images of 8 pixels do not hold a star and its sky: ask for 16 or more"),
+        ({"size": 8}, "images of 8 pixels do not hold a star and its sky: use 16 or more"),
     ],
 )
 def test_impossible_surveys(tmp_path: Path, change: dict[str, Any], sentence: str) -> None:

@@ -103,10 +103,10 @@ def test_categories_of_pandas_are_text(tmp_path: Path) -> None:
         (b"<!DOCTYPE html><html>Log in</html>", "t.vot", "this is a web page"),
         (b"<html>Log in</html>", "t.fits", "this is a web page"),
         (b"<?xml version='1.0'?><KML/>", "t.vot", "cannot be read as a VOTable"),
-        (b"source_id,ra\n1,2\n", "t.fits.gz", "this is no fits file but text"),
+        (b"source_id,ra\n1,2\n", "t.fits.gz", "this is not a fits file but text"),
         (b"ra,dec\n1,\xff\n", "t.csv", "not UTF-8 text"),
         (b"ra dec\n1.5 2.5\n", "t.txt", "its columns are separated by blanks"),
-        (b"ra,dec,ra\n1,2,3\n", "t.csv", "column ra is there twice; rename"),
+        (b"ra,dec,ra\n1,2,3\n", "t.csv", "column ra occurs twice; rename"),
         (b"ra,dec\n1,2\n1,2,3\n", "t.csv", "a row of 3 in place of 2 values: '1,2,3'; complete"),
         (b"ra,dec\n1,2\n1", "t.csv", "a row of 1 in place of 2 values: '1'; complete"),
         (b"ra,dec,note\n" + b"1,2,cafe\n" * 300 + b"1,2,caf\xe9\n", "t.csv", "column note: not UTF-8 text"),
@@ -122,7 +122,7 @@ def test_what_is_no_table(write: Write, content: bytes, name: str, message: str)
 
 def test_columns_that_are_there_twice_are_named_in_every_format(tmp_path: Path) -> None:
     pq.write_table(pa.table([[1], [2]], names=["obsid", "obsid"]), tmp_path / "t.parquet")
-    with pytest.raises(InputError, match="column obsid is there twice; rename"):
+    with pytest.raises(InputError, match="column obsid occurs twice; rename"):
         read_table(tmp_path / "t.parquet")
 
 
@@ -356,7 +356,7 @@ def test_spellings_of_angles(write: Write, ra: str, dec: str) -> None:
 
 
 def test_angles_that_are_none(write: Write) -> None:
-    with pytest.raises(InputError, match="row 2, column ra: '09:99:00' is no angle"):
+    with pytest.raises(InputError, match="row 2, column ra: '09:99:00' is not an angle"):
         read_table(write("ra,dec\n09:49:17,1\n09:99:00,1\n"))
     with pytest.raises(InputError, match=r"row 1, column dec: 147\.3 is not between -90 and 90 degrees"):
         read_catalog(write("plate,mjd,fiberid,ra,dec\n1,2,3,0.5,147.3\n"), "sdss")
@@ -436,10 +436,12 @@ def test_labels_with_extension(write: Write) -> None:
 
 def test_unknown_words_are_refused_on_import(tmp_path: Path, write: Write) -> None:
     with LabelStore(tmp_path / "l.sqlite") as store:
-        message = "row 1: label 'double-lined' is none of binaries: SB1, SB2, SB3, not binary"
+        message = "row 1: label 'double-lined' is not a label of binaries: SB1, SB2, SB3, not binary"
         with pytest.raises(InputError, match=message):
             store.import_labels(real("cases") / "labels-unknown-word.csv")
-        with pytest.raises(InputError, match="row 2: label 'Nova' is none of mstars: M, not M, M dwarf"):
+        with pytest.raises(
+            InputError, match="row 2: label 'Nova' is not a label of mstars: M, not M, M dwarf"
+        ):
             store.import_labels(write("spectrum_id,label\na,dM4\nb,Nova\n"), search="mstars")
         assert not any(store.current(path) for path in ("binaries", "mstars"))
         assert store.import_labels(write("spectrum_id,label\na,dM4\nb,K7\nc,M giant\n"), search="mstars") == 3
@@ -456,12 +458,12 @@ def test_labels_of_no_spectrum_of_the_run_are_listed(
     assert unmatched(load_labels(path, search="binaries"), results) == (["c", "d"], 2)
     with caplog.at_level("WARNING"):
         warn_unmatched(path, "binaries", results)
-    assert "2 labelled spectra are none of the 2 of this run: c, d" in caplog.text
+    assert "2 labelled spectra are not among the 2 of this run: c, d" in caplog.text
     options = ["--search", "binaries", "--labels", str(tmp_path / "l.sqlite"), "--results", str(results)]
     assert main(["import", str(path), *options]) == 0
     out = capsys.readouterr().out
     assert "3 labels were added" in out
-    assert "2 labelled spectra are none of the 2 of" in out
+    assert "2 labelled spectra are not among the 2 spectra of" in out
     assert out.split()[-2:] == ["c", "d"]
     assert main(["import", str(path), *options[:-1], str(tmp_path / "none")]) == 1
     assert "no such folder; give the results of a run" in capsys.readouterr().err
@@ -503,7 +505,7 @@ def test_stars_without_a_source_of_gaia_are_not_one_star(write: Write, nothing: 
 
 def test_columns_that_differ_in_case(write: Write) -> None:
     header, row, _ = ROW.format(1, 57000, 10, 2, 3, 4).split("\n")
-    with pytest.raises(InputError, match="columns ra and RA are the same to us; rename"):
+    with pytest.raises(InputError, match="columns ra and RA have the same meaning; rename"):
         read_catalog(write(f"{header},RA\n{row},11\n"), "lrs")
     table = read_catalog(write(f"{header},B,b\n{row},14.5,-60\n"), "lrs")
     assert table["b"].to_pylist() == [-60]

@@ -148,7 +148,7 @@ def test_only_labels_of_one_search_count(write: Write) -> None:
     assert read_labels(path, SEARCHES["mstars"])["class"].to_pylist() == ["M"]
     assert read_labels(path, SEARCHES["emission"])["label"].to_pylist() == ["bad"]
     assert read_labels(path, SEARCHES["binaries"]).num_rows == 0
-    with pytest.raises(InputError, match="row 3: label 'whatever' is none of bhb: BHB, not BHB, blue"):
+    with pytest.raises(InputError, match="row 3: label 'whatever' is not a label of bhb: BHB, not BHB, blue"):
         read_labels(path, SEARCHES["bhb"])
 
 
@@ -183,11 +183,11 @@ def test_names_have_one_spelling(write: Write) -> None:
         ("spectrum_id,label\na,bad\n,bad\n", "row 2: no spectrum_id; fill it in, or delete the row"),
         (
             "spectrum_id,label\na,bad\nb,sbad\n",
-            "row 2: label 'sbad' is none of emission: single peak, .*correct",
+            "row 2: label 'sbad' is not a label of emission: single peak, .*correct",
         ),
         ("spectrum_id,label,search\na,bad,emission\nb,bad,\n", "row 2: no search; fill it in"),
         ("spectrum_id,label\na,bad,5\n", "a row of 3 in place of 2 values: 'a,bad,5'; complete it"),
-        ("spectrum_id,label,label\na,bad,bad\n", "column label is there twice"),
+        ("spectrum_id,label,label\na,bad,bad\n", "column label occurs twice"),
         (
             "spectrum_id,label,flag\na,bad,perhaps\n",
             "row 1, column flag: 'perhaps': expected true or false: set",
@@ -217,7 +217,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     pq.write_table(pa.table({"spectrum_id": ["a"], "label": [["bad"]]}), tmp_path / "lists.parquet")
     sqlite3.connect(tmp_path / "other.sqlite").execute("CREATE TABLE x (y)").connection.close()
     for name, message in {
-        "text.parquet": "no parquet file but text",
+        "text.parquet": "not a parquet file but text",
         "bytes.csv": "not UTF-8 text",
         "lists.parquet": "row 1, column label: .*: expected text: null where",
         "text.sqlite": "not a label store .file is not a database",
@@ -244,7 +244,7 @@ def test_searches_do_not_import_the_review_app_by_way_of_labels() -> None:
 @pytest.mark.parametrize("search", SEARCHES)
 def test_a_run_refuses_words_that_nobody_knows(write: Write, search: str) -> None:
     file = write(f"spectrum_id,label,search\ns,double-lined,{search}\n")
-    with pytest.raises(InputError, match=f"row 1: label 'double-lined' is none of {search}: "):
+    with pytest.raises(InputError, match=f"row 1: label 'double-lined' is not a label of {search}: "):
         check_labels(file, SEARCHES, [search])
     check_labels(file.with_name("none.sqlite"), SEARCHES, [search])
 

@@ -31,7 +31,7 @@ def test_every_figure_is_drawn_once_and_explained_in_a_section_of_its_search() -
         assert len({(figure.section, figure.title) for figure in search.figures}) == len(drawn)
         assert {figure.section for figure in search.figures} == set(search.sections)
         captions = {path.stem for path in (ROOT / f"workflow/report/{search.name}").glob("*.rst")}
-        assert captions == {*drawn, "scorecard"}
+        assert captions == {*drawn, "scorecard", "search"}
 
 
 def test_searches_are_those_of_the_settings_and_of_the_catalogues() -> None:

@@ -87,7 +87,7 @@ def test_empty_selection_tells_which_cut_did_it() -> None:
 def test_a_value_that_no_column_holds_is_named_with_its_cut(cut: dict[str, Any]) -> None:
     table = mrs_catalog({58625: ["A"]})
     table = table.set_column(table.column_names.index("spid"), "spid", table["spid"].cast(pa.int8()))
-    with pytest.raises(SettingsError, match=f"cut {cut['column']} .*: .* is no value of the column"):
+    with pytest.raises(SettingsError, match=f"cut {cut['column']} .*: .* is not a value of the column"):
         apply_cuts(table, [cut])
 
 

@@ -166,7 +166,7 @@ def test_labels_rerun_the_catalogue_alone(finished_bhb: Checkout, tmp_path: Path
     ("text", "sentence"),
     [
         (None, "no such file"),
-        ("plate,mjd,fiberid,label\n2303,53700,1,RR Lyrae\n", "row 1: label 'RR Lyrae' is none of BHB, "),
+        ("plate,mjd,fiberid,label\n2303,53700,1,RR Lyrae\n", "row 1: label 'RR Lyrae' is not one of BHB, "),
     ],
     ids=["missing", "unknown label"],
 )

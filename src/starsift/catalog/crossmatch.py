@@ -289,7 +289,7 @@ def _unique_identifiers(sources: pa.Table) -> pa.Array:
         repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
         raise InputError(
             f"the table of sources has {len(repeated)} identifiers more than once, such as {repeated[0]}; "
-            "each source must be there once"
+            "each source must occur once"
         )
     return identifiers.combine_chunks() if isinstance(identifiers, pa.ChunkedArray) else identifiers
 

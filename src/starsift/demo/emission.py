@@ -91,7 +91,7 @@ TRUTH = {
     ),
     "defect": (pa.string(), "gap, spike, sawtooth, step or wave at H alpha, other elsewhere; or none", ""),
     "label": (pa.string(), "class: single peak, double peak or uninteresting", ""),
-    "oracle": (pa.string(), "what a careful person says: a label of the emission search", ""),
+    "oracle": (pa.string(), "label by a careful person, a label of the emission search", ""),
     "emission": (pa.bool_(), "single or double peak", ""),
     "type_number": (pa.float32(), "B0 = -10, A0 = 0, F0 = 10, G0 = 20, K0 = 30, M0 = 40", ""),
     "ewha": (pa.float32(), "equivalent width of the H-alpha emission", "Angstrom"),

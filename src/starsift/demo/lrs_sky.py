@@ -471,8 +471,8 @@ def assign_fibers(
     _, start, count = np.unique((plan * 100 + spid)[order], return_index=True, return_counts=True)
     if count.max(initial=0) > FIBERS:
         raise SettingsError(
-            f"{count.max()} sources fall on one spectrograph of {FIBERS} fibres: ask for fewer spectra, or "
-            "for more plans or spectrographs"
+            f"{count.max()} sources fall on one spectrograph of {FIBERS} fibres: use fewer spectra, or "
+            "more plans or spectrographs"
         )
     fiberid = np.empty(len(plan), dtype=np.int64)
     for i, m in zip(start, count, strict=True):

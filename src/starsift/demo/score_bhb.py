@@ -118,7 +118,7 @@ def _ratios(row: Mapping[str, Any], asked: float | None) -> list[Line]:
     low = name = None
     if asked is not None and row["found"]:
         low = asked - UNLUCKY * float(np.sqrt(asked * (1 - asked) / row["found"]))
-        name = f"purity reached, {row['name']}, {asked:g} asked"
+        name = f"purity reached, {row['name']}, {asked:g} required"
     return [
         value_line(name or f"precision, {row['name']}", row["precision"], row["found"], low),
         value_line(f"recall, {row['name']}", row["recall"], row["bhb"]),

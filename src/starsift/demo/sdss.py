@@ -405,7 +405,7 @@ def simulate_sdss(
             f"{PLATES * PLATE_STARS} in all at most"
         )
     if size < 16:
-        raise SettingsError(f"images of {size} pixels do not hold a star and its sky: ask for 16 or more")
+        raise SettingsError(f"images of {size} pixels do not hold a star and its sky: use 16 or more")
     out = Path(folder)
     rng = np.random.default_rng(seed)
     # One thread for each matrix product: how threads share one changes the last bit.

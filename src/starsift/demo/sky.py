@@ -260,8 +260,8 @@ def assign_fibers(rng: np.random.Generator, sky: Sky, plan: int, spid: int) -> t
     stars = np.flatnonzero(((sky.plan == plan) | (sky.second_plan == plan)) & (sky.spid == spid))
     if len(stars) > FIBERS:
         raise SettingsError(
-            f"{len(stars)} stars fall on one spectrograph of {FIBERS} fibres: ask for fewer stars, or "
-            "for more plans or spectrographs"
+            f"{len(stars)} stars fall on one spectrograph of {FIBERS} fibres: use fewer stars, or "
+            "more plans or spectrographs"
         )
     pairs = [(int(sky.partner[s]), int(s)) for s in stars if sky.partner[s] >= 0]
     order = rng.permutation(FIBERS // 2) * 2 + 1

@@ -31,7 +31,7 @@ def is_kept(name: str, keep: Collection[str] | None) -> bool:
 def refuse_twice(path: Path, names: Sequence[str]) -> None:
     """Raise `InputError` where a column is there twice."""
     if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise InputError(f"{path}: column {', '.join(twice)} is there twice; rename or delete one")
+        raise InputError(f"{path}: column {', '.join(twice)} occurs twice; rename or delete one")
 
 
 def unit_field(name: str, kind: pa.DataType, unit: str | None) -> pa.Field:
@@ -84,7 +84,7 @@ def to_degrees(path: Path, name: str, column: pa.ChunkedArray, *, in_hours: bool
                 degrees.append(float(Angle(text.strip(), unit=unit).deg))
         except ValueError as error:
             raise InputError(
-                f"{path}: row {row}, column {name}: {text!r} is no angle ({error}); write degrees, or "
+                f"{path}: row {row}, column {name}: {text!r} is not an angle ({error}); write degrees, or "
                 "hh:mm:ss.s for right ascension and dd:mm:ss.s for declination"
             ) from error
     return pa.chunked_array([pa.array(degrees, pa.float64())])

@@ -129,7 +129,7 @@ def _read(path: Path, keep: Collection[str] | None, text: Collection[str]) -> pa
     if not start.strip():
         raise InputError(f"{path}: the file is empty")
     if binary := re.search(r"\.(fits|fit|parquet|parq)(\.\w+)?$", path.name.lower()):
-        raise InputError(f"{path}: this is no {binary[1]} file but text, or damaged; copy the file again")
+        raise InputError(f"{path}: this is not a {binary[1]} file but text, or damaged; copy the file again")
     return read_delimited(path, keep, text)
 
 

@@ -64,7 +64,8 @@ def fit_temperature(
     best = min([*bounds, float(found.x)], key=loss)
     if best in bounds:
         log.warning(
-            "the most likely temperature is at its bound, %g: labels are few or one-sided", np.exp(best)
+            "the most likely temperature is at its bound, %g: few labels, or nearly all of one class",
+            np.exp(best),
         )
     return float(np.exp(best))
 

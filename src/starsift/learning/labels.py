@@ -269,7 +269,7 @@ def _refuse_unknown(file: PathLike, table: pa.Table, search: str, words: Mapping
     for row, text in zip(table[_ROW].to_pylist(), table["label"].to_pylist(), strict=True):
         if text not in words:
             raise InputError(
-                f"{file}: row {row}: label {text!r} is none of {search}: {', '.join(words)}; correct it"
+                f"{file}: row {row}: label {text!r} is not a label of {search}: {', '.join(words)}; correct"
             )
 
 
@@ -299,7 +299,7 @@ def warn_unmatched(file: PathLike, search: str, results: PathLike) -> None:
     strangers, spectra = unmatched(labels.filter(pc.equal(labels["search"], search)), results)
     if strangers:
         log.warning(
-            "%s: %d labelled spectra are none of the %d of this run: %s",
+            "%s: %d labelled spectra are not among the %d of this run: %s",
             *(file, len(strangers), spectra, ", ".join(strangers)),
         )
 

@@ -152,7 +152,9 @@ def _canonical(path: Path, table: pa.Table, kind: str, extra: Collection[str], h
         lower = name.lower().removeprefix(QUERIED)
         other = present.setdefault(lower, name)
         if other != name and lower in aliases_of_all:
-            raise InputError(f"{path}: columns {other} and {name} are the same to us; rename or delete one")
+            raise InputError(
+                f"{path}: columns {other} and {name} have the same meaning; rename or delete one"
+            )
         if name == lower:  # b, a latitude, is not B, a magnitude
             present[lower] = name
     taken: dict[str, str] = {}

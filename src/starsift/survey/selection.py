@@ -124,7 +124,9 @@ def _passes(column: pa.ChunkedArray, cut: Mapping[str, Any]) -> pa.ChunkedArray:
     try:
         return _compared(column, operator, value)
     except (pa.ArrowException, OverflowError) as error:
-        raise SettingsError(f"cut {_cut_name(cut)}: {value!r} is no value of the column ({error})") from error
+        raise SettingsError(
+            f"cut {_cut_name(cut)}: {value!r} is not a value of the column ({error})"
+        ) from error
 
 
 def _compared(column: pa.ChunkedArray, operator: str, value: Any) -> pa.ChunkedArray:

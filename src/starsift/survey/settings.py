@@ -27,7 +27,7 @@ class Cut(Group):
         Any,
         PlainValidator(_check_value),
         WithJsonSchema({"type": ["string", "number", "boolean", "array"]}),
-    ] = setting("What the column is compared with; a list for `in` and `not in`.")
+    ] = setting("Value to compare with; a list for `in` and `not in`.")
 
 
 class Partition(Group):
@@ -74,8 +74,8 @@ class Survey(Group):
         None,
     )
     selection: list[Cut] = setting(
-        "Cuts, in order; results/manifest/ tells how many spectra each removed. Operators: ==, !=, <, <=, "
-        ">, >=, in, not in.",
+        "Cuts, in order; results/manifest/ has the number of spectra that each removed. Operators: ==, !=, "
+        "<, <=, >, >=, in, not in.",
         [],
     )
     partition: Partition = Partition()

@@ -91,5 +91,5 @@ def test_the_test_part_is_not_learned_from(name: str, data: Dataset) -> None:
 
 
 def test_unknown_baseline(data: Dataset) -> None:
-    with pytest.raises(TrainingError, match="model 'forest' is none of svm, trees"):
+    with pytest.raises(TrainingError, match="model 'forest' is not one of svm, trees"):
         train_baseline("forest", data, seed=0)

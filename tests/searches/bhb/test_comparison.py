@@ -90,7 +90,7 @@ def test_tiny_probabilities_keep_their_order() -> None:
         (predictions(truth=[0] * 10), "test set: no spectrum is BHB"),
         (predictions(truth=[1] * 10), "test set: no spectrum is not BHB"),
         (predictions().drop_columns(["star"]), "predictions lack star"),
-        (replaced(predictions(), "class", ["quasar"] * 12), "class 'quasar' is none of not BHB, BHB"),
+        (replaced(predictions(), "class", ["quasar"] * 12), "class 'quasar' is not one of not BHB, BHB"),
         (changed(n2=float("nan")), "p_bhb of spec-0002 is nan, expected 0 to 1"),
         (changed(n2=1.2), "p_bhb of spec-0002 is 1.2"),
         (pa.concat_tables([predictions(), predictions()]), "spectrum spec-0000 is predicted twice"),

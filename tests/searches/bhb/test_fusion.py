@@ -193,7 +193,7 @@ def test_early_fusion_joins_the_vectors(name: str) -> None:
 
 def test_unknown_model() -> None:
     with pytest.raises(
-        TrainingError, match="model 'sum' is none of add, concat, vgg1d, transformer-spectrum"
+        TrainingError, match="model 'sum' is not one of add, concat, vgg1d, transformer-spectrum"
     ):
         fusion_head("sum", SMALL, K)
 

@@ -45,7 +45,7 @@ def test_labels_by_plate_or_name(tmp_path: Path) -> None:
     [
         (
             {"spectrum_id": ["a", "b"], "label": ["BHB", "quasar"]},
-            "row 2: label 'quasar' is none of BHB, blue strag",
+            "row 2: label 'quasar' is not one of BHB, blue strag",
         ),
         ({"spectrum_id": ["a", "a"], "label": ["BHB", "bad"]}, "spectrum a is in row 1 and in row 2"),
         ({"spectrum_id": ["a", None], "label": ["BHB", "bad"]}, "row 2: no spectrum_id"),
@@ -73,7 +73,7 @@ def test_label_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_labelled(tmp_path / "none.csv")
     (tmp_path / "a.parquet").write_text("text")
-    with pytest.raises(InputError, match="no parquet file"):
+    with pytest.raises(InputError, match="not a parquet file"):
         read_labelled(tmp_path / "a.parquet")
 
 

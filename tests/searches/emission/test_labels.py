@@ -40,7 +40,9 @@ def test_answers_say_what_is_wrong_with_them(run: dict[str, Any], tmp_path: Path
         "precision",
     ]
     assert answers["vetted_by"].null_count == 6
-    with pytest.raises(ResultsError, match="label 'star' is none of single peak, double peak, uninteresting"):
+    with pytest.raises(
+        ResultsError, match="label 'star' is not one of single peak, double peak, uninteresting"
+    ):
         read_round_labels([write_round(tmp_path, 2, [("query", 0, "star")])])
     write_parquet(pa.table({"spectrum_id": ["a"]}), tmp_path / "round-03/labels.parquet")
     with pytest.raises(
@@ -70,7 +72,7 @@ def test_the_majority_decides_between_emission_and_none() -> None:
 
 def test_a_label_that_is_none() -> None:
     with pytest.raises(
-        ResultsError, match=f"labels: {IDS[3]} is 'singel peak', which is none of single peak, "
+        ResultsError, match=f"labels: {IDS[3]} is 'singel peak', which is not one of single peak, "
     ):
         candidate_labels(label_table((3, "singel peak", None)))
     assert candidate_labels(label_table((3, "singel peak", "emission-round-00"))).num_rows == 0

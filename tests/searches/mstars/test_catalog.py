@@ -503,7 +503,7 @@ def test_sources_that_cannot_be_read(tmp_path: Path, ending: str) -> None:
         if content is not None:
             path.write_bytes(content)
         with pytest.raises(
-            ValueError, match=rf"s\.{ending}: (no such|no table|this is no|cannot be|the table)"
+            ValueError, match=rf"s\.{ending}: (no such|no table|this is not|cannot be|the table)"
         ):
             read_sources(path)
 

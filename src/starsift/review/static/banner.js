@@ -34,19 +34,19 @@ export function onAway(detail) {
   const waiting = n
     ? `${n} ${n === 1 ? "change is" : "changes are"} NOT SAVED YET and kept in this page. Leave it open: saving is tried again and again.`
     : "Nothing is lost; the page tries again.";
-  say(`${detail ?? "The server is away."} ${waiting}`);
+  say(`${detail ?? "The server does not answer."} ${waiting}`);
 }
 
 export function onBack() {
   if (!state.away) return;
   state.away = false;
   returning = true;
-  say("The server is back; saving.", { kind: "good" });
+  say("The server answers again; saving.", { kind: "good" });
   allSaved();
 }
 
 export function allSaved() {
   if (!returning || state.outbox?.size) return;
   returning = false;
-  say("The server is back; everything is saved.", { kind: "good", ...dismiss });
+  say("The server answers again; everything is saved.", { kind: "good", ...dismiss });
 }

@@ -75,7 +75,7 @@ export function claim() {
       onBack();
     })
     .catch((error) => {
-      if (error.status) say(`The next spectra cannot be leased: ${error.message}`, dismiss);
+      if (error.status) say(`The next spectra cannot be reserved: ${error.message}`, dismiss);
       else onAway();
     })
     .finally(() => claiming === mine && (claiming = null));

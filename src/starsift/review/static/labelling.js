@@ -113,6 +113,6 @@ export async function undo() {
     insertBefore(position);
     await goTo(position);
   } catch (error) {
-    say(`Nothing was undone: ${error.status ? error.message : "the server is away"}. Press u again when it is back.`, dismiss);
+    say(`Nothing was undone: ${error.status ? error.message : "the server does not answer"}. Press u again when it is back.`, dismiss);
   }
 }

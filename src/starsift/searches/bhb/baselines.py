@@ -45,7 +45,7 @@ def train_baseline(name: str, dataset: Dataset, *, seed: int) -> tuple[dict[str,
     Source: Smith et al. 2010 and Vickers et al. 2021, as Wei et al. 2023 use them.
     """
     if name not in BASELINES:
-        raise TrainingError(f"model {name!r} is none of {', '.join(BASELINES)}")
+        raise TrainingError(f"model {name!r} is not one of {', '.join(BASELINES)}")
     training, validation = dataset.part("train"), dataset.part("validation")
     loss, chosen, probability = np.inf, {}, None
     for settings, found in _fit_models(name, training, validation, seed):

@@ -82,7 +82,7 @@ def select(predictions: pa.Table, split: str = "test") -> Scored:
     found = rows["class"].to_pylist()
     unknown = set(found) - set(CLASSES)
     if unknown:
-        raise TrainingError(f"class {min(map(str, unknown))!r} is none of {', '.join(CLASSES)}")
+        raise TrainingError(f"class {min(map(str, unknown))!r} is not one of {', '.join(CLASSES)}")
     for name in CLASSES:
         if name not in found:
             raise TrainingError(

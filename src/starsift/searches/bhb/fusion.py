@@ -44,7 +44,7 @@ def fusion_head(name: str, preset: Preset, image_tokens: int) -> Any:
     TrainingError : there is no such model.
     """
     if name not in FUSIONS:
-        raise TrainingError(f"model {name!r} is none of {', '.join(FUSIONS)}")
+        raise TrainingError(f"model {name!r} is not one of {', '.join(FUSIONS)}")
     keras = load_keras()
     layers = keras.layers
     inputs = [

@@ -43,7 +43,7 @@ def read_labelled(path: PathLike) -> pa.Table:
     result = _read_columns(path)
     for row, label in enumerate(result["label"].to_pylist(), 1):
         if label not in kinds or kinds[label] not in CLASSES:
-            raise InputError(f"{path}: row {row}: label {label!r} is none of {', '.join(kinds)}")
+            raise InputError(f"{path}: row {row}: label {label!r} is not one of {', '.join(kinds)}")
     seen: dict[str, int] = {}
     for row, name in enumerate(spectrum_keys(result, result).to_pylist(), 1):
         if seen.setdefault(name, row) != row:

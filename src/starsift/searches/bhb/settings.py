@@ -24,7 +24,7 @@ from starsift.survey.settings import Cutouts, Survey
 
 SURVEYS = {
     "sdss": (
-        "The A-type spectra among which blue horizontal branch stars are sought, with their images. The "
+        "The A-type spectra that are searched for blue horizontal branch stars, with their images. The "
         "columns are the photometry from which distances follow.",
         Survey(
             kind="sdss",
@@ -115,10 +115,8 @@ class Training(Group):
 
     spectrum: TrainingOf = setting("Training of the encoder of spectra.", TrainingOf())
     image: TrainingOf = setting("Training of the encoder of images.", TrainingOf())
-    fusion: TrainingOf = setting(
-        "Training of what joins them, with the paper's numbers.", TrainingOf(copies=4)
-    )
-    end_to_end: TrainingOf = setting("Training of all at once.", TrainingOf())
+    fusion: TrainingOf = setting("Training of the fusion, with the paper's numbers.", TrainingOf(copies=4))
+    end_to_end: TrainingOf = setting("Training of encoders and fusion at once.", TrainingOf())
 
 
 class Catalog(Group):
@@ -136,7 +134,7 @@ class Catalog(Group):
 class Settings(SearchSettings):
     """Blue horizontal branch stars, by fusion of spectra and images (Wei et al. 2023)."""
 
-    reason: ClassVar[str] = "that is where the network finds 4000 to 9000 Angstrom"
+    reason: ClassVar[str] = "the networks need 4000 to 9000 Angstrom"
 
     surveys: Annotated[list[str], SurveyName(), Unique] = setting(
         "Surveys that are searched. Spectra without an image are classified by the spectrum alone.",
@@ -150,7 +148,7 @@ class Settings(SearchSettings):
         "Size of the networks: paper, or tiny for a laptop.", "paper"
     )
     model: Annotated[str, OneOf(_JOINT)] = setting(
-        "Model that searches; batmm is the published one.", "batmm"
+        "Model for the search; batmm is the published one.", "batmm"
     )
     runs: int = setting("Trainings of each model, with different random numbers.", 5, ge=1)
     compare: Annotated[list[Annotated[str, OneOf(_MODELS)]], Unique] = setting(

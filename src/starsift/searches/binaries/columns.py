@@ -43,11 +43,9 @@ BINARIES_SPECTRA = TableSchema(
             for line in lines
         ),
         probability("reliability", "Share of noisy copies with the same number of components"),
+        Column("suspect_moonlight", pa.bool_(), "A component is at rest for the observer", "meta.code.qual"),
         Column(
-            "suspect_moonlight", pa.bool_(), "A component stands still for the observer", "meta.code.qual"
-        ),
-        Column(
-            "suspect_crosstalk", pa.bool_(), "Another star on the next fibre has its CCF", "meta.code.qual"
+            "suspect_crosstalk", pa.bool_(), "A star on the next fibre has the same CCF", "meta.code.qual"
         ),
         Column(
             "crosstalk_partner", pa.string(), "Spectrum with the same CCF", "meta.id.assoc", nullable=True
@@ -59,7 +57,7 @@ BINARIES_SPECTRA = TableSchema(
             nullable=True,
         ),
         Column("label", pa.string(), "Label given by a person", "meta.code;src.class", nullable=True),
-        Column("vetted_by", pa.string(), "Who has labelled it", "meta.curation", nullable=True),
+        Column("vetted_by", pa.string(), "Person who labelled it", "meta.curation", nullable=True),
         Column("file", pa.string(), "File of the spectrum", "meta.id;meta.file"),
     ),
 )

@@ -23,7 +23,7 @@ from starsift.survey.settings import Cut, Partition, Survey
 
 SURVEYS = {
     "lamost-mrs": (
-        "The exposures among which binaries are sought, with the cuts of Li et al. (2023), Table 1.",
+        "The exposures that are searched for binaries, with the cuts of Li et al. (2023), Table 1.",
         Survey(
             kind="mrs",
             root="data/lamost-dr9-mrs",
@@ -199,7 +199,7 @@ class Injection(Group):
 class Settings(SearchSettings):
     """Double- and triple-lined spectroscopic binaries (Li et al. 2023)."""
 
-    reason: ClassVar[str] = "that is where binaries show"
+    reason: ClassVar[str] = "velocities need medium resolution"
 
     survey: Annotated[str, SurveyName()] = setting("Survey that is searched.", "lamost-mrs")
     ccf: Ccf = Ccf()

@@ -64,7 +64,7 @@ def read_label_codes(path: PathLike) -> dict[str, str | None]:
     ):
         stem = file_stem(name or "")
         if label not in meaning:
-            raise InputError(f"{path}: row {row}: label {label!r} is none of {', '.join(meaning)}")
+            raise InputError(f"{path}: row {row}: label {label!r} is not one of {', '.join(meaning)}")
         if not stem or stem in found:
             raise InputError(f"{path}: row {row}: {stem or 'no id'}: expected one row a spectrum")
         found[stem] = meaning[label] or None

@@ -102,7 +102,7 @@ def read_round_labels(paths: Sequence[PathLike]) -> pa.Table:
         table = table.append_column("round", pa.array([int(number[1])] * table.num_rows, pa.int16()))
         unknown = set(table["label"].to_pylist()) - set(CLASSES)
         if unknown:
-            raise ResultsError(f"{path}: label {min(map(str, unknown))!r} is none of {', '.join(CLASSES)}")
+            raise ResultsError(f"{path}: label {min(map(str, unknown))!r} is not one of {', '.join(CLASSES)}")
         tables.append(table.select(ROUND_LABELS.names).cast(ROUND_LABELS))
     order = [("round", "ascending"), ("purpose", "descending"), ("rank", "ascending")]
     return pa.concat_tables(tables).sort_by(order)
@@ -131,7 +131,7 @@ def candidate_labels(labels: pa.Table) -> pa.Table:
     for name, label in zip(rows["spectrum_id"].to_pylist(), rows["label"].to_pylist(), strict=True):
         if label not in classes:
             raise ResultsError(
-                f"labels: {name} is {label!r}, which is none of {', '.join(classes)}; correct it"
+                f"labels: {name} is {label!r}, which is not one of {', '.join(classes)}; correct it"
             )
     kind = pa.array([classes[label] for label in rows["label"].to_pylist()], pa.string())
     people = consensus(rows.append_column("class", kind))

@@ -17,7 +17,7 @@ from starsift.survey.settings import Partition, Survey
 
 SURVEYS = {
     "lamost-lrs": (
-        "The spectra among which emission-line stars are sought: all of them.",
+        "The spectra that are searched for emission-line stars: all of them.",
         Survey(
             kind="lrs",
             root="data/lamost-dr5",
@@ -115,7 +115,7 @@ class Catalog(Group):
 class Settings(SearchSettings):
     """H-alpha emission-line stars, found by active learning (Skoda et al. 2020)."""
 
-    reason: ClassVar[str] = "that is where H alpha shows"
+    reason: ClassVar[str] = "the networks expect H alpha at low resolution"
 
     survey: Annotated[str, SurveyName()] = setting("Survey that is searched.", "lamost-lrs")
     labelled: Labelled = Labelled()

@@ -85,7 +85,7 @@ class Hasher(TransformerMixin, BaseEstimator):
         if least < self.n_bits:
             raise TrainingError(
                 f"{type(self).__name__} makes at most {least} bits of {X.shape[0]} spectra of {X.shape[1]} "
-                f"features, not {self.n_bits}; ask for fewer"
+                f"features, not {self.n_bits}; use fewer"
             )
 
 

@@ -83,7 +83,7 @@ class Separator:
             raise SettingsError(f"{where}: giants must lie on one side of the dwarfs at all points")
         for term in (self.x, self.y):
             if not _TERMS.fullmatch(term):
-                raise SettingsError(f"{where}: {term!r} is no column, nor a sum or difference of columns")
+                raise SettingsError(f"{where}: {term!r} is not a column, nor a sum or difference of columns")
         if not (min(self.scatter, self.weight) > 0 and self.default_error >= 0):
             raise SettingsError(f"{where}: scatter and weight must be positive, default_error not negative")
 

@@ -26,7 +26,7 @@ from starsift.survey.settings import Cut, Survey
 _PATH = "{lmjd}/{planid}/spec-{lmjd}-{planid}_sp{spid:02d}-{fiberid:03d}.fits.gz"
 SURVEYS = {
     "lamost-lrs-unknown": (
-        "The spectra among which M stars are sought.",
+        "The spectra that are searched for M stars.",
         Survey(
             kind="lrs",
             root="data/lamost-dr5",
@@ -103,7 +103,7 @@ class Search(Group):
     """The search (section 3.6)."""
 
     fraction: PositiveFraction = setting(
-        "Fraction of the pool that each query keeps. The union over queries goes on.", 0.10
+        "Fraction of the pool that each query keeps. The union over queries is used.", 0.10
     )
     probability: Fraction = setting(
         "Candidates of the union that are M stars with a smaller probability are not measured.", 0.10
@@ -249,7 +249,7 @@ class Evaluation(Group):
 class Settings(SearchSettings):
     """M stars among unclassified spectra, found by hashing (Guo et al. 2019)."""
 
-    reason: ClassVar[str] = "that is where bands show"
+    reason: ClassVar[str] = "the search needs the bands from 3700 to 9100 Angstrom"
 
     survey: Annotated[str, SurveyName()] = setting("Survey that is searched.", "lamost-lrs-unknown")
     labelled: Annotated[str, SurveyName()] = setting(
