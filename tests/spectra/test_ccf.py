@@ -113,9 +113,9 @@ def test_equals_the_slow_reference_also_with_masked_pixels(grid, bank, observed)
     flux, clean = normalize(batch)
     assert bank.velocities.tolist() == list(range(-500, 501))
     for i in range(batch.n):
-        reference, best = slow_ccf(flux[i], clean[i] > 0, WAVELENGTH, grid, bank.velocities)
+        reference, best = slow_ccf(flux[i], clean[i] > 0, WAVELENGTH, grid, bank.velocities[::7])
         assert ccfs.template[i] == best
-        np.testing.assert_allclose(ccfs.ccf[i], reference, atol=2e-4)
+        np.testing.assert_allclose(ccfs.ccf[i, ::7], reference, atol=2e-4)
 
 
 def test_a_perfect_match_correlates_at_one(grid, bank):
@@ -232,6 +232,7 @@ np.savez(sys.argv[3], ccf=ccfs.ccf, template=ccfs.template, rv=peaks.rv, count=p
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
 def test_keras_backends_agree_with_numpy(backend, bank, observed, tmp_path):
     pytest.importorskip(backend, reason=f"the Keras backend {backend} is not installed")

@@ -27,7 +27,7 @@ from starsift.searches.bhb.training import (
     train,
 )
 
-QUICK = TrainingOptions(epochs=20, patience=20, batch_size=10, learning_rate=3e-3, warmup_epochs=1)
+QUICK = TrainingOptions(epochs=8, patience=8, batch_size=10, learning_rate=3e-3, warmup_epochs=1)
 ONCE = TrainingOptions(epochs=1, batch_size=20, learning_rate=3e-3, noise=0.02, shift=3, flip=True)
 RECORD = [
     "best_epoch",

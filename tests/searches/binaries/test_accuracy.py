@@ -1,36 +1,23 @@
 """Accuracy of the binaries search on simulated spectra: detection, precision, velocities, errors."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-import yaml
+from fixtures.binaries_files import CONFIG
 
-from starsift.errors import TrainingError
-from starsift.searches.binaries.dataset import Laboratory, draw_snr, recovered, training_set
+from starsift.searches.binaries.dataset import draw_snr, recovered, training_set
 from starsift.searches.binaries.errors import monte_carlo
-from starsift.searches.binaries.injection import detection_rates, flux_ratio_limits
 from starsift.searches.binaries.predict import classify
 from starsift.searches.binaries.training import CLASSIFIERS, train_classifier
-from starsift.spectra.templates import load_grid
 from starsift.synthesis.stars import draw_binaries, draw_singles, draw_triples
 
-CONFIG = yaml.safe_load((Path(__file__).parents[3] / "config" / "config.yaml").read_text())["binaries"]
 SKY = {1: 0.90, 2: 0.07, 3: 0.03}  # shares of single, double and triple stars for the precision
 
-
-@pytest.fixture(scope="module")
-def laboratory():
-    return Laboratory.build(load_grid(), peaks=CONFIG["peaks"], **CONFIG["ccf"])
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("binaries accuracy")]
 
 
 @pytest.fixture(scope="module")
-def examples(laboratory):
-    return training_set(laboratory, seed=3, **CONFIG["training"] | {"per_class": 1000})
-
-
-@pytest.fixture(scope="module")
-def vote(laboratory, examples):
+def vote(laboratory):
+    examples = training_set(laboratory, seed=3, **CONFIG["training"] | {"per_class": 1000})
     ccf = np.stack(examples["ccf"].to_numpy())
     label = examples["label"].to_numpy()
     networks = {name: train_classifier(ccf, label, name, seed=3, **CONFIG["network"]) for name in CLASSIFIERS}
@@ -42,37 +29,6 @@ def vote(laboratory, examples):
         return np.array([value or "" for value in kind.to_pylist()]), components
 
     return call
-
-
-def test_training_set_is_balanced_and_holds_what_it_says(examples):
-    label, seen = examples["label"].to_numpy(), examples["n_components"].to_numpy()
-    ccf = np.stack(examples["ccf"].to_numpy())
-    assert np.bincount(label).tolist() == [1000] * 4
-    noise = ccf[label == 0]
-    assert (noise.max(axis=1) < 3 * noise.std(axis=1)).all()
-    assert (seen[label == 3] == 3).all()
-    assert (seen[label == 2] >= 2).all()
-    assert (seen[label == 1] > 1).mean() > 0.1  # single stars that look double to the CCF step
-    gaps = np.concatenate([np.diff(rv) for rv in examples["rv"].to_pylist() if len(rv) > 1])
-    assert gaps.min() >= 60
-    assert gaps.max() <= 250
-
-
-def test_training_set_without_hard_cases_is_the_papers(laboratory):
-    settings = {**CONFIG["training"], "per_class": 40, "hard_fraction": 0.0, "hierarchical": False}
-    table = training_set(laboratory, seed=1, **settings)
-    seen, label = table["n_components"].to_numpy(), table["label"].to_numpy()
-    assert (seen[label == 2] == 2).all()
-    assert (seen[label == 3] == 3).all()
-
-
-def test_a_class_that_cannot_be_filled_says_so(laboratory, monkeypatch):
-    monkeypatch.setattr(
-        "starsift.searches.binaries.dataset._collect.__kwdefaults__", {"rounds": 2, "partial": False}
-    )
-    settings = {**CONFIG["training"], "per_class": 1500, "snr": [0.05, 0.1]}
-    with pytest.raises(TrainingError, match=r"class L\d were found.*training\.snr"):
-        training_set(laboratory, seed=1, **settings)
 
 
 def test_clear_binaries_are_found(laboratory, vote):
@@ -128,28 +84,3 @@ def test_velocities_are_unbiased_and_errors_honest(laboratory, number):
     assert 0.8 < np.nanstd(pull) < 1.25
     assert np.isnan(rv_err[:, number:]).all()
     assert reliability.mean() > 0.9
-
-
-def test_errors_repeat_and_fall_with_signal(laboratory):
-    rng = np.random.default_rng(5)
-    systems = draw_singles(rng, 40)
-    medians = []
-    for snr in (10.0, 80.0):
-        batch = laboratory.observe(systems, np.full(40, snr), np.random.default_rng(6))
-        _, found = laboratory.measure(batch)
-        first = monte_carlo(batch, laboratory.bank, found, n_copies=30, seed=4)
-        again = monte_carlo(batch, laboratory.bank, found, n_copies=30, seed=4)
-        np.testing.assert_array_equal(first[0], again[0])
-        medians.append(np.nanmedian(first[0]))
-    assert medians[0] > 3 * medians[1]
-
-
-def test_detection_follows_separation_signal_and_flux_ratio(laboratory):
-    table = detection_rates(laboratory, seed=1, trials=5, delta_rv=[20, 120], snr=[10, 50])
-    rate = {(row["teff"], row["delta_rv"], row["snr"]): row["rate"] for row in table.to_pylist()}
-    assert all(rate[teff, 20, snr] == 0 for teff, _, snr in rate)  # below the resolution: never two
-    assert all(rate[teff, 120, 50] == 1 for teff, _, _ in rate)
-    limits = flux_ratio_limits(laboratory, seed=1, teff=[4000, 7000, 1000])
-    ratio, detected = limits["flux_ratio"].to_numpy(), limits["detected"].to_numpy(zero_copy_only=False)
-    assert detected[(ratio > 0.5) & (ratio < 2)].all()
-    assert not detected[(ratio < 0.1) | (ratio > 10)].any()

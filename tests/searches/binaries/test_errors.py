@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from starsift.searches.binaries.errors import matched_scatter, write_errors
+from starsift.searches.binaries.errors import matched_scatter, monte_carlo, write_errors
 from starsift.searches.binaries.peaks import read_components
+from starsift.synthesis.stars import draw_singles
 
 
 def test_scatter_is_that_of_the_matched_components():
@@ -31,3 +32,17 @@ def test_errors_are_null_where_there_is_no_candidate(components: Path, tmp_path:
     errors = pq.read_table(tmp_path / "errors.parquet")
     assert errors["rv_err"].to_pylist() == [[], [1.0, 2.0], [3.0, None, 5.0], [], []]
     assert errors["reliability"].to_pylist() == [None, 0.5, 0.75, None, None]
+
+
+def test_errors_repeat_and_fall_with_signal(laboratory):
+    rng = np.random.default_rng(5)
+    systems = draw_singles(rng, 40)
+    medians = []
+    for snr in (10.0, 80.0):
+        batch = laboratory.observe(systems, np.full(40, snr), np.random.default_rng(6))
+        _, found = laboratory.measure(batch)
+        first = monte_carlo(batch, laboratory.bank, found, n_copies=30, seed=4)
+        again = monte_carlo(batch, laboratory.bank, found, n_copies=30, seed=4)
+        np.testing.assert_array_equal(first[0], again[0])
+        medians.append(np.nanmedian(first[0]))
+    assert medians[0] > 3 * medians[1]

@@ -85,6 +85,7 @@ def test_same_seed_same_network_whatever_came_before(coarse: tuple) -> None:
     assert digest(first) != digest(train_classifier(*coarse, "C3", seed=6, **SMALL).predict(coarse[0]))
 
 
+@pytest.mark.slow
 def test_same_seed_same_network_in_another_process(coarse: tuple, tmp_path: Path) -> None:
     program = (
         "import hashlib\n"

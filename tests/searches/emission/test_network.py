@@ -158,6 +158,7 @@ print(json.dumps(network.predict(load_network(sys.argv[1]), x, batch_size=16).to
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_other_backends_give_equal_probabilities(trained: Trained, tmp_path: Path, backend: str) -> None:
     if importlib.util.find_spec(backend) is None:
