@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fixtures.figure_words import words
+from fixtures.figures import words
 from matplotlib.figure import Figure
 
 from starsift.learning.calibration import reliability
