@@ -36,5 +36,5 @@ def test_the_same_tables_make_the_same_bytes(search: str, name: str, tmp_path: P
 @pytest.mark.parametrize("search", SEARCHES.values())
 def test_every_figure_and_page_has_a_caption(search: Search) -> None:
     captions = {path.stem for path in (workflow_root() / "workflow/report" / search.name).glob("*.rst")}
-    assert captions == {"scorecard", *(figure.name for figure in search.figures)}
+    assert captions == {"search", "scorecard", *(figure.name for figure in search.figures)}
     assert captions >= set(search.module("figures").FIGURES)
