@@ -32,7 +32,7 @@ PUBLIC = ["__version__", *MODULES]
 
 
 def find_public(name: str) -> Any:
-    """What a public name stands for; AttributeError where there is no such name."""
+    """The object of a public name; AttributeError where there is no such name."""
     if name == "__all__":
         return PUBLIC
     if name == "__version__":

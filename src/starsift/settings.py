@@ -164,7 +164,7 @@ def default_settings() -> dict[str, Any]:
 
 
 def as_dict(settings: Group) -> dict[str, Any]:
-    """Settings as dictionaries. Of what is to be simulated only what is there."""
+    """Settings as dictionaries; surveys that are not simulated are left out."""
     tree = settings.model_dump()
     simulate = tree.pop("simulate")
     if simulate is not None:
@@ -228,7 +228,7 @@ def read_lines(path: str | os.PathLike[str]) -> dict[Key, int | None]:
     """
     try:
         document = yaml.compose(Path(path).read_text(), yaml.SafeLoader)
-    except (yaml.YAMLError, OSError, UnicodeDecodeError):  # whoever loads the file says what is wrong
+    except (yaml.YAMLError, OSError, UnicodeDecodeError):  # the caller loads the file and reports the error
         return {}
     return dict(_lines_of(document, (), _shown(path))) if document else {}
 
@@ -240,7 +240,7 @@ def _lines_of(node: yaml.Node, path: Key, file: str) -> Iterator[tuple[Key, int]
             yield from _lines_of(item, (*path, at), file)
     if isinstance(node, yaml.MappingNode):
         first: dict[str, int] = {}
-        # What is merged in comes first, so that the group's own keys win.
+        # Merged groups come first, so that the group's own keys win.
         for key, value in sorted(node.value, key=lambda pair: pair[0].value != "<<"):
             name, line = str(key.value), key.start_mark.line + 1
             if name == "<<":
@@ -315,7 +315,7 @@ def _convert(settings: dict[str, Any], text: dict[str, Any]) -> None:
 
 
 def _at(tree: Any, path: Iterable[str | int]) -> Any:
-    """What is at a path of a tree of settings; None: nothing."""
+    """The value at a path of a tree of settings, None if there is none."""
     for key in path:
         try:
             tree = tree[key]

@@ -109,7 +109,7 @@ Unique = AfterValidator(_check_unique)
 
 
 class Place(NamedTuple):
-    """What is at a path of a tree of settings: the group that it leads into, or else a field."""
+    """The group or field at a path of a tree of settings."""
 
     group: type[Group] | None
     field: FieldInfo | None
@@ -185,7 +185,7 @@ def _marks(field: FieldInfo) -> Iterator[Any]:
 
 
 def meaning_of(place: Place) -> str:
-    """What a setting is, in a few words that can go on after others."""
+    """The type of a setting, in a few words that continue a sentence."""
     help = help_of(place.field) if place.field else ""
     if place.group and place.is_item:
         help = place.group.__doc__ or ""

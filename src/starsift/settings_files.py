@@ -253,7 +253,7 @@ def _row(key: str, field: FieldInfo, value: Any, schema: Mapping[str, Any]) -> s
 
 
 def _type(schema: Mapping[str, Any], several: bool = False) -> str:
-    """What a JSON Schema allows, in words."""
+    """The type of a JSON Schema in words."""
     if "enum" in schema:
         return ("" if several else "one of ") + ", ".join(f"`{one}`" for one in schema["enum"])
     if "anyOf" in schema:

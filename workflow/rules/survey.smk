@@ -49,7 +49,7 @@ checkpoint manifest:
 rule pack:
     # Reads each file of a bundle once. What cannot be read stays as a row with its status.
     input:
-        # A new manifest rewrites this file, mostly with equal content: params.content tells.
+        # A new manifest rewrites this file, mostly with equal content: params.content has its digest.
         manifest=ancient("results/manifest/{survey}/{bundle}.parquet"),
         simulated=simulated_files,
     output:
@@ -70,7 +70,7 @@ rule pack:
 
 
 rule reading:
-    # How many spectra were read, and what was wrong with the others.
+    # Number of spectra by status, and a list of the unusable ones.
     input:
         index=each_bundle("results/spectra/{survey}/{bundle}.parquet"),
         manifest="results/manifest/{survey}.parquet",

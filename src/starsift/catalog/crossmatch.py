@@ -1,4 +1,4 @@
-"""Which catalogued source a spectrum shows, and what is known of it: magnitudes, parallax, proper motion.
+"""The catalogued source of each spectrum, and its magnitudes, parallax and proper motion.
 
 Every spectrum gets its own answer, so several spectra may show the same source. A one-to-one match would
 silently drop the repeated observations of a star. For tables of more than some ten million sources use LSDB.
@@ -154,7 +154,7 @@ def attach(
     *,
     years: float = 0.0,
 ) -> pa.Table:
-    """Add to each spectrum what a table of sources knows of its star.
+    """Add the values of a table of sources to each spectrum.
 
     A spectrum whose `gaia_source_id` the table has belongs to that source, however far it is: bright stars
     and fast ones were observed where they were then. Any other belongs to the nearest source within the
@@ -295,7 +295,7 @@ def _unique_identifiers(sources: pa.Table) -> pa.Array:
 
 
 def _moved(sources: pa.Table, years: float) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates of the sources so many years before, degrees; linear, which will do for decades."""
+    """Coordinates of the sources some years before, degrees; linear, good for decades."""
     ra, dec = (_floats(sources[name]) for name in REQUIRED)
     if years:
         shift = years / 3.6e6  # mas to degrees

@@ -13,7 +13,7 @@ _TRIFLE = 1e-6
 
 
 def designation(ra: npt.ArrayLike, dec: npt.ArrayLike) -> pa.Array:
-    """Names of the kind J005327.82+391733.4: coordinates cut, not rounded, as the IAU wants it.
+    """Names of the kind J005327.82+391733.4: coordinates cut, not rounded, by the IAU's rule.
 
     Parameters
     ----------

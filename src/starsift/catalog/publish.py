@@ -188,7 +188,7 @@ def _fits(table: pa.Table, schema: TableSchema, origin: str) -> fits.HDUList:
             )
         )
     hdu = fits.BinTableHDU.from_columns(columns, name=schema.name)
-    for name, null in nulls.items():  # FITS has a third logical value, which astropy cannot be asked for
+    for name, null in nulls.items():  # FITS has a third logical value, which astropy cannot write
         hdu.data.view(np.ndarray)[name][null] = 0
     for i, column in enumerate(schema.columns, 1):
         hdu.header.set(f"TUCD{i}", column.ucd, "UCD of the column", after=f"TFORM{i}")

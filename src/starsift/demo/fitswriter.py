@@ -41,7 +41,7 @@ def header(cards: Sequence[Card]) -> bytes:
 
 
 def primary(cards: Sequence[Card], *, bitpix: int = 8, lengths: Sequence[int] = ()) -> bytes:
-    """A primary unit without data; `lengths` are axes that it names all the same, as LAMOST DR10 does."""
+    """A primary unit without data; `lengths` are axes that it names nevertheless, like LAMOST DR10."""
     mandatory: list[Card] = [
         ("SIMPLE", True, "conforms to FITS standard"),
         ("BITPIX", bitpix, "array data type"),

@@ -1,4 +1,4 @@
-"""What a simulated low-resolution survey looks at: sources of every class, where they are, how they move.
+"""The sky of a simulated low-resolution survey: sources of every class, their places and motions.
 
 M dwarfs and giants are drawn in numbers that a search can be scored with, the other classes in numbers that a
 search has to cope with. Magnitude, distance, dust, population, activity and space motion of a star belong

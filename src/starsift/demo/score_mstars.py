@@ -1,4 +1,4 @@
-"""The scorecard of a simulated low-resolution survey: M stars found, and what is true of them.
+"""The scorecard of a simulated low-resolution survey: M stars found, against the truth.
 
 Counted are the spectra of the pool (role "pool" of the truth), not those that a search learned from.
 """
@@ -88,7 +88,7 @@ def score_mstars(
 
 
 def _measured(truth: pa.Table, catalog: pa.Table, clear_snr: float) -> list[Line]:
-    """Lines about what was measured in catalogued M stars; rows of both tables are the same spectra."""
+    """Lines about measurements of catalogued M stars; rows of both tables are the same spectra."""
     is_m, _ = _flags(truth, "is_m")
     snr = truth["snr"].to_numpy()
     clear = is_m & (snr >= clear_snr)

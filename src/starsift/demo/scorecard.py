@@ -1,7 +1,7 @@
-"""The scorecard of a simulated survey: what the binaries path found against what was there.
+"""The scorecard of a simulated survey: the results of a search against the truth.
 
 With `starsift.demo.score_mstars` the only part of starsift that reads the truth. Every line says how many
-spectra it rests on, and what it must reach.
+spectra behind it, and its limit.
 """
 
 import json
@@ -46,7 +46,7 @@ def value_line(
 
 
 def compare_found(name: str, found: np.ndarray, real: np.ndarray, what: str) -> dict[str, Any]:
-    """Precision, recall and F1 of what was found (n,) bool; None where nothing is to be divided by.
+    """Precision, recall and F1 of the found ones (n,) bool; None where nothing is to be divided by.
 
     Parameters
     ----------

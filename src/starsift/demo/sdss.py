@@ -237,7 +237,7 @@ def _cards(survey: _Survey, row: int) -> list[Card]:
 def _classification(
     survey: _Survey, row: int, subclass: np.ndarray, ratio: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """The one row of what a pipeline says of a spectrum."""
+    """The row of a pipeline's results for a spectrum."""
     return {
         "PLATE": np.array([survey.plate[row]], np.int32),
         "MJD": np.array([survey.mjd[row]], np.int32),
@@ -266,7 +266,7 @@ def _write_cutouts(root: Path, rng: np.random.Generator, survey: _Survey, size: 
             middle = np.tile((size + 1) / 2 + survey.stars.offset[star], (5, 1))
             lost = -1
             if defect == "misaligned":
-                # Another piece of the sky: the header tells of it, or it does not.
+                # Another piece of the sky: the header has its coordinates, or not.
                 band, known = int(rng.integers(5)), bool(rng.integers(2))
                 moved = _displacement(rng)
                 bands[band] = np.roll(bands[band], moved, axis=(0, 1))

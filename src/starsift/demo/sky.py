@@ -189,7 +189,7 @@ def draw_sky(rng: np.random.Generator, plans: list[Plan], spectrographs: list[in
         second[again] = (plan[again] + rng.integers(1, len(plans), again.sum())) % len(plans)
     partner = np.full(n_stars, -1)
     # The first binaries have separated lines. Those of similar, line-rich stars leak into other fibres:
-    # the others look like single stars there, and nobody would be deceived.
+    # others look like single stars there.
     separated = rows["sb2"][: round(SEPARATED * counts["sb2"])]
     mass, teff, feh = (getattr(systems, name)[separated] for name in ("mass", "teff", "feh"))
     poor = (mass[:, 1] < 0.75 * mass[:, 0]) | (teff[:, 0] > 6700) | (feh[:, 0] < -0.6)

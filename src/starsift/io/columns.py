@@ -19,7 +19,7 @@ _MINUS = "^[\N{MINUS SIGN}\N{EN DASH}]"  # as texts are typeset
 _WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
 _SCIENTIFIC = re.compile(r"[+-]?\d+(?:\.(?P<decimals>\d*))?[eE]\+?(?P<exponent>\d+)")
 _SEXAGESIMAL = re.compile(r"\d\s*[:hd\N{DEGREE SIGN}\s]\s*\d")
-# Above these a floating-point number does not tell one whole number from the next.
+# Above these a floating-point number does not separate neighbouring whole numbers.
 _EXACT = {pa.float16(): 2**11, pa.float32(): 2**24, pa.float64(): 2**53}
 
 

@@ -26,7 +26,7 @@ from starsift.io.files import open_unpacked
 FORMATS = "FITS, Parquet, VOTable, ECSV or CSV, plain or compressed by gzip, bzip2 or xz"
 _DELIMITERS = ",|;\t"
 _EXCERPT = 80  # characters of a row in a message
-_SAMPLE = 200  # lines that tell how numbers are written
+_SAMPLE = 200  # lines from which the format of numbers is taken
 _NULLS = ["", "NULL", "null", "NaN", "nan", "N/A", "None", "--", "\\N"]
 _ECSV_TYPES = {
     "string": pa.string(),
@@ -67,7 +67,7 @@ def read_delimited(path: Path, keep: Collection[str] | None, text: Collection[st
     _refuse_open_quotes(path, layout, table.num_rows)
     if binary := next((n for n in wanted if pa.types.is_binary(table[n].type)), None):
         raise InputError(f"{path}: column {binary}: not UTF-8 text; save it as CSV in UTF-8")
-    # Identifiers that look like floats: digits tell what is lost. Angles that look like times: 09:49:17.
+    # Identifiers that look like floats: digits show what is lost. Angles that look like times: 09:49:17.
     guessed = {n: table[n].type for n in wanted if n not in types}
     floats = [n for n, kind in guessed.items() if is_identifier(n) and pa.types.is_floating(kind)]
     spelt = [*floats, *(n for n, kind in guessed.items() if pa.types.is_time(kind))]
@@ -124,7 +124,7 @@ def _parse_text(
 
 
 def _refuse_open_quotes(path: Path, layout: _Text, n_rows: int) -> None:
-    """Raise where a quotation mark that nobody closed has made one value of many rows."""
+    """Raise where a quotation mark that is not closed makes one value of many rows."""
     with _utf8(path) as stream:
         for _ in range(layout.skip):
             stream.readline()

@@ -54,7 +54,7 @@ _PLAIN = {pa.float16(): pa.float32(), pa.string_view(): pa.string()}
 def read_table(
     path: str | os.PathLike[str], keep: Collection[str] | None = None, text: Collection[str] = ()
 ) -> pa.Table:
-    """Read a table as it is; what is missing is null.
+    """Read a table as it is; missing values are null.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def read_table(
     Raises
     ------
     InputError
-        There is no such file, it is no table or a damaged one, a column is there twice, a coordinate cannot
+        There is no such file, it is no table or a damaged one, a column occurs twice, a coordinate cannot
         be understood, or a column of identifiers (a name that ends in "id") holds numbers that have lost
         their last digits.
     """

@@ -171,7 +171,7 @@ def _without_clock(archive: bytes) -> bytes:
                 metadata.pop("date_saved", None)
                 content = json.dumps(metadata, sort_keys=True).encode()
             elif member == "config.json":
-                # Objects that layers share are told apart by their address: number them instead. The slice
+                # Objects that layers share are named after their address: number them instead. The slice
                 # is named after how many were built before it in the process: there is one in a network.
                 content = re.sub(rb'"get_item_\d+"', b'"get_item"', content)
                 numbers: dict[bytes, bytes] = {}

@@ -90,7 +90,7 @@ def connect_store(path: PathLike) -> sqlite3.Connection:
     if not file.is_file():
         raise InputError(f"{file}: no such label store; `starsift review` makes one")
     # A reader shares an index of the write-ahead log, a file that it cannot make in a folder that it may not
-    # write to. Where there is no log, nobody writes, and SQLite has to be told so.
+    # write to. Where there is no log, nobody writes, and SQLite must know that.
     log = file.with_name(f"{file.name}-wal")
     still = not os.access(file.parent, os.W_OK) and not log.exists()
     name = f"{file.absolute().as_uri()}?mode=ro{'&immutable=1' if still else ''}"
@@ -138,7 +138,7 @@ def check_store(database: sqlite3.Connection, file: PathLike) -> int:
 
 
 def read_current(database: sqlite3.Connection) -> pa.Table:
-    """What is in force in a label store, of the schema `LABELS`, sorted by search, spectrum_id, vetted_by."""
+    """The labels of a store, of the schema `LABELS`, sorted by search, spectrum_id, vetted_by."""
     rows = database.execute(
         "SELECT search, spectrum_id, label, who, flag, comment, queue, time, version FROM current "
         "ORDER BY search, spectrum_id, who"
@@ -339,7 +339,7 @@ def consensus(table: pa.Table) -> pa.Table:
 
 
 def with_labels(table: pa.Table, labels: pa.Table) -> pa.Table:
-    """Append the columns label and vetted_by to a table with spectrum_id; null where nobody said anything.
+    """Append the columns label and vetted_by to a table with spectrum_id; null where there is no label.
 
     Parameters
     ----------
@@ -352,7 +352,7 @@ def with_labels(table: pa.Table, labels: pa.Table) -> pa.Table:
 
 
 def label_digest(labels: pa.Table, spectra: pa.ChunkedArray | None = None) -> str:
-    """SHA-256 of what people say of some spectra, or of all: it changes with their labels, and no others.
+    """SHA-256 of the labels of some spectra, or of all: it changes with these labels only.
 
     Parameters
     ----------

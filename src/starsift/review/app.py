@@ -36,7 +36,7 @@ def create_app(
 
     Parameters
     ----------
-    results : what is shown
+    results : of the run to be reviewed
     store : where labels go
     token : first part of every path
     port : that the server listens on, as clients name it in Host

@@ -1,6 +1,6 @@
-"""What people say of spectra, as events in the order in which they were said.
+"""Labels, flags and comments of people, as events in their order in time.
 
-Undo is an event too, which names the one that it revokes. What is in force (table `current`, one row a person
+Undo is an event too, which names the one that it revokes. The state (table `current`, one row a person
 and spectrum) follows from the events that are not revoked.
 """
 
@@ -30,7 +30,7 @@ Said = tuple[str | None, bool | None, str | None]  # label, flag, comment; None:
 
 @dataclass(frozen=True)
 class State:
-    """What a person says of a spectrum; queue, time (ISO 8601, UTC) and version are of the last change."""
+    """Label, flag and comment of a person; queue, time (ISO 8601, UTC) and version of the last change."""
 
     label: str | None
     flag: bool
@@ -108,7 +108,7 @@ def insert_event(
 
 
 def state_after(events: Sequence[Event]) -> State:
-    """What a person says of a spectrum after one or more events, none of them revoked."""
+    """State of a spectrum for a person after one or more events, none of them revoked."""
     label, flag, comment = None, False, ""
     for event in events:
         label = label if event.label is None else event.label

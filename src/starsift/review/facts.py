@@ -1,4 +1,4 @@
-"""What is known of a candidate: values of its row, and pages about it elsewhere."""
+"""Facts about a candidate: values of its row, and links to archives."""
 
 from typing import Any
 from urllib.parse import urlencode

@@ -1,7 +1,7 @@
 """The label store of the review app: one SQLite file for all searches.
 
-What people say is kept as events (table `events`), to which rows are added and nothing else: triggers refuse
-to change or delete one. What is in force (table `current`) is renewed in the transaction that adds an event.
+Labels are kept as events (table `events`), to which rows are only added: triggers refuse
+to change or delete one. The current state (table `current`) is renewed in the transaction that adds an event.
 When `LabelStore.add` returns, the label is on disk (write-ahead log, synchronous=FULL).
 """
 
@@ -93,9 +93,9 @@ class LabelStore:
         flag: bool | None = None,
         comment: str | None = None,
     ) -> int:
-        """Save what a person says of a spectrum, and end that person's claim on it.
+        """Save a person's label, flag or comment, and end that person's claim on the spectrum.
 
-        What is None stays as it is; an empty comment deletes the comment. What this person said already, in
+        None changes nothing; an empty comment deletes the comment. What this person said already, in
         this queue, is not saved twice: a request can be repeated when its answer got lost.
 
         Returns
@@ -121,7 +121,7 @@ class LabelStore:
     def undo(self, queue: str, who: str) -> Event | None:
         """Revoke a person's last event in a queue that is not revoked yet; again goes further back.
 
-        The spectrum is claimed for that person, who wants to look at it again.
+        The spectrum is claimed for that person, who looks at it again.
 
         Returns
         -------
@@ -151,9 +151,9 @@ class LabelStore:
         return replace(event, undone=True)
 
     def current(self, search: str, spectrum_ids: Iterable[str] | None = None) -> dict[str, dict[str, State]]:
-        """What is in force: spectrum_id -> person -> `State`, of some spectra or all of a search.
+        """The current state: spectrum_id -> person -> `State`, of some spectra or all of a search.
 
-        Spectra of which nobody said anything are left out.
+        Spectra without any event are left out.
         """
         found: dict[str, dict[str, State]] = {}
         columns = "spectrum_id, who, label, flag, comment, queue, time, version"
@@ -166,7 +166,7 @@ class LabelStore:
         return found
 
     def history(self, search: str, spectrum_id: str) -> list[Event]:
-        """All that was ever said of a spectrum, in order; what is revoked is marked."""
+        """All events of a spectrum, in order; revoked ones are marked."""
         with self._lock:
             return read_events(self._database, "search = ? AND spectrum_id = ?", (search, spectrum_id))
 
@@ -181,7 +181,7 @@ class LabelStore:
         seconds: float = LEASE,
         second_opinion: bool = False,
     ) -> list[str]:
-        """Lease the next spectra to a person: those that nobody labelled and nobody else holds.
+        """Reserve the next spectra for a person: those without a label that no other person holds.
 
         Two people never get the same spectrum, whichever queues of a search they work on. A lease ends after
         `seconds`, when its holder labels the spectrum, or with `release`; claiming again renews it.
@@ -269,7 +269,7 @@ class LabelStore:
             return tally.progress()
 
     def export(self, path: PathLike) -> pa.Table:
-        """Write what is in force as Parquet or CSV, as `path` ends: the same labels make the same bytes.
+        """Write the current labels as Parquet or CSV, as `path` ends: the same labels make the same bytes.
 
         Returns
         -------
@@ -287,12 +287,12 @@ class LabelStore:
         A row with a time is added if it is later than all that this person said of the spectrum here; it
         keeps time, queue and version, so an empty store that imports an export exports the same bytes. A row
         without a time is taken as said now, unless it repeats what this person said last in its queue. So
-        nothing is added twice, and what is newer here stays.
+        nothing is added twice, and newer labels here stay.
 
         Parameters
         ----------
         file : as `starsift.learning.labels.load_labels` takes it
-        who : the person, where a row does not tell; without it "unknown"
+        who : the person, where a row has none; without it "unknown"
         search : of rows, where the file has no column search
 
         Returns

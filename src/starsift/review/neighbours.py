@@ -41,7 +41,7 @@ class Neighbours:
         self.tree = cKDTree(unit_vectors(*(_numbers(self.table[name]) for name in ("ra", "dec"))))
 
     def _read_near(self, manifests: Sequence[Path]) -> pa.Table:
-        """What is near a candidate; a survey is read in parts, so that not all of it is in memory."""
+        """Spectra near a candidate; a survey is read in parts, to save memory."""
         placed = np.isfinite(self.vectors).all(axis=1)
         stars = cKDTree(self.vectors[placed])
         tables = [pa.table({name: [] for name in ("ra", "dec")})]

@@ -89,7 +89,7 @@ class Queue:
 
     @cached_property
     def table(self) -> pa.Table:
-        """The columns that say where a spectrum is and what is shown of it, a row a candidate."""
+        """The columns with the place of a spectrum and the shown values, a row a candidate."""
         schema = pq.read_schema(self.file)
         shown = self.view.columns
         names = (

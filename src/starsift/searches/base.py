@@ -1,4 +1,4 @@
-"""What a search declares: all that rules, status, review app, report, settings and docs know of it."""
+"""The declaration of a search, which rules, status, review app, report and settings read."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class Search:
     sections : key and title of each section of the report, in its order
     stages : folders of files named after bundles, in the order in which they are made; patterns relative to
         the folder of results, {survey} the bundle's survey
-    steps : what is made once, not bundle by bundle: a name in the plural, and a pattern of its files
+    steps : results made once, not for each bundle: a name in the plural, and a pattern of their files
     catalogs : names of the published catalogues
     figures : what the report shows
     queues : candidates that people review

@@ -18,7 +18,7 @@ DESCRIPTIVE = ("class", "subclass", "snr", "z", "exptime")
 
 
 def describe_results(results: str | os.PathLike[str]) -> Iterator[str]:
-    """Lines that tell how far a run is: survey by survey, then search by search.
+    """Lines with the progress of a run: each survey, then each search.
 
     Of a survey: cuts, bundles of each stage, statuses with examples of what could not be used, and, where the
     files came without a catalogue, what they are.
@@ -55,7 +55,7 @@ def describe_results(results: str | os.PathLike[str]) -> Iterator[str]:
 
 
 def _survey(path: Path) -> str:
-    """The survey whose cuts a file tells."""
+    """The survey whose cuts a file lists."""
     return path.name.removesuffix("-selection.csv")
 
 

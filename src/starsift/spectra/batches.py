@@ -431,7 +431,7 @@ def read_bundle(path: str | os.PathLike[str], rows: int | None = None) -> Iterat
     Parameters
     ----------
     rows : int, optional
-        At most so many spectra a batch; by default as they were written.
+        Largest number of spectra in a batch; by default as they were written.
 
     Raises
     ------

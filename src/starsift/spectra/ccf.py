@@ -42,7 +42,7 @@ class TemplateBank:
 
     `profiles` and `squares` are (pixel, template * node) float32: cubic-spline coefficients of the normalised
     template and of its square, on a grid of `pixel` points uniform in ln(wavelength) that starts at
-    `log_start` with step `log_step`; what is correlated lies between its positions 2 and `last`.
+    `log_start` with step `log_step`; the correlated part lies between its positions 2 and `last`.
     `interpolation` (node, velocity) carries a curve from `nodes` to `velocities` (km/s).
     `templates` (template, 3) holds Teff, log g, [Fe/H], NaN where unknown; `names` are the templates' own.
     """
@@ -90,7 +90,7 @@ def build_bank(
     grid : TemplateGrid, vacuum wavelengths
     templates : Teff [K], log g [dex], [Fe/H] [dex] of each; the grid's nearest spectrum is taken
     resolution : of the instrument
-    wavelength_range : Angstrom in vacuum, what is correlated
+    wavelength_range : the correlated part, Angstrom in vacuum
     velocity_max, velocity_step : km/s; the grid is -velocity_max..velocity_max
 
     Raises

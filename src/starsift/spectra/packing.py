@@ -45,7 +45,7 @@ def pack_bundle(
     index : path, optional
         By default beside ``out``, ending in .parquet.
     rows : int
-        About so many spectra a record batch; this sets the memory needed, not the size of the bundle.
+        Approximate number of spectra in a record batch, which sets the memory needed, not the bundle's size.
 
     Returns
     -------

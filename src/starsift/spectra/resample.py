@@ -97,7 +97,7 @@ def resample(
     -------
     flux, ivar : (n, p) float32
         Both 0 where the spectrum does not reach or a neighbour that counts is masked. ivar is that of the
-        interpolated value; neighbouring values share noise, which it does not tell.
+        interpolated value; it does not include the correlated noise of neighbouring values.
 
     Raises
     ------

@@ -140,7 +140,7 @@ def _of_kind(source: Path, table: pa.Table, kind: str) -> pa.Table:
 
 
 def is_index(table: pa.Table) -> bool:
-    """Whether a catalogue was made by `index_folder`: then ``status`` tells which files could not be read."""
+    """Whether a catalogue was made by `index_folder`: then ``status`` shows which files could not be read."""
     return {"survey", "path", "status", "message"} <= set(table.column_names)
 
 

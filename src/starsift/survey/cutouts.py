@@ -123,7 +123,7 @@ def _read(
     max_bad: float,
     position: tuple[float, float],
 ) -> np.ndarray | str:
-    """An image, or the status of what is none."""
+    """An image, or the status where there is none."""
     try:
         if path is None:
             raise CutoutError(
@@ -197,7 +197,7 @@ def iter_cutouts(path: PathLike, sizes: int | Iterable[int]) -> Iterator[tuple[n
 
     Parameters
     ----------
-    sizes : of the runs, e.g. of the batches of a packed bundle; a number means runs of so many, to the end
+    sizes : of the runs, e.g. of the batches of a packed bundle; a number means runs of that length
 
     Yields
     ------

@@ -36,7 +36,7 @@ class Exposure:
     header : mapping
         Header cards of the extension.
     status, message : str
-        ok, or what is wrong; arrays are empty then.
+        ok, or the reason why the arrays are empty.
     """
 
     extname: str

@@ -23,7 +23,7 @@ PathLike = str | os.PathLike[str]
 BANDS = "ugriz"
 MAX_OFFSET = 1.0  # pixels
 MAX_BAD = 0.01  # of the pixels
-# Equal pixels that are no sky: so many in a row or column, or a square of this side. Two or three are common.
+# Equal pixels that are no sky: as many in a row or column, or a square of this side. Two or three are common.
 _RUN, _SIDE = 8, 3
 _CORE = 3  # pixels around the middle, where nothing may be missing
 # Peaks: standard deviation in pixels of the Gaussian window (SDSS's PSF has 1.4), and of a sharper one that
@@ -210,7 +210,7 @@ def _check_position(
 ) -> None:
     """Raise `CutoutError` wrong_place where a star is not in the `size` pixels around `middle` (x, y) from 0.
 
-    The first band that tells its coordinates decides: that bands agree is another test. Distances are those
+    The first band with coordinates decides: that bands agree is another test. Distances are those
     of the tangential projection, exact enough to tell a star from another.
     """
     known = (_coordinates(h) for h in headers if sorted(_axes(h)) == sorted(_EQUATORIAL))

@@ -18,7 +18,7 @@ from starsift.survey.names import identity_from_name, is_fits_name
 from starsift.survey.recognition import recognize
 
 _LIMITS = {f.name: 2 ** (f.type.bit_width - 1) for f in INDEX_COLUMNS if pa.types.is_integer(f.type)}
-# What tells one observation from another, whatever its file is called.
+# Columns that identify an observation, whatever the name of its file.
 _OBSERVATION = ("survey", "lmjd", "planid", "spid", "fiberid")
 
 

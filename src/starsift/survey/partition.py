@@ -71,9 +71,9 @@ def make_manifest(
     root : path
         Folder of the files; paths in the manifest are relative to it.
     columns : sequence of str
-        Further columns of the catalogue that later stages want.
+        Further columns of the catalogue that later stages use.
     spectra_per_bundle : int
-        Whole partitions of a night are put together up to so many spectra.
+        Whole partitions of a night are joined up to this number of spectra.
     level : str
         ``night``, or ``spectrograph``: each partition is a bundle.
 
@@ -95,7 +95,7 @@ def make_manifest(
             f"columns to carry along are not in the catalogue: {', '.join(missing)}; "
             f"it has: {', '.join(table.column_names)}"
         )
-    # What only a file's name could tell, and did not, still needs a place.
+    # Values that a file's name lacks, too, need a column.
     filled = {"planid": "unknown", "spid": 0, "fiberid": 0, "lmjd": 0, "band": ""}
     made: dict[str, Any] = {}
     for field in MANIFEST_SCHEMA:
@@ -203,7 +203,7 @@ def write_manifest(
     """Write a survey's manifest, its selection table, and the part of the manifest that each bundle needs.
 
     ``{survey}.parquet``, ``{survey}-selection.csv``, ``{survey}/{bundle}.parquet``. Files that do not change
-    are left alone, so that what was made from them stays up to date; bundles that are gone are removed.
+    are left alone, so that results made from them stay up to date; bundles that are gone are removed.
 
     Returns
     -------

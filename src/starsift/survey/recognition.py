@@ -1,4 +1,4 @@
-"""What a FITS file is: a spectrum that a reader reads, one of another kind, or none at all.
+"""The kind of a FITS file: a spectrum that a reader reads, another spectrum, or none.
 
 A file is taken for a survey's only where it says so itself. All others are named as their headers allow.
 """
@@ -46,7 +46,7 @@ def recognize(hdus: Sequence[Hdu]) -> Reader:
 
 
 def _describe(hdus: Sequence[Hdu]) -> tuple[str, str]:
-    """Status of a file that no reader reads, and what it seems to be."""
+    """Status and probable kind of a file that no reader reads."""
     source = _source(hdus)
     if any(hdu.name == "FIBERMAP" for hdu in hdus):
         return UNSUPPORTED, f"spectra of many fibres in one file, as DESI has them{source}"

@@ -1,4 +1,4 @@
-"""What a low-resolution survey does to noiseless spectra: velocity, flux calibration, noise; and plain junk.
+"""Observation of noiseless spectra by a low-resolution survey: velocity, flux calibration, noise; and junk.
 
 Batches (n, pixel) on one grid uniform in log10(wavelength), vacuum Angstrom. The noise has the shape of
 LAMOST-LRS: two arms that meet near 5850 Angstrom, an efficiency that falls towards both ends, a sky that
@@ -246,7 +246,7 @@ def add_noise(
     background = SKY_ELECTRONS * through * (1 + lines) + READ_ELECTRONS
     residual = np.stack([SKY_ERROR * SKY_ELECTRONS * through, LINE_ERROR * SKY_ELECTRONS * through * lines])
     noisy, ivar = np.empty((2, n, p), dtype=np.float32)
-    some = inside[::3]  # neighbours tell the same
+    some = inside[::3]  # neighbours are alike
     for start in range(0, n, CHUNK):  # what lies between two steps stays small
         part = slice(start, start + CHUNK)
         counts = spectra[part] * through.astype(np.float32)

@@ -35,7 +35,7 @@ REACH = 750.0  # km/s from the line at rest: maxima further out belong to the co
 CORE = 600.0  # km/s from the line at rest: where the noise is taken
 LEAST_RISE = 0.02  # of the continuum
 LEAST_SECOND = 0.15  # of the rise of the highest peak, for a second one
-RISE_SIGMA = 3.0  # a peak must rise so many standard deviations of one pixel
+RISE_SIGMA = 3.0  # a peak must rise this many standard deviations of one pixel
 BUMP_SNR = 7.0  # and the whole bump must have this signal-to-noise ratio
 DIP_SIGMA = 2.5  # between two peaks
 LEAST_DIP = 0.05  # of the rise
@@ -221,7 +221,7 @@ def seen_profiles(stars: Emitters, sigma: float = SIGMA_KMS) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Sight:
-    """What a careful person sees of n profiles.
+    """The class of n profiles for a careful person.
 
     Attributes
     ----------
@@ -273,7 +273,7 @@ def judge(profiles: np.ndarray, noise: np.ndarray) -> Sight:
     survey, that rises out of its surroundings (the continuum, or the absorption in which it sits: the higher
     of the lowest points beside it) by at least `LEAST_RISE` of the continuum, by `RISE_SIGMA` times the noise
     of one pixel, and as a whole with a signal-to-noise ratio of `BUMP_SNR`. Weaker emission, and emission
-    that only fills an absorption line without making a peak, is no emission: nobody could tell. Two peaks are
+    that only fills an absorption line without making a peak, is no emission: it is invisible. Two peaks are
     double if the dip between them is at least `LEAST_RISE` of the continuum, `LEAST_DIP` of the rise, and
     `DIP_SIGMA` times the noise.
 

@@ -240,7 +240,7 @@ def _expose(
     """Flux, ivar and mask of one chunk; `signal` is overwritten."""
     n, pixels = len(signal), signal.shape[1]
     background = READ_NOISE * rng.lognormal(0.0, 0.3, n)
-    # The ratio grows with the signal, so its median is that of the median pixel; every fourth pixel tells.
+    # The ratio grows with the signal, so its median is that of the median pixel; every fourth is enough.
     median = np.median(signal[:, ::4], axis=1)
     lit = median > 0
     scale = np.where(lit, _electrons(snr, background) / np.where(lit, median, 1.0), 0.0)

@@ -299,7 +299,7 @@ class Synthesizer:
     def __init__(self, grid: TemplateGrid, resolution: float = 7500.0) -> None:
         if not 0 < resolution <= grid.resolution:
             raise InputError(
-                f"the grid has resolution {grid.resolution:g}, {resolution:g} was asked for: "
+                f"the grid has resolution {grid.resolution:g}, {resolution:g} was requested: "
                 "templates must be sharper than the instrument"
             )
         self.resolution = float(resolution)
@@ -480,7 +480,7 @@ def _systemic(rng: np.random.Generator, n: int, feh: np.ndarray) -> np.ndarray:
 
 
 def _evolution(rng: np.random.Generator, mass: np.ndarray) -> np.ndarray:
-    """Ages (n, k) of coeval stars as `dwarf` wants them: 0 where the heaviest is below 0.9 solar masses."""
+    """Ages (n, k) of coeval stars for `dwarf`: 0 where the heaviest is below 0.9 solar masses."""
     heaviest = mass.max(axis=1, keepdims=True)
     age = rng.random((len(mass), 1)) * (heaviest > 0.9)
     return age * (mass / heaviest) ** 5

@@ -1,4 +1,4 @@
-"""Count what was read, and list what was not."""
+"""Count spectra by status, and list those that could not be read."""
 
 from starsift.logs import log_to
 from starsift.survey.reading import summarize_reading

@@ -1,4 +1,4 @@
-"""The page: its files, and what it needs to start."""
+"""The page: its files, and the session with which it starts."""
 
 from importlib import metadata
 from pathlib import Path

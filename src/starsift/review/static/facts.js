@@ -1,4 +1,4 @@
-// What is known of an item.
+// Facts about an item.
 
 import { $, h, number, refill } from "./dom.js";
 

@@ -35,7 +35,7 @@ export function makeOutbox(openQueue) {
   });
 }
 
-/** The server's answer on what people said of a spectrum, into every place that shows it. */
+/** Show the server's answer about the labels of a spectrum in every place. */
 async function update(position, { labels, history }) {
   state.rows.update(position, labels);
   const item = await loaded(position);

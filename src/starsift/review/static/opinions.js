@@ -1,4 +1,4 @@
-// Labels: the buttons that give them, and what people said of an item.
+// Labels: the buttons that give them, and the labels of an item.
 
 import { $, h } from "./dom.js";
 

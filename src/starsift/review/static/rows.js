@@ -75,7 +75,7 @@ export class RowList {
       pages.set(page, rows);
       while (pages.size > PAGES) pages.delete(pages.keys().next().value);
     } catch {
-      if (!Array.isArray(pages.get(page))) pages.delete(page); // asked for again at the next draw
+      if (!Array.isArray(pages.get(page))) pages.delete(page); // requested again at the next draw
       return;
     }
     this.#draw();

@@ -1,4 +1,4 @@
-// What is drawn of the item on the screen.
+// Drawing of the item on the screen.
 
 import { request } from "./api.js";
 import { decodeSpectrum } from "./arrays.js";
@@ -59,7 +59,7 @@ export function draw(item) {
     if (state.item !== item) return;
     state.seen = item;
     globalThis.starsiftReady = performance.now();
-    // What is less urgent than the spectrum.
+    // Less urgent than the spectrum.
     showOpinions(item, user);
     showFacts(item);
     showOthers(item.others, drawnColours(), toggleOther);

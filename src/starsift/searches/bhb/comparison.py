@@ -22,7 +22,7 @@ ALL = "ALL"
 REPORTED = (BHB, NOT_BHB, ALL)  # in the order of Table 5
 METRICS = ("precision", "recall", "f1", "auc", "average_precision")
 
-# Every model and what it is, the simpler ones first.
+# Every model with its description, the simpler ones first.
 MODELS = {
     "image-plain": "ResNet",
     "image": "ResNet + SENet block",
@@ -40,7 +40,7 @@ MODELS = {
     "batmm": "BATMM",
     "batmm-end-to-end": "BATMM, trained end to end",
 }
-# Pairs that the paper compares, the better model first, and two that a reader will ask for (the last two).
+# Pairs that the paper compares, the better model first, and two more (the last two).
 PAIRS = (
     ("batmm", "spectrum"),
     ("spectrum", "image"),

@@ -28,7 +28,7 @@ CHUNK = 1024  # spectra simulated at a time
 ROUNDS = 60  # chunks drawn for one class before giving up
 HARD_ROUNDS = 8  # chunks drawn for its hard cases, which are rare
 TOLERANCE_KMS = 20.0  # a detection counts if every velocity is this near the truth
-NOISE_RULE = 3.0  # L0: maximum of the CCF below so many standard deviations of it (section 3.2.1)
+NOISE_RULE = 3.0  # L0: maximum of the CCF below this many of its standard deviations (section 3.2.1)
 
 
 @dataclass(frozen=True)

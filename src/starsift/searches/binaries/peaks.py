@@ -72,7 +72,7 @@ class CosineBasis:
 
 
 def cosine_basis(velocities: np.ndarray, sigma_min: float) -> CosineBasis:
-    """The cosine basis of a velocity grid, up to what a Gaussian of `sigma_min` km/s lets through."""
+    """The cosine basis of a velocity grid, up to what a Gaussian of `sigma_min` km/s passes."""
     n = velocities.size
     step = (velocities[-1] - velocities[0]) / (n - 1)
     terms = min(n, int(np.ceil(CUT / sigma_min * n * step / np.pi)) + 1)

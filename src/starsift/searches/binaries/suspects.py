@@ -64,7 +64,7 @@ def flag_moonlight(
     ----------
     rv, rv_err : (n, component) km/s, heliocentric; NaN where there is none
     correction : (n,) km/s, see `barycentric_correction`
-    sigmas : the difference is at most so many errors
+    sigmas : largest difference, in errors
     floor, ceiling : km/s; errors count as at least and at most this, a missing one as the floor
 
     Returns
@@ -105,7 +105,7 @@ def flag_crosstalk(
     ccf : (n, velocity)
     rv, rv_err : (n, component) km/s, NaN where there is none
     correlation : Pearson's r of the two CCFs is at least this
-    sigmas : velocities differ by at most so many errors of the difference
+    sigmas : largest difference of velocities, in errors of the difference
     floor, ceiling : km/s; each error counts as at least and at most this, a missing one as the floor
     minimum_components : 1 compares single stars as well
 

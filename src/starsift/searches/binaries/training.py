@@ -5,7 +5,7 @@ decides between L0, L1 and "more than one" (LN), then between L2 and L3. C3 does
 L2. Each network is 600 and 300 ReLU neurons and a softmax, trained with Adam on the sparse categorical
 cross-entropy.
 
-What the paper leaves open, and what was chosen:
+Choices where the paper is open:
 
 - **Scaling.** The network sees Pearson's r itself times a constant (`GAIN`). Scaling each CCF to unit height
   or variance would make a noise CCF of height 0.1 as tall as a star of 0.9, and scaling each velocity by its
@@ -137,7 +137,7 @@ def _centre(ccf: np.ndarray, out: np.ndarray) -> None:
 def centre(ccf: np.ndarray) -> np.ndarray:
     """Shift each CCF (n, velocity) so that its highest point is in the middle.
 
-    What a shift uncovers at an end is the reflection of the curve there.
+    A shifted curve is filled up by its reflection at the end.
     """
     out = np.empty(ccf.shape, np.float32)
     map_chunks(lambda part: _centre(ccf[part], out[part]), len(ccf), BATCH)
@@ -147,7 +147,7 @@ def centre(ccf: np.ndarray) -> np.ndarray:
 def augment(ccf: np.ndarray, rng: np.random.Generator, max_shift: int, mirror: bool) -> np.ndarray:
     """Shift each CCF (n, velocity) by a random number of steps, at most `max_shift`, and mirror half of them.
 
-    What a shift uncovers at an end is the reflection of the curve there.
+    A shifted curve is filled up by its reflection at the end.
     """
     n, velocities = ccf.shape
     padded = np.pad(ccf, ((0, 0), (max_shift, max_shift)), mode="reflect")

@@ -1,6 +1,6 @@
 """Labels by people: of a round's query, of all rounds, and of candidates.
 
-The oracle is whoever labels the query of a round (Skoda et al. 2020, section 2.3). A round's labels are in
+The oracle are people who label a round's query (Skoda et al. 2020, section 2.3). A round's labels are in
 `results/emission/round-NN/labels.parquet`.
 """
 

@@ -1,6 +1,6 @@
 """Training of the network on labelled windows, balanced by SMOTE.
 
-What Skoda et al. 2020, section 3.4, leaves open, and what was chosen:
+Choices where Skoda et al. 2020, section 3.4, is open:
 
 - Batches of 64, full ones only; the examples left over change with every epoch.
 - The loss that decides about stopping, and which weights are kept, is that of the last batch of an epoch.

@@ -128,7 +128,7 @@ def build_catalog(
     ----------
     rows : candidates, of `join_measurements` and `characterize`
     labels : of `starsift.learning.labels.read_labels`: spectrum_id, label, vetted_by
-    probability : a candidate that nobody has vetted is published from here on
+    probability : least p_m of a published candidate that is not vetted
 
     Returns
     -------

@@ -157,7 +157,7 @@ def build_sample(
     Raises
     ------
     InputError
-        Bundles and manifests do not fit, a column is missing, an identifier is there twice, a template is not
+        Bundles and manifests do not fit, a column is missing, an identifier occurs twice, a template is not
         of an M star, or there is no positive or no negative spectrum.
 
     Source: Guo et al. 2019, sections 3.3 and 3.4, Table 1.
@@ -200,7 +200,7 @@ def build_sample(
 
 
 def write_sample(sample: Sample, bundle: PathLike, table: PathLike) -> None:
-    """Write the spectra of a sample as a bundle and what is known of them as a Parquet table, in one order.
+    """Write the spectra of a sample as a bundle and its table as Parquet, in one order.
 
     Bad pixels of the bundle have their interpolated flux, ivar 0 and a mask bit.
     """

@@ -48,7 +48,7 @@ class Hasher(TransformerMixin, BaseEstimator):
             self._learn(data, y, np.random.default_rng(self.random_state))
         features = np.concatenate(map_chunks(lambda part: self.features(data[part]), len(data), CHUNK))
         self.medians_ = np.median(features, axis=0).astype(np.float32)
-        # What a bit stands for when features are rebuilt from codes.
+        # Value of each bit when features are rebuilt from codes.
         above = features > self.medians_
         count = np.maximum(above.sum(axis=0), 1), np.maximum((~above).sum(axis=0), 1)
         self.levels_ = np.stack(

@@ -29,7 +29,7 @@ PathLike = str | os.PathLike[str]
 
 
 def role_of(class_: str | None, subclass: str | None) -> str:
-    """What a spectrum is to the sample: "dwarf" (M0, dM0 ...), "giant" (gM0 ...) or "negative"."""
+    """Role of a spectrum in the sample: "dwarf" (M0, dM0 ...), "giant" (gM0 ...) or "negative"."""
     if (class_ or "").strip().upper() != "STAR":
         return "negative"
     name = (subclass or "").strip()

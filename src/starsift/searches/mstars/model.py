@@ -66,7 +66,7 @@ METHODS = {
 
 @dataclass(frozen=True)
 class Model:
-    """A trained hasher, and what it encodes of prepared spectra."""
+    """A trained hasher with the features that it encodes."""
 
     representation: str
     hasher: Hasher

@@ -111,7 +111,7 @@ class Search(Group):
 
 
 class Measure(Group):
-    """What is measured on candidates."""
+    """Measurements of candidates."""
 
     minimum_members: int = setting(
         "Spectra of a subtype that a velocity template needs; it is their mean.", 3, ge=1

@@ -20,7 +20,7 @@ from starsift.searches.mstars.preprocess import R_BAND, median_snr
 from starsift.spectra.resample import LAMOST_LRS
 
 ROWS = 2048  # spectra that get noise at a time
-# With so many spectra of class UNKNOWN that are not M stars, these alone calibrate the scores of the pool's
+# With this many spectra of class UNKNOWN that are not M stars, these alone calibrate the scores of the pool's
 # others: junk and galaxies are among them, as in the pool, and not among copies of classified spectra.
 ENOUGH_UNKNOWN = 100
 

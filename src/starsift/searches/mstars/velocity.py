@@ -33,7 +33,7 @@ RESOLUTION = 1800.0  # LAMOST-LRS
 # Angstrom in vacuum. The Ca II triplet beyond would gain 4 % of the error, but in LAMOST spectra of the pilot
 # survey (DR10, plan B7708, spectrographs 6 and 13) it lies 80-100 km/s redward of H alpha.
 RANGE = (4800.0, 8400.0)
-# What is left out, Angstrom in vacuum: H alpha (in emission in active stars only), and the A band of O2, of
+# Excluded ranges, Angstrom in vacuum: H alpha (in emission in active stars only), and the A band of O2, of
 # which LAMOST's division by standard stars leaves a tenth (the B band and H2O it removes to 1 %).
 MASKED = ((6550.0, 6580.0), (7590.0, 7720.0))
 SMOOTH_KMS = 8800.0  # width of the running mean: 200 Angstrom at 6800 Angstrom
@@ -44,7 +44,7 @@ SPIKE_SIGMAS, SPIKE_HEIGHT, SPIKE_PIXELS = 5.0, 0.5, 4  # a cosmic ray: noise si
 ERROR_SCALE, FLOOR = 1.12, 3.0
 SECURE = 0.9
 MEMBER_SNR = 20.0
-ZERO_POINT = 2.0  # km/s, what a template may find in itself: its noise moves the peak by some 0.5 km/s
+ZERO_POINT = 2.0  # km/s, largest velocity of a template against itself: noise moves the peak by some 0.5 km/s
 MERGED = 2  # subtypes: rare ones join neighbours as near as this
 # Spectra that a template should be the mean of. The noise of fewer is taken for features: with ten to fifty
 # spectra of S/N 9 a subtype, velocities of simulated giants scatter by 1.5 of their errors at S/N 3, else by

@@ -1,4 +1,4 @@
-"""What a reader declares: the layout that it knows, how to tell it, and how to read and index it."""
+"""The declaration of a reader: its layout, how to recognize, read and index it."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
