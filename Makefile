@@ -9,7 +9,7 @@ CORES ?= $(shell nproc)
 DIR ?= ../shared/data/lamost-lrs-dr10
 KIND ?= lrs
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
-# On one thread each, beside the other paths: two threads are less than twice as quick.
+# On one thread each, beside other jobs: two threads are less than twice as quick.
 ONE_THREAD := emission_train=1 emission_predict=1 simulate_emission=1 simulate_lrs=1 simulate_mrs=1 \
     simulate_sdss=1 bhb_train=1 bhb_predict=1
 DEMO := $(SNAKEMAKE) --set-threads $(ONE_THREAD) --configfile config/demo.yaml

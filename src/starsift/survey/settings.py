@@ -31,7 +31,7 @@ class Cut(Group):
 
 
 class Partition(Group):
-    """How spectra are grouped into bundles. A bundle is what one job handles."""
+    """Grouping of spectra into bundles. One job handles one bundle."""
 
     spectra_per_bundle: int = setting(
         "Largest number of spectra in a bundle. 20 000 MRS exposures take some minutes a stage and at most "
@@ -40,8 +40,8 @@ class Partition(Group):
         ge=1,
     )
     level: Annotated[str, OneOf(("night", "spectrograph"))] = setting(
-        "What a bundle may join. night: whole plans and spectrographs of one night; spectrograph: nothing, "
-        "each plan and spectrograph is a bundle.",
+        "Spectra of a bundle. night: whole plans and spectrographs of one night; spectrograph: one plan and "
+        "spectrograph.",
         "night",
     )
 

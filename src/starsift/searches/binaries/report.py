@@ -32,7 +32,7 @@ def cross_validation_page(folds: Iterable[str | os.PathLike[str]]) -> str:
 
 def funnel_page(funnel: str | os.PathLike[str]) -> str:
     """From CCF candidates to selected binaries (CSV of `starsift.searches.binaries.voting.funnel`)."""
-    return page("Funnel", [("Calls of the classifiers on CCF candidates", read_csv(funnel))])
+    return page("Funnel", [("CCF candidates by class, for each classifier", read_csv(funnel))])
 
 
 def _percent(row: Mapping[str, Any], metric: str) -> str:

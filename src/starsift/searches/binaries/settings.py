@@ -94,9 +94,9 @@ class Errors(Group):
         [2, 3],
     )
     systematic: Annotated[list[NonNegative], size(1)] = setting(
-        "Systematic error of spectra with one component, two, three or more, added in quadrature. It stands "
-        "for what noise does not show: template mismatch, blending, wavelength calibration. Measured on "
-        "simulated spectra by benchmarks/rv_errors.py.",
+        "Systematic error of spectra with one component, two, three or more, added in quadrature: "
+        "template mismatch, blending, wavelength calibration. Measured on simulated spectra by "
+        "benchmarks/rv_errors.py.",
         [0.1, 1.5, 2.6],
         unit="km/s",
     )
