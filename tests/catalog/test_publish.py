@@ -155,10 +155,7 @@ def test_astropy_reads_votable(files):
 
 def test_missing_logical_is_the_third_value_of_fits(tmp_path):
     schema = TableSchema(
-        "t",
-        "T",
-        ("name",),
-        (SCHEMA.columns[0], Column("b", pa.bool_(), "B", "meta.code", nullable=True)),
+        "t", "T", ("name",), (SCHEMA.columns[0], Column("b", pa.bool_(), "B", "meta.code", nullable=True))
     )
     paths = publish(pa.table({"name": ["a", "b", "c"], "b": [True, None, False]}), schema, tmp_path / "t", {})
     with fits.open(paths[1], logical_as_bytes=True) as hdus:

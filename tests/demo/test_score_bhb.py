@@ -87,15 +87,7 @@ def test_the_pool_is_counted_and_nothing_else(truth: Path) -> None:
     assert known[f"share of {YOUNG} stars in the catalogue"]["value"] == 0
     assert card["false"] == {STRAGGLER: 1}
     rows = {row["name"]: row for row in card["comparison"]}  # type: ignore[attr-defined]
-    assert list(rows) == [
-        "all",
-        ONE,
-        BOTH,
-        "S/N 0 to 5",
-        "S/N 5 to 10",
-        "S/N 10 to 20",
-        "S/N above 20",
-    ]
+    assert list(rows) == ["all", ONE, BOTH, "S/N 0 to 5", "S/N 5 to 10", "S/N 10 to 20", "S/N above 20"]
     assert rows["all"]["false"] == 1
     assert rows[BOTH]["bhb"] == 3
 

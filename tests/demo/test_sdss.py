@@ -1,7 +1,6 @@
-"""The simulated SDSS survey of A-type stars: files as SDSS writes them, stars and images as physics says."""
+"""The simulated SDSS survey of A-type stars: files as SDSS writes them."""
 
 import csv
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,38 +10,19 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 from fixtures.survey_files import digest
-from scipy.ndimage import gaussian_filter1d
-from scipy.stats import ks_2samp
 
-from starsift.demo import astars, cutouts, sdss
-from starsift.demo.astars import (
-    EXTINCTION,
-    GRID,
-    KINDS,
-    AStars,
-    draw_astars,
-    noiseless,
-    observe_astars,
-    pack_templates,
-    read_templates,
-    synthetic_magnitudes,
-    template_grid,
-)
-from starsift.demo.cutouts import draw_cutouts, flux_of, measure_magnitudes, sky_noise
+from starsift.demo import sdss
+from starsift.demo.astars import GRID
 from starsift.demo.sdss import simulate_sdss
 from starsift.errors import SettingsError, SpectrumError
 from starsift.searches.bhb.inputs import BANDS, CLASSES
-from starsift.searches.bhb.search import SEARCH
-from starsift.sky.constants import C_KMS
 from starsift.survey.catalog import read_catalog
 from starsift.survey.index import index_folder
 from starsift.survey.readers.registry import read_spectrum
 
-TEMPLATES = Path(__file__).resolve().parents[3] / "shared/data/templates-a/grid.npz"
 SIZE: dict[str, Any] = {"n_labelled": 70, "n_pool": 190, "size": 24}
 MANY = {"short": 0.06, "damaged": 0.04, "masked": 0.03}
 MANY_IMAGES = {"no file": 0.06, "misaligned": 0.06, "gap": 0.06, "missing band": 0.04}
-H_BETA = 4862.68  # Angstrom, vacuum
 
 
 @pytest.fixture(scope="module")
@@ -68,307 +48,12 @@ def truth(survey: Path) -> dict[str, np.ndarray]:
     return {name: np.array(table[name].to_pylist()) for name in table.column_names}
 
 
-@pytest.fixture(scope="module")
-def stars() -> AStars:
-    return draw_astars(np.random.default_rng(0), 4000)
-
-
-def alike(**change: float) -> AStars:
-    """One star without rotation, velocity or dust, and parameters changed as asked."""
-    one = draw_astars(np.random.default_rng(1), 1)
-    values = {"teff": 8500.0, "logg": 4.0, "feh": -1.0, "rv": 0.0, "vsini": 0.0, **change}
-    return replace(
-        one, extinction=np.zeros((1, 5)), **{name: np.array([value]) for name, value in values.items()}
-    )
-
-
 def spectrum_of(survey: Path, stem: str) -> Path:
     return survey / "spectra" / stem[5:9] / f"{stem}.fits"
 
 
 def image_of(survey: Path, stem: str) -> Path:
     return survey / "cutouts" / stem[5:9] / f"cutout{stem[4:]}.fits"
-
-
-# Templates.
-
-
-@pytest.mark.skipif(not TEMPLATES.exists(), reason="the templates as computed are not here")
-def test_packed_templates_are_those_that_were_computed(tmp_path: Path) -> None:
-    grid = np.load(TEMPLATES)
-    params, log10_wavelength, flux = read_templates()
-    np.testing.assert_array_equal(params, grid["params"])
-    np.testing.assert_allclose(log10_wavelength, grid["log10_wavelength"], atol=1e-9)
-    assert np.abs(flux / grid["flux"] - 1).max() < 1e-3
-    pack_templates(TEMPLATES, tmp_path / "again.parquet")
-    for ours, again in zip((params, flux), read_templates(tmp_path / "again.parquet")[::2], strict=True):
-        np.testing.assert_array_equal(ours, again)
-
-
-def test_packed_templates_are_small() -> None:
-    assert astars.SHIPPED.stat().st_size < 1.5e6
-
-
-def test_the_grid_has_every_combination_and_keeps_the_templates() -> None:
-    grid = template_grid()
-    params, log10_wavelength, flux = read_templates()
-    assert len(params) == 113
-    assert len(grid.log_flux) == 120
-    assert np.isfinite(grid.log_flux).all()
-    first = round((log10_wavelength[0] - GRID.log10_lambda0) / GRID.dlog10_lambda)
-    assert GRID.wavelength[first] == pytest.approx(10 ** log10_wavelength[0], rel=1e-9)
-    some = slice(0, 113, 9)
-    seen = np.exp(grid.weights(*params[some].T) @ grid.log_flux)[:, first : first + flux.shape[1]]
-    np.testing.assert_allclose(
-        seen[:, 200::300], gaussian_filter1d(flux[some], 0.7495, axis=1)[:, 200::300], rtol=3e-3
-    )
-    half = grid.weights(*np.array([[8250.0], [3.25], [-0.5]]))
-    assert half.sum() == pytest.approx(1)
-    np.testing.assert_allclose(half.data, 0.125)
-
-
-def test_missing_templates_are_like_their_neighbours() -> None:
-    grid = template_grid()
-    colour = (grid.magnitude[:, 0] - grid.magnitude[:, 1]).reshape(8, 5, 3)
-    assert (np.diff(colour, axis=0) < 0).all()  # g-r tells the temperature
-    flux = np.exp(grid.log_flux).reshape(8, 5, 3, -1)
-    hot = flux[-1, 3] / flux[-1, 3].mean(axis=1, keepdims=True)  # 10500 K, log g 4, filled in at -2
-    window = slice(250, 3700)
-    np.testing.assert_allclose(hot[0, window], hot[1, window], rtol=0.08)
-
-
-def test_colours_of_an_a0_dwarf_are_those_of_vega() -> None:
-    grid = template_grid()
-    magnitude = (grid.weights(*np.array([[9500.0], [4.0], [0.0]])) @ grid.magnitude)[0]
-    # SDSS DR16, "Estimates for the ugriz colors of Vega and the Sun": g-r, r-i, i-z.
-    np.testing.assert_allclose(-np.diff(magnitude), [-0.25, -0.23, -0.17], atol=0.03)
-
-
-# Stars.
-
-
-def test_kinds_differ_in_gravity_metals_and_motion_but_not_in_colour_or_magnitude(stars: AStars) -> None:
-    of = [stars.kind == kind for kind in KINDS]
-    assert [some.sum() for some in of] == [1600, 1400, 1000]
-    assert {word.label for word in SEARCH.words} >= set(KINDS)
-    bare = stars.magnitude - stars.extinction
-    g_r = bare[:, 1] - bare[:, 2]
-    assert g_r.min() > -0.25
-    assert g_r.max() < 0
-    for other in of[1:]:
-        assert ks_2samp(g_r[of[0]], g_r[other]).pvalue > 0.01
-        assert ks_2samp(stars.magnitude[of[0], 1], stars.magnitude[other, 1]).pvalue > 0.01
-        assert ks_2samp(stars.snr[of[0]], stars.snr[other]).pvalue > 0.01
-    bhb, straggler, young = of
-    assert stars.logg[bhb].max() < 3.7
-    assert np.corrcoef(stars.logg[bhb], stars.teff[bhb])[0, 1] > 0.4
-    assert stars.logg[straggler].mean() == pytest.approx(4.18, abs=0.03)
-    assert [round(stars.feh[some].mean(), 1) for some in of] == [-1.7, -1.3, -0.2]
-    np.testing.assert_allclose([stars.rv[some].std() for some in of], [110, 110, 35], rtol=0.06)
-    assert stars.vsini[bhb].max() <= 30
-    assert stars.vsini[young].min() >= 20
-    assert stars.magnitude[:, 1].min() > astars.G_RANGE[0]
-    assert stars.magnitude[:, 1].max() < astars.G_RANGE[1]
-    assert 5 < np.median(stars.snr) < 7
-
-
-def test_photometry_follows_the_published_relations(stars: AStars) -> None:
-    bare = stars.magnitude - stars.extinction
-    u_g, x = bare[:, 0] - bare[:, 1], bare[:, 1] - bare[:, 2]
-    # Deason et al. 2011, equations 2, 3, 5 and 7, written out.
-    for some, ridge, width in (
-        ((stars.kind == "BHB") & (stars.logg < 3.3), 1.167 - 0.775 * x - 1.934 * x**2 + 9.936 * x**3, 0.04),
-        (
-            (stars.kind == "blue straggler") & (stars.logg > 4),
-            1.078 - 0.489 * x + 0.556 * x**2 + 13.444 * x**3,
-            0.045,
-        ),
-    ):
-        apart = (u_g - ridge)[some]
-        assert apart.mean() == pytest.approx(0, abs=0.005)
-        assert apart.std() == pytest.approx(width, abs=0.004)
-    bhb, straggler = stars.kind == "BHB", stars.kind == "blue straggler"
-    for some, m_g, scatter in (
-        (bhb, 0.434 - 0.169 * x + 2.319 * x**2 + 20.449 * x**3 + 94.517 * x**4, 0.15),
-        (straggler, 3.108 + 5.495 * x, 0.5),
-    ):
-        assert (stars.m_g - m_g)[some].std() == pytest.approx(scatter, rel=0.1)
-        assert (stars.m_g - m_g)[some].mean() == pytest.approx(0, abs=0.05)
-    np.testing.assert_allclose(bare[:, 1] - stars.m_g, 5 * np.log10(stars.distance * 100))
-    dust = stars.extinction / EXTINCTION
-    np.testing.assert_allclose(dust, dust[:, :1] * np.ones(5))
-    assert dust.min() >= 0.01
-    assert dust.max() <= 0.08
-
-
-# Spectra.
-
-
-def width_of_h_beta(star: AStars) -> float:
-    """Full width in Angstrom where the line has a quarter of its depth."""
-    flux = noiseless(star)[0]
-    near = np.abs(GRID.wavelength - H_BETA) < 60
-    level = np.median(flux[np.abs(np.abs(GRID.wavelength - H_BETA) - 70) < 10])
-    deep = flux[near] < level - 0.25 * (level - flux[near].min())
-    return float(np.ptp(GRID.wavelength[near][deep]))
-
-
-def test_balmer_lines_of_dwarfs_are_broader() -> None:
-    assert width_of_h_beta(alike(logg=4.2)) > 1.3 * width_of_h_beta(alike(logg=3.0))
-
-
-def test_metal_lines_grow_with_metallicity() -> None:
-    near = (GRID.wavelength > 5160) & (GRID.wavelength < 5190)  # Mg b
-
-    def depth(feh: float) -> float:
-        flux = noiseless(alike(feh=feh, teff=7800.0))[0][near]
-        return float(1 - flux.min() / np.median(flux))
-
-    assert depth(-0.1) > 0.05
-    assert depth(-1.8) < 0.6 * depth(-0.1)
-
-
-@pytest.mark.parametrize("rv", [-200.0, 310.0])
-def test_velocity_moves_every_line_to_the_red_if_positive(rv: float) -> None:
-    place = []
-    for star in (alike(), alike(rv=rv)):
-        flux = noiseless(star)[0].astype(np.float64)
-        near = np.abs(GRID.wavelength - H_BETA) < 40
-        depth = 1 - flux[near] / flux[near].max()
-        place.append((depth**4 * GRID.wavelength[near]).sum() / (depth**4).sum())
-    assert C_KMS * np.log(place[1] / place[0]) == pytest.approx(rv, abs=5)
-
-
-def test_rotation_broadens_and_keeps_the_light() -> None:
-    slow, fast = (noiseless(alike(feh=0.0, vsini=v))[0] for v in (0.0, 200.0))
-    near = (GRID.wavelength > 4450) & (GRID.wavelength < 4600)
-    assert fast[near].min() > slow[near].min()
-    assert fast[near].mean() == pytest.approx(slow[near].mean(), rel=1e-3)
-
-
-def test_spectra_have_the_magnitudes_of_their_stars(stars: AStars) -> None:
-    some = stars.take(np.arange(60))
-    seen = synthetic_magnitudes(noiseless(some).astype(np.float64) * 1e-17)
-    np.testing.assert_allclose(seen[:, 0], some.magnitude[:, 1], atol=1e-4)
-    np.testing.assert_allclose(
-        seen[:, :2] - seen[:, 1:3], some.magnitude[:, 1:3] - some.magnitude[:, 2:4], atol=0.02
-    )
-
-
-def test_noise_is_as_strong_as_asked_and_ivar_knows_it(stars: AStars) -> None:
-    some = stars.take(np.arange(300))
-    flux, ivar, mask = observe_astars(np.random.default_rng(5), some)
-    assert flux.shape == ivar.shape == mask.shape == (300, GRID.pixels)
-    assert flux.dtype == ivar.dtype == np.float32
-    assert mask.any(axis=1).mean() > 0.5
-    assert (ivar[mask] == 0).all()
-    inside = (GRID.wavelength > 4000) & (GRID.wavelength < 9000)
-    ratio = np.median(flux[:, inside] * np.sqrt(ivar[:, inside]), axis=1)
-    # Residuals of sky lines move the median of spectra of little signal.
-    np.testing.assert_allclose(ratio, some.snr, rtol=0.25)
-    near = slice(2100, 2300)  # between lines
-    smooth = np.polynomial.polynomial.polyfit(np.arange(200), flux[:, near].T, 4)
-    left = flux[:, near] - np.polynomial.polynomial.polyval(np.arange(200), smooth)
-    assert np.median((left * np.sqrt(ivar[:, near])).std(axis=1)) == pytest.approx(1, abs=0.06)
-
-
-def test_spikes_are_hits_and_residuals_of_sky_lines() -> None:
-    flux = np.ones((2000, GRID.pixels), np.float32)
-    astars.add_spikes(np.random.default_rng(3), flux, np.full(2000, 1e9))
-    hit = flux > 1.01
-    assert hit.sum() == pytest.approx(2 * astars.HITS * 2000, rel=0.06)  # two pixels each
-    height = np.maximum(flux[:, :-1], flux[:, 1:])[hit[:, :-1] & hit[:, 1:]] - 1
-    assert np.median(height) == pytest.approx(astars.HIT_HEIGHT, rel=0.08)
-    faint = np.ones((2000, GRID.pixels), np.float32)
-    astars.add_spikes(np.random.default_rng(3), faint, np.full(2000, 5.0))
-    left = np.median(np.abs(faint - flux), axis=0)
-    assert abs(GRID.wavelength[left.argmax()] - astars.OXYGEN_LINE) < 1
-    both = np.hypot(astars.OXYGEN, astars.OTHER_LINES)  # the sky's lines have 5577 too
-    assert left.max() == pytest.approx(0.6745 * both / 5, rel=0.1)
-    assert left[GRID.wavelength < 4300].max() < 0.01  # there the sky has no lines
-
-
-# Images.
-
-
-def lonely(monkeypatch: pytest.MonkeyPatch, stars: AStars, size: int = 32) -> np.ndarray:
-    """Images without neighbours and gradients."""
-    monkeypatch.setattr(cutouts, "NEIGHBOURS", 0.0)
-    monkeypatch.setattr(cutouts, "_gradients", lambda rng, n, size: np.float32(0))
-    return draw_cutouts(np.random.default_rng(6), stars, size)
-
-
-def test_images_hold_the_light_of_the_star_in_its_place(
-    monkeypatch: pytest.MonkeyPatch, stars: AStars
-) -> None:
-    bright = np.flatnonzero(stars.magnitude[:, 4] < 17)[:80]
-    some = stars.take(bright)
-    images = lonely(monkeypatch, some)
-    assert images.shape == (80, 5, 32, 32)
-    assert images.dtype == np.float32
-    light = images.sum(axis=(2, 3)) / flux_of(some.magnitude + some.zero_point)
-    np.testing.assert_allclose(np.median(light, axis=0), 1, atol=0.015)
-    core = images[:, :, 8:24, 8:24].astype(np.float64)
-    for axis in (0, 1):
-        pixel = np.arange(8, 24) - 15.5
-        weighted = (core * (pixel[:, None] if axis == 0 else pixel)).sum(axis=(2, 3)) / core.sum(axis=(2, 3))
-        apart = weighted - some.offset[:, axis, None]
-        assert np.abs(np.median(apart, axis=0)).max() < 0.03
-        assert apart[:, 1:4].std() < 0.05
-    width = np.sqrt((core[:, 2] * (np.arange(16) - 7.5) ** 2).sum(axis=(1, 2)) / core[:, 2].sum(axis=(1, 2)))
-    assert np.corrcoef(width, some.fwhm[:, 2])[0, 1] > 0.5
-
-
-def test_noise_of_images_and_magnitudes_is_that_of_the_depths(
-    monkeypatch: pytest.MonkeyPatch, stars: AStars
-) -> None:
-    images = lonely(monkeypatch, stars.take(np.arange(60)))
-    np.testing.assert_allclose(images[:, :, :5, :].std(axis=(0, 2, 3)), sky_noise(), rtol=0.06)
-    assert sky_noise()[0] > 2 * sky_noise()[1]
-    assert sky_noise()[4] > 2 * sky_noise()[3]
-    # At the depth of a band, five times the noise of a fit of the point-spread function.
-    n = 3000
-    limit = replace(
-        stars.take(np.zeros(n, dtype=int)),
-        magnitude=np.tile(cutouts.DEPTH, (n, 1)),
-        zero_point=np.zeros((n, 5)),
-        fwhm=np.tile(cutouts.FWHM, (n, 1)),
-    )
-    seen = flux_of(measure_magnitudes(np.random.default_rng(1), limit).astype(np.float64))
-    error = (seen / flux_of(limit.magnitude)).std(axis=0)
-    # Photons of the star add a little to those of the sky.
-    assert (error > 0.195).all()
-    assert (error < 0.225).all()
-
-
-def test_magnitudes_are_what_a_fit_to_the_image_gives(monkeypatch: pytest.MonkeyPatch, stars: AStars) -> None:
-    some = stars.take(np.flatnonzero(np.abs(stars.magnitude[:, 1] - 19) < 0.2)[:300])
-    images = lonely(monkeypatch, some)
-    place = 15.5 + some.offset
-    shape = cutouts._point_sources(np.ones((300, 5)), cutouts._sigma(some.fwhm), place, 32)
-    fitted = (images * shape).sum(axis=(2, 3)) / (shape**2).sum(axis=(2, 3))
-    true = flux_of(some.magnitude + some.zero_point)
-    seen = flux_of(measure_magnitudes(np.random.default_rng(8), some).astype(np.float64))
-    # The fit here does not weigh pixels by their noise.
-    np.testing.assert_allclose((fitted / true).std(axis=0), (seen / true).std(axis=0), rtol=0.25)
-
-
-def test_neighbours_are_stars_and_galaxies_some_brighter_than_the_star(stars: AStars) -> None:
-    rng = np.random.default_rng(2)
-    sigma = cutouts._sigma(stars.fwhm[:1000])
-    images = np.zeros((1000, 5, 32, 32), dtype=np.float32)
-    cutouts._add_neighbours(rng, images, sigma)
-    light = images[:, 2].sum(axis=(1, 2))
-    assert 0.25 < (light > flux_of(np.array(22.5))).mean() < 0.6
-    brighter = light > flux_of(stars.magnitude[:1000, 2])
-    assert 0.01 < brighter.mean() < 0.15
-    galaxy = rng.random(2000) < 0.5
-    magnitude = cutouts._neighbour_magnitudes(rng, galaxy)
-    assert (magnitude[:, 1] - magnitude[:, 2]).mean() > 0.5  # redder than A stars
-    assert 15 <= magnitude[:, 2].min() < magnitude[:, 2].max() <= 22.5
-
-
-# Files.
 
 
 def test_files_are_read_and_agree_with_the_catalogue(survey: Path, truth: dict[str, np.ndarray]) -> None:

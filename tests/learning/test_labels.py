@@ -12,13 +12,7 @@ from hypothesis import strategies as st
 
 from starsift.errors import InputError
 from starsift.learning import labels as module
-from starsift.learning.labels import (
-    LABELS,
-    check_labels,
-    consensus,
-    load_labels,
-    read_labels,
-)
+from starsift.learning.labels import LABELS, check_labels, consensus, load_labels, read_labels
 from starsift.searches.emission.classes import CLASSES
 from starsift.searches.registry import SEARCHES
 

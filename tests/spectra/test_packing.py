@@ -8,16 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fixtures.survey_files import (
-    ARRAYS,
-    ROWS,
-    TABLE_1,
-    mrs_name,
-    mrs_table,
-    mrs_tables,
-    real,
-    write_mrs,
-)
+from fixtures.survey_files import ARRAYS, ROWS, TABLE_1, mrs_name, mrs_table, mrs_tables, real, write_mrs
 
 from starsift.errors import SettingsError
 from starsift.spectra.batches import IDENTITY_NAMES, MASK_IVAR, MASK_SURVEY, read_bundle, read_identity

@@ -17,14 +17,7 @@ from starsift.demo.astars import draw_astars
 from starsift.demo.cutouts import draw_cutouts
 from starsift.errors import SettingsError, SpectrumError
 from starsift.survey import cutouts
-from starsift.survey.cutouts import (
-    BANDS,
-    ROWS,
-    cutout_status,
-    iter_cutouts,
-    pack_cutouts,
-    read_cutouts,
-)
+from starsift.survey.cutouts import BANDS, ROWS, cutout_status, iter_cutouts, pack_cutouts, read_cutouts
 from starsift.survey.images import _places, read_cutout
 from starsift.survey.partition import MANIFEST_SCHEMA
 

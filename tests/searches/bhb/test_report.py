@@ -100,17 +100,7 @@ def test_the_page_of_differences() -> None:
     table = scored(batmm=[0.95, 0.96, 0.97], spectrum=[0.90, 0.92, 0.93], image=[0.7])
     rows = cells(gaps_page(model_gaps(table)))
     # 0.05, 0.04, 0.04: sample deviation 0.01 / sqrt(3).
-    assert rows[1] == [
-        "BATMM",
-        "VGG1D + self-attention",
-        "3",
-        "4.33",
-        "0.33",
-        "–",
-        "yes",
-        "–",
-        "2.76",
-    ]
+    assert rows[1] == ["BATMM", "VGG1D + self-attention", "3", "4.33", "0.33", "–", "yes", "–", "2.76"]
     assert rows[2][2:] == ["1", "20.00", "–", "–", "–", "–", "19.01"]
     full = gaps_table(GAPS)[1]
     assert len(full) == 1 + GAPS.num_rows
