@@ -21,97 +21,48 @@ from starsift.spectra.resample import LogGrid
 from starsift.synthesis.degrade import add_noise, miscalibrate, shift, sky_lines
 
 SHIPPED = resource("simulate/astars.parquet")
-
-
 KINDS = ("BHB", "blue straggler", "A main sequence")  # labels of the bhb search
-
-
 SHARES = (0.40, 0.35, 0.25)
-
-
 G_R = (-0.24, -0.01)  # dereddened; a little inside the selection -0.25 to 0
-
-
 G_RANGE, G_SHAPE = (15.0, 19.0), (2.0, 1.1)  # magnitudes: a beta distribution over the range
-
 
 # Median S/N a pixel of the spectra by g magnitude, log-linear between: some 5 at the median magnitude, where
 # spectra alone leave doubts.
 SNR_G, SNR = (15.5, 18.0, 19.0), (25.0, 5.0, 2.5)
-
-
 SNR_SCATTER = 0.12  # of ln(S/N), from fibre to fibre
-
-
 SNR_WINDOW = (4000.0, 9000.0)  # Angstrom, where S/N is counted
-
-
 RESOLUTION, TEMPLATE_RESOLUTION = 1900.0, 3000.0
-
-
 GRID = LogGrid(3.5809, 1e-4, 3829)  # 3810-9200 Angstrom, vacuum
-
-
 CALIBRATION = 0.05  # median rms of flux-calibration errors
-
-
 PHOTOMETRIC = 0.05  # of the flux scale of spectra (fibre losses), of ln(flux)
-
-
 BAD_RUNS = 1.5  # runs of bad pixels a spectrum
-
 
 # Spikes that no mask knows: hits a spectrum, their median height over its brightest part, and the scatter of
 # that; what is left of the sky's lines over the spectrum's level at S/N 1: [O I] 5577, the strongest other.
 HITS, HIT_HEIGHT, HIT_SCATTER = 1.0, 1.2, 0.7
-
-
 OXYGEN_LINE, OXYGEN, OTHER_LINES = 5578.9, 5.0, 3.0
-
-
 CHUNK = 500
-
 
 # Gravity, metallicity, velocity and rotation of the kinds.
 BHB_LOGG, BHB_TEFF = (2.9, 3.5), (7500.0, 10_000.0)  # log g rises with Teff along the branch
-
-
 LOGG = ((0.0, 0.12), (4.2, 0.2), (4.25, 0.08))  # mean and scatter; of BHB stars the branch is the mean
-
-
 FEH = ((-1.8, 0.4), (-1.3, 0.5), (-0.2, 0.25))
-
-
 RV_SIGMA = (110.0, 110.0, 35.0)  # km/s
-
-
 VSINI = ((2.0, 30.0), (10.0, 110.0), (20.0, 200.0))  # km/s
-
-
 ROTATION_NODES = 5  # of the quadrature over the disc of a rotating star
-
 
 # Changes to the ridgelines of u-g and M_g over g-r in resources/bhb/relations.csv.
 U_G_FEH = 0.03  # mag a dex over [Fe/H] = -1.3: metals redden u-g of the main sequence a little (assumed)
-
-
 RIDGE_LOGG = (3.3, 4.0)  # the ridgelines hold at and beyond these gravities, and blend between
-
-
 M_G_YOUNG = -0.3  # the main sequence of the disc against blue stragglers
-
 
 # A / E(B-V): Schlegel, Finkbeiner & Davis 1998 (ApJ 500, 525), table 6; E(B-V) of the fields.
 EXTINCTION = np.array([5.155, 3.793, 2.751, 2.086, 1.479])
-
-
 EBV = (0.01, 0.08)
-
 
 # Effective wavelengths of ugriz, Angstrom (sdss.org, page of the imaging camera), and
 # trapezia near the response of g, r, i and z: g starts and z ends where the templates do.
 EFFECTIVE = np.array([3551.0, 4686.0, 6166.0, 7480.0, 8932.0])
-
 
 PASSBANDS = (
     (3850.0, 4250.0, 5250.0, 5500.0),
@@ -120,13 +71,8 @@ PASSBANDS = (
     (8150.0, 8400.0, 9030.0, 9036.0),
 )
 
-
 AB = 48.6
-
-
 QUANTISED_MAX = 65535
-
-
 FOOTER_KEY = b"starsift.astars"
 
 

@@ -96,7 +96,6 @@ BANDS = ("phot_g_mean_mag", "j", "h", "k", "w1", "w2")
 # (A&A 616, A1), Table 3.
 GAIA_ERRORS = np.array([(15.0, 0.04, 0.06), (17.0, 0.1, 0.2), (20.0, 0.7, 1.2), (22.0, 2.0, 3.5)])
 
-
 GAIA_COLUMNS = {
     "gaia_source_id": (pa.int64(), ""),
     "ra": (pa.float64(), "deg"),
@@ -322,11 +321,7 @@ def _motion(
 
 
 def draw_sources(
-    rng: np.random.Generator,
-    fields: list[Field],
-    spectrographs: list[int],
-    n_released: int,
-    n_unknown: int,
+    rng: np.random.Generator, fields: list[Field], spectrographs: list[int], n_released: int, n_unknown: int
 ) -> Sources:
     """Sources of all classes, in random order."""
     parts = [_kinds("released", RELEASED, n_released), _kinds("unknown", UNKNOWN, n_unknown)]
@@ -481,10 +476,7 @@ def assign_fibers(
 
 
 def assign_spectra(
-    rng: np.random.Generator,
-    sources: Sources,
-    fields: list[Field],
-    again: tuple[np.ndarray, np.ndarray],
+    rng: np.random.Generator, sources: Sources, fields: list[Field], again: tuple[np.ndarray, np.ndarray]
 ) -> Observed:
     """Plans and fibres of one spectrum a source, and of a second one of those `again` (see `observe_again`).
 

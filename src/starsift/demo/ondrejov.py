@@ -9,9 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from starsift.demo import fitswriter
-from starsift.demo.lrs import (
-    CHUNK,
-)
+from starsift.demo.lrs import CHUNK
 from starsift.io.parquet import write_csv
 from starsift.sky.air import air_to_vacuum
 from starsift.sky.constants import C_KMS
@@ -33,39 +31,18 @@ from starsift.synthesis.emission_lines import (
 
 # Skoda et al. 2020, section 3.3: classes of the Ondrejov dataset, and their codes in its file of labels.
 ONDREJOV_SHARES = {"single peak": 0.4098, "double peak": 0.1185, "absorption": 0.4717}
-
-
 ONDREJOV_CODES = {"single peak": 0, "absorption": 1, "double peak": 3}
-
-
 UNUSED_CODE, UNUSED = 2, 0.03
-
-
 ONDREJOV_ID = "ivo://asu.cas.cz/stel/ccd700/"
-
 
 # Pixels, step (air Angstrom) of the two detectors that real files come from.
 DETECTORS = ((1757, 0.25667), (1953, 0.23091))
-
-
 FIRST_PIXEL = (6282.02, 6282.26)  # air Angstrom
-
-
 ONDREJOV_SIGMA = 10.0  # km/s, R = 13 000
-
-
 ONDREJOV_SEEN = 80.0  # km/s: people saw these spectra blurred, as the network does
-
-
 ONDREJOV_SNR = (50.0, 300.0)
-
-
 _FINE_START = np.log10(HALPHA_VACUUM) - STEP_DEX * 5080  # 6281 Angstrom in vacuum
-
-
 FINE = LogGrid(_FINE_START, STEP_DEX, 5080 + 2260)  # H alpha is pixel 5080
-
-
 CLEAR = 1.5  # an emission spectrum passes `judge` by this factor, where stars are chosen
 
 
@@ -84,11 +61,7 @@ def _line_table() -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 LINE_SIGMA = 12.0  # km/s, of lines of a star without rotation
-
-
 ROTATION = 0.45  # standard deviation of a rotation profile over vsini
-
-
 VSINI_CLASSES = np.array([8.0, 33.0, 75.0, 140.0, 230.0, 330.0])  # km/s
 
 

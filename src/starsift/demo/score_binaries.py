@@ -10,11 +10,7 @@ import pyarrow.compute as pc
 from starsift.demo.scorecard import match_truth, mean_line, velocity_lines
 
 SLOW = 30.0  # km/s: vsini below which velocities and detection are promised
-
-
 CLEAR_DELTA_RV, CLEAR_FLUX_RATIO, CLEAR_SNR = 100.0, 0.5, 20.0
-
-
 SINGLE_KINDS = ("single", "rotator")
 
 

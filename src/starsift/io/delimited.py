@@ -99,9 +99,7 @@ def _parse_text(
                 stream,
                 read_options=pyarrow.csv.ReadOptions(column_names=layout.names),
                 parse_options=pyarrow.csv.ParseOptions(
-                    delimiter=layout.delimiter,
-                    newlines_in_values=True,
-                    invalid_row_handler=skip_comment,
+                    delimiter=layout.delimiter, newlines_in_values=True, invalid_row_handler=skip_comment
                 ),
                 convert_options=pyarrow.csv.ConvertOptions(
                     include_columns=list(columns),

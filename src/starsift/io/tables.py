@@ -35,7 +35,6 @@ from starsift.io.files import open_unpacked
 
 log = logging.getLogger(__name__)
 
-
 # Files that are no tables, by their first bytes.
 _OTHERS = {
     b"PK\x03\x04": "a zip archive or a spreadsheet (.xlsx, .ods): save the sheet as CSV",

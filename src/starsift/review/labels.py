@@ -317,10 +317,7 @@ class LabelStore:
             for key, queue, said, when, version in checked:
                 if when is None:
                     last = read_events(
-                        database,
-                        f"{OF_KEY} AND +queue = ? AND undoes IS NULL",
-                        (*key, queue),
-                        "DESC LIMIT 1",
+                        database, f"{OF_KEY} AND +queue = ? AND undoes IS NULL", (*key, queue), "DESC LIMIT 1"
                     )
                     known = bool(last) and (last[0].label, last[0].flag, last[0].comment) == said
                 else:

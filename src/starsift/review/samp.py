@@ -182,12 +182,7 @@ class SampLink:
             raise SampError(f"the SAMP hub does not answer ({error}); send again") from error
 
     def _send(
-        self,
-        mtype: str,
-        parameters: Mapping[str, Any],
-        *,
-        but: list[str] | None = None,
-        attempts: int = 1,
+        self, mtype: str, parameters: Mapping[str, Any], *, but: list[str] | None = None, attempts: int = 1
     ) -> list[str]:
         """Send a message to all applications that know it, except `but`; the names of those that obeyed."""
         waiting = [name for name in self._listeners(mtype) if name not in (but or [])]

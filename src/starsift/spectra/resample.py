@@ -77,11 +77,7 @@ def _resample(
 
 
 def resample(
-    wavelength: np.ndarray,
-    flux: np.ndarray,
-    ivar: np.ndarray,
-    grid: LogGrid,
-    rv: npt.ArrayLike | None = None,
+    wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray, grid: LogGrid, rv: npt.ArrayLike | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Interpolate spectra linearly onto a grid in their rest frame.
 

@@ -24,9 +24,7 @@ class Cut(Group):
         "Comparison of the column with the value that must hold."
     )
     value: Annotated[
-        Any,
-        PlainValidator(_check_value),
-        WithJsonSchema({"type": ["string", "number", "boolean", "array"]}),
+        Any, PlainValidator(_check_value), WithJsonSchema({"type": ["string", "number", "boolean", "array"]})
     ] = setting("Value to compare with; a list for `in` and `not in`.")
 
 

@@ -24,25 +24,13 @@ class Arm:
 
 ARMS = {"B": Arm(4898.0, 5389.0, 4136), "R": Arm(6298.0, 6804.0, 4136)}
 
-
 # Dispersion falls from blue to red by about 7 % along an arm; grids differ a little from fibre to fibre.
 CURVATURE = -0.018
-
-
 READ_NOISE = 80.0  # variance a pixel, electrons squared: read-out and sky, after extraction
-
-
 COSMIC_RAYS = 3.0  # hits an exposure
-
-
 COSMIC_FLAGGED = 0.5  # share that the pipeline finds
-
-
 BAD_RUNS = 1.5  # runs of bad pixels an exposure
-
-
 BAD_BLOCKS = 0.02  # exposures with a long bad block
-
 
 # Where sky subtraction leaves residuals, air Angstrom: [N I] airglow and high-pressure sodium lamps; OH and
 # [O I] in the red.
@@ -50,17 +38,9 @@ SKY_LINES = {
     "B": (4978.54, 4982.81, 5148.84, 5153.40, 5197.90, 5200.26),
     "R": (6300.30, 6363.78, 6498.73, 6533.04, 6553.61, 6577.28),
 }
-
-
 COADD_RANGE = {"B": (4950.0, 5350.0), "R": (6302.0, 6798.0)}
-
-
 COADD_STEP = 1e-5  # dex
-
-
 SKY_SIGMA_PIXELS = 2.3  # the line spread function of R = 7500
-
-
 CHUNK = 256
 
 
@@ -340,8 +320,6 @@ def coadd(observation: Observation, exposures: int, arm: str) -> tuple[np.ndarra
 
 
 RED_STEP_KMS = 8.0
-
-
 HALPHA = 6564.61  # vacuum Angstrom
 
 

@@ -29,13 +29,7 @@ def label(context: InContext, queue: OneQueue, body: Label, name: Candidate) -> 
     if body.label is None and body.flag is None and body.comment is None:
         raise HTTPException(422, "nothing to save: expected a label, a flag or a comment")
     context.store.add(
-        queue.search,
-        name,
-        body.user,
-        queue=queue.id,
-        label=body.label,
-        flag=body.flag,
-        comment=body.comment,
+        queue.search, name, body.user, queue=queue.id, label=body.label, flag=body.flag, comment=body.comment
     )
     return JSONResponse(context.opinions(queue, name) | {"progress": context.progress(queue, body.user)})
 

@@ -67,9 +67,4 @@ def session(context: InContext) -> Response:
 
 
 def _word(word: Word) -> dict[str, str]:
-    return {
-        "label": word.label,
-        "key": word.key,
-        "class": word.label_class,
-        "description": word.description,
-    }
+    return {"label": word.label, "key": word.key, "class": word.label_class, "description": word.description}

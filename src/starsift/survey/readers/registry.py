@@ -30,11 +30,7 @@ READERS: tuple[Reader, ...] = (
 
 
 def read_exposures(
-    path: str | os.PathLike[str],
-    kind: str,
-    extensions: Collection[str] | None = None,
-    *,
-    fast: bool = True,
+    path: str | os.PathLike[str], kind: str, extensions: Collection[str] | None = None, *, fast: bool = True
 ) -> list[Exposure]:
     """Spectra of a survey file.
 
