@@ -78,47 +78,26 @@ FOOTER_KEY = b"starsift.astars"
 
 @dataclass(frozen=True)
 class AStars:
-    """Stars (n,) and how they are observed; bands are u, g, r, i, z.
+    """Stars (n,) and how they are observed; bands are u, g, r, i, z."""
 
-    Attributes
-    ----------
-    kind : (n,) str, of `KINDS`
-    teff, logg, feh : (n,) float64
-        K, dex (cgs), dex.
-    rv, vsini : (n,) float64
-        km/s.
-    magnitude : (n, 5) float64
-        True, behind dust (AB).
-    extinction : (n, 5) float64
-        mag.
-    m_g, distance : (n,) float64
-        Absolute magnitude in g; kpc.
-    snr : (n,) float64
-        Median a pixel, 4000-9000 Angstrom.
-    field : (n,) int
-        Region of the sky with zero points of its own.
-    zero_point : (n, 5) float64
-        Errors of the photometry, mag.
-    fwhm : (n, 5) float64
-        Of the images' point-spread function, arcsec.
-    offset : (n, 2) float64
-        Of the star from the middle of its image (y, x), pixels; the same in all bands.
-    """
-
-    kind: np.ndarray
+    kind: np.ndarray  # (n,) str, of `KINDS`
+    # teff, logg, feh: (n,) float64, K, dex (cgs), dex
     teff: np.ndarray
     logg: np.ndarray
     feh: np.ndarray
+    # rv, vsini: (n,) float64, km/s
     rv: np.ndarray
     vsini: np.ndarray
-    magnitude: np.ndarray
-    extinction: np.ndarray
+    magnitude: np.ndarray  # (n, 5) float64: true, behind dust (AB)
+    extinction: np.ndarray  # (n, 5) float64: mag
+    # m_g, distance: (n,) float64, absolute magnitude in g; kpc
     m_g: np.ndarray
     distance: np.ndarray
-    snr: np.ndarray
-    field: np.ndarray
-    zero_point: np.ndarray
-    fwhm: np.ndarray
+    snr: np.ndarray  # (n,) float64: median a pixel, 4000-9000 Angstrom
+    field: np.ndarray  # (n,) int: region of the sky with zero points of its own
+    zero_point: np.ndarray  # (n, 5) float64: errors of the photometry, mag
+    fwhm: np.ndarray  # (n, 5) float64: of the images' point-spread function, arcsec
+    # (n, 2) float64, of the star from the middle of its image (y, x), pixels; the same in all bands
     offset: np.ndarray
 
     @property

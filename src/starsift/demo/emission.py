@@ -183,30 +183,18 @@ def simulate_emission(
 
 @dataclass(frozen=True)
 class _Pool:
-    """Sources, and n spectra of them in the order of plan, spectrograph and fibre.
+    """Sources, and n spectra of them in the order of plan, spectrograph and fibre."""
 
-    Attributes
-    ----------
-    sources : Sources
-        `kind` is what lies beneath: a star or dwarf below each emission-line star.
-    kind : (sources,) str
-        What the source is, see `TRUTH`.
-    stars, star : Emitters and (sources,) int
-        Emission-line stars, and their row, -1 for all others.
-    seen : Observed
-    role, defect : (n,) str
-    defective : (n,) bool
-        A defect that is none of `DEFECTS`.
-    """
-
-    sources: Sources
-    kind: np.ndarray
+    sources: Sources  # `kind` is what lies beneath: a star or dwarf below each emission-line star
+    kind: np.ndarray  # (sources,) str: what the source is, see `TRUTH`
+    # stars, star: Emitters and (sources,) int, emission-line stars, and their row, -1 for all others
     stars: Emitters
     star: np.ndarray
     seen: Observed
+    # role, defect: (n,) str
     role: np.ndarray
     defect: np.ndarray
-    defective: np.ndarray
+    defective: np.ndarray  # (n,) bool: a defect that is none of `DEFECTS`
 
 
 def _draw_snr(rng: np.random.Generator, kind: np.ndarray) -> np.ndarray:

@@ -126,65 +126,40 @@ class Field:
 
 @dataclass(frozen=True)
 class Sources:
-    """n sources, one row each; NaN where a column does not apply.
+    """n sources, one row each; NaN where a column does not apply."""
 
-    Attributes
-    ----------
-    group : (n,) str
-        released or unknown.
-    kind : (n,) str
-        dwarf or giant (both M), star (A to K), white_dwarf, carbon, galaxy, quasar, junk, empty.
-    snr : (n,) float64
-        Signal-to-noise ratio of the (first) spectrum, median a pixel in the r band.
-    number : (n,) float64
-        Spectral type of dwarfs, giants and stars (`bands`).
-    parameter : (n,) float64
-        Temperature of white dwarfs and carbon stars (K), redshift of galaxies and quasars.
-    feh, ewha : (n,) float64
-        Metallicity, dex, and H-alpha emission of active M dwarfs, Angstrom, 0 for others.
-    population : (n,) str
-        active, thin, thick or halo; empty unless a star.
-    field, spid : (n,) int
-    ra, dec : (n,) float64
-        ICRS degrees.
-    distance, extinction : (n,) float64
-        pc; visual magnitudes.
-    velocity : (n, 3) float64
-        U, V, W with respect to the local standard of rest, km/s; U towards the centre.
-    rv : (n,) float64
-        Heliocentric, km/s; c z for galaxies and quasars.
-    parallax, pmra, pmdec : (n,) float64
-        True ones, mas and mas/yr; pmra includes cos(dec).
-    magnitude : (n, 6) float64
-        Gaia G, 2MASS J, H, Ks, WISE W1, W2, with dust.
-    m_g : (n,) float64
-        Absolute G magnitude.
-    gaia : (n,) int64
-        Made-up, unique identifiers.
-    """
-
-    group: np.ndarray
+    group: np.ndarray  # (n,) str: released or unknown
+    # (n,) str, dwarf or giant (both M), star (A to K), white_dwarf, carbon, galaxy, quasar, junk, empty
     kind: np.ndarray
+    # (n,) float64, signal-to-noise ratio of the (first) spectrum, median a pixel in the r band
     snr: np.ndarray
-    number: np.ndarray
+    number: np.ndarray  # (n,) float64: spectral type of dwarfs, giants and stars (`bands`)
+    # (n,) float64, temperature of white dwarfs and carbon stars (K), redshift of galaxies and quasars
     parameter: np.ndarray
+    # feh, ewha: (n,) float64, metallicity, dex, and H-alpha emission of active M dwarfs, Angstrom, 0 for
+    # others
     feh: np.ndarray
     ewha: np.ndarray
-    population: np.ndarray
+    population: np.ndarray  # (n,) str: active, thin, thick or halo; empty unless a star
+    # field, spid: (n,) int
     field: np.ndarray
     spid: np.ndarray
+    # ra, dec: (n,) float64, ICRS degrees
     ra: np.ndarray
     dec: np.ndarray
+    # distance, extinction: (n,) float64, pc; visual magnitudes
     distance: np.ndarray
     extinction: np.ndarray
+    # (n, 3) float64, U, V, W with respect to the local standard of rest, km/s; U towards the centre
     velocity: np.ndarray
-    rv: np.ndarray
+    rv: np.ndarray  # (n,) float64: heliocentric, km/s; c z for galaxies and quasars
+    # parallax, pmra, pmdec: (n,) float64, true ones, mas and mas/yr; pmra includes cos(dec)
     parallax: np.ndarray
     pmra: np.ndarray
     pmdec: np.ndarray
-    magnitude: np.ndarray
-    m_g: np.ndarray
-    gaia: np.ndarray
+    magnitude: np.ndarray  # (n, 6) float64: Gaia G, 2MASS J, H, Ks, WISE W1, W2, with dust
+    m_g: np.ndarray  # (n,) float64: absolute G magnitude
+    gaia: np.ndarray  # (n,) int64: made-up, unique identifiers
 
     @property
     def n(self) -> int:
@@ -414,21 +389,13 @@ def draw_sources(
 
 @dataclass(frozen=True)
 class Observed:
-    """Which spectra there are, n rows in the order of plan, spectrograph and fibre.
+    """Which spectra there are, n rows in the order of plan, spectrograph and fibre."""
 
-    Attributes
-    ----------
-    source : (n,) int
-        Row of `Sources`.
-    released : (n,) bool
-        Whether the spectrum has a class; it may differ between two spectra of one source.
-    snr : (n,) float64
-    plan, spid, fiberid : (n,) int
-    """
-
-    source: np.ndarray
+    source: np.ndarray  # (n,) int: row of `Sources`
+    # (n,) bool, whether the spectrum has a class; it may differ between two spectra of one source
     released: np.ndarray
-    snr: np.ndarray
+    snr: np.ndarray  # (n,) float64
+    # plan, spid, fiberid: (n,) int
     plan: np.ndarray
     spid: np.ndarray
     fiberid: np.ndarray

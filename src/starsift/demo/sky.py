@@ -46,45 +46,25 @@ class Plan:
 
 @dataclass(frozen=True)
 class Sky:
-    """Stars, one row each; components padded to three, with radius 0 where absent.
+    """Stars, one row each; components padded to three, with radius 0 where absent."""
 
-    Attributes
-    ----------
-    kind : (n,) str
-        single, rotator, sb2, sb3, noise, moon or crosstalk.
-    systems : Systems
-        Parameters (n, 3); `rv` holds the constant velocities of stars without orbits.
-    orbits : dict of kind to (rows (m,), Orbits)
-        Which stars move, and how.
-    n_components : (n,) int
-        Stars in the system; 0 for noise.
-    ra, dec, g_mag : (n,) float64
-        ICRS degrees, Gaia G magnitude.
-    gaia : (n,) int64
-        Made-up, unique Gaia source identifiers.
-    partner : (n,) int
-        Row of the star whose light leaks into this one's fibre (crosstalk), else -1.
-    contamination : (n,) float64
-        Share of the light that is moonlight or cross-talk.
-    plan, spid : (n,) int
-        Home plan and spectrograph.
-    second_plan : (n,) int
-        The other plan that observes the star, or -1.
-    """
-
-    kind: np.ndarray
-    systems: Systems
+    kind: np.ndarray  # (n,) str: single, rotator, sb2, sb3, noise, moon or crosstalk
+    systems: Systems  # parameters (n, 3); `rv` holds the constant velocities of stars without orbits
+    # by kind, which stars (m,) move, and how
     orbits: dict[str, tuple[np.ndarray, Orbits]]
-    n_components: np.ndarray
+    n_components: np.ndarray  # (n,) int: stars in the system; 0 for noise
+    # ra, dec, g_mag: (n,) float64, ICRS degrees, Gaia G magnitude
     ra: np.ndarray
     dec: np.ndarray
     g_mag: np.ndarray
-    gaia: np.ndarray
+    gaia: np.ndarray  # (n,) int64: made-up, unique Gaia source identifiers
+    # (n,) int, row of the star whose light leaks into this one's fibre (crosstalk), else -1
     partner: np.ndarray
-    contamination: np.ndarray
+    contamination: np.ndarray  # (n,) float64: share of the light that is moonlight or cross-talk
+    # plan, spid: (n,) int, home plan and spectrograph
     plan: np.ndarray
     spid: np.ndarray
-    second_plan: np.ndarray
+    second_plan: np.ndarray  # (n,) int: the other plan that observes the star, or -1
 
     def velocities(self, star: np.ndarray, time: np.ndarray) -> np.ndarray:
         """Heliocentric velocities (m, 3), km/s, of stars (rows, (m,)) at times (m,), MJD."""

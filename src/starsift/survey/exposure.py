@@ -13,42 +13,20 @@ from starsift.survey.identity import OK
 
 @dataclass(frozen=True)
 class Exposure:
-    """One spectrum of a survey file; arrays are all of one length.
+    """One spectrum of a survey file; arrays are all of one length."""
 
-    Attributes
-    ----------
-    extname : str
-        Extension that it came from.
-    band : str
-        B, R, or empty where the arms are joined.
-    lmjm : int or None
-        Local modified Julian minute; None for a coadd.
-    coadd : bool
-        Whether several exposures are summed.
-    snr : float
-        Signal-to-noise ratio of the header, NaN where there is none.
-    wavelength : float64 (pixel,)
-        Vacuum Angstrom, ascending.
-    flux, ivar : float32 (pixel,)
-        As in the file.
-    mask : bool (pixel,)
-        True where the survey calls the pixel bad.
-    header : mapping
-        Header cards of the extension.
-    status, message : str
-        ok, or the reason why the arrays are empty.
-    """
-
-    extname: str
-    band: str
-    lmjm: int | None
-    coadd: bool
-    snr: float
-    wavelength: np.ndarray
+    extname: str  # extension that it came from
+    band: str  # B, R, or empty where the arms are joined
+    lmjm: int | None  # local modified Julian minute; None for a coadd
+    coadd: bool  # whether several exposures are summed
+    snr: float  # signal-to-noise ratio of the header, NaN where there is none
+    wavelength: np.ndarray  # (pixel,) float64: vacuum Angstrom, ascending
+    # flux, ivar: (pixel,) float32, as in the file
     flux: np.ndarray
     ivar: np.ndarray
-    mask: np.ndarray
-    header: Mapping[str, Any] = field(repr=False)
+    mask: np.ndarray  # (pixel,) bool: true where the survey calls the pixel bad
+    header: Mapping[str, Any] = field(repr=False)  # header cards of the extension
+    # status, message: ok, or the reason why the arrays are empty
     status: str = OK
     message: str = ""
 

@@ -89,28 +89,15 @@ CHROMOSPHERE = (
 
 @dataclass(frozen=True)
 class BandModel:
-    """Features on one grid.
+    """Features on one grid."""
 
-    Attributes
-    ----------
-    wavelength : (p,) float64
-        Vacuum Angstrom, uniform in log10.
-    species : tuple of s names
-    depth : (s, p) float32
-        Optical depth of each species at strength 1.
-    number : (k,) float64
-        Spectral types of the nodes.
-    temperature : (k,) float64
-        Of the black body (a colour temperature, not Teff, from A to K), K.
-    strength : (k, s) float64
-    """
-
-    wavelength: np.ndarray
-    species: tuple[str, ...]
-    depth: np.ndarray
-    number: np.ndarray
+    wavelength: np.ndarray  # (p,) float64: vacuum Angstrom, uniform in log10
+    species: tuple[str, ...]  # s names
+    depth: np.ndarray  # (s, p) float32: optical depth of each species at strength 1
+    number: np.ndarray  # (k,) float64: spectral types of the nodes
+    # (k,) float64, of the black body (a colour temperature, not Teff, from A to K), K
     temperature: np.ndarray
-    strength: np.ndarray
+    strength: np.ndarray  # (k, s) float64
 
     def strengths(self, number: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Strengths (n, s) and temperatures (n,) of dwarfs of types `number` (n,), interpolated."""

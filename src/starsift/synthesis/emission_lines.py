@@ -43,49 +43,30 @@ LEAST_DIP = 0.05  # of the rise
 
 @dataclass(frozen=True)
 class Emitters:
-    """n stars with H-alpha emission, one row each.
+    """n stars with H-alpha emission, one row each."""
 
-    Attributes
-    ----------
-    kind : (n,) str
-        disc (B and A stars), young (T Tauri and dMe stars) or wind (P Cygni profiles).
-    number : (n,) float64
-        Spectral type: B0 = -10, A0 = 0, ... M0 = 40.
-    vsini : (n,) float64
-        Of the star, km/s.
-    ew : (n,) float64
-        Equivalent width of the emission, Angstrom, positive.
-    outer, inner : (n,) float64
-        Projected speeds of the outer and inner edge of the disc, km/s; 0 without a disc.
-    fall : (n,) float64
-        Light of a ring goes as its speed to this power.
-    lopsided : (n,) float64
-        -1 to 1: how much brighter the receding side is.
-    turbulence : (n,) float64
-        Standard deviation of the motions in the gas, km/s.
-    wing, wing_sigma : (n,) float64
-        Share of the light that electrons scatter, and the width that it gets, km/s.
-    shell, shell_velocity, shell_sigma : (n,) float64
-        Depth, place and width (km/s) of an absorption before star and disc.
-    decrement : (n,) float64
-        Equivalent width of H-beta over that of H-alpha.
-    """
-
+    # (n,) str, disc (B and A stars), young (T Tauri and dMe stars) or wind (P Cygni profiles)
     kind: np.ndarray
-    number: np.ndarray
-    vsini: np.ndarray
-    ew: np.ndarray
+    number: np.ndarray  # (n,) float64: spectral type, B0 = -10, A0 = 0, ... M0 = 40
+    vsini: np.ndarray  # (n,) float64: of the star, km/s
+    ew: np.ndarray  # (n,) float64: equivalent width of the emission, Angstrom, positive
+    # outer, inner: (n,) float64, projected speeds of the outer and inner edge of the disc, km/s; 0
+    # without a disc
     outer: np.ndarray
     inner: np.ndarray
-    fall: np.ndarray
-    lopsided: np.ndarray
-    turbulence: np.ndarray
+    fall: np.ndarray  # (n,) float64: light of a ring goes as its speed to this power
+    lopsided: np.ndarray  # (n,) float64: -1 to 1, how much brighter the receding side is
+    turbulence: np.ndarray  # (n,) float64: standard deviation of the motions in the gas, km/s
+    # wing, wing_sigma: (n,) float64, share of the light that electrons scatter, and the width that it
+    # gets, km/s
     wing: np.ndarray
     wing_sigma: np.ndarray
+    # shell, shell_velocity, shell_sigma: (n,) float64, depth, place and width (km/s) of an absorption
+    # before star and disc
     shell: np.ndarray
     shell_velocity: np.ndarray
     shell_sigma: np.ndarray
-    decrement: np.ndarray
+    decrement: np.ndarray  # (n,) float64: equivalent width of H-beta over that of H-alpha
 
     @property
     def n(self) -> int:
@@ -221,23 +202,17 @@ def seen_profiles(stars: Emitters, sigma: float = SIGMA_KMS) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Sight:
-    """The class of n profiles for a careful person.
+    """The class of n profiles for a careful person."""
 
-    Attributes
-    ----------
-    rise : (n,) float64
-        Height of the highest peak over the higher of the two minima beside it, over the continuum.
-    dip : (n,) float64
-        Depth of the valley between the two highest peaks below the lower of them, 0 with one peak.
-    separation : (n,) float64
-        Between those two, km/s; 0 with one peak.
-    rise_sigma, dip_sigma, bump_snr : (n,) float64
-        Rise and dip over the noise of a pixel of LAMOST-LRS; signal-to-noise ratio of the whole bump.
-    """
-
+    # (n,) float64, height of the highest peak over the higher of the two minima beside it, over the
+    # continuum
     rise: np.ndarray
+    # (n,) float64, depth of the valley between the two highest peaks below the lower of them, 0 with one
+    # peak
     dip: np.ndarray
-    separation: np.ndarray
+    separation: np.ndarray  # (n,) float64: between those two, km/s; 0 with one peak
+    # rise_sigma, dip_sigma, bump_snr: (n,) float64, rise and dip over the noise of a pixel of LAMOST-LRS;
+    # signal-to-noise ratio of the whole bump
     rise_sigma: np.ndarray
     dip_sigma: np.ndarray
     bump_snr: np.ndarray

@@ -93,26 +93,17 @@ def true_anomaly(mean_anomaly: np.ndarray, eccentricity: np.ndarray) -> np.ndarr
 
 @dataclass(frozen=True)
 class Orbits:
-    """Keplerian orbits of n binaries, or of n hierarchical triples whose outer star circles the inner pair.
+    """Keplerian orbits of n binaries, or of n triples whose outer star circles the inner pair."""
 
-    Attributes
-    ----------
-    mass : (n, k) float64
-        Solar masses; k = 2, or 3 with the outer star last.
-    period, eccentricity, argument, periastron, inclination : (n, k - 1) float64
-        Days, -, radians, time of periastron in days, radians. Column 0 is the inner pair, column 1 the
-        outer orbit.
-    gamma : (n,) float64
-        Velocity of the centre of mass, km/s.
-    """
-
-    mass: np.ndarray
+    mass: np.ndarray  # (n, k) float64: solar masses; k = 2, or 3 with the outer star last
+    # period, eccentricity, argument, periastron, inclination: (n, k - 1) float64, days, -, radians, time
+    # of periastron in days, radians. Column 0 is the inner pair, column 1 the outer orbit
     period: np.ndarray
     eccentricity: np.ndarray
     argument: np.ndarray
     periastron: np.ndarray
     inclination: np.ndarray
-    gamma: np.ndarray
+    gamma: np.ndarray  # (n,) float64: velocity of the centre of mass, km/s
 
     def shape(self, time: npt.ArrayLike) -> np.ndarray:
         """cos(nu + omega) + e cos(omega) of each orbit at `time` (scalar or (n,), days): (n, k - 1)."""
@@ -153,27 +144,19 @@ class Systems:
 
     Components of binaries are ordered by mass; in hierarchical triples the inner pair comes first, then the
     outer star.
-
-    Attributes
-    ----------
-    mass, radius : (n, k) float64
-        Solar units.
-    teff, logg, feh : (n, k) float64
-        K, dex (cgs), dex.
-    vsini, rv : (n, k) float64
-        Projected rotation and radial velocity (at the epoch of the draw), km/s.
-    orbits : Orbits or None
-        What gives the velocities at another time; None where they never change.
     """
 
+    # mass, radius: (n, k) float64, solar units
     mass: np.ndarray
     radius: np.ndarray
+    # teff, logg, feh: (n, k) float64, K, dex (cgs), dex
     teff: np.ndarray
     logg: np.ndarray
     feh: np.ndarray
+    # vsini, rv: (n, k) float64, projected rotation and radial velocity (at the epoch of the draw), km/s
     vsini: np.ndarray
     rv: np.ndarray
-    orbits: Orbits | None = None
+    orbits: Orbits | None = None  # what gives the velocities at another time; None where they never change
 
     @property
     def n(self) -> int:
