@@ -85,10 +85,7 @@ def draw_cutouts(rng: np.random.Generator, stars: AStars, size: int) -> np.ndarr
 
     Parameters
     ----------
-    rng : numpy Generator
-    stars : AStars
-    size : int
-        Pixels a side.
+    size : pixels a side
 
     Returns
     -------

@@ -132,17 +132,12 @@ def simulate_emission(
 
     Parameters
     ----------
-    folder : path
-    seed : int
-        Of everything; equal seeds and settings give equal bytes.
-    n_labelled, n_pool : int
-        Spectra with one of the three labels (3 % more have the unused one), and in the pool.
-    emitters : float
-        Share of the pool's spectra with visible emission, about.
+    seed : of everything; equal seeds and settings give equal bytes
+    n_labelled, n_pool : spectra with one of the three labels (3 % more have the unused one), and in the pool
+    emitters : share of the pool's spectra with visible emission, about
     n_plans, n_spectrographs : int
         Size; all plans look at one field. Without a second one no source is observed twice.
-    layout : {"image", "table", "both"}
-        As in `simulate_lrs`.
+    layout : as in `simulate_lrs`
 
     Returns
     -------
@@ -151,8 +146,7 @@ def simulate_emission(
 
     Raises
     ------
-    SettingsError
-        If the survey cannot have this size.
+    SettingsError : if the survey cannot have this size.
     """
     if layout not in ("image", "table", "both"):
         raise SettingsError(f"layout is {layout!r}, expected 'image', 'table' or 'both'")

@@ -81,14 +81,11 @@ def table(name: str, columns: dict[str, np.ndarray], cards: Sequence[Card], *, t
 
     Parameters
     ----------
-    name : str
-        EXTNAME.
+    name : EXTNAME
     columns : dict of (pixel,) arrays
         float32, float64, int16, int32, int64, or ASCII bytes (those in tall tables only).
-    cards : sequence of Card
-        After the mandatory ones.
-    tall : bool
-        True: a row a pixel. False: one row of arrays.
+    cards : after the mandatory ones
+    tall : True: a row a pixel. False: one row of arrays.
     """
     pixels = len(next(iter(columns.values())))
     codes = {key: _format(array.dtype) for key, array in columns.items()}

@@ -435,25 +435,19 @@ def simulate_lrs(
 
     Parameters
     ----------
-    folder : path
-    seed : int
-        Of everything; equal seeds and settings give equal bytes.
+    seed : of everything; equal seeds and settings give equal bytes
     layout : {"image", "table", "both"}
         The primary image (5, n) of DR1 to DR7, the one-row table of DR8 on, or the two in turn, plan by plan.
-    n_plans, n_spectrographs : int
-        Size; two plans share a field, so that some sources are observed twice.
-    n_released, n_unknown : int
-        Spectra with a class, and without.
+    n_plans, n_spectrographs : size; two plans share a field, so that some sources are observed twice
+    n_released, n_unknown : spectra with a class, and without
 
     Returns
     -------
-    dict
-        Counts: files, m_released, m_pool (M stars among released ones and in the pool), confirmed, pool.
+    dict : counts: files, m_released, m_pool (M stars among released ones and in the pool), confirmed, pool
 
     Raises
     ------
-    SettingsError
-        If the survey cannot have this size.
+    SettingsError : if the survey cannot have this size.
     """
     if layout not in ("image", "table", "both"):
         raise SettingsError(f"layout is {layout!r}, expected 'image', 'table' or 'both'")

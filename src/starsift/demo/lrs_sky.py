@@ -426,8 +426,7 @@ def assign_fibers(
 
     Raises
     ------
-    SettingsError
-        If a spectrograph has not enough fibres.
+    SettingsError : if a spectrograph has not enough fibres.
     """
     order = np.lexsort([rng.random(len(plan)), spid, plan])
     _, start, count = np.unique((plan * 100 + spid)[order], return_index=True, return_counts=True)
@@ -449,8 +448,7 @@ def assign_spectra(
 
     Raises
     ------
-    SettingsError
-        If a spectrograph has not enough fibres.
+    SettingsError : if a spectrograph has not enough fibres.
     """
     plans = np.array([(field.plans * 2)[:2] for field in fields])
     first = plans[sources.field, rng.integers(0, 2, sources.n)]

@@ -412,28 +412,21 @@ def simulate_survey(
 
     Parameters
     ----------
-    out_dir : path
-        Receives ``spectra/{lmjd}/{planid}/med-*.fits.gz``, ``catalog.fits`` and ``truth.parquet``.
-    seed : int
-        Of everything; equal seeds and settings give equal bytes.
+    out_dir : receives ``spectra/{lmjd}/{planid}/med-*.fits.gz``, ``catalog.fits`` and ``truth.parquet``
+    seed : of everything; equal seeds and settings give equal bytes
     layout : {"tall", "wide", "both"}
         A row a pixel (DR6 to DR8), one row of arrays (from DR9), or the two in turn, plan by plan.
-    n_plans, n_spectrographs, n_stars : int
-        Size. About a third of the stars are observed in two plans.
-    exposures : int
-        Of each plan.
-    grid : TemplateGrid, optional
-        By default the one that ships.
+    n_plans, n_spectrographs, n_stars : size. About a third of the stars are observed in two plans.
+    exposures : of each plan
+    grid : by default the one that ships
 
     Returns
     -------
-    dict
-        Counts: files, blue exposures, and stars of each kind.
+    dict : counts: files, blue exposures, and stars of each kind
 
     Raises
     ------
-    SettingsError
-        If the survey cannot have this size.
+    SettingsError : if the survey cannot have this size.
     """
     if layout not in ("tall", "wide", "both"):
         raise SettingsError(f"layout is {layout!r}, expected 'tall', 'wide' or 'both'")

@@ -380,23 +380,17 @@ def simulate_sdss(
 
     Parameters
     ----------
-    folder : path
-    seed : int
-        Of everything; equal seeds and settings give equal bytes.
-    n_labelled, n_pool : int
-        Spectra with and without a label.
-    size : int
-        Pixels a side of the images.
+    seed : of everything; equal seeds and settings give equal bytes
+    n_labelled, n_pool : spectra with and without a label
+    size : pixels a side of the images
 
     Returns
     -------
-    dict
-        Counts: plates, stars, labelled, pool, and of the latter two those of BHB stars.
+    dict : counts: plates, stars, labelled, pool, and of the latter two those of BHB stars
 
     Raises
     ------
-    SettingsError
-        If the survey cannot have this size.
+    SettingsError : if the survey cannot have this size.
     """
     n = n_labelled + n_pool
     if min(n_labelled, n_pool) < 1 or n > PLATES * PLATE_STARS:

@@ -234,8 +234,7 @@ def assign_fibers(rng: np.random.Generator, sky: Sky, plan: int, spid: int) -> t
 
     Raises
     ------
-    SettingsError
-        If there are more stars than fibres.
+    SettingsError : if there are more stars than fibres.
     """
     stars = np.flatnonzero(((sky.plan == plan) | (sky.second_plan == plan)) & (sky.spid == spid))
     if len(stars) > FIBERS:

@@ -16,13 +16,11 @@ def refractive_index(vacuum: ArrayLike) -> np.ndarray:
 
     Parameters
     ----------
-    vacuum : array_like
-        Vacuum wavelength in Angstrom, any shape.
+    vacuum : vacuum wavelength in Angstrom, any shape
 
     Returns
     -------
-    ndarray of float64
-        Index, same shape; 1 below 2000 Angstrom.
+    ndarray of float64 : index, same shape; 1 below 2000 Angstrom
     """
     wavelength = np.asarray(vacuum, dtype=np.float64)
     valid = wavelength >= AIR_MIN

@@ -341,8 +341,7 @@ def write_bundle(
 
     Returns
     -------
-    dict
-        How many spectra have each status, sorted by name.
+    dict : how many spectra have each status, sorted by name
     """
     counts: dict[str, int] = {}
     options = pa.ipc.IpcWriteOptions(compression="lz4")
@@ -430,8 +429,7 @@ def read_bundle(path: str | os.PathLike[str], rows: int | None = None) -> Iterat
 
     Parameters
     ----------
-    rows : int, optional
-        Largest number of spectra in a batch; by default as they were written.
+    rows : largest number of spectra in a batch; by default as they were written
 
     Raises
     ------
@@ -451,13 +449,11 @@ def read_rows(path: str | os.PathLike[str], positions: npt.ArrayLike) -> Spectru
 
     Parameters
     ----------
-    positions : int (m,)
-        Positions in the bundle, from 0.
+    positions : (m,), in the bundle, from 0
 
     Raises
     ------
-    IndexError
-        A position is not in the bundle.
+    IndexError : a position is not in the bundle.
     """
     places = np.asarray(positions, dtype=np.int64).ravel()
     with _open(path, ["status"]) as reader:

@@ -34,23 +34,17 @@ def pack_bundle(
 
     Parameters
     ----------
-    manifest : path
-        The bundle's part of the manifest.
-    root : path
-        Folder that the manifest's files are relative to.
-    survey : str
-        mrs, lrs or sdss.
-    out : path
-        The Arrow file to write.
-    index : path, optional
-        By default beside ``out``, ending in .parquet.
+    manifest : the bundle's part of the manifest
+    root : folder that the manifest's files are relative to
+    survey : mrs, lrs or sdss
+    out : the Arrow file to write
+    index : by default beside ``out``, ending in .parquet
     rows : int
         Approximate number of spectra in a record batch, which sets the memory needed, not the bundle's size.
 
     Returns
     -------
-    dict
-        How many spectra have each status. What cannot be read is logged and keeps its row.
+    dict : how many spectra have each status. What cannot be read is logged and keeps its row.
     """
     kind = survey_kind(survey)
     table = pq.ParquetFile(manifest).read()

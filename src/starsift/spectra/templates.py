@@ -133,25 +133,17 @@ def write_grid(
 
     Parameters
     ----------
-    path : path
-        Parquet file to write.
-    params : (n, 4) array
-        Teff (K), log g, [Fe/H], microturbulence (km/s).
-    wavelength : (pixel,) array
-        Angstrom, uniform step, in `medium`.
-    normalized, continuum : (n, pixel) arrays
-        Flux over continuum, and continuum surface flux in erg/s/cm2/A.
-    resolution : float
-        Resolving power of the spectra.
-    medium : {"air", "vacuum"}
-        What the wavelengths are measured in.
-    provenance : str
-        Code, atmospheres, line list: what a reader needs to cite.
+    path : Parquet file to write
+    params : (n, 4) Teff (K), log g, [Fe/H], microturbulence (km/s)
+    wavelength : (pixel,) Angstrom, uniform step, in `medium`
+    normalized, continuum : (n, pixel) flux over continuum, and continuum surface flux in erg/s/cm2/A
+    resolution : resolving power of the spectra
+    medium : "air" or "vacuum", what the wavelengths are measured in
+    provenance : code, atmospheres, line list: what a reader needs to cite
 
     Raises
     ------
-    InputError
-        If the arrays do not make a valid grid.
+    InputError : if the arrays do not make a valid grid.
     """
     params = np.asarray(params, dtype=np.float64)
     wavelength = np.asarray(wavelength, dtype=np.float64)

@@ -95,13 +95,10 @@ def read_catalog(
 
     Parameters
     ----------
-    path : path
-        Whatever `starsift.io.tables.read_table` reads.
-    survey : str
-        mrs, lrs or sdss: which columns there must be.
-    columns : sequence of str, optional
-        Further columns to keep (lower case), besides those of `ALIASES`; by default all. Name them for a
-        large catalogue: it saves memory. One that is there under our name, too, is kept under both: snrg.
+    path : whatever `starsift.io.tables.read_table` reads
+    survey : mrs, lrs or sdss: which columns there must be
+    columns : further columns to keep (lower case), besides those of `ALIASES`; by default all. Name them for
+        a large catalogue: it saves memory. One that is there under our name, too, is kept under both: snrg.
 
     Notes
     -----
@@ -109,10 +106,8 @@ def read_catalog(
 
     Raises
     ------
-    InputError
-        The file cannot be read, or a value has the wrong type or has lost digits.
-    InputError
-        Columns are missing (all are listed) or differ only in case, or coordinates are none.
+    InputError : the file cannot be read, or a value has the wrong type or has lost digits.
+    InputError : columns are missing (all are listed) or differ only in case, or coordinates are none.
     """
     source = Path(path)
     kind = survey_kind(survey)

@@ -66,8 +66,7 @@ def pack_cutouts(
 
     Returns
     -------
-    dict
-        How many spectra have each status, sorted by name. What cannot be used is logged.
+    dict : how many spectra have each status, sorted by name. What cannot be used is logged.
 
     Raises
     ------

@@ -60,8 +60,7 @@ def log_grid(where: str, header: Mapping[str, Any], n: int, without: str) -> np.
 
     Raises
     ------
-    SpectrumError
-        Status missing_column, message `without`: there are no such cards.
+    SpectrumError : status missing_column, message `without`: there are no such cards.
     """
     start, step = number(header, "COEFF0", "CRVAL1"), number(header, "COEFF1", "CD1_1")
     if not (start > 0 and step > 0):
@@ -76,8 +75,7 @@ def checked(
 
     Raises
     ------
-    SpectrumError
-        Status length_mismatch, wavelength_order, nan_flux, zero_flux or all_masked.
+    SpectrumError : status length_mismatch, wavelength_order, nan_flux, zero_flux or all_masked.
     """
     if not len(wavelength) == len(flux) == len(ivar) == len(bad):
         lengths = f"{len(wavelength)}, {len(flux)}, {len(ivar)}, {len(bad)}"

@@ -139,16 +139,13 @@ def open_fits(
 
     Parameters
     ----------
-    extensions : collection of str, optional
-        Names of extensions. Reading and unpacking stop after the last of them; the checksum at the end of a
-        gzipped file is tested only if it is reached.
-    fast : bool
-        False reads everything with astropy, for comparison.
+    extensions : names of extensions. Reading and unpacking stop after the last of them; the checksum at the
+        end of a gzipped file is tested only if it is reached.
+    fast : False reads everything with astropy, for comparison
 
     Raises
     ------
-    SpectrumError
-        Status missing_file, unreadable, not_fits, truncated or corrupt.
+    SpectrumError : status missing_file, unreadable, not_fits, truncated or corrupt.
     """
     path = Path(path)
     packed = _unpack_whole(path, _read_bytes(path))

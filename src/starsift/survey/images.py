@@ -80,10 +80,9 @@ def read_cutout(
 
     Raises
     ------
-    CutoutError
-        Status missing_file, corrupt_file, missing_band, wrong_shape, too_small, wrong_place (the star is not
-        in it), gaps (too many pixels, or one near the middle, are not finite or in a stretch of equal values)
-        or misaligned.
+    CutoutError : status missing_file, corrupt_file, missing_band, wrong_shape, too_small, wrong_place (the
+        star is not in it), gaps (too many pixels, or one near the middle, are not finite or in a stretch of
+        equal values) or misaligned.
     """
     paths = [path] if isinstance(path, str | os.PathLike) else list(path)
     if len(paths) not in (1, len(BANDS)):

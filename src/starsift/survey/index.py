@@ -33,14 +33,12 @@ def index_folder(folder: str | os.PathLike[str]) -> pa.Table:
 
     Returns
     -------
-    pyarrow.Table
-        Schema `INDEX_COLUMNS`, sorted by path; ``path`` is relative to ``folder``; ``survey`` is mrs, lrs,
-        sdss or null.
+    pyarrow.Table : schema `INDEX_COLUMNS`, sorted by path; ``path`` is relative to ``folder``; ``survey`` is
+        mrs, lrs, sdss or null
 
     Raises
     ------
-    InputError
-        The folder does not exist or holds no FITS file.
+    InputError : the folder does not exist or holds no FITS file.
     """
     root = Path(folder)
     if not root.is_dir():

@@ -61,26 +61,19 @@ def make_manifest(
 
     Parameters
     ----------
-    table : pyarrow.Table
-        What `apply_cuts` kept.
-    survey : str
-        mrs, lrs or sdss.
+    table : what `apply_cuts` kept
+    survey : mrs, lrs or sdss
     path_template : str, optional
         Path of a file from the catalogue's columns, e.g. ``{lmjd}/{planid}/med-{lmjd}-{planid}_sp{spid:02d}-
         {fiberid:03d}.fits.gz``; ``{date}`` is the night as YYYYMMDD. A column ``path`` goes first.
-    root : path
-        Folder of the files; paths in the manifest are relative to it.
-    columns : sequence of str
-        Further columns of the catalogue that later stages use.
-    spectra_per_bundle : int
-        Whole partitions of a night are joined up to this number of spectra.
-    level : str
-        ``night``, or ``spectrograph``: each partition is a bundle.
+    root : folder of the files; paths in the manifest are relative to it
+    columns : further columns of the catalogue that later stages use
+    spectra_per_bundle : whole partitions of a night are joined up to this number of spectra
+    level : ``night``, or ``spectrograph``: each partition is a bundle
 
     Raises
     ------
-    SettingsError
-        The template or a setting is wrong, or two rows are the same spectrum.
+    SettingsError : the template or a setting is wrong, or two rows are the same spectrum.
     """
     kind = survey_kind(survey)
     if level not in LEVELS:
@@ -207,8 +200,7 @@ def write_manifest(
 
     Returns
     -------
-    list of str
-        Names of the bundles, sorted.
+    list of str : names of the bundles, sorted
     """
     folder = Path(directory)
     _replace(folder / f"{survey}.parquet", _parquet(manifest))

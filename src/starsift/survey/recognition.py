@@ -24,10 +24,9 @@ def recognize(hdus: Sequence[Hdu]) -> Reader:
 
     Raises
     ------
-    SpectrumError
-        No reader reads the file. Status not_a_spectrum, unsupported_spectrum (of another instrument or
-        layout) or missing_extension (of LAMOST, without a spectrum in it); the message says what the file
-        seems to be.
+    SpectrumError : no reader reads the file. Status not_a_spectrum, unsupported_spectrum (of another
+        instrument or layout) or missing_extension (of LAMOST, without a spectrum in it); the message says
+        what the file seems to be.
     """
     header = hdus[0].header
     target = str(header.get("OBS_TYPE") or "OBJ").strip().upper()

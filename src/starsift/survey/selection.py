@@ -40,8 +40,7 @@ def apply_cuts(table: pa.Table, cuts: Sequence[Mapping[str, Any]]) -> tuple[pa.T
 
     Parameters
     ----------
-    table : pyarrow.Table
-        A catalogue of `read_catalog` or `index_folder`.
+    table : a catalogue of `read_catalog` or `index_folder`
     cuts : sequence of {column, op, value}
         In the order of the selection table. A null value does not pass, with two exceptions in an index of
         `index_folder`: a row whose file could not be read, so that it stays in sight with its status; and a

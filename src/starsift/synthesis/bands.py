@@ -156,8 +156,7 @@ def load_bands(grid: LogGrid = LAMOST_LRS, folder: Path = SHIPPED) -> BandModel:
 
     Raises
     ------
-    ValueError
-        A species of one file is not in the other, or a feature has an unknown shape.
+    ValueError : a species of one file is not in the other, or a feature has an unknown shape.
     """
     wavelength = grid.wavelength
     with (folder / "sequence.csv").open(newline="") as stream:
@@ -208,25 +207,19 @@ def dwarfs(
 
     Parameters
     ----------
-    model : BandModel
-    number : (n,) array
-        Spectral type, 0 (A0) to 49 (M9).
-    feh : (n,) array or float
-        Metallicity, dex.
+    number : (n,) spectral type, 0 (A0) to 49 (M9)
+    feh : (n,) or one number, metallicity, dex
     ewha : (n,) array or float
         Equivalent width of H-alpha emission, Angstrom, 0 for inactive stars; other lines go with it.
-    scatter : float
-        Standard deviation of ln(strength), drawn with `rng`.
+    scatter : standard deviation of ln(strength), drawn with `rng`
 
     Returns
     -------
-    (n, p) float32
-        Median 1 in the r band.
+    (n, p) float32, median 1 in the r band
 
     Raises
     ------
-    ValueError
-        If a type lies outside the sequence.
+    ValueError : if a type lies outside the sequence.
     """
     at = np.atleast_1d(np.asarray(number, dtype=np.float64))
     _check_types(at, model)

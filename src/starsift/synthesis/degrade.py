@@ -96,20 +96,16 @@ def shift(grid: LogGrid, flux: npt.ArrayLike, rv: npt.ArrayLike) -> np.ndarray:
 
     Parameters
     ----------
-    grid : LogGrid
     flux : (n, p) array
-    rv : (n,) array or float
-        km/s, positive to the red; c z for a redshift z.
+    rv : (n,) or one number, km/s, positive to the red; c z for a redshift z
 
     Returns
     -------
-    (n, p) float32
-        Lagrange interpolation over six pixels; where nothing is known, the end pixel is repeated.
+    (n, p) float32: Lagrange interpolation over six pixels; where nothing is known, the end pixel is repeated
 
     Raises
     ------
-    ValueError
-        If a velocity is not finite or not above -c.
+    ValueError : if a velocity is not finite or not above -c.
     """
     spectra = np.ascontiguousarray(flux, dtype=np.float32)
     velocity = np.broadcast_to(np.asarray(rv, dtype=np.float64), len(spectra))
@@ -148,14 +144,11 @@ def miscalibrate(flux: npt.ArrayLike, amplitude: npt.ArrayLike, rng: np.random.G
     Parameters
     ----------
     flux : (n, p) array
-    amplitude : (n,) array or float
-        Relative rms of the error over the spectrum, 0.05 for 5 %.
-    rng : numpy Generator
+    amplitude : (n,) or one number, relative rms of the error over the spectrum, 0.05 for 5 %
 
     Returns
     -------
-    (n, p) float32
-        Positive where `flux` is: the factor is the exponential of a smooth curve.
+    (n, p) float32, positive where `flux` is: the factor is the exponential of a smooth curve
     """
     spectra = np.asarray(flux, dtype=np.float32)
     n, p = spectra.shape
@@ -207,19 +200,13 @@ def add_noise(
 
     Parameters
     ----------
-    flux : (n, p) array
-        Noiseless.
-    snr : (n,) array or float
-        Median signal-to-noise ratio a pixel in `window`. In a spectrum without light (median flux 0
-        there) it is that of a source of flux 1.
-    rng : numpy Generator
-    wavelength : (p,) array
-        Angstrom.
-    window : (low, high)
-        Angstrom.
-    sky : bool
-        Also leave residuals of sky subtraction, which ivar does not know of: a share of the sky's lines and
-        continuum, the same sign all over a spectrum.
+    flux : (n, p) noiseless
+    snr : (n,) or one number, median signal-to-noise ratio a pixel in `window`. In a spectrum without light
+        (median flux 0 there) it is that of a source of flux 1.
+    wavelength : (p,) Angstrom
+    window : (low, high) Angstrom
+    sky : also leave residuals of sky subtraction, which ivar does not know of: a share of the sky's lines and
+        continuum, the same sign all over a spectrum
 
     Returns
     -------
@@ -227,8 +214,7 @@ def add_noise(
 
     Raises
     ------
-    ValueError
-        If shapes do not fit, a ratio is not positive, or the window holds no pixel.
+    ValueError : if shapes do not fit, a ratio is not positive, or the window holds no pixel.
     """
     spectra = np.asarray(flux, dtype=np.float32)
     lam = np.asarray(wavelength, dtype=np.float64)
@@ -273,15 +259,11 @@ def featureless(rng: np.random.Generator, n: int, wavelength: npt.ArrayLike) -> 
 
     Parameters
     ----------
-    rng : numpy Generator
-    n : int
-    wavelength : (p,) array
-        Angstrom.
+    wavelength : (p,) Angstrom
 
     Returns
     -------
-    (n, p) float32
-        Noiseless, of mean 1.
+    (n, p) float32, noiseless, of mean 1
     """
     lam = np.asarray(wavelength, dtype=np.float32)
     slope = rng.normal(0, 1.5, (n, 1)).astype(np.float32)
@@ -316,9 +298,7 @@ def damage(
     Parameters
     ----------
     flux, ivar : (n, p) arrays, left as they are
-    rng : numpy Generator
-    wavelength : (p,) array
-        Angstrom.
+    wavelength : (p,) Angstrom
 
     Returns
     -------

@@ -134,11 +134,8 @@ def emission_profiles(stars: Emitters, sigma: float, offset: float | np.ndarray 
 
     Parameters
     ----------
-    stars : Emitters
-    sigma : float
-        Line spread of the spectrograph, km/s.
-    offset : (n,) array or float
-        km/s; minus the velocity of a star moves its line there.
+    sigma : line spread of the spectrograph, km/s
+    offset : (n,) or one number, km/s; minus the velocity of a star moves its line there
     """
     frequency = 2 * np.pi * np.fft.rfftfreq(PATCH, STEP)
     some = np.exp(-0.5 * (frequency * sigma) ** 2) > NEGLIGIBLE
@@ -254,10 +251,8 @@ def judge(profiles: np.ndarray, noise: np.ndarray) -> Sight:
 
     Parameters
     ----------
-    profiles : (n, PATCH) array
-        Without noise and at rest, at `VELOCITY`, 1 in the continuum.
-    noise : (n,) array
-        Standard deviation of one pixel of LAMOST-LRS, over the continuum; inf where the line is lost.
+    profiles : (n, PATCH) without noise and at rest, at `VELOCITY`, 1 in the continuum
+    noise : (n,) standard deviation of one pixel of LAMOST-LRS, over the continuum; inf where the line is lost
     """
     n = len(profiles)
     row, column = np.arange(n), np.arange(PATCH)

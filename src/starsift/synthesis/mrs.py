@@ -162,18 +162,13 @@ def observe(
     ----------
     wavelength_model : (p,) array
         Vacuum, heliocentric, Angstrom, uniform in ln(wavelength) (`Synthesizer.wavelength`).
-    flux_model : (n, p) array
-        Noiseless spectra at R = 7500, in any unit.
-    snr : (n,) array
-        Signal-to-noise ratio wanted at the median pixel.
-    rng : numpy Generator
+    flux_model : (n, p) noiseless spectra at R = 7500, in any unit
+    snr : (n,) signal-to-noise ratio wanted at the median pixel
     arm : {"B", "R"}
-    helio_rv : (n,) array, optional
-        Correction to the heliocentre, km/s: moves the pixel grid and the sky lines. Drawn from +-30 when
-        absent.
-    cosmic_rays, masked, sky, blaze : bool
-        Add hits by cosmic rays (half of them flagged), bad pixels (flagged, ivar 0), residuals of sky
-        lines, the blaze.
+    helio_rv : (n,), correction to the heliocentre, km/s: moves the pixel grid and the sky lines. Drawn
+        from +-30 when absent.
+    cosmic_rays, masked, sky, blaze : add hits by cosmic rays (half of them flagged), bad pixels (flagged,
+        ivar 0), residuals of sky lines, the blaze
 
     Returns
     -------
@@ -181,8 +176,7 @@ def observe(
 
     Raises
     ------
-    ValueError
-        If the model does not fit (see `sample`) or a signal-to-noise ratio is not positive.
+    ValueError : if the model does not fit (see `sample`) or a signal-to-noise ratio is not positive.
     """
     snr = np.asarray(snr, dtype=np.float64)
     n = len(flux_model)
@@ -328,15 +322,12 @@ def red_model(systems: Systems, rv: np.ndarray, fraction: np.ndarray) -> tuple[n
 
     Parameters
     ----------
-    systems : Systems
-        (n, k) parameters; radius 0 where absent.
-    rv, fraction : (n, k) arrays
-        Velocity in km/s, and share of the light.
+    systems : (n, k) parameters; radius 0 where absent
+    rv, fraction : (n, k) velocity in km/s, and share of the light
 
     Returns
     -------
-    wavelength (p,), flux (n, p)
-        Vacuum Angstrom, uniform in ln(wavelength); relative flux.
+    wavelength (p,), flux (n, p), vacuum Angstrom, uniform in ln(wavelength); relative flux
     """
     pixels = int(np.log(6830.0 / 6275.0) / (RED_STEP_KMS / C_KMS))
     wavelength = 6275.0 * np.exp(RED_STEP_KMS / C_KMS * np.arange(pixels))

@@ -258,12 +258,10 @@ class Synthesizer:
 
     Parameters
     ----------
-    grid : TemplateGrid
-        Templates on common axes of teff, logg and feh, at least half of that box filled. A missing node is
-        replaced by the nearest one, temperature first, so that fluxes stay right. Parameters outside the
-        axes are clipped to them.
-    resolution : float
-        Resolving power wanted, at most that of the grid.
+    grid : templates on common axes of teff, logg and feh, at least half of that box filled. A missing node is
+        replaced by the nearest one, temperature first, so that fluxes stay right. Parameters outside the axes
+        are clipped to them.
+    resolution : resolving power wanted, at most that of the grid
 
     Attributes
     ----------
@@ -275,8 +273,7 @@ class Synthesizer:
 
     Raises
     ------
-    InputError
-        If the grid's resolution is too low or its nodes do not fill a box.
+    InputError : if the grid's resolution is too low or its nodes do not fill a box.
     """
 
     def __init__(self, grid: TemplateGrid, resolution: float = 7500.0) -> None:
@@ -476,18 +473,14 @@ def draw_singles(
 
     Parameters
     ----------
-    rng : numpy Generator
-    n : int
-        Number of stars.
+    n : number of stars
     giant_fraction : float
         Share of giants, log g 1.0 to 3.3 along a straight red-giant locus with a red clump at 2.4.
-    rotator_fraction : float
-        Share of F and A dwarfs with vsini 50 to 150 km/s.
+    rotator_fraction : share of F and A dwarfs with vsini 50 to 150 km/s
 
     Returns
     -------
-    Systems
-        One component each, no orbits.
+    Systems : one component each, no orbits
     """
     kind = rng.random(n)
     giant = kind < giant_fraction
@@ -574,25 +567,19 @@ def draw_binaries(
 
     Parameters
     ----------
-    rng : numpy Generator
-    n : int
-        Number of systems.
-    delta_rv : (low, high) or None
-        Velocity differences at `epoch` are uniform in this range (km/s; 60-250 is section 3.2.1 of Li et
-        al. 2023): masses and geometry are drawn, and the period follows. None: periods are log-uniform from
-        0.6 to 100 days, and the difference is what it is.
-    epoch : float
-        Days; `Systems.rv` holds the velocities of this moment.
+    n : number of systems
+    delta_rv : (low, high) or None; velocity differences at `epoch` are uniform in this range (km/s; 60-250 is
+        section 3.2.1 of Li et al. 2023): masses and geometry are drawn, and the period follows. None: periods
+        are log-uniform from 0.6 to 100 days, and the difference is what it is.
+    epoch : days; `Systems.rv` holds the velocities of this moment
 
     Returns
     -------
-    Systems
-        Two components, the heavier first.
+    Systems : two components, the heavier first
 
     Raises
     ------
-    ValueError
-        If no such binaries exist.
+    ValueError : if no such binaries exist.
     """
     wanted = np.zeros(n) if delta_rv is None else rng.uniform(*delta_rv, n)
     found: list[tuple[np.ndarray, Systems]] = []
@@ -663,23 +650,17 @@ def draw_triples(
 
     Parameters
     ----------
-    rng : numpy Generator
-    n : int
-        Number of systems.
-    hierarchical : bool
-        True: an inner pair and an outer star, with orbits; periods log-uniform, 1-10 days inside, at
-        least 8 times that and up to 3000 days outside. False: three unrelated single stars at random
+    n : number of systems
+    hierarchical : True: an inner pair and an outer star, with orbits; periods log-uniform, 1-10 days inside,
+        at least 8 times that and up to 3000 days outside. False: three unrelated single stars at random
         velocities, as in section 3.2.1 of Li et al. (2023); no orbits.
-    delta_rv : (low, high) or None
-        Both differences between neighbouring velocities lie in this range at `epoch`, km/s: by rejection,
-        or uniform when not hierarchical. None: any (hierarchical only).
-    epoch : float
-        Days; `Systems.rv` holds the velocities of this moment.
+    delta_rv : (low, high) or None; both differences between neighbouring velocities lie in this range at
+        `epoch`, km/s: by rejection, or uniform when not hierarchical. None: any (hierarchical only).
+    epoch : days; `Systems.rv` holds the velocities of this moment
 
     Raises
     ------
-    ValueError
-        If no such triples exist.
+    ValueError : if no such triples exist.
     """
     if not hierarchical:
         low, high = (60.0, 250.0) if delta_rv is None else delta_rv

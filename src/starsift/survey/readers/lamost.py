@@ -51,8 +51,7 @@ def read_columns(
 
     Raises
     ------
-    SpectrumError
-        Columns are missing, or the spectrum cannot be used.
+    SpectrumError : columns are missing, or the spectrum cannot be used.
     """
     columns = hdu.columns(["FLUX", "IVAR", "WAVELENGTH", "LOGLAM", *masks])
     missing = [name for name in ("FLUX", "IVAR") if name not in columns]

@@ -36,24 +36,19 @@ def read_exposures(
 
     Parameters
     ----------
-    kind : str
-        mrs, lrs, sdss or ondrejov.
-    extensions : collection of str, optional
-        Names of those to decode in a file of several spectra, e.g. ``B-84420171``; by default all. Names that
-        the file lacks are left out.
-    fast : bool
-        False reads with astropy only.
+    kind : mrs, lrs, sdss or ondrejov
+    extensions : names of those to decode in a file of several spectra, e.g. ``B-84420171``; by default all.
+        Names that the file lacks are left out.
+    fast : False reads with astropy only
 
     Returns
     -------
-    list of Exposure
-        In file order. In a file of several spectra, a useless one has a ``status`` and empty arrays; the
-        others are not lost with it.
+    list of Exposure : in file order. In a file of several spectra, a useless one has a ``status`` and empty
+        arrays; the others are not lost with it.
 
     Raises
     ------
-    SpectrumError
-        The file cannot be read, is not of this kind, or its only spectrum cannot be used.
+    SpectrumError : the file cannot be read, is not of this kind, or its only spectrum cannot be used.
     """
     hdus = open_fits(path, extensions, fast=fast)
     readers = [reader for reader in READERS if reader.kind == kind]
