@@ -14,16 +14,16 @@ import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
 from starsift.catalog.naming import designation
+from starsift.demo import common
 from starsift.demo.lrs import (
     CHUNK,
+    LAYOUTS,
     Spectra,
     as_rows,
     band_snr,
     catalog_columns,
-    described_table,
     expose,
     noiseless,
-    write_catalog,
     write_files,
 )
 from starsift.demo.lrs_sky import STELLAR, Observed, Sources, assign_fibers
@@ -148,12 +148,7 @@ def simulate_emission(
     ------
     SettingsError : if the survey cannot have this size.
     """
-    if layout not in ("image", "table", "both"):
-        raise SettingsError(f"layout is {layout!r}, expected 'image', 'table' or 'both'")
-    if min(n_plans, n_labelled, n_pool) < 1 or not 1 <= n_spectrographs <= 16:
-        raise SettingsError(
-            "a survey needs at least 1 plan, 1 labelled spectrum and 1 of the pool, and 1 to 16 spectrographs"
-        )
+    common.check_size(layout, LAYOUTS, n_spectrographs, n_plans=n_plans, n_labelled=n_labelled, n_pool=n_pool)
     if not 0 <= emitters <= 0.3:
         raise SettingsError(f"the share of emission spectra is {emitters:g}, expected 0 to 0.3")
     out = Path(folder)
@@ -490,8 +485,7 @@ def _write_pool(
 ) -> pa.Table:
     """Files, catalogue, truth and oracle of the pool; returns the truth."""
     plans = _make_plans(rng, n_plans)
-    spectrographs = np.unique(np.linspace(1, 16, n_spectrographs).round().astype(int)).tolist()
-    pool = _draw_pool(rng, n_pool, emitters, n_plans, spectrographs)
+    pool = _draw_pool(rng, n_pool, emitters, n_plans, common.choose_spectrographs(n_spectrographs))
     spectra, noise = _observe_pool(rng, pool)
     n = len(noise)
     catalog = catalog_columns(
@@ -507,11 +501,11 @@ def _write_pool(
     catalog["ra"] = (catalog["ra"] + moved[1] / np.cos(np.radians(catalog["dec"]))).round(7)
     names = designation(catalog["ra"], catalog["dec"])
     catalog["designation"] = names.to_numpy(zero_copy_only=False).astype(str)
-    layouts = np.array([("image", "table")[k % 2] if layout == "both" else layout for k in range(n_plans)])
-    columns = catalog | {"plan": pool.seen.plan, "layout": layouts[pool.seen.plan]}
-    write_files(out / "spectra", as_rows(columns), plans, spectra)
-    write_catalog(out / "pool.fits", catalog)
-    truth = _truth(pool, catalog, noise, layouts[pool.seen.plan])
+    layouts = common.choose_layouts(layout, LAYOUTS, n_plans)[pool.seen.plan]
+    rows = as_rows(catalog | {"plan": pool.seen.plan, "layout": layouts})
+    write_files(out / "spectra", rows, plans, spectra)
+    common.write_catalog(out / "pool.fits", catalog)
+    truth = _truth(pool, catalog, noise, layouts)
     write_parquet(truth, out / "truth.parquet", sort_by=["spectrum_id"])
     write_parquet(
         oracle_labels(truth), out / "oracle.parquet", sort_by=["search", "spectrum_id", "vetted_by"]
@@ -542,18 +536,17 @@ def _truth(pool: _Pool, catalog: Mapping[str, np.ndarray], noise: np.ndarray, la
         [CLASSES[1], CLASSES[0], "bad", "cool star", "no line"],
         "absorption",
     )
-    always = np.ones(n, dtype=bool)
-    values: dict[str, tuple[np.ndarray, np.ndarray]] = {
-        "spectrum_id": (np.array([Path(p).name.removesuffix(".fits.gz") for p in catalog["path"]]), always),
-        "obsid": (catalog["obsid"], always),
-        "source": (row, always),
-        "visits": (np.bincount(row)[row], always),
-        "role": (np.where(emission, "target", np.where(bright, "weak", "pool")), always),
-        "kind": (kind, always),
-        "defect": (pool.defect, always),
-        "label": (np.select([double, emission], [CLASSES[1], CLASSES[0]], CLASSES[2]), always),
-        "oracle": (oracle, always),
-        "emission": (emission, always),
+    values = {
+        "spectrum_id": np.array([Path(p).name.removesuffix(".fits.gz") for p in catalog["path"]]),
+        "obsid": catalog["obsid"],
+        "source": row,
+        "visits": np.bincount(row)[row],
+        "role": np.where(emission, "target", np.where(bright, "weak", "pool")),
+        "kind": kind,
+        "defect": pool.defect,
+        "label": np.select([double, emission], [CLASSES[1], CLASSES[0]], CLASSES[2]),
+        "oracle": oracle,
+        "emission": emission,
         "type_number": (sources.number[row], np.isfinite(sources.number[row])),
         "ewha": spread(own.ew),
         "rise": spread(sight.rise),
@@ -564,11 +557,11 @@ def _truth(pool: _Pool, catalog: Mapping[str, np.ndarray], noise: np.ndarray, la
         "separation": spread(sight.separation),
         "rv": (sources.rv[row], stellar),
         "z": (sources.parameter[row], kind == "galaxy"),
-        "snr": (seen.snr, always),
-        "defective": (pool.defect != "none", always),
-        "layout": (layout, always),
+        "snr": seen.snr,
+        "defective": pool.defect != "none",
+        "layout": layout,
     }
-    return described_table(TRUTH, values)
+    return common.described_table(TRUTH, values)
 
 
 def oracle_labels(truth: pa.Table) -> pa.Table:

@@ -9,12 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from astropy.coordinates import SkyCoord
-from astropy.io import fits
-from astropy.table import Table
 from threadpoolctl import threadpool_limits
 
 from starsift.catalog.naming import designation
-from starsift.demo import fitswriter
+from starsift.demo import common, fitswriter
 from starsift.demo.fitswriter import Card
 from starsift.demo.lrs_sky import (
     STELLAR,
@@ -29,9 +27,7 @@ from starsift.demo.lrs_sky import (
     observe_again,
 )
 from starsift.demo.sky import Plan
-from starsift.errors import SettingsError
 from starsift.parallel import map_chunks
-from starsift.sky.barycentric import XINGLONG
 from starsift.sky.constants import C_KMS
 from starsift.sky.dates import obsdate
 from starsift.spectra.resample import LAMOST_LRS
@@ -56,12 +52,12 @@ DEFECTIVE = {"released": 0.015, "unknown": 0.04}
 CALIBRATION = 0.06  # median rms of flux-calibration errors
 BAD_RUNS = 1.2  # runs of bad pixels a spectrum
 COSMIC_RAYS = 0.4  # unflagged hits a spectrum
+LAYOUTS = ("image", "table")
 STRENGTH_SCATTER = 0.06  # of ln(strength) of each species from star to star
 RV_ERROR = 6.0  # km/s, of released velocities at S/N 10
 MISSING = -9999
 CHUNK = 1000
 SNR_BANDS = {"u": (3700, 4000), "g": (4000, 5500), "r": (5600, 6950), "i": (7000, 8300), "z": (8300, 9000)}
-UNITS = {"ra": "deg", "dec": "deg", "rv": "km/s", "gaia_g_mean_mag": "mag", "lmjd": "d", "mjd": "d"}
 
 
 def noiseless(rng: np.random.Generator, sources: Sources, row: np.ndarray) -> np.ndarray:
@@ -192,28 +188,15 @@ def _cards(row: dict[str, Any], plan: Plan, layout: str) -> list[Card]:
         ("AUTHOR", "starsift", "who made this file"),
         ("DATA_V", "LAMOST DR7" if image else "LAMOST DR10", "release whose files these imitate"),
         *(_IMAGE_CARDS if image else [("N_EXTEN", 2, "units in this file")]),
-        ("ORIGIN", "SIMULATED", "not an observation"),
-        ("TELESCOP", "LAMOST", ""),
-        ("LONGITUD", XINGLONG.longitude, "[deg] longitude of site"),
-        ("LATITUDE", XINGLONG.latitude, "[deg] latitude of site"),
+        *common.SITE_CARDS,
         ("DATE-OBS", f"{row['obsdate']}T14:00:00", "median UTC"),
         ("LMJD", row["lmjd"], "local modified Julian day"),
         ("MJD", row["mjd"], "modified Julian day"),
         ("LMJMLIST", str(plan.lmjm[0]), "local modified Julian minutes"),
         ("PLANID", row["planid"], "observing plan"),
-        ("RA", row["ra"], "[deg] right ascension"),
-        ("DEC", row["dec"], "[deg] declination"),
-        ("RA_OBS", row["ra"], "[deg] right ascension during observing"),
-        ("DEC_OBS", row["dec"], "[deg] declination during observing"),
-        ("DESIG", f"LAMOST {row['designation']}", "designation"),
-        ("FIBERID", row["fiberid"], "fibre"),
-        ("OBJTYPE", "Star", "from the input catalogue"),
-        ("TSOURCE", "SIMULATED", "input catalogue"),
-        ("FIBERTYP" if image else "FIB_TYPE", "Obj", "fibre type"),
-        ("FIBERMAS" if image else "FIB_MASK", 0, "0 means good"),
-        ("OBS_TYPE", "OBJ", "OBJ, FLAT, ARC or BIAS"),
-        ("RADECSYS", "ICRS", "coordinate system"),
-        ("EQUINOX", 2000.0, "of coordinates"),
+        *common.target_cards(row["ra"], row["dec"], row["designation"], row["fiberid"]),
+        *common.source_cards(old=image, fibermask=0),
+        *common.FRAME_CARDS,
         ("NEXP", 3, "exposures"),
         ("EXPTIME", 3 * EXPTIME, "[s] summed exposure time"),
         ("SPID", row["spid"], "spectrograph"),
@@ -363,15 +346,14 @@ def _truth(
     stellar = np.isin(sources.kind[row], STELLAR)
     b = SkyCoord(sources.ra[row] * u.deg, sources.dec[row] * u.deg).galactic.b.deg
     far = np.isin(sources.kind[row], ("galaxy", "quasar"))
-    always = np.ones(len(row), dtype=bool)
-    values: dict[str, tuple[np.ndarray, np.ndarray]] = {
-        "spectrum_id": (np.array([Path(p).name.removesuffix(".fits.gz") for p in catalog["path"]]), always),
-        "obsid": (catalog["obsid"], always),
-        "source": (row, always),
-        "gaia_source_id": (sources.gaia[row], always),
-        "role": (role, always),
-        "kind": (sources.kind[row], always),
-        "is_m": (m_star, always),
+    values = {
+        "spectrum_id": np.array([Path(p).name.removesuffix(".fits.gz") for p in catalog["path"]]),
+        "obsid": catalog["obsid"],
+        "source": row,
+        "gaia_source_id": sources.gaia[row],
+        "role": role,
+        "kind": sources.kind[row],
+        "is_m": m_star,
         "giant": (sources.kind[row] == "giant", m_star),
         "subtype": (np.clip(sources.number[row] - M0, 0, 9), m_star),
         "type_number": (sources.number[row], np.isfinite(sources.number[row])),
@@ -380,9 +362,9 @@ def _truth(
         "ewha": (sources.ewha[row], dwarf),
         "rv": (sources.rv[row], stellar),
         "z": (sources.parameter[row], far),
-        "snr": (seen.snr, always),
-        "defective": (spectra.defective, always),
-        "layout": (layout, always),
+        "snr": seen.snr,
+        "defective": spectra.defective,
+        "layout": layout,
         "population": (sources.population[row], stellar),
         "distance": (sources.distance[row], stellar),
         "h_disc": (sources.distance[row] * np.sin(np.radians(b)) + SUN_HEIGHT, stellar),
@@ -390,21 +372,7 @@ def _truth(
         "m_g": (sources.m_g[row], stellar),
         "a_v": (sources.extinction[row], stellar),
     }
-    return described_table(TRUTH, values)
-
-
-def described_table(
-    columns: dict[str, tuple[pa.DataType, str, str]], values: dict[str, tuple[np.ndarray, np.ndarray]]
-) -> pa.Table:
-    """A table of `columns` (type, description, unit) from `values` (n,) and where they are known (n,)."""
-    arrays, fields = [], []
-    for name, (kind, text, unit) in columns.items():
-        column, known = values[name]
-        if pa.types.is_floating(kind) or pa.types.is_integer(kind):
-            column = np.where(known, column, 0).astype(kind.to_pandas_dtype())
-        arrays.append(pa.array(column, kind, mask=~known))
-        fields.append(pa.field(name, kind, metadata={"description": text} | ({"unit": unit} if unit else {})))
-    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+    return common.described_table(TRUTH, values)
 
 
 def as_rows(columns: dict[str, np.ndarray]) -> list[dict[str, Any]]:
@@ -449,17 +417,14 @@ def simulate_lrs(
     ------
     SettingsError : if the survey cannot have this size.
     """
-    if layout not in ("image", "table", "both"):
-        raise SettingsError(f"layout is {layout!r}, expected 'image', 'table' or 'both'")
-    if min(n_plans, n_released, n_unknown) < 1 or not 1 <= n_spectrographs <= 16:
-        raise SettingsError(
-            "a survey needs at least 1 plan, 1 released and 1 unknown spectrum, and 1 to 16 spectrographs"
-        )
+    common.check_size(
+        layout, LAYOUTS, n_spectrographs, n_plans=n_plans, n_released=n_released, n_unknown=n_unknown
+    )
     out = Path(folder)
     out.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     plans, fields = make_plans(rng, n_plans)
-    spectrographs = np.unique(np.linspace(1, 16, n_spectrographs).round().astype(int)).tolist()
+    spectrographs = common.choose_spectrographs(n_spectrographs)
     again = {
         group: round(AGAIN[group] * number) if n_plans > 1 else 0
         for group, number in (("released", n_released), ("unknown", n_unknown))
@@ -479,23 +444,14 @@ def simulate_lrs(
     confirmed = rng.choice(candidates, min(len(candidates), round(CONFIRMED * n_unknown)), replace=False)
     role = np.where(released, "released", "pool").astype("U9")
     role[confirmed] = "confirmed"
-    plan_layout = np.array(
-        [("image", "table")[k % 2] if layout == "both" else layout for k in range(n_plans)]
-    )
-    columns = catalog | {"plan": seen.plan, "layout": plan_layout[seen.plan]}
-    rows = as_rows(columns)
+    plan_layout = common.choose_layouts(layout, LAYOUTS, n_plans)
+    rows = as_rows(catalog | {"plan": seen.plan, "layout": plan_layout[seen.plan]})
     write_files(out / "spectra", rows, plans, spectra)
-    for name, chosen in (
-        ("catalog", np.ones(len(role), dtype=bool)),
-        ("labelled", role != "pool"),
-        ("unknown", role == "pool"),
-    ):
-        write_catalog(out / f"{name}.fits", {key: column[chosen] for key, column in catalog.items()})
+    for name, chosen in (("catalog", role != ""), ("labelled", role != "pool"), ("unknown", role == "pool")):
+        common.write_catalog(out / f"{name}.fits", {key: column[chosen] for key, column in catalog.items()})
     truth = _truth(sources, seen, catalog, role, spectra, plan_layout[seen.plan])
-    for name, table in (("gaia", gaia), ("truth", truth.sort_by("spectrum_id"))):
-        temporary = out / f".{name}.parquet.part"
-        pq.write_table(table, temporary, compression="zstd")
-        temporary.replace(out / f"{name}.parquet")
+    pq.write_table(gaia, out / "gaia.parquet", compression="zstd")
+    pq.write_table(truth.sort_by("spectrum_id"), out / "truth.parquet", compression="zstd")
     m_star = sources.is_m[seen.source]
     return {
         "files": len(rows),
@@ -504,13 +460,3 @@ def simulate_lrs(
         "confirmed": int((role == "confirmed").sum()),
         "pool": int((role == "pool").sum()),
     }
-
-
-def write_catalog(path: Path, columns: dict[str, np.ndarray]) -> None:
-    """A catalogue as a FITS table, complete or not at all."""
-    table = Table(columns)
-    for name, unit in UNITS.items():
-        table[name].unit = unit
-    temporary = path.with_name(f".{path.name}.part")
-    fits.HDUList([fits.PrimaryHDU(), fits.table_to_hdu(table)]).writeto(temporary, overwrite=True)
-    temporary.replace(path)

@@ -10,10 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from astropy.coordinates import SkyCoord
-from astropy.io import fits
-from astropy.table import Table
 
-from starsift.demo import fitswriter
+from starsift.demo import common, fitswriter
 from starsift.demo.fitswriter import Card
 from starsift.demo.sky import (
     BAD_BLUE,
@@ -29,12 +27,13 @@ from starsift.demo.sky import (
     make_plans,
     utc_mid,
 )
-from starsift.errors import SettingsError
 from starsift.sky import barycentric
 from starsift.sky.dates import MJD_EPOCH
 from starsift.spectra.templates import TemplateGrid, load_grid
 from starsift.synthesis.mrs import RESOLUTION, Observation, coadd, featureless, observe, red_model
 from starsift.synthesis.stars import Synthesizer
+
+LAYOUTS = ("tall", "wide")
 
 
 @dataclass(frozen=True)
@@ -148,32 +147,21 @@ def _primary_cards(visit: Visit, sky: Sky, i: int, obsid: int, layout: str) -> l
         ("DATA_V", "LAMOST DR7" if tall else "LAMOST DR9", "release whose files these imitate"),
         ("N_EXTEN", 2 * e + 3, "units in this file"),
         ("EXTNAME", "Information", "no data here"),
-        ("ORIGIN", "SIMULATED", "not an observation"),
-        ("TELESCOP", "LAMOST", ""),
-        ("LONGITUD", barycentric.XINGLONG.longitude, "[deg] longitude of site"),
-        ("LATITUDE", barycentric.XINGLONG.latitude, "[deg] latitude of site"),
+        *common.SITE_CARDS,
         ("DATE-OBS", _isot(utc), "median UTC"),
         ("DATE-BEG", _isot(start), "start, local time"),
         ("DATE-END", _isot(end), "end, local time"),
         ("LMJD", plan.lmjd, "local modified Julian day"),
         ("MJD", int(utc // 1440), "modified Julian day"),
         ("PLANID", plan.planid, "observing plan"),
-        ("RA", round(ra, 7), "[deg] right ascension"),
-        ("DEC", round(dec, 7), "[deg] declination"),
-        ("RA_OBS", round(ra, 7), "[deg] right ascension during observing"),
-        ("DEC_OBS", round(dec, 7), "[deg] declination during observing"),
-        ("DESIG", f"LAMOST J{designation.replace(' ', '')}", "designation"),
-        ("FIBERID", int(visit.fiber[i]), "fibre"),
+        *common.target_cards(
+            round(ra, 7), round(dec, 7), f"J{designation.replace(' ', '')}", int(visit.fiber[i])
+        ),
         ("OBJNAME", str(sky.gaia[star]), "Gaia source identifier"),
-        ("OBJTYPE", "Star", "from the input catalogue"),
-        ("TSOURCE", "SIMULATED", "input catalogue"),
-        ("FIBERTYP" if tall else "FIB_TYPE", "Obj", "fibre type"),
-        ("FIBERMAS" if tall else "FIB_MASK", int(visit.bad_fiber[i]), "0 means good"),
+        *common.source_cards(old=tall, fibermask=int(visit.bad_fiber[i])),
         ("MAGTYPE", "G", "Gaia"),
         ("MAG1", round(float(sky.g_mag[star]), 3), "[mag]"),
-        ("OBS_TYPE", "OBJ", "OBJ, FLAT, ARC or BIAS"),
-        ("RADECSYS", "ICRS", "coordinate system"),
-        ("EQUINOX", 2000.0, "of coordinates"),
+        *common.FRAME_CARDS,
         ("NEXP_B", e, "blue exposures"),
         ("COMBIN_B", True, "there is a blue coadd"),
         ("NEXP_R", e, "red exposures"),
@@ -246,17 +234,6 @@ def _write_visit(
 def _median_snr(flux: np.ndarray, ivar: np.ndarray) -> float:
     good = ivar > 0
     return float(np.median(flux[good] * np.sqrt(ivar[good]))) if good.any() else 0.0
-
-
-CATALOG_UNITS = {
-    "ra": "deg",
-    "dec": "deg",
-    "gaia_g_mean_mag": "mag",
-    "exptime": "s",
-    "mjd": "d",
-    "lmjd": "d",
-    "lmjm": "min",
-}
 
 
 def _catalog_rows(
@@ -384,17 +361,7 @@ def _truth_rows(visit: Visit, sky: Sky, number: int, fraction: np.ndarray) -> pa
             for j, lmjm in zip(leaks, visit.lmjm, strict=True)
         ],
     }
-    arrays = []
-    for name, (dtype, _, _) in TRUTH.items():
-        values = columns[name]
-        if isinstance(values, np.ndarray) and pa.types.is_integer(dtype):
-            values = values.astype(dtype.to_pandas_dtype())
-        arrays.append(pa.array(values, dtype))
-    fields = [
-        pa.field(name, dtype, metadata={"description": text} | ({"unit": unit} if unit else {}))
-        for name, (dtype, text, unit) in TRUTH.items()
-    ]
-    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+    return common.described_table(TRUTH, columns)
 
 
 def simulate_survey(
@@ -428,23 +395,19 @@ def simulate_survey(
     ------
     SettingsError : if the survey cannot have this size.
     """
-    if layout not in ("tall", "wide", "both"):
-        raise SettingsError(f"layout is {layout!r}, expected 'tall', 'wide' or 'both'")
-    if min(n_plans, n_stars, exposures) < 1 or not 1 <= n_spectrographs <= 16:
-        raise SettingsError("a survey needs at least 1 plan, 1 star, 1 exposure, and 1 to 16 spectrographs")
+    common.check_size(layout, LAYOUTS, n_spectrographs, n_plans=n_plans, n_stars=n_stars, exposures=exposures)
     out = Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)
     synthesizer = Synthesizer(load_grid() if grid is None else grid, RESOLUTION)
     rng = np.random.default_rng(seed)
     plans = make_plans(rng, n_plans, exposures)
-    spectrographs = np.unique(np.linspace(1, 16, n_spectrographs).round().astype(int)).tolist()
+    spectrographs = common.choose_spectrographs(n_spectrographs)
     sky = draw_sky(rng, plans, spectrographs, n_stars)
     fraction = synthesizer.flux_fractions(sky.systems)
     catalog: list[dict[str, Any]] = []
     truth: list[pa.Table] = []
     files = 0
-    for number in range(n_plans):
-        plan_layout = ("tall", "wide")[number % 2] if layout == "both" else layout
+    for number, plan_layout in enumerate(common.choose_layouts(layout, LAYOUTS, n_plans)):
         for spid in spectrographs:
             # Its own stream of random numbers: a spectrograph more changes no other one's noise.
             stream = np.random.default_rng([seed, number, spid])
@@ -458,9 +421,7 @@ def simulate_survey(
             files += len(visit.star)
     _write_catalog(out / "catalog.fits", catalog)
     table = pa.concat_tables(truth).sort_by([("spectrum_id", "ascending")])
-    temporary = out / ".truth.parquet.part"
-    pq.write_table(table, temporary, compression="zstd")
-    temporary.replace(out / "truth.parquet")
+    pq.write_table(table, out / "truth.parquet", compression="zstd")
     kinds, counts = np.unique(sky.kind, return_counts=True)
     return {"files": files, "blue_exposures": table.num_rows} | dict(
         zip(kinds.tolist(), counts.tolist(), strict=True)
@@ -472,9 +433,4 @@ def _write_catalog(path: Path, parts: list[dict[str, Any]]) -> None:
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     keys = ("band", "lmjm", "coadd", "fiberid", "spid", "planid")
     order = np.lexsort([columns[key] for key in keys])
-    table = Table({name: column[order] for name, column in columns.items()})
-    for name, unit in CATALOG_UNITS.items():
-        table[name].unit = unit
-    temporary = path.with_name(f".{path.name}.part")
-    fits.HDUList([fits.PrimaryHDU(), fits.table_to_hdu(table)]).writeto(temporary, overwrite=True)
-    temporary.replace(path)
+    common.write_catalog(path, {name: column[order] for name, column in columns.items()})

@@ -17,9 +17,9 @@ from threadpoolctl import threadpool_limits
 
 from starsift.demo import fitswriter
 from starsift.demo.astars import CHUNK, GRID, KINDS, AStars, bad_runs, draw_astars, observe_astars
+from starsift.demo.common import described_table
 from starsift.demo.cutouts import PIXEL, draw_cutouts, measure_magnitudes
 from starsift.demo.fitswriter import Card
-from starsift.demo.lrs import described_table
 from starsift.errors import SettingsError
 from starsift.io.parquet import write_csv, write_parquet
 from starsift.searches.bhb.inputs import BANDS, CLASSES
@@ -344,7 +344,6 @@ def _write_catalog(
 def _truth(survey: _Survey, labelled: np.ndarray) -> pa.Table:
     stars, row = survey.stars, survey.star
     bare = (stars.magnitude - stars.extinction)[row]
-    known = np.ones(len(row), dtype=bool)
     values = {
         "spectrum_id": np.array([Path(name.format("spec")).name for name in survey.names]),
         "obsid": sdss_obsid(survey.plate, survey.mjd, survey.fiber),  # type: ignore[arg-type]
@@ -366,7 +365,7 @@ def _truth(survey: _Survey, labelled: np.ndarray) -> pa.Table:
         "spectrum_defect": survey.spectrum_defect,
         "image_defect": survey.image_defect[row],
     }
-    return described_table(TRUTH, {name: (value, known) for name, value in values.items()})
+    return described_table(TRUTH, values)
 
 
 def simulate_sdss(

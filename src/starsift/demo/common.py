@@ -1,0 +1,103 @@
+"""What simulated surveys share: size and layout, cards of LAMOST's headers, catalogues, tables of truth."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from astropy.io import fits
+from astropy.table import Table
+
+from starsift.demo.fitswriter import Card
+from starsift.errors import SettingsError
+from starsift.sky.barycentric import XINGLONG
+
+# Type, description and unit of a column of truth.
+Truth = dict[str, tuple[pa.DataType, str, str]]
+
+SITE_CARDS: list[Card] = [
+    ("ORIGIN", "SIMULATED", "not an observation"),
+    ("TELESCOP", "LAMOST", ""),
+    ("LONGITUD", XINGLONG.longitude, "[deg] longitude of site"),
+    ("LATITUDE", XINGLONG.latitude, "[deg] latitude of site"),
+]
+FRAME_CARDS: list[Card] = [
+    ("OBS_TYPE", "OBJ", "OBJ, FLAT, ARC or BIAS"),
+    ("RADECSYS", "ICRS", "coordinate system"),
+    ("EQUINOX", 2000.0, "of coordinates"),
+]
+UNITS = {
+    "ra": "deg",
+    "dec": "deg",
+    "rv": "km/s",
+    "gaia_g_mean_mag": "mag",
+    "exptime": "s",
+    "mjd": "d",
+    "lmjd": "d",
+    "lmjm": "min",
+}
+
+
+def check_size(layout: str, layouts: Sequence[str], n_spectrographs: int, **counts: int) -> None:
+    """Raise `SettingsError` for a layout that there is not, or a survey of an impossible size."""
+    if layout not in (*layouts, "both"):
+        raise SettingsError(f"layout is {layout!r}, expected one of: {', '.join(layouts)}, both")
+    if min(counts.values()) < 1 or not 1 <= n_spectrographs <= 16:
+        raise SettingsError(
+            f"a survey needs 1 or more of each of {', '.join(counts)}, and 1 to 16 spectrographs"
+        )
+
+
+def choose_spectrographs(n: int) -> list[int]:
+    """Numbers of n spectrographs spread over the 16 of LAMOST."""
+    return np.unique(np.linspace(1, 16, n).round().astype(int)).tolist()
+
+
+def choose_layouts(layout: str, layouts: Sequence[str], n_plans: int) -> np.ndarray:
+    """Layout of the files of each plan (n_plans,): the two in turn where it is both."""
+    return np.array([layouts[k % 2] if layout == "both" else layout for k in range(n_plans)])
+
+
+def target_cards(ra: float, dec: float, designation: str, fiberid: int) -> list[Card]:
+    """Cards of the star that a fibre looks at."""
+    return [
+        ("RA", ra, "[deg] right ascension"),
+        ("DEC", dec, "[deg] declination"),
+        ("RA_OBS", ra, "[deg] right ascension during observing"),
+        ("DEC_OBS", dec, "[deg] declination during observing"),
+        ("DESIG", f"LAMOST {designation}", "designation"),
+        ("FIBERID", fiberid, "fibre"),
+    ]
+
+
+def source_cards(*, old: bool, fibermask: int) -> list[Card]:
+    """Cards of the input catalogue and the fibre, by their names in old or new releases."""
+    return [
+        ("OBJTYPE", "Star", "from the input catalogue"),
+        ("TSOURCE", "SIMULATED", "input catalogue"),
+        ("FIBERTYP" if old else "FIB_TYPE", "Obj", "fibre type"),
+        ("FIBERMAS" if old else "FIB_MASK", fibermask, "0 means good"),
+    ]
+
+
+def write_catalog(path: Path, columns: dict[str, np.ndarray]) -> None:
+    """A catalogue as a FITS table, complete or not at all."""
+    table = Table(columns)
+    for name in UNITS.keys() & columns.keys():
+        table[name].unit = UNITS[name]
+    temporary = path.with_name(f".{path.name}.part")
+    fits.HDUList([fits.PrimaryHDU(), fits.table_to_hdu(table)]).writeto(temporary, overwrite=True)
+    temporary.replace(path)
+
+
+def described_table(columns: Truth, values: dict[str, Any]) -> pa.Table:
+    """A table of `columns` from `values`: (n,) values, or a pair of them and where they are known (n,)."""
+    arrays, fields = [], []
+    for name, (kind, text, unit) in columns.items():
+        column, known = values[name] if isinstance(values[name], tuple) else (values[name], None)
+        if isinstance(column, np.ndarray) and (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
+            column = (column if known is None else np.where(known, column, 0)).astype(kind.to_pandas_dtype())
+        arrays.append(pa.array(column, kind, mask=None if known is None else ~known))
+        fields.append(pa.field(name, kind, metadata={"description": text} | ({"unit": unit} if unit else {})))
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
