@@ -1,6 +1,6 @@
 """What simulated surveys share: size and layout, cards of LAMOST's headers, catalogues, tables of truth."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from starsift.demo.fitswriter import Card
 from starsift.errors import SettingsError
 from starsift.sky.barycentric import XINGLONG
 
-# Type, description and unit of a column of truth.
-Truth = dict[str, tuple[pa.DataType, str, str]]
+TEXT, BOOL, REAL = pa.string(), pa.bool_(), pa.float32()
+INT8, INT32, INT64 = pa.int8(), pa.int32(), pa.int64()
 
 SITE_CARDS: list[Card] = [
     ("ORIGIN", "SIMULATED", "not an observation"),
@@ -91,13 +91,13 @@ def write_catalog(path: Path, columns: dict[str, np.ndarray]) -> None:
     temporary.replace(path)
 
 
-def described_table(columns: Truth, values: dict[str, Any]) -> pa.Table:
-    """A table of `columns` from `values`: (n,) values, or a pair of them and where they are known (n,)."""
+def described_table(columns: Mapping[str, tuple[Any, ...]]) -> pa.Table:
+    """A table of columns: type, description, unit, values (n,), and where these are known (n,) if not all."""
     arrays, fields = [], []
-    for name, (kind, text, unit) in columns.items():
-        column, known = values[name] if isinstance(values[name], tuple) else (values[name], None)
-        if isinstance(column, np.ndarray) and (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
-            column = (column if known is None else np.where(known, column, 0)).astype(kind.to_pandas_dtype())
-        arrays.append(pa.array(column, kind, mask=None if known is None else ~known))
+    for name, (kind, text, unit, values, *rest) in columns.items():
+        known = rest[0] if rest else None
+        if isinstance(values, np.ndarray) and (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
+            values = (values if known is None else np.where(known, values, 0)).astype(kind.to_pandas_dtype())
+        arrays.append(pa.array(values, kind, mask=None if known is None else ~known))
         fields.append(pa.field(name, kind, metadata={"description": text} | ({"unit": unit} if unit else {})))
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))

@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from starsift.catalog.naming import designation
 from starsift.demo import common
+from starsift.demo.common import BOOL, INT8, INT32, INT64, REAL, TEXT
 from starsift.demo.lrs import (
     CHUNK,
     LAYOUTS,
@@ -77,36 +78,6 @@ FIRST_NIGHT = 56_600
 POSITION_ERROR = 0.5  # arcsec, from visit to visit
 OBSID_OFFSET = 100_000_000  # other simulated surveys have smaller identifiers
 VETTER = "truth"
-
-TRUTH = {
-    "spectrum_id": (pa.string(), "file stem", ""),
-    "obsid": (pa.int64(), "identifier of the observation", ""),
-    "source": (pa.int32(), "row of the source: the same in all its spectra", ""),
-    "visits": (pa.int8(), "spectra of this source", ""),
-    "role": (pa.string(), "target (emission), weak (an emission-line star that looks like none) or pool", ""),
-    "kind": (
-        pa.string(),
-        "disc, young, wind (in emission), star, dwarf, giant, carbon, white_dwarf, galaxy, junk, empty",
-        "",
-    ),
-    "defect": (pa.string(), "gap, spike, sawtooth, step or wave at H alpha, other elsewhere; or none", ""),
-    "label": (pa.string(), "class: single peak, double peak or uninteresting", ""),
-    "oracle": (pa.string(), "label by a careful person, a label of the emission search", ""),
-    "emission": (pa.bool_(), "single or double peak", ""),
-    "type_number": (pa.float32(), "B0 = -10, A0 = 0, F0 = 10, G0 = 20, K0 = 30, M0 = 40", ""),
-    "ewha": (pa.float32(), "equivalent width of the H-alpha emission", "Angstrom"),
-    "rise": (pa.float32(), "of the highest peak over its surroundings, over the continuum, R = 1800", ""),
-    "rise_sigma": (pa.float32(), "the same over the noise of one pixel", ""),
-    "bump_snr": (pa.float32(), "signal-to-noise ratio of the whole peak", ""),
-    "dip": (pa.float32(), "between the two highest peaks, over the continuum, R = 1800", ""),
-    "dip_sigma": (pa.float32(), "the same over the noise of one pixel", ""),
-    "separation": (pa.float32(), "of the two highest peaks, R = 1800", "km/s"),
-    "rv": (pa.float32(), "heliocentric velocity of stars", "km/s"),
-    "z": (pa.float32(), "redshift of galaxies", ""),
-    "snr": (pa.float32(), "median S/N a pixel, 5600-6950 Angstrom, that the noise was made for", ""),
-    "defective": (pa.bool_(), "any defect", ""),
-    "layout": (pa.string(), "image or table", ""),
-}
 
 
 def simulate_emission(
@@ -175,7 +146,7 @@ class _Pool:
     """Sources, and n spectra of them in the order of plan, spectrograph and fibre."""
 
     sources: Sources  # `kind` is what lies beneath: a star or dwarf below each emission-line star
-    kind: np.ndarray  # (sources,) str: what the source is, see `TRUTH`
+    kind: np.ndarray  # (sources,) str: what the source is, see `_truth`
     # stars, star: Emitters and (sources,) int, emission-line stars, and their row, -1 for all others
     stars: Emitters
     star: np.ndarray
@@ -521,7 +492,7 @@ def _truth(pool: _Pool, catalog: Mapping[str, np.ndarray], noise: np.ndarray, la
     own = pool.stars.take(star[bright])
     sight = look(own, noise[bright])
     n = len(row)
-    kind, stellar = pool.kind[row], np.isin(sources.kind[row], STELLAR)
+    kind, defect, stellar = pool.kind[row], pool.defect, np.isin(sources.kind[row], STELLAR)
 
     def spread(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         whole = np.zeros(n)
@@ -530,38 +501,55 @@ def _truth(pool: _Pool, catalog: Mapping[str, np.ndarray], noise: np.ndarray, la
 
     emission, double = np.zeros((2, n), dtype=bool)
     emission[bright], double[bright] = sight.visible, sight.double
-    useless = np.isin(kind, ("junk", "empty")) | (pool.defect != "none") | (seen.snr < 4)
+    useless = np.isin(kind, ("junk", "empty")) | (defect != "none") | (seen.snr < 4)
     oracle = np.select(
         [double, emission, useless, np.isin(kind, ("dwarf", "giant", "carbon")), kind == "galaxy"],
         [CLASSES[1], CLASSES[0], "bad", "cool star", "no line"],
         "absorption",
     )
-    values = {
-        "spectrum_id": np.array([Path(p).name.removesuffix(".fits.gz") for p in catalog["path"]]),
-        "obsid": catalog["obsid"],
-        "source": row,
-        "visits": np.bincount(row)[row],
-        "role": np.where(emission, "target", np.where(bright, "weak", "pool")),
-        "kind": kind,
-        "defect": pool.defect,
-        "label": np.select([double, emission], [CLASSES[1], CLASSES[0]], CLASSES[2]),
-        "oracle": oracle,
-        "emission": emission,
-        "type_number": (sources.number[row], np.isfinite(sources.number[row])),
-        "ewha": spread(own.ew),
-        "rise": spread(sight.rise),
-        "rise_sigma": spread(sight.rise_sigma),
-        "bump_snr": spread(sight.bump_snr),
-        "dip": spread(sight.dip),
-        "dip_sigma": spread(sight.dip_sigma),
-        "separation": spread(sight.separation),
-        "rv": (sources.rv[row], stellar),
-        "z": (sources.parameter[row], kind == "galaxy"),
-        "snr": seen.snr,
-        "defective": pool.defect != "none",
-        "layout": layout,
+    ids = [Path(path).name.removesuffix(".fits.gz") for path in catalog["path"]]
+    role = np.where(emission, "target", np.where(bright, "weak", "pool"))
+    roles = "target (emission), weak (an emission-line star that looks like none) or pool"
+    kinds = "disc, young, wind (in emission), star, dwarf, giant, carbon, white_dwarf, galaxy, junk, empty"
+    label = np.select([double, emission], [CLASSES[1], CLASSES[0]], CLASSES[2])
+    types = sources.number[row]
+    known = np.isfinite(types)
+    columns = {
+        "spectrum_id": (TEXT, "file stem", "", ids),
+        "obsid": (INT64, "identifier of the observation", "", catalog["obsid"]),
+        "source": (INT32, "row of the source: the same in all its spectra", "", row),
+        "visits": (INT8, "spectra of this source", "", np.bincount(row)[row]),
+        "role": (TEXT, roles, "", role),
+        "kind": (TEXT, kinds, "", kind),
+        "defect": (
+            TEXT,
+            "gap, spike, sawtooth, step or wave at H alpha, other elsewhere; or none",
+            "",
+            defect,
+        ),
+        "label": (TEXT, "class: single peak, double peak or uninteresting", "", label),
+        "oracle": (TEXT, "label by a careful person, a label of the emission search", "", oracle),
+        "emission": (BOOL, "single or double peak", "", emission),
+        "type_number": (REAL, "B0 = -10, A0 = 0, F0 = 10, G0 = 20, K0 = 30, M0 = 40", "", types, known),
+        "ewha": (REAL, "equivalent width of the H-alpha emission", "Angstrom", *spread(own.ew)),
+        "rise": (
+            REAL,
+            "of the highest peak over its surroundings, over the continuum, R = 1800",
+            "",
+            *spread(sight.rise),
+        ),
+        "rise_sigma": (REAL, "the same over the noise of one pixel", "", *spread(sight.rise_sigma)),
+        "bump_snr": (REAL, "signal-to-noise ratio of the whole peak", "", *spread(sight.bump_snr)),
+        "dip": (REAL, "between the two highest peaks, over the continuum, R = 1800", "", *spread(sight.dip)),
+        "dip_sigma": (REAL, "the same over the noise of one pixel", "", *spread(sight.dip_sigma)),
+        "separation": (REAL, "of the two highest peaks, R = 1800", "km/s", *spread(sight.separation)),
+        "rv": (REAL, "heliocentric velocity of stars", "km/s", sources.rv[row], stellar),
+        "z": (REAL, "redshift of galaxies", "", sources.parameter[row], kind == "galaxy"),
+        "snr": (REAL, "median S/N a pixel, 5600-6950 Angstrom, that the noise was made for", "", seen.snr),
+        "defective": (BOOL, "any defect", "", defect != "none"),
+        "layout": (TEXT, "image or table", "", layout),
     }
-    return common.described_table(TRUTH, values)
+    return common.described_table(columns)
 
 
 def oracle_labels(truth: pa.Table) -> pa.Table:

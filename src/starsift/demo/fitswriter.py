@@ -116,8 +116,13 @@ def table(name: str, columns: dict[str, np.ndarray], cards: Sequence[Card], *, t
     return header([*mandatory, *cards]) + data + bytes(-len(data) % BLOCK)
 
 
-def write_gzip(path: Path, parts: Sequence[bytes]) -> None:
-    """Write gzipped bytes to `path`, complete or not at all; no time stamp, so equal parts, equal files."""
+def write(path: Path, parts: Sequence[bytes]) -> None:
+    """Write bytes to `path`, complete or not at all."""
     temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(igzip.compress(b"".join(parts), compresslevel=1, mtime=0))
+    temporary.write_bytes(b"".join(parts))
     temporary.replace(path)
+
+
+def write_gzip(path: Path, parts: Sequence[bytes]) -> None:
+    """Write gzipped bytes to `path`; no time stamp, so equal parts, equal files."""
+    write(path, [igzip.compress(b"".join(parts), compresslevel=1, mtime=0)])

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from starsift.catalog.naming import designation
 from starsift.demo import common, fitswriter
+from starsift.demo.common import BOOL, INT32, INT64, REAL, TEXT
 from starsift.demo.fitswriter import Card
 from starsift.demo.lrs_sky import (
     STELLAR,
@@ -299,40 +300,6 @@ def catalog_columns(
     }
 
 
-TRUTH = {
-    "spectrum_id": (pa.string(), "file stem", ""),
-    "obsid": (pa.int64(), "identifier of the observation", ""),
-    "source": (pa.int32(), "row of the source: the same in all its spectra", ""),
-    "gaia_source_id": (pa.int64(), "made-up identifier, also of sources that the Gaia table lacks", ""),
-    "role": (pa.string(), "released, confirmed (UNKNOWN, seen not to be M) or pool (UNKNOWN)", ""),
-    "kind": (
-        pa.string(),
-        "dwarf, giant (both M), star, white_dwarf, carbon, galaxy, quasar, junk, empty",
-        "",
-    ),
-    "is_m": (pa.bool_(), "M dwarf or giant", ""),
-    "giant": (pa.bool_(), "giant, of M stars", ""),
-    "subtype": (pa.float32(), "0 to 9, of M stars", ""),
-    "type_number": (pa.float32(), "A0 = 0, F0 = 10, G0 = 20, K0 = 30, M0 = 40", ""),
-    "feh": (pa.float32(), "metallicity of stars", "dex"),
-    "active": (pa.bool_(), "H-alpha in emission, of M dwarfs", ""),
-    "ewha": (pa.float32(), "equivalent width of the added H-alpha line", "Angstrom"),
-    "rv": (pa.float32(), "heliocentric velocity of stars", "km/s"),
-    "z": (pa.float32(), "redshift of galaxies and quasars", ""),
-    "snr": (pa.float32(), "median S/N a pixel, 5600-6950 Angstrom, that the noise was made for", ""),
-    "defective": (pa.bool_(), "flux gap or step", ""),
-    "layout": (pa.string(), "image or table", ""),
-    "population": (pa.string(), "active, thin, thick or halo", ""),
-    "distance": (pa.float32(), "of stars", "pc"),
-    "h_disc": (pa.float32(), "height above the Galactic plane", "pc"),
-    "u": (pa.float32(), "towards the centre, from the local standard of rest", "km/s"),
-    "v": (pa.float32(), "towards the rotation, from the local standard of rest", "km/s"),
-    "w": (pa.float32(), "towards the north, from the local standard of rest", "km/s"),
-    "m_g": (pa.float32(), "absolute Gaia G magnitude, without dust", "mag"),
-    "a_v": (pa.float32(), "visual extinction", "mag"),
-}
-
-
 def _truth(
     sources: Sources,
     seen: Observed,
@@ -341,38 +308,44 @@ def _truth(
     spectra: Spectra,
     layout: np.ndarray,
 ) -> pa.Table:
-    row = seen.source
-    m_star, dwarf = sources.is_m[row], sources.kind[row] == "dwarf"
-    stellar = np.isin(sources.kind[row], STELLAR)
+    row, gaia = seen.source, sources.gaia[seen.source]
+    kind, m_star = sources.kind[row], sources.is_m[row]
+    dwarf, stellar, far = kind == "dwarf", np.isin(kind, STELLAR), np.isin(kind, ("galaxy", "quasar"))
     b = SkyCoord(sources.ra[row] * u.deg, sources.dec[row] * u.deg).galactic.b.deg
-    far = np.isin(sources.kind[row], ("galaxy", "quasar"))
-    values = {
-        "spectrum_id": np.array([Path(p).name.removesuffix(".fits.gz") for p in catalog["path"]]),
-        "obsid": catalog["obsid"],
-        "source": row,
-        "gaia_source_id": sources.gaia[row],
-        "role": role,
-        "kind": sources.kind[row],
-        "is_m": m_star,
-        "giant": (sources.kind[row] == "giant", m_star),
-        "subtype": (np.clip(sources.number[row] - M0, 0, 9), m_star),
-        "type_number": (sources.number[row], np.isfinite(sources.number[row])),
-        "feh": (sources.feh[row], stellar),
-        "active": (sources.ewha[row] > 0, dwarf),
-        "ewha": (sources.ewha[row], dwarf),
-        "rv": (sources.rv[row], stellar),
-        "z": (sources.parameter[row], far),
-        "snr": seen.snr,
-        "defective": spectra.defective,
-        "layout": layout,
-        "population": (sources.population[row], stellar),
-        "distance": (sources.distance[row], stellar),
-        "h_disc": (sources.distance[row] * np.sin(np.radians(b)) + SUN_HEIGHT, stellar),
-        **{name: (sources.velocity[row, i], stellar) for i, name in enumerate("uvw")},
-        "m_g": (sources.m_g[row], stellar),
-        "a_v": (sources.extinction[row], stellar),
+    types, distance = sources.number[row], sources.distance[row]
+    height = distance * np.sin(np.radians(b)) + SUN_HEIGHT
+    ids = [Path(path).name.removesuffix(".fits.gz") for path in catalog["path"]]
+    kinds = "dwarf, giant (both M), star, white_dwarf, carbon, galaxy, quasar, junk, empty"
+    u_v_w = sources.velocity[row].T
+    columns = {
+        "spectrum_id": (TEXT, "file stem", "", ids),
+        "obsid": (INT64, "identifier of the observation", "", catalog["obsid"]),
+        "source": (INT32, "row of the source: the same in all its spectra", "", row),
+        "gaia_source_id": (INT64, "made-up identifier, also of sources that the Gaia table lacks", "", gaia),
+        "role": (TEXT, "released, confirmed (UNKNOWN, seen not to be M) or pool (UNKNOWN)", "", role),
+        "kind": (TEXT, kinds, "", kind),
+        "is_m": (BOOL, "M dwarf or giant", "", m_star),
+        "giant": (BOOL, "giant, of M stars", "", kind == "giant", m_star),
+        "subtype": (REAL, "0 to 9, of M stars", "", np.clip(types - M0, 0, 9), m_star),
+        "type_number": (REAL, "A0 = 0, F0 = 10, G0 = 20, K0 = 30, M0 = 40", "", types, np.isfinite(types)),
+        "feh": (REAL, "metallicity of stars", "dex", sources.feh[row], stellar),
+        "active": (BOOL, "H-alpha in emission, of M dwarfs", "", sources.ewha[row] > 0, dwarf),
+        "ewha": (REAL, "equivalent width of the added H-alpha line", "Angstrom", sources.ewha[row], dwarf),
+        "rv": (REAL, "heliocentric velocity of stars", "km/s", sources.rv[row], stellar),
+        "z": (REAL, "redshift of galaxies and quasars", "", sources.parameter[row], far),
+        "snr": (REAL, "median S/N a pixel, 5600-6950 Angstrom, that the noise was made for", "", seen.snr),
+        "defective": (BOOL, "flux gap or step", "", spectra.defective),
+        "layout": (TEXT, "image or table", "", layout),
+        "population": (TEXT, "active, thin, thick or halo", "", sources.population[row], stellar),
+        "distance": (REAL, "of stars", "pc", distance, stellar),
+        "h_disc": (REAL, "height above the Galactic plane", "pc", height, stellar),
+        "u": (REAL, "towards the centre, from the local standard of rest", "km/s", u_v_w[0], stellar),
+        "v": (REAL, "towards the rotation, from the local standard of rest", "km/s", u_v_w[1], stellar),
+        "w": (REAL, "towards the north, from the local standard of rest", "km/s", u_v_w[2], stellar),
+        "m_g": (REAL, "absolute Gaia G magnitude, without dust", "mag", sources.m_g[row], stellar),
+        "a_v": (REAL, "visual extinction", "mag", sources.extinction[row], stellar),
     }
-    return common.described_table(TRUTH, values)
+    return common.described_table(columns)
 
 
 def as_rows(columns: dict[str, np.ndarray]) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from astropy.coordinates import SkyCoord
 
 from starsift.demo import common, fitswriter
+from starsift.demo.common import INT8, INT32, INT64, REAL, TEXT
 from starsift.demo.fitswriter import Card
 from starsift.demo.sky import (
     BAD_BLUE,
@@ -34,6 +35,7 @@ from starsift.synthesis.mrs import RESOLUTION, Observation, coadd, featureless, 
 from starsift.synthesis.stars import Synthesizer
 
 LAYOUTS = ("tall", "wide")
+REALS = pa.list_(pa.float32())
 
 
 @dataclass(frozen=True)
@@ -276,43 +278,6 @@ def _catalog_rows(
             }
 
 
-def _numbers(description: str, unit: str = "") -> tuple[pa.DataType, str, str]:
-    return pa.list_(pa.float32()), description, unit
-
-
-TRUTH = {
-    "spectrum_id": (pa.string(), "file stem and exposure", ""),
-    "obsid": (pa.int64(), "identifier of the observation", ""),
-    "planid": (pa.string(), "observing plan", ""),
-    "spid": (pa.int8(), "spectrograph", ""),
-    "fiberid": (pa.int16(), "fibre", ""),
-    "lmjd": (pa.int32(), "local modified Julian day", "d"),
-    "lmjm": (pa.int64(), "local modified Julian minute", "min"),
-    "band": (pa.string(), "arm", ""),
-    "star_id": (pa.int32(), "row of the star on the simulated sky", ""),
-    "gaia_source_id": (pa.int64(), "made-up identifier of the star", ""),
-    "phot_g_mean_mag": (pa.float32(), "magnitude", "mag"),
-    "kind": (pa.string(), "single, rotator, sb2, sb3, noise, moon or crosstalk", ""),
-    "n_components": (pa.int8(), "stars in the system", ""),
-    "rv": _numbers("velocity of each component; inner pair first in triples", "km/s"),
-    "flux_fraction": _numbers("share of each component in the system's light"),
-    "mass": _numbers("mass of each component", "solMass"),
-    "radius": _numbers("radius of each component", "solRad"),
-    "teff": _numbers("effective temperature of each component", "K"),
-    "logg": _numbers("surface gravity of each component", "dex"),
-    "feh": _numbers("metallicity of each component", "dex"),
-    "vsini": _numbers("projected rotation of each component", "km/s"),
-    "snr": (pa.float32(), "median S/N a pixel of the exposure", ""),
-    "fibermask": (pa.int8(), "1: bad fibre", ""),
-    "bad_b": (pa.int8(), "1: bad blue exposure", ""),
-    "barycentric_correction": (pa.float64(), "velocity that was added to observed ones", "km/s"),
-    "suspect": (pa.string(), "moonlight, crosstalk or empty", ""),
-    "contamination": (pa.float32(), "share of the light that is not the star's", ""),
-    "contaminant_rv": (pa.float32(), "velocity of scattered moonlight", "km/s"),
-    "partner": (pa.string(), "spectrum_id of the exposure that leaks into this one", ""),
-}
-
-
 def _truth_rows(visit: Visit, sky: Sky, number: int, fraction: np.ndarray) -> pa.Table:
     """Truth of the blue exposures of a visit; `fraction` (star, 3) are shares of light."""
     e, m = visit.exposures, len(visit.star)
@@ -324,44 +289,58 @@ def _truth_rows(visit: Visit, sky: Sky, number: int, fraction: np.ndarray) -> pa
     kind = sky.kind[star]
     suspect = np.where(kind == "moon", "moonlight", np.where(kind == "crosstalk", "crosstalk", ""))
     count = sky.n_components[star]
-    systems = sky.systems
+    systems = sky.systems.take(star)
 
     def lists(values: np.ndarray) -> list[np.ndarray]:
         return [row[:k].astype(np.float32) for row, k in zip(values, count, strict=True)]
 
-    columns: dict[str, Any] = {
-        "spectrum_id": ids,
-        "obsid": np.repeat(visit.obsid(number), e),
-        "planid": [visit.plan.planid] * len(star),
-        "spid": np.full(len(star), visit.spid),
-        "fiberid": np.repeat(visit.fiber, e),
-        "lmjd": np.full(len(star), visit.plan.lmjd),
-        "lmjm": visit.lmjm,
-        "band": ["B"] * len(star),
-        "star_id": star,
-        "gaia_source_id": sky.gaia[star],
-        "phot_g_mean_mag": sky.g_mag[star].astype(np.float32).round(3),
-        "kind": kind,
-        "n_components": count,
-        "rv": lists(visit.rv),
-        "flux_fraction": lists(fraction[star]),
-        **{
-            name: lists(getattr(systems, name)[star])
-            for name in ("mass", "radius", "teff", "logg", "feh", "vsini")
-        },
-        "snr": visit.blue.snr.astype(np.float32),
-        "fibermask": np.repeat(visit.bad_fiber, e),
-        "bad_b": visit.bad_blue,
-        "barycentric_correction": visit.helio,
-        "suspect": suspect,
-        "contamination": sky.contamination[star].astype(np.float32),
-        "contaminant_rv": [h if k == "moon" else None for h, k in zip(visit.helio, kind, strict=True)],
-        "partner": [
-            None if j is None else f"{visit.stem(j)}/{lmjm}"
-            for j, lmjm in zip(leaks, visit.lmjm, strict=True)
-        ],
+    moonlight = [h if k == "moon" else None for h, k in zip(visit.helio, kind, strict=True)]
+    partner = [None if j is None else f"{visit.stem(j)}/{t}" for j, t in zip(leaks, visit.lmjm, strict=True)]
+    n, contamination = len(star), sky.contamination[star]
+    magnitude = sky.g_mag[star].astype(np.float32).round(3)
+    inner_first = "velocity of each component; inner pair first in triples"
+    columns = {
+        "spectrum_id": (TEXT, "file stem and exposure", "", ids),
+        "obsid": (INT64, "identifier of the observation", "", np.repeat(visit.obsid(number), e)),
+        "planid": (TEXT, "observing plan", "", [visit.plan.planid] * n),
+        "spid": (INT8, "spectrograph", "", np.full(n, visit.spid)),
+        "fiberid": (pa.int16(), "fibre", "", np.repeat(visit.fiber, e)),
+        "lmjd": (INT32, "local modified Julian day", "d", np.full(n, visit.plan.lmjd)),
+        "lmjm": (INT64, "local modified Julian minute", "min", visit.lmjm),
+        "band": (TEXT, "arm", "", ["B"] * n),
+        "star_id": (INT32, "row of the star on the simulated sky", "", star),
+        "gaia_source_id": (INT64, "made-up identifier of the star", "", sky.gaia[star]),
+        "phot_g_mean_mag": (REAL, "magnitude", "mag", magnitude),
+        "kind": (TEXT, "single, rotator, sb2, sb3, noise, moon or crosstalk", "", kind),
+        "n_components": (INT8, "stars in the system", "", count),
+        "rv": (REALS, inner_first, "km/s", lists(visit.rv)),
+        "flux_fraction": (
+            REALS,
+            "share of each component in the system's light",
+            "",
+            lists(fraction[star]),
+        ),
+        "mass": (REALS, "mass of each component", "solMass", lists(systems.mass)),
+        "radius": (REALS, "radius of each component", "solRad", lists(systems.radius)),
+        "teff": (REALS, "effective temperature of each component", "K", lists(systems.teff)),
+        "logg": (REALS, "surface gravity of each component", "dex", lists(systems.logg)),
+        "feh": (REALS, "metallicity of each component", "dex", lists(systems.feh)),
+        "vsini": (REALS, "projected rotation of each component", "km/s", lists(systems.vsini)),
+        "snr": (REAL, "median S/N a pixel of the exposure", "", visit.blue.snr),
+        "fibermask": (INT8, "1: bad fibre", "", np.repeat(visit.bad_fiber, e)),
+        "bad_b": (INT8, "1: bad blue exposure", "", visit.bad_blue),
+        "barycentric_correction": (
+            pa.float64(),
+            "velocity that was added to observed ones",
+            "km/s",
+            visit.helio,
+        ),
+        "suspect": (TEXT, "moonlight, crosstalk or empty", "", suspect),
+        "contamination": (REAL, "share of the light that is not the star's", "", contamination),
+        "contaminant_rv": (REAL, "velocity of scattered moonlight", "km/s", moonlight),
+        "partner": (TEXT, "spectrum_id of the exposure that leaks into this one", "", partner),
     }
-    return common.described_table(TRUTH, columns)
+    return common.described_table(columns)
 
 
 def simulate_survey(

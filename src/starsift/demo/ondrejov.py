@@ -237,6 +237,4 @@ def _write_ondrejov(
     ]
     columns = {"spectral": wavelength, "flux": flux.astype(np.float64)}
     table = fitswriter.table("SPECTRUM", columns, cards, tall=True)
-    temporary = folder / f".{stem}.part"
-    temporary.write_bytes(fitswriter.primary([]) + table)
-    temporary.replace(folder / f"{stem}.fits")
+    fitswriter.write(folder / f"{stem}.fits", [fitswriter.primary([]), table])

@@ -7,9 +7,9 @@ is not in the spectra, which are of use from 4000 Angstrom on; it is in u-g, so 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from starsift.demo import fitswriter
 from starsift.demo.astars import CHUNK, GRID, KINDS, AStars, bad_runs, draw_astars, observe_astars
-from starsift.demo.common import described_table
+from starsift.demo.common import BOOL, INT8, INT32, INT64, REAL, TEXT, described_table
 from starsift.demo.cutouts import PIXEL, draw_cutouts, measure_magnitudes
 from starsift.demo.fitswriter import Card
 from starsift.errors import SettingsError
@@ -37,35 +37,6 @@ BROKEN = 0.0006  # share of spectra whose file cannot be read, one at least
 IMAGE_DEFECTS = {"no file": 0.02, "misaligned": 0.01, "gap": 0.01, "missing band": 0.003}
 FULL_REJECT, PARTIAL_REJECT = 1 << 18, 1 << 19  # bits of and_mask and or_mask (SDSS's SPPIXMASK)
 SKY_FLUX = 3.0  # of the sky's continuum in a fibre, 1e-17 erg/s/cm2/Angstrom
-
-TRUTH = {
-    "spectrum_id": (pa.string(), "file stem", ""),
-    "obsid": (pa.int64(), "one number of plate, night and fibre", ""),
-    "star": (pa.int32(), "row of the star: the same in all its spectra", ""),
-    "visits": (pa.int8(), "spectra of this star", ""),
-    "labelled": (pa.bool_(), "listed in labelled.csv; all others are the pool", ""),
-    "kind": (pa.string(), "BHB, blue straggler or A main sequence", ""),
-    "class": (pa.string(), "BHB or not BHB", ""),
-    "teff": (pa.float32(), "effective temperature", "K"),
-    "logg": (pa.float32(), "surface gravity", "dex(cm/s2)"),
-    "feh": (pa.float32(), "metallicity", "dex"),
-    "rv": (pa.float32(), "heliocentric velocity", "km/s"),
-    "vsini": (pa.float32(), "projected rotation", "km/s"),
-    "u_g": (pa.float32(), "u-g without dust", "mag"),
-    "g_r": (pa.float32(), "g-r without dust", "mag"),
-    "g": (pa.float32(), "behind dust", "mag"),
-    "a_g": (pa.float32(), "extinction in g", "mag"),
-    "m_g": (pa.float32(), "absolute magnitude in g", "mag"),
-    "distance": (pa.float32(), "heliocentric", "kpc"),
-    "snr": (pa.float32(), "median S/N a pixel, 4000-9000 Angstrom, that the noise was made for", ""),
-    "fwhm_r": (pa.float32(), "of the point-spread function in r", "arcsec"),
-    "spectrum_defect": (
-        pa.string(),
-        "none, short (not all of 4000-9000 Angstrom), damaged, masked (altogether) or broken (file)",
-        "",
-    ),
-    "image_defect": (pa.string(), "none, no file, misaligned, gap or missing band", ""),
-}
 
 
 @dataclass(frozen=True)
@@ -148,12 +119,6 @@ def _draw_survey(rng: np.random.Generator, n: int) -> _Survey:
     )
 
 
-def _write(path: Path, parts: Sequence[bytes]) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(b"".join(parts))
-    temporary.replace(path)
-
-
 def _subclasses(rng: np.random.Generator, teff: np.ndarray) -> np.ndarray:
     """Types (n,) bytes as a pipeline gives them, by temperature alone."""
     return np.where(teff + 200 * rng.standard_normal(len(teff)) > 8000, b"A0", b"F2").astype("S6")
@@ -207,7 +172,7 @@ def _write_spectra(root: Path, rng: np.random.Generator, survey: _Survey, subcla
             ]
             if defect[i] == "broken":  # half of a file, as a copy that was interrupted
                 parts = [b"".join(parts)[:40_000]]
-            _write(root / f"{names[row].format('spec')}.fits", parts)
+            fitswriter.write(root / f"{names[row].format('spec')}.fits", parts)
     return ratio
 
 
@@ -281,7 +246,7 @@ def _write_cutouts(root: Path, rng: np.random.Generator, survey: _Survey, size: 
                     cards = _image_cards(name, survey.ra[own[0]], survey.dec[own[0]], *middle[k])
                     parts.append(fitswriter.image(image, cards, extension=True))
             for row in own:
-                _write(root / f"{names[row].format('cutout')}.fits", parts)
+                fitswriter.write(root / f"{names[row].format('cutout')}.fits", parts)
 
 
 def _displacement(rng: np.random.Generator) -> tuple[int, int]:
@@ -338,34 +303,43 @@ def _write_catalog(
     units = {"mjd": "d", "ra": "deg", "dec": "deg"}
     units |= {name: "mag" for name in table if name.startswith(("psfmag", "extinction"))}
     cards: list[Card] = [(f"TUNIT{i}", units[name], "") for i, name in enumerate(table, 1) if name in units]
-    _write(path, [fitswriter.primary([]), fitswriter.table("SPECTRA", table, cards, tall=True)])
+    fitswriter.write(path, [fitswriter.primary([]), fitswriter.table("SPECTRA", table, cards, tall=True)])
 
 
 def _truth(survey: _Survey, labelled: np.ndarray) -> pa.Table:
-    stars, row = survey.stars, survey.star
-    bare = (stars.magnitude - stars.extinction)[row]
-    values = {
-        "spectrum_id": np.array([Path(name.format("spec")).name for name in survey.names]),
-        "obsid": sdss_obsid(survey.plate, survey.mjd, survey.fiber),  # type: ignore[arg-type]
-        "star": row,
-        "visits": np.bincount(row)[row],
-        "labelled": labelled,
-        "kind": stars.kind[row],
-        "class": np.array(CLASSES)[(stars.kind == KINDS[0]).astype(int)][row],
-        **{
-            name: getattr(stars, name)[row]
-            for name in ("teff", "logg", "feh", "rv", "vsini", "m_g", "distance")
-        },
-        "u_g": bare[:, 0] - bare[:, 1],
-        "g_r": bare[:, 1] - bare[:, 2],
-        "g": stars.magnitude[row, 1],
-        "a_g": stars.extinction[row, 1],
-        "snr": survey.snr,
-        "fwhm_r": stars.fwhm[row, 2],
-        "spectrum_defect": survey.spectrum_defect,
-        "image_defect": survey.image_defect[row],
+    row, stars = survey.star, survey.stars.take(survey.star)
+    bare = stars.magnitude - stars.extinction
+    ids = [Path(name.format("spec")).name for name in survey.names]
+    obsid: Any = sdss_obsid(survey.plate, survey.mjd, survey.fiber)  # type: ignore[arg-type]
+    classes = np.array(CLASSES)[(stars.kind == KINDS[0]).astype(int)]
+    defect = survey.spectrum_defect
+    defects = "none, short (not all of 4000-9000 Angstrom), damaged, masked (altogether) or broken (file)"
+    image_defect = survey.image_defect[row]
+    columns = {
+        "spectrum_id": (TEXT, "file stem", "", ids),
+        "obsid": (INT64, "one number of plate, night and fibre", "", obsid),
+        "star": (INT32, "row of the star: the same in all its spectra", "", row),
+        "visits": (INT8, "spectra of this star", "", np.bincount(row)[row]),
+        "labelled": (BOOL, "listed in labelled.csv; all others are the pool", "", labelled),
+        "kind": (TEXT, "BHB, blue straggler or A main sequence", "", stars.kind),
+        "class": (TEXT, "BHB or not BHB", "", classes),
+        "teff": (REAL, "effective temperature", "K", stars.teff),
+        "logg": (REAL, "surface gravity", "dex(cm/s2)", stars.logg),
+        "feh": (REAL, "metallicity", "dex", stars.feh),
+        "rv": (REAL, "heliocentric velocity", "km/s", stars.rv),
+        "vsini": (REAL, "projected rotation", "km/s", stars.vsini),
+        "u_g": (REAL, "u-g without dust", "mag", bare[:, 0] - bare[:, 1]),
+        "g_r": (REAL, "g-r without dust", "mag", bare[:, 1] - bare[:, 2]),
+        "g": (REAL, "behind dust", "mag", stars.magnitude[:, 1]),
+        "a_g": (REAL, "extinction in g", "mag", stars.extinction[:, 1]),
+        "m_g": (REAL, "absolute magnitude in g", "mag", stars.m_g),
+        "distance": (REAL, "heliocentric", "kpc", stars.distance),
+        "snr": (REAL, "median S/N a pixel, 4000-9000 Angstrom, that the noise was made for", "", survey.snr),
+        "fwhm_r": (REAL, "of the point-spread function in r", "arcsec", stars.fwhm[:, 2]),
+        "spectrum_defect": (TEXT, defects, "", defect),
+        "image_defect": (TEXT, "none, no file, misaligned, gap or missing band", "", image_defect),
     }
-    return described_table(TRUTH, values)
+    return described_table(columns)
 
 
 def simulate_sdss(
