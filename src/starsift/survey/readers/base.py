@@ -14,27 +14,20 @@ def accept(path: str, hdus: Sequence[Hdu]) -> None:
 
 @dataclass(frozen=True)
 class Reader:
-    """One layout of survey files: a module of `starsift.survey.readers` and a line of its registry.
+    """One layout of survey files: a module of `starsift.survey.readers` and a line of its registry."""
 
-    Attributes
-    ----------
-    kind : of survey, such as mrs
-    names : of such a file, for messages: "an MRS file"
-    expected : what such a file must hold, for messages
-    recognizes : whether the headers of a file say that it is of this survey and layout
-    holds : whether a file that is said to be of this kind has this layout
-    read : spectra of an opened file, in file order: its path for messages, its units, and the names of the
-        extensions to decode (None: all)
-    index : rows of the index of an opened file that is recognized, by column name; raises `SpectrumError` for
-        layouts that no survey is read from
-    check : raises `SpectrumError` for a file of another survey, whatever its layout
-    """
-
-    kind: str
-    names: str
-    expected: str
+    kind: str  # of survey, such as mrs
+    names: str  # of such a file, for messages: "an MRS file"
+    expected: str  # what such a file must hold, for messages
+    # Whether the headers of a file say that it is of this survey and layout.
     recognizes: Callable[[Sequence[Hdu]], bool]
+    # Whether a file that is said to be of this kind has this layout.
     holds: Callable[[Sequence[Hdu]], bool]
+    # Spectra of an opened file, in file order: its path for messages, its units, and the names of the
+    # extensions to decode (None: all).
     read: Callable[[str, Sequence[Hdu], Collection[str] | None], list[Exposure]]
+    # Rows of the index of an opened file that is recognized, by column name; raises `SpectrumError` for
+    # layouts that no survey is read from.
     index: Callable[[Sequence[Hdu]], list[dict[str, Any]]]
+    # Raises `SpectrumError` for a file of another survey, whatever its layout.
     check: Callable[[str, Sequence[Hdu]], None] = accept

@@ -42,13 +42,4 @@ def _read(path: str, hdus: Sequence[Hdu], extensions: Collection[str] | None) ->
     return [Exposure("PRIMARY", "", None, True, lrs_snr(header), *arrays, header=header)]
 
 
-READER = Reader(
-    kind="lrs",
-    names="LRS",
-    expected="primary image (5, n)",
-    recognizes=_recognizes,
-    holds=_holds,
-    read=_read,
-    index=index_lrs,
-    check=check_lrs,
-)
+READER = Reader("lrs", "LRS", "primary image (5, n)", _recognizes, _holds, _read, index_lrs, check_lrs)

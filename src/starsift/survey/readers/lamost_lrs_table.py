@@ -25,13 +25,4 @@ def _read(path: str, hdus: Sequence[Hdu], extensions: Collection[str] | None) ->
     return [Exposure("COADD", "", None, True, lrs_snr(header), *arrays, header=header)]
 
 
-READER = Reader(
-    kind="lrs",
-    names="LRS",
-    expected="extension COADD",
-    recognizes=_recognizes,
-    holds=_holds,
-    read=_read,
-    index=index_lrs,
-    check=check_lrs,
-)
+READER = Reader("lrs", "LRS", "extension COADD", _recognizes, _holds, _read, index_lrs, check_lrs)

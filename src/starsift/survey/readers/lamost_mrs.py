@@ -93,11 +93,5 @@ def _index(hdus: Sequence[Hdu]) -> list[dict[str, Any]]:
 
 
 READER = Reader(
-    kind="mrs",
-    names="an MRS file",
-    expected="extension COADD_B, COADD_R, B-... or R-...",
-    recognizes=_recognizes,
-    holds=_holds,
-    read=_read,
-    index=_index,
+    "mrs", "an MRS file", "extension COADD_B, COADD_R, B-... or R-...", _recognizes, _holds, _read, _index
 )

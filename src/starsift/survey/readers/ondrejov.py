@@ -46,12 +46,4 @@ def _index(hdus: Sequence[Hdu]) -> NoReturn:
     )
 
 
-READER = Reader(
-    kind="ondrejov",
-    names="a CCD700 spectrum",
-    expected="table in extension 1",
-    recognizes=_recognizes,
-    holds=_holds,
-    read=_read,
-    index=_index,
-)
+READER = Reader("ondrejov", "a CCD700 spectrum", "table in extension 1", _recognizes, _holds, _read, _index)

@@ -42,12 +42,4 @@ def _read(path: str, hdus: Sequence[Hdu], extensions: Collection[str] | None) ->
     return [Exposure("COADD", "", None, True, snr, *arrays, header=header)]
 
 
-READER = Reader(
-    kind="sdss",
-    names="an SDSS spec file",
-    expected="extension COADD",
-    recognizes=_recognizes,
-    holds=_holds,
-    read=_read,
-    index=index_sdss,
-)
+READER = Reader("sdss", "an SDSS spec file", "extension COADD", _recognizes, _holds, _read, index_sdss)

@@ -39,11 +39,5 @@ def _read(path: str, hdus: Sequence[Hdu], extensions: Collection[str] | None) ->
 
 
 READER = Reader(
-    kind="sdss",
-    names="an SDSS spec file",
-    expected="image with PLATEID and COEFF0",
-    recognizes=_recognizes,
-    holds=_holds,
-    read=_read,
-    index=index_sdss,
+    "sdss", "an SDSS spec file", "image with PLATEID and COEFF0", _recognizes, _holds, _read, index_sdss
 )
