@@ -274,7 +274,7 @@ def test_equal_seeds_give_equal_bytes_on_any_number_of_threads(
     ("change", "sentence"),
     [
         ({"layout": "wide"}, "layout is 'wide', expected 'image', 'table' or 'both'"),
-        ({"n_pool": 0}, "at least 1 plan, 1 labelled spectrum and 1 of the pool"),
+        ({"n_pool": 0}, "needs 1 or more of each of n_plans, n_labelled, n_pool"),
         ({"emitters": 0.9}, "share of emission spectra is 0.9, expected 0 to 0.3"),
         ({"n_pool": 300}, "fall on one spectrograph of 250 fibres: use fewer spectra"),
     ],

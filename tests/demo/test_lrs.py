@@ -317,7 +317,7 @@ def test_equal_seeds_give_equal_bytes(tmp_path: Path) -> None:
     ("change", "sentence"),
     [
         ({"layout": "wide"}, "layout is 'wide', expected 'image', 'table' or 'both'"),
-        ({"n_unknown": 0}, "a survey needs at least 1 plan, 1 released and 1 unknown spectrum"),
+        ({"n_unknown": 0}, "a survey needs 1 or more of each of n_plans, n_released, n_unknown"),
         ({"n_released": 400}, "fall on one spectrograph of 250 fibres: use fewer spectra"),
     ],
 )

@@ -398,7 +398,7 @@ def test_one_layout_only(tmp_path: Path) -> None:
 def test_impossible_surveys_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="expected 'tall', 'wide' or 'both'"):
         simulate_survey(tmp_path, seed=1, layout="dr5")  # type: ignore[arg-type]
-    with pytest.raises(SettingsError, match="at least 1 plan"):
+    with pytest.raises(SettingsError, match="1 or more of each of n_plans"):
         simulate_survey(tmp_path, seed=1, n_plans=0)
     with pytest.raises(SettingsError, match="use fewer stars"):
         simulate_survey(tmp_path, seed=1, n_plans=1, n_spectrographs=1, n_stars=300)

@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy.ndimage import gaussian_filter1d
 from scipy.sparse import csr_array
@@ -18,7 +17,7 @@ from starsift.resources import resource
 from starsift.searches.bhb.photometry import load_relations
 from starsift.sky.constants import C_KMS
 from starsift.spectra.resample import LogGrid
-from starsift.synthesis.degrade import add_noise, miscalibrate, shift, sky_lines
+from starsift.synthesis.degrade import add_noise, bad_runs, miscalibrate, shift, sky_lines
 
 SHIPPED = resource("simulate/astars.parquet")
 KINDS = ("BHB", "blue straggler", "A main sequence")  # labels of the bhb search
@@ -108,34 +107,6 @@ class AStars:
     def take(self, rows: np.ndarray) -> AStars:
         """Stars `rows`."""
         return AStars(**{one.name: getattr(self, one.name)[rows] for one in fields(self)})
-
-
-def pack_templates(source: str | Path, target: str | Path) -> None:
-    """Write templates as ``resources/simulate/astars.parquet``: fluxes of 16 bits over the greatest of each.
-
-    Parameters
-    ----------
-    source : .npz with `params` (n, 3), `log10_wavelength` (p,) and `flux` (n, p)
-    target : path
-    """
-    grid = np.load(source)
-    flux = grid["flux"].astype(np.float64)
-    scale = flux.max(axis=1)
-    packed = np.rint(flux / scale[:, None] * QUANTISED_MAX).astype(np.uint16)
-    columns = {
-        name: grid["params"][:, i].astype(np.float32) for i, name in enumerate(("teff", "logg", "feh"))
-    }
-    table = pa.table(
-        columns
-        | {
-            "scale": scale,
-            "flux": pa.FixedSizeListArray.from_arrays(pa.array(packed.ravel()), packed.shape[1]),
-        }
-    )
-    start = round(float(grid["log10_wavelength"][0]), 6)
-    footer = {"log10_lambda0": start, "dlog10_lambda": 1e-4, "resolution": TEMPLATE_RESOLUTION}
-    table = table.replace_schema_metadata({FOOTER_KEY: json.dumps(footer).encode()})
-    pq.write_table(table, target, compression="zstd", compression_level=19, use_dictionary=False)
 
 
 def read_templates(path: str | Path = SHIPPED) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -329,7 +300,7 @@ def observe_astars(rng: np.random.Generator, stars: AStars) -> tuple[np.ndarray,
         ideal = miscalibrate(ideal, rng.lognormal(np.log(CALIBRATION), 0.4, len(part)), rng)
         flux[part], ivar[part] = add_noise(ideal, stars.snr[part], rng, GRID.wavelength, SNR_WINDOW)
         add_spikes(rng, flux[part[0] : part[-1] + 1], stars.snr[part])
-    bad_runs(rng, mask)
+    bad_runs(rng, mask, BAD_RUNS)
     ivar[mask] = 0.0
     return flux, ivar, mask
 
@@ -351,13 +322,3 @@ def add_spikes(rng: np.random.Generator, flux: np.ndarray, snr: np.ndarray) -> N
     height = top[row] * rng.lognormal(np.log(HIT_HEIGHT), HIT_SCATTER, hits)
     np.add.at(flux, (row, at), height)
     np.add.at(flux, (row, at + 1), 0.5 * height)
-
-
-def bad_runs(rng: np.random.Generator, mask: np.ndarray, mean: float = BAD_RUNS) -> None:
-    """Set short runs of pixels in masks (n, p), in place."""
-    n, p = mask.shape
-    runs = rng.poisson(mean * n)
-    for i, a, m in zip(
-        rng.integers(0, n, runs), rng.integers(0, p, runs), rng.geometric(0.25, runs), strict=True
-    ):
-        mask[i, a : a + m] = True

@@ -42,7 +42,7 @@ UNITS = {
 def check_size(layout: str, layouts: Sequence[str], n_spectrographs: int, **counts: int) -> None:
     """Raise `SettingsError` for a layout that there is not, or a survey of an impossible size."""
     if layout not in (*layouts, "both"):
-        raise SettingsError(f"layout is {layout!r}, expected one of: {', '.join(layouts)}, both")
+        raise SettingsError(f"layout is {layout!r}, expected {layouts[0]!r}, {layouts[1]!r} or 'both'")
     if min(counts.values()) < 1 or not 1 <= n_spectrographs <= 16:
         raise SettingsError(
             f"a survey needs 1 or more of each of {', '.join(counts)}, and 1 to 16 spectrographs"

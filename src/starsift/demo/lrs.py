@@ -43,7 +43,7 @@ from starsift.synthesis.bands import (
     redden,
     white_dwarfs,
 )
-from starsift.synthesis.degrade import add_noise, damage, featureless, miscalibrate, shift
+from starsift.synthesis.degrade import add_noise, bad_runs, damage, featureless, miscalibrate, shift
 
 RESOLUTION = 1800.0
 EXPTIME = 1800.0  # s, of each of three exposures
@@ -137,24 +137,16 @@ def expose(
     hits = rng.poisson(COSMIC_RAYS * n)
     at = rng.integers(0, n, hits), rng.integers(0, p, hits)
     np.add.at(flux, at, rng.lognormal(np.log(12.0), 0.5, hits) / np.sqrt(ivar[at]))
-    and_mask = _bad_runs(rng, n, p)
-    or_mask = and_mask | _bad_runs(rng, n, p)  # lost in one of the exposures only
+    and_mask, lost_once = np.zeros((2, n, p), dtype=bool)
+    bad_runs(rng, and_mask, BAD_RUNS)
+    bad_runs(rng, lost_once, BAD_RUNS)
+    or_mask = and_mask | lost_once
     ivar[and_mask] = 0.0
     broken = np.flatnonzero(defective)
     flux[broken], ivar[broken] = damage(flux[broken], ivar[broken], rng, wavelength)
     lost = ivar == 0
     scale = (200 * np.sqrt(snr / 10) * rng.lognormal(0, 0.5, n)).astype(np.float32)[:, None]
     return flux * scale, ivar / scale**2, and_mask | lost, or_mask | lost
-
-
-def _bad_runs(rng: np.random.Generator, n: int, pixels: int) -> np.ndarray:
-    """Masks (n, pixels) bool of short runs of bad pixels."""
-    mask = np.zeros((n, pixels), dtype=bool)
-    runs = rng.poisson(BAD_RUNS * n)
-    row, first, length = rng.integers(0, n, runs), rng.integers(0, pixels, runs), rng.geometric(0.25, runs)
-    for i, a, m in zip(row, first, length, strict=True):
-        mask[i, a : a + m] = True
-    return mask
 
 
 def band_snr(spectra: Spectra) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
 from starsift.demo import fitswriter
-from starsift.demo.astars import CHUNK, GRID, KINDS, AStars, bad_runs, draw_astars, observe_astars
+from starsift.demo.astars import BAD_RUNS, CHUNK, GRID, KINDS, AStars, draw_astars, observe_astars
 from starsift.demo.common import BOOL, INT8, INT32, INT64, REAL, TEXT, described_table
 from starsift.demo.cutouts import PIXEL, draw_cutouts, measure_magnitudes
 from starsift.demo.fitswriter import Card
@@ -24,7 +24,7 @@ from starsift.errors import SettingsError
 from starsift.io.parquet import write_csv, write_parquet
 from starsift.searches.bhb.inputs import BANDS, CLASSES
 from starsift.survey.names import sdss_obsid
-from starsift.synthesis.degrade import damage, sky_lines
+from starsift.synthesis.degrade import bad_runs, damage, sky_lines
 
 # The survey: plates of two nights each; what is wrong with some of its spectra and images.
 PLATE_STARS, FIBRES, PLATES = 480, 640, 200
@@ -140,7 +140,7 @@ def _write_spectra(root: Path, rng: np.random.Generator, survey: _Survey, subcla
         flux[broken], ivar[broken] = damage(flux[broken], ivar[broken], rng, GRID.wavelength)
         bad |= (ivar == 0) | (defect == "masked")[:, None]
         partial = np.zeros_like(bad)  # lost in one of the exposures only
-        bad_runs(rng, partial)
+        bad_runs(rng, partial, BAD_RUNS)
         ivar[bad] = 0.0
         and_mask = np.where(bad, FULL_REJECT, 0).astype(np.int32)
         or_mask = and_mask | np.where(partial, PARTIAL_REJECT, 0).astype(np.int32)

@@ -7,7 +7,15 @@ import numpy as np
 
 from starsift.errors import SettingsError
 from starsift.sky import barycentric
-from starsift.synthesis.stars import COLUMNS, Orbits, Systems, draw_binaries, draw_singles, draw_triples
+from starsift.synthesis.stars import (
+    COLUMNS,
+    Orbits,
+    Systems,
+    concatenate,
+    draw_binaries,
+    draw_singles,
+    draw_triples,
+)
 
 FIELD_RA, FIELD_DEC = 290.6, 42.4  # centre of the one field, ICRS degrees
 PATCH = 1.0  # degrees between neighbouring spectrographs on the focal plane
@@ -118,12 +126,7 @@ def _moving(draw: Callable[[bool, int], Systems], n: int, wide: float) -> System
     """Systems with orbits: a share `wide` with well-separated lines at epoch 0, the rest as they come."""
     first = draw(True, round(wide * n))
     second = draw(False, n - first.n)
-    parts = [part for part in (first, second) if part.n] or [first]
-    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS}
-    elements = [part.orbits for part in parts if part.orbits is not None]
-    names = Orbits.__dataclass_fields__
-    orbits = Orbits(**{name: np.concatenate([getattr(e, name) for e in elements]) for name in names})
-    return Systems(**arrays, orbits=orbits)
+    return concatenate([part for part in (first, second) if part.n] or [first])
 
 
 def _magnitudes(rng: np.random.Generator, kind: np.ndarray) -> np.ndarray:

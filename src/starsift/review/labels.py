@@ -231,8 +231,8 @@ class LabelStore:
             )
         return chosen
 
-    def release(self, queue: str, who: str, spectrum_ids: Iterable[str] | None = None) -> None:
-        """Give up what a person holds in a queue, all of it or some spectra.
+    def release(self, queue: str, who: str) -> None:
+        """Give up all that a person holds in a queue.
 
         Raises
         ------
@@ -240,13 +240,7 @@ class LabelStore:
         """
         queue, who = check_text("queue", queue), check_person(who)
         with self._transaction() as database:
-            if spectrum_ids is None:
-                database.execute("DELETE FROM claims WHERE queue = ? AND who = ?", (queue, who))
-            else:
-                database.executemany(
-                    "DELETE FROM claims WHERE queue = ? AND who = ? AND spectrum_id = ?",
-                    [(queue, who, each) for each in spectrum_ids],
-                )
+            database.execute("DELETE FROM claims WHERE queue = ? AND who = ?", (queue, who))
 
     def progress(self, search: str, spectrum_ids: Collection[str]) -> Progress:
         """How many of some spectra are labelled, by whom, flagged, or labelled differently by two people.

@@ -287,6 +287,15 @@ def featureless(rng: np.random.Generator, n: int, wavelength: npt.ArrayLike) -> 
     return flux / flux.mean(axis=1, keepdims=True)
 
 
+def bad_runs(rng: np.random.Generator, mask: np.ndarray, mean: float) -> None:
+    """Set short runs of pixels in masks (n, p), in place; `mean` is their number a spectrum."""
+    n, p = mask.shape
+    runs = rng.poisson(mean * n)
+    row, first, length = rng.integers(0, n, runs), rng.integers(0, p, runs), rng.geometric(0.25, runs)
+    for i, a, m in zip(row, first, length, strict=True):
+        mask[i, a : a + m] = True
+
+
 def damage(
     flux: np.ndarray, ivar: np.ndarray, rng: np.random.Generator, wavelength: npt.ArrayLike
 ) -> tuple[np.ndarray, np.ndarray]:

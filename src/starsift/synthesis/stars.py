@@ -153,7 +153,7 @@ class Systems:
     teff: np.ndarray
     logg: np.ndarray
     feh: np.ndarray
-    # vsini, rv: (n, k) float64, projected rotation and radial velocity (at the epoch of the draw), km/s
+    # vsini, rv: (n, k) float64, projected rotation and radial velocity (at time 0), km/s
     vsini: np.ndarray
     rv: np.ndarray
     orbits: Orbits | None = None  # what gives the velocities at another time; None where they never change
@@ -529,7 +529,7 @@ def _geometry(rng: np.random.Generator, period: np.ndarray) -> tuple[np.ndarray,
     return eccentricity, argument, np.arccos(rng.uniform(0, 1, period.shape))
 
 
-def _with_orbits(rng: np.random.Generator, mass: np.ndarray, orbits: Orbits, epoch: float) -> Systems:
+def _with_orbits(rng: np.random.Generator, mass: np.ndarray, orbits: Orbits) -> Systems:
     """Stars on the main sequence, of one age and metallicity a system, that rotate with their orbit when
     close.
     """
@@ -541,7 +541,7 @@ def _with_orbits(rng: np.random.Generator, mass: np.ndarray, orbits: Orbits, epo
     close = orbits.period[:, :1] < CIRCULAR_BELOW
     locked = SYNCHRONOUS * radius[:, :2] / orbits.period[:, :1] * np.sin(orbits.inclination[:, :1])
     vsini[:, :2] = np.where(close, locked, vsini[:, :2])
-    return Systems(mass, radius, teff, logg, feh, vsini, orbits.velocities(epoch), orbits)
+    return Systems(mass, radius, teff, logg, feh, vsini, orbits.velocities(0.0), orbits)
 
 
 def _detached(systems: Systems) -> np.ndarray:
@@ -560,18 +560,15 @@ def draw_binaries(
     rng: np.random.Generator,
     n: int,
     delta_rv: tuple[float, float] | None = (60.0, 250.0),
-    *,
-    epoch: float = 0.0,
 ) -> Systems:
     """Close main-sequence binaries with their orbits.
 
     Parameters
     ----------
     n : number of systems
-    delta_rv : (low, high) or None; velocity differences at `epoch` are uniform in this range (km/s; 60-250 is
+    delta_rv : (low, high) or None; velocity differences at time 0 are uniform in this range (km/s; 60-250 is
         section 3.2.1 of Li et al. 2023): masses and geometry are drawn, and the period follows. None: periods
         are log-uniform from 0.6 to 100 days, and the difference is what it is.
-    epoch : days; `Systems.rv` holds the velocities of this moment
 
     Returns
     -------
@@ -591,18 +588,16 @@ def draw_binaries(
         period = 10 ** rng.uniform(np.log10(0.6), 2.0, (m, 1))
         eccentricity, argument, inclination = _geometry(rng, period)
         phase = rng.uniform(0, 1, (m, 1))
-        orbits = Orbits(
-            mass, period, eccentricity, argument, epoch - phase * period, inclination, np.zeros(m)
-        )
+        orbits = Orbits(mass, period, eccentricity, argument, -phase * period, inclination, np.zeros(m))
         good = np.ones(m, dtype=bool)
         if delta_rv is not None:
-            rv = orbits.velocities(epoch)
+            rv = orbits.velocities(0.0)
             # Velocities go as P^(-1/3): this period gives the wanted difference with the same geometry.
             new = period * (np.abs(rv[:, :1] - rv[:, 1:]) / wanted[open_, None]) ** 3
             good &= ((new > 0.4) & (new < 200) & ((new < CIRCULAR_BELOW) == (period < CIRCULAR_BELOW)))[:, 0]
             new = np.maximum(new, 0.1)
-            orbits = replace(orbits, period=new, periastron=epoch - phase * new)
-        systems = _with_orbits(rng, mass, orbits, epoch)
+            orbits = replace(orbits, period=new, periastron=-phase * new)
+        systems = _with_orbits(rng, mass, orbits)
         good &= _detached(systems)
         found.append((open_[good], systems.take(good)))
         open_ = open_[~good]
@@ -619,7 +614,7 @@ def separations(rv: np.ndarray) -> np.ndarray:
     return np.diff(np.sort(rv, axis=1), axis=1)
 
 
-def _draw_hierarchies(rng: np.random.Generator, n: int, epoch: float) -> Systems:
+def _draw_hierarchies(rng: np.random.Generator, n: int) -> Systems:
     """Triples as they come, and which of them are possible: detached and stable."""
     primary = rng.uniform(0.65, MASS_MAX, n)
     # Three stars of like mass: those whose lines can all be seen.
@@ -629,10 +624,10 @@ def _draw_hierarchies(rng: np.random.Generator, n: int, epoch: float) -> Systems
     outer_period = 10 ** rng.uniform(np.log10(STABLE * inner_period), 3.5)
     period = np.stack([inner_period, outer_period], axis=1)
     eccentricity, argument, inclination = _geometry(rng, period)
-    periastron = epoch - rng.uniform(0, 1, (n, 2)) * period
+    periastron = -rng.uniform(0, 1, (n, 2)) * period
     mass = np.stack([primary, pair, outer], axis=1)
     orbits = Orbits(mass, period, eccentricity, argument, periastron, inclination, np.zeros(n))
-    systems = _with_orbits(rng, mass, orbits, epoch)
+    systems = _with_orbits(rng, mass, orbits)
     # The outer periastron must stay clear of the inner pair.
     stable = period[:, 1] * (1 - eccentricity[:, 1]) ** 1.5 > 0.7 * STABLE * period[:, 0]
     return systems.take(_detached(systems) & stable)
@@ -644,7 +639,6 @@ def draw_triples(
     *,
     hierarchical: bool = True,
     delta_rv: tuple[float, float] | None = (60.0, 250.0),
-    epoch: float = 0.0,
 ) -> Systems:
     """Triple stars.
 
@@ -655,8 +649,7 @@ def draw_triples(
         at least 8 times that and up to 3000 days outside. False: three unrelated single stars at random
         velocities, as in section 3.2.1 of Li et al. (2023); no orbits.
     delta_rv : (low, high) or None; both differences between neighbouring velocities lie in this range at
-        `epoch`, km/s: by rejection, or uniform when not hierarchical. None: any (hierarchical only).
-    epoch : days; `Systems.rv` holds the velocities of this moment
+        time 0, km/s: by rejection, or uniform when not hierarchical. None: any (hierarchical only).
 
     Raises
     ------
@@ -676,7 +669,7 @@ def draw_triples(
     parts: list[Systems] = []
     found = 0
     for _ in range(ROUNDS):
-        systems = _draw_hierarchies(rng, max(4 * n, 64), epoch)
+        systems = _draw_hierarchies(rng, max(4 * n, 64))
         if delta_rv is not None:
             gaps = separations(systems.rv)
             systems = systems.take(((gaps >= delta_rv[0]) & (gaps <= delta_rv[1])).all(axis=1))

@@ -16,12 +16,14 @@ import numpy as np
 from starsift.errors import SpectrumError
 from starsift.survey.exposure import Exposure
 from starsift.survey.fitsfile import Hdu, column_names, float_card, number
+from starsift.survey.identity import OK
 from starsift.survey.readers.base import Reader
 from starsift.survey.readers.lamost import index_cards, is_lamost, read_columns, release
 
 _EXTENSION = re.compile(r"(?:COADD_([BR])|([BR])-(\d+))$")
 # Exposures carry PIXMASK; of a coadd's two masks the stricter one is that of the survey's own users.
 _MASKS = ("PIXMASK", "ORMASK", "OR_MASK", "ANDMASK", "AND_MASK")
+_NO_PIXELS = (np.empty(0), np.empty(0, np.float32), np.empty(0, np.float32), np.empty(0, bool))
 
 
 def _recognizes(hdus: Sequence[Hdu]) -> bool:
@@ -43,31 +45,26 @@ def _read(path: str, hdus: Sequence[Hdu], extensions: Collection[str] | None) ->
         match = _EXTENSION.match(hdu.name)
         if not match or (extensions is not None and hdu.name not in extensions):
             continue
-        known: dict[str, Any] = {
-            "extname": hdu.name,
-            "band": match[1] or match[2],
-            "lmjm": int(match[3]) if match[3] else None,
-            "coadd": match[3] is None,
-            "snr": number(hdu.header, "SNR"),
-            "header": hdu.header,
-        }
+        status, message = OK, ""
         try:
-            wavelength, flux, ivar, mask = read_columns(f"{path}[{hdu.name}]", hdu, _MASKS, snap=False)
+            arrays = read_columns(f"{path}[{hdu.name}]", hdu, _MASKS, snap=False)
         except SpectrumError as error:
-            none = np.empty(0)
-            exposures.append(
-                Exposure(
-                    **known,
-                    wavelength=none,
-                    flux=none.astype(np.float32),
-                    ivar=none.astype(np.float32),
-                    mask=none.astype(bool),
-                    status=error.status,
-                    message=str(error),
-                )
+            arrays, status, message = _NO_PIXELS, error.status, str(error)
+        minute = int(match[3]) if match[3] else None
+        snr = number(hdu.header, "SNR")
+        exposures.append(
+            Exposure(
+                hdu.name,
+                match[1] or match[2],
+                minute,
+                minute is None,
+                snr,
+                *arrays,
+                hdu.header,
+                status,
+                message,
             )
-            continue
-        exposures.append(Exposure(**known, wavelength=wavelength, flux=flux, ivar=ivar, mask=mask))
+        )
     return exposures
 
 
