@@ -63,18 +63,18 @@ def make_parser() -> argparse.ArgumentParser:
     index.add_argument("folder", type=Path, help="folder to search, with all folders in it")
     index.add_argument("--output", type=Path, required=True, help="file to write, .parquet or .csv")
     status = command("status", _status, "show the progress of a run and the spectra that could not be read")
-    status.add_argument("results", type=Path, nargs="?", default=RESULTS, help="(%(default)s)")
+    status.add_argument("results", type=Path, nargs="?", default=RESULTS, help="run to show (%(default)s)")
     review = command("review", _review, "look at candidates in the browser and label them")
     _add_review_options(review)
-    export = command("export", _export, "write all labels, the same bytes for the same labels")
-    export.add_argument("file", type=Path, metavar="FILE", help="to write, .parquet or .csv")
+    export = command("export", _export, "write all labels to a table")
+    export.add_argument("file", type=Path, metavar="FILE", help="file to write, .parquet or .csv")
     import_labels = command("import", _import_labels, "add labels from a Parquet export or a CSV file")
     _add_import_options(import_labels)
     for uses_labels in (review, export, import_labels):
         uses_labels.add_argument("--labels", type=Path, default=LABELS, help="the label store (%(default)s)")
     verify = command("verify", _verify, "compare inputs and catalogues with recorded checksums")
     verify.add_argument(
-        "provenance", type=Path, nargs="?", default=RESULTS / "provenance.json", help="(%(default)s)"
+        "provenance", type=Path, nargs="?", default=RESULTS / "provenance.json", help="record (%(default)s)"
     )
     return parser
 
@@ -104,9 +104,9 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="your settings, later files over earlier ones; all others have their defaults",
     )
-    run.add_argument("--cores", metavar="N", help="cores to use (all, but where a profile is given)")
+    run.add_argument("--cores", metavar="N", help="cores to use (all, unless a profile is given)")
     run.add_argument("--profile", metavar="NAME", help="slurm, or a folder with a Snakemake profile")
-    run.add_argument("--directory", type=Path, metavar="FOLDER", help="to put results in (here)")
+    run.add_argument("--directory", type=Path, metavar="FOLDER", help="folder for the results (here)")
     run.add_argument("-n", "--dry-run", action="store_true", help="show the jobs, run none")
 
 
@@ -125,7 +125,7 @@ def _add_simulate_options(simulate: argparse.ArgumentParser) -> None:
         "--layout",
         default="both",
         choices=("tall", "wide", "image", "table", "both"),
-        help="of the files; mrs: a row a pixel as in DR6 to DR8 (tall), one row as from DR9 on (wide); lrs: "
+        help="layout; mrs: a row a pixel as in DR6 to DR8 (tall), one row as from DR9 on (wide); lrs: "
         "an image as until DR7 (image), a table as from DR8 on (table); or both (default)",
     )
     for name, default, text in (
@@ -134,20 +134,20 @@ def _add_simulate_options(simulate: argparse.ArgumentParser) -> None:
         ("stars", 600, "mrs: stars"),
         ("exposures", 3, "mrs: exposures of a plan"),
         ("released", 1000, "lrs: spectra with a class"),
-        ("unknown", 1000, "lrs: spectra without"),
+        ("unknown", 1000, "lrs: spectra without a class"),
         ("labelled", 1000, "sdss: spectra with a label"),
-        ("pool", 1000, "sdss: spectra without"),
+        ("pool", 1000, "sdss: spectra without a label"),
     ):
         simulate.add_argument(f"--{name}", type=int, default=default, help=f"{text} (%(default)s)")
 
 
 def _add_review_options(review: argparse.ArgumentParser) -> None:
-    review.add_argument(
-        "results", type=Path, nargs="?", default=RESULTS, help="folder of the run (%(default)s)"
-    )
+    review.add_argument("results", type=Path, nargs="?", default=RESULTS, help="run to show (%(default)s)")
     review.add_argument("--queue", metavar="ID", help="queue to open first, such as mstars-vetting")
-    review.add_argument("--user", default="", metavar="NAME", help="who labels; by default the page asks")
-    review.add_argument("--port", type=int, default=0, help="on this machine; by default any free one")
+    review.add_argument(
+        "--user", default="", metavar="NAME", help="name that labels get; by default the page asks"
+    )
+    review.add_argument("--port", type=int, default=0, help="port on this machine; by default any free one")
     review.add_argument("--read-only", action="store_true", help="show labels, but save none")
     review.add_argument("--no-browser", action="store_true", help="print the URL and open nothing")
 
@@ -157,7 +157,7 @@ def _add_import_options(import_labels: argparse.ArgumentParser) -> None:
         "file",
         type=Path,
         metavar="FILE",
-        help="columns spectrum_id, label, search and, if known, vetted_by, ...",
+        help="table with spectrum_id, label, search and, if known, vetted_by",
     )
     import_labels.add_argument(
         "--user", metavar="NAME", help="who gave the labels, where the file does not say"

@@ -1,4 +1,4 @@
-"""Errors that a user can do something about: all of one base class.
+"""Errors that a user can correct, all of one base class.
 
 A message begins with the thing (a file and row, a setting, a search), says what is wrong with it and what was
 expected, and ends with what to do.

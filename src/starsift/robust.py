@@ -1,4 +1,4 @@
-"""The scatter of numbers some of which are far off."""
+"""The scatter of numbers with outliers."""
 
 import numpy as np
 

@@ -1,1 +1,1 @@
-"""Published tables: what their columns mean, how they are written, and where they come from."""
+"""Published tables: columns, formats, provenance."""

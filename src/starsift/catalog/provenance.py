@@ -1,4 +1,4 @@
-"""Where a result comes from: fingerprints of the code, digests of settings and files, seeds; no dates."""
+"""Provenance of results: fingerprints of the code, digests of settings and files, seeds; no dates."""
 
 import ast
 import hashlib

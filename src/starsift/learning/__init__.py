@@ -1,1 +1,1 @@
-"""What the networks share: the array backend, prediction in batches, metrics."""
+"""Parts that the networks share: the array backend, prediction in batches, metrics."""

@@ -1,7 +1,7 @@
-"""The one place that knows which array library computes.
+"""The array library of networks and kernels: NumPy, or Keras with one of its backends.
 
 Keras reads `KERAS_BACKEND` and TensorFlow its thread counts when they are imported, so nothing else in
-starsift imports Keras at module level: it asks `load_keras`, which sets the stage first. TensorFlow is the
+starsift imports Keras at module level: it calls `load_keras`, which sets these first. TensorFlow is the
 default; JAX and PyTorch pass the same tests.
 """
 

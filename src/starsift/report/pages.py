@@ -1,4 +1,4 @@
-"""What all tables of the report share: small HTML pages."""
+"""Small HTML pages for the tables of the report."""
 
 import csv
 import html

@@ -1,4 +1,4 @@
-"""What all figures of the report share: their style, colours, and the small helpers that draw tables."""
+"""Style, colours and helpers of all figures of the report."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping

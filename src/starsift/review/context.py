@@ -1,4 +1,4 @@
-"""What the routers of the review app share, and what they take from a request."""
+"""Objects that the routers of the review app share, and parameters of a request."""
 
 import json
 from dataclasses import asdict, dataclass

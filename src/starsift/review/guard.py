@@ -1,4 +1,4 @@
-"""What may pass to the review app: requests with its token, of this machine and of its own page."""
+"""The guard of the review app: only requests with its token, of this machine and of its own page pass."""
 
 import secrets
 

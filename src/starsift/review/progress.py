@@ -1,4 +1,4 @@
-"""How far people are with a list of spectra, counted from the label store."""
+"""The progress of labelling a list of spectra, from the label store."""
 
 import sqlite3
 from collections import Counter

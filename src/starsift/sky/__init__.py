@@ -1,1 +1,1 @@
-"""Where and when spectra are taken: sites of telescopes, and the velocities that come with them."""
+"""Positions on the sky, dates, and velocities of the observer."""

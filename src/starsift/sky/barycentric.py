@@ -1,4 +1,4 @@
-"""Barycentric corrections of velocities, for any date from 1900 to 2100, without tables that end some day.
+"""Barycentric corrections of velocities, for any date from 1900 to 2100, without tables of Earth orientation.
 
 `astropy.time` asks two such tables, of leap seconds and of the Earth's orientation, and warns, downloads or
 fails beyond them. Velocities need neither: they follow from the Earth's orbit, its mean rotation and

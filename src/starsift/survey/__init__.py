@@ -1,1 +1,1 @@
-"""What surveys deliver: spectra in FITS files, catalogues, and how both are cut into jobs."""
+"""Surveys: spectra in FITS files, catalogues, images, and their division into jobs."""

@@ -1,4 +1,4 @@
-"""How a spectrum is named, and the statuses of files that cannot be used."""
+"""The identity of a spectrum, and the statuses of unusable files."""
 
 import pyarrow as pa
 

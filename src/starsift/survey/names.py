@@ -1,4 +1,4 @@
-"""What the names of files and spectra say."""
+"""The information in the names of files and spectra."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""What became of a survey's spectra: counts by status, and a list of those that could not be used."""
+"""The status of a survey's spectra: counts, and a list of the unusable ones."""
 
 import csv
 import os

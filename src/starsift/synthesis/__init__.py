@@ -1,1 +1,1 @@
-"""Spectra that never were, as training and injection need them: stars, instrument, noise."""
+"""Simulated spectra for training and injection: stars, instrument, noise."""

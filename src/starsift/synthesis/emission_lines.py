@@ -1,4 +1,4 @@
-"""H-alpha of emission-line stars: profiles of discs and winds, and what of them a careful person would see.
+"""H-alpha of emission-line stars: profiles of discs and winds, and their visible classes.
 
 A profile is drawn in Fourier space on a patch of velocities around a line, eight steps to a pixel of
 LAMOST-LRS, so that rotation, turbulence, velocity and the spectrograph are products. A Keplerian disc is a

@@ -1,4 +1,4 @@
-"""Publish the catalogues of binaries, and the funnel that led to them."""
+"""Publish the catalogues of binaries, and the funnel."""
 
 from starsift.catalog.provenance import provenance
 from starsift.catalog.publish import publish

@@ -1,4 +1,4 @@
-"""Train without one fold, and measure on it."""
+"""Train without one fold, and test on it."""
 
 import json
 

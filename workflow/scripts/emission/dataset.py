@@ -1,4 +1,4 @@
-"""Make the labelled Ondrejov spectra look like LAMOST's."""
+"""Transfer the labelled Ondrejov spectra to the domain of LAMOST."""
 
 import pyarrow as pa
 

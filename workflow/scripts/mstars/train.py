@@ -1,4 +1,4 @@
-"""Train the hasher, encode its sample, and learn what scores mean."""
+"""Train the hasher, encode its sample, and calibrate its scores."""
 
 from starsift.io.parquet import write_parquet
 from starsift.logs import log_to

@@ -1,4 +1,4 @@
-"""What the networks see: spectra of 3 522 pixels and images in five bands (Wei et al. 2023, section 5)."""
+"""Inputs of the networks: spectra of 3 522 pixels and images in five bands (Wei et al. 2023, section 5)."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What the review app shows of candidates for BHB stars: their images."""
+"""The images of BHB candidates in the review app."""
 
 import math
 from collections.abc import Mapping

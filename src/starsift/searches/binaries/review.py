@@ -1,4 +1,4 @@
-"""What the review app shows of candidates for binaries: the CCF as the search for peaks saw it."""
+"""The CCFs of candidates for binaries in the review app, smoothed as for the peak finding."""
 
 from collections.abc import Mapping
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""What the review app shows of emission-line candidates: the probabilities of the network."""
+"""The probabilities of emission-line candidates in the review app."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The positive and the negative sample: what the hasher learns from, drawn from a labelled survey.
+"""The positive and the negative sample for the training of the hasher, drawn from a labelled survey.
 
 Guo et al. 2019, sections 3.3 and 3.4. M spectra are drawn from clusters (module `clusters`), and the
 user's templates join them. Spectra of other classes, and of class UNKNOWN that are not M, make the negative

@@ -1,4 +1,4 @@
-"""How well methods find M stars in labelled spectra new to them (Guo et al. 2019, section 3.5)."""
+"""Precision and recall of the methods for labelled spectra new to them (Guo et al. 2019, section 3.5)."""
 
 import logging
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Spectra to binary codes: what all hashing methods share, and the linear ones.
+"""Spectra to binary codes: common parts of the hashing methods, and the linear ones.
 
 A hasher maps feature vectors (n, p) to real features (n, bits), thresholds each at its median over the
 training sample, so that bits are balanced (Guo et al. 2019, section 3.2), and packs the bits into bytes. The

@@ -1,4 +1,4 @@
-"""What the review app shows of candidates for M stars: the known M stars whose codes are nearest."""
+"""The nearest known M stars of M star candidates in the review app."""
 
 from collections.abc import Mapping
 from functools import cached_property, lru_cache

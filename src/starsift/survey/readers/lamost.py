@@ -1,4 +1,4 @@
-"""What all layouts of LAMOST's files share; `docs/formats.md` lists the releases card by card."""
+"""Common parts of the layouts of LAMOST; `docs/formats.md` lists the releases card by card."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What both layouts of SDSS's files share."""
+"""Common parts of the layouts of SDSS."""
 
 from __future__ import annotations
 
