@@ -27,7 +27,7 @@ pytestmark = pytest.mark.xdist_group("docs")
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PROGRAMS = ("make", "snakemake", "starsift", "python")
-# Commands that are in no page, but in what a page sends people to.
+# Files beside the pages that name commands.
 OTHERS = [
     ROOT / "Makefile",
     *sorted((ROOT / "config").glob("*.yaml")),

@@ -22,7 +22,7 @@ export function makeOutbox(openQueue) {
       if (label) note(entry.position, `${label}, saved`, answer.labels);
     },
     failing(error) {
-      // A server that answers says why (a full disk, say); one that does not is away.
+      // A server that answers gives the reason (such as a full disk).
       onAway(error.status ? `Saving failed: ${error.message}.` : undefined);
     },
     refused(entry, detail) {

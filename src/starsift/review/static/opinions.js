@@ -39,7 +39,7 @@ export function showHelp(title, vocabulary) {
   );
 }
 
-/** What people said of the item, in short: the person's own label, flag and comment, and badges. */
+/** Short state of the item: the person's own label, flag and comment, and badges. */
 export function showLabels(item, user, readOnly) {
   const mine = item.labels[user] ?? {};
   for (const button of $("labels").children) {
@@ -56,7 +56,7 @@ export function showLabels(item, user, readOnly) {
   );
 }
 
-/** What people said of the item, one by one, and its history. */
+/** The labels of the item by each person, and its history. */
 export function showOpinions(item, user) {
   const disputed = isDisputed(item.labels);
   const opinions = Object.entries(item.labels)

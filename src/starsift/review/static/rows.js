@@ -42,7 +42,7 @@ export class RowList {
     this.#draw();
   }
 
-  /** What people said of a spectrum has changed. */
+  /** The labels of a spectrum have changed. */
   update(position, labels) {
     const page = this.#pages.get(Math.floor(position / PAGE));
     const row = Array.isArray(page) && page[position % PAGE];
