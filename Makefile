@@ -21,7 +21,7 @@ KERNELS ?= $(if $(filter x86_64,$(shell uname -m)),Nehalem Haswell,ARMV8)
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo real test test-all test-kernels lint format settings lock wheel benchmarks clean
+.PHONY: help install demo real test test-all coverage test-kernels lint format settings lock wheel benchmarks clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -62,6 +62,9 @@ test: install  ## the tests, without those that take minutes
 
 test-all: install  ## all tests
 	$(PYTEST)
+
+coverage: install  ## the lines that the quick unit tests run
+	$(PYTEST) -m "not slow" --ignore tests/workflow --ignore tests/browser --cov --cov-report=term-missing
 
 test-kernels: install  ## the unit tests with the arithmetic of other processors
 	for kernel in $(KERNELS); do \
