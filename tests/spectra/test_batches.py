@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fixtures.survey_files import identity_of
 
 from starsift.errors import ResultsError
 from starsift.spectra.batches import (
@@ -25,16 +26,7 @@ from starsift.spectra.batches import (
 
 
 def identity(n: int, **columns: Any) -> dict[str, Any]:
-    return {
-        "spectrum_id": [f"s-{i}" for i in range(n)],
-        "obsid": list(range(n)),
-        "planid": ["P1"] * n,
-        "spid": [1] * n,
-        "fiberid": list(range(1, n + 1)),
-        "lmjd": [58625] * n,
-        "lmjm": [84420171] * n,
-        "band": ["B"] * n,
-    } | columns
+    return identity_of([f"s-{i}" for i in range(n)], lmjm=[84420171] * n, **columns)
 
 
 def uneven(n: int, pixel: int = 40) -> np.ndarray:

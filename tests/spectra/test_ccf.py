@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from fixtures.survey_files import identity_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.interpolate import CubicSpline
@@ -44,17 +45,7 @@ def bank(grid):
 
 
 def make_batch(wavelength, flux, ivar):
-    n = len(flux)
-    identity = {
-        "spectrum_id": [f"s{i}" for i in range(n)],
-        "obsid": np.arange(n),
-        "planid": ["P"] * n,
-        "spid": [1] * n,
-        "fiberid": np.arange(n) % 250,
-        "lmjd": [58000] * n,
-        "lmjm": [1] * n,
-        "band": ["B"] * n,
-    }
+    identity = identity_of([f"s{i}" for i in range(len(flux))])
     return SpectrumBatch.from_arrays(identity, np.broadcast_to(wavelength, flux.shape), flux, ivar)
 
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from astropy import units as u
 from astropy.table import Table
+from fixtures.survey_files import identity_of
 
 from starsift.catalog.columns import conform
 from starsift.catalog.listing import plain_text
@@ -74,14 +75,10 @@ def write_predictions(path: Path, names: list[str], rows: list[Any]) -> Path:
 def manifest(names: list[str], **more: Any) -> pa.Table:
     n = len(names)
     columns = {
-        "spectrum_id": names,
-        "obsid": pa.array(range(1, n + 1), pa.int64()),
-        "planid": ["266"] * n,
+        **identity_of(names, planid=["266"] * n, obsid=pa.array(range(1, n + 1), pa.int64())),
         "spid": pa.array([1] * n, pa.int8()),
         "fiberid": pa.array(range(1, n + 1), pa.int16()),
         "lmjd": pa.array([51602] * n, pa.int32()),
-        "lmjm": pa.nulls(n, pa.int64()),
-        "band": [""] * n,
         "ra": 10 + 0.1 * np.arange(n),
         "dec": [20.0] * n,
         "snr": pa.array([20.0 + k for k in range(n)], pa.float32()),

@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from fixtures.survey_files import identity_of
 
 from starsift.searches.emission.line import GRID, HALPHA, LINES, measure_lines
 from starsift.searches.mstars.indices import halpha
@@ -34,16 +35,7 @@ def batch(
     rng = np.random.default_rng(5)
     flux = level * (1 + slope * (WAVE - HALPHA) / 200) * PROFILES[name]
     sigma = level / snr * np.ones(WAVE.size)
-    identity = {
-        "spectrum_id": [f"s{i}" for i in range(n)],
-        "obsid": range(n),
-        "planid": ["p"] * n,
-        "spid": [1] * n,
-        "fiberid": range(n),
-        "lmjd": [56300] * n,
-        "lmjm": [None] * n,
-        "band": [""] * n,
-    }
+    identity = identity_of([f"s{i}" for i in range(n)])
     ivar = np.tile(sigma**-2, (n, 1))
     return SpectrumBatch.from_arrays(identity, WAVE, flux + sigma * rng.normal(size=(n, WAVE.size)), ivar)
 

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from astropy.table import Table
+from fixtures.survey_files import identity_of
 
 from starsift.catalog.columns import conform
 from starsift.catalog.publish import publish, read_table
@@ -68,19 +69,9 @@ def batch() -> SpectrumBatch:
         dwarfs(model, [32.0]),
     ]
     flux, ivar = add_noise(np.concatenate(clean), 40.0, np.random.default_rng(0), WAVE, sky=False)
-    identity = {
-        "spectrum_id": IDS,
-        "obsid": range(N),
-        "planid": ["HD080100N224700B01"] * N,
-        "spid": [1] * N,
-        "fiberid": range(N),
-        "lmjd": [56_300] * N,
-        "lmjm": pa.nulls(N, pa.int64()),
-        "band": [""] * N,
-        "snr": [40.0] * N,
-        "ra": 118.0 + 0.1 * np.arange(N),
-        "dec": 21.5 - 0.1 * np.arange(N),
-    }
+    place = {"ra": 118.0 + 0.1 * np.arange(N), "dec": 21.5 - 0.1 * np.arange(N)}
+    plan = ["HD080100N224700B01"] * N
+    identity = identity_of(IDS, planid=plan, lmjd=[56_300] * N, snr=[40.0] * N, **place)
     return SpectrumBatch.from_arrays(identity, WAVE, flux, ivar)
 
 

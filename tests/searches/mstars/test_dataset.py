@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fixtures.survey_files import identity_of
 
 from starsift.errors import InputError
 from starsift.searches.mstars.clusters import CLUSTERS
@@ -78,18 +79,8 @@ def write_survey(
     bundles, manifests = [], []
     for i, rows in enumerate(np.array_split(np.arange(len(flux)), parts)):
         part = manifest.take(rows)
-        n = len(rows)
-        identity = {
-            "spectrum_id": part["spectrum_id"],
-            "obsid": rows,
-            "planid": [f"P{r // 20}" for r in rows],
-            "spid": [1] * n,
-            "fiberid": [r % 250 for r in rows],
-            "lmjd": [56_000] * n,
-            "lmjm": [80_000_000] * n,
-            "band": [""] * n,
-            "snr": part["snr"],
-        }
+        plan = [f"P{r // 20}" for r in rows]
+        identity = identity_of(part["spectrum_id"].to_pylist(), obsid=rows, planid=plan, snr=part["snr"])
         bundles.append(folder / f"b{i}.arrow")
         manifests.append(folder / f"b{i}.parquet")
         write_bundle(

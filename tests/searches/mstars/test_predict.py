@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from fixtures.mstars_data import KINDS, WAVE, identity_rows, simulate_sample, simulate_stars
+from fixtures.mstars_data import KINDS, WAVE, simulate_stars
+from fixtures.survey_files import identity_rows
 
 from starsift.errors import TrainingError
 from starsift.searches.mstars.calibration import Calibration, pool_prior
@@ -19,21 +20,12 @@ from starsift.searches.mstars.hashing import codes_of
 from starsift.searches.mstars.model import METHODS, Model, train
 from starsift.searches.mstars.predict import CODES, POOL, encode_batch, encode_bundle, rank_pool
 from starsift.searches.mstars.preprocess import prepare
-from starsift.searches.mstars.training import REFERENCE, train_reference
+from starsift.searches.mstars.training import REFERENCE
 from starsift.spectra.batches import ROW_SCHEMA, SpectrumBatch, write_bundle
 
 CALIBRATION = Calibration(-0.2, 0.6, 0.4)
+CONTRAST: dict[str, Any] = {"fraction": 0.1, "probability": 0.1, "ranking": "contrast"}
 Codes = Sequence[np.ndarray | None]
-
-
-@pytest.fixture(scope="module")
-def sample() -> Sample:
-    return simulate_sample()
-
-
-@pytest.fixture(scope="module")
-def trained(sample: Sample) -> tuple[Model, pa.Table, Calibration]:
-    return train_reference(sample, method="discriminant", bits=64, copies=1, copy_snr=(1.0, 4.0), seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +44,9 @@ def batch() -> SpectrumBatch:
     ivar[4, 500:800] = 0.0
     status = ["ok"] * 9
     status[3] = "truncated"
-    return SpectrumBatch.from_arrays(identity_rows([f"s{i}" for i in range(9)], status), WAVE, flux, ivar)
+    return SpectrumBatch.from_arrays(
+        identity_rows([f"s{i}" for i in range(9)], status=status), WAVE, flux, ivar
+    )
 
 
 def bits_apart(a: np.ndarray, b: np.ndarray) -> int:
@@ -140,7 +134,7 @@ def write_codes(folder: Path, bundles: dict[str, Codes]) -> list[Path]:
     for name, codes in bundles.items():
         n = len(codes)
         status = ["constant" if code is None else "ok" for code in codes]
-        rows = identity_rows([f"{name}-{i}" for i in range(n)], status)
+        rows = identity_rows([f"{name}-{i}" for i in range(n)], status=status)
         column = pa.array([None if code is None else code.tobytes() for code in codes], pa.binary())
         gap = [i % 3 == 0 for i in range(n)]
         table = pa.table(
@@ -329,14 +323,7 @@ def test_a_query_that_is_in_the_pool_finds_itself(tmp_path: Path) -> None:
 def test_a_pool_of_no_use_says_so(tmp_path: Path, bundles: dict[str, Codes]) -> None:
     reference = make_reference(["dwarf", "negative"], random_codes(np.random.default_rng(7), 2))
     with pytest.raises(TrainingError, match="none of the pool's spectra can be used"):
-        rank_pool(
-            write_codes(tmp_path, bundles),
-            reference,
-            CALIBRATION,
-            fraction=0.1,
-            probability=0.1,
-            ranking="contrast",
-        )
+        rank_pool(write_codes(tmp_path, bundles), reference, CALIBRATION, **CONTRAST)
 
 
 @pytest.mark.parametrize(
@@ -354,14 +341,7 @@ def test_codes_of_different_lengths_are_an_error(
     bundles = {name: [random_codes(rng, 1, size)[0] for size in each] for name, each in sizes.items()}
     reference = make_reference(["dwarf", "negative"], random_codes(rng, 2, known))
     with pytest.raises(TrainingError, match=message):
-        rank_pool(
-            write_codes(tmp_path, bundles),
-            reference,
-            CALIBRATION,
-            fraction=0.1,
-            probability=0.1,
-            ranking="contrast",
-        )
+        rank_pool(write_codes(tmp_path, bundles), reference, CALIBRATION, **CONTRAST)
 
 
 def test_codes_of_a_column() -> None:

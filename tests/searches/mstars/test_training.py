@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from fixtures.mstars_data import simulate_sample
 
 from starsift.searches.mstars.calibration import Calibration
 from starsift.searches.mstars.dataset import Sample
@@ -13,16 +12,6 @@ from starsift.searches.mstars.features import represent
 from starsift.searches.mstars.hashing import codes_of
 from starsift.searches.mstars.model import Model
 from starsift.searches.mstars.training import REFERENCE, train_reference
-
-
-@pytest.fixture(scope="module")
-def sample() -> Sample:
-    return simulate_sample()
-
-
-@pytest.fixture(scope="module")
-def trained(sample: Sample) -> tuple[Model, pa.Table, Calibration]:
-    return train_reference(sample, method="discriminant", bits=64, copies=1, copy_snr=(1.0, 4.0), seed=3)
 
 
 def test_reference_is_the_sample_and_then_its_copies(
