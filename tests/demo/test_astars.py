@@ -48,10 +48,6 @@ def test_packed_templates_are_those_that_were_computed() -> None:
     assert np.abs(flux / grid["flux"] - 1).max() < 1e-3
 
 
-def test_packed_templates_are_small() -> None:
-    assert astars.SHIPPED.stat().st_size < 1.5e6
-
-
 def test_the_grid_has_every_combination_and_keeps_the_templates() -> None:
     grid = template_grid()
     params, log10_wavelength, flux = read_templates()
@@ -68,16 +64,6 @@ def test_the_grid_has_every_combination_and_keeps_the_templates() -> None:
     half = grid.weights(*np.array([[8250.0], [3.25], [-0.5]]))
     assert half.sum() == pytest.approx(1)
     np.testing.assert_allclose(half.data, 0.125)
-
-
-def test_missing_templates_are_like_their_neighbours() -> None:
-    grid = template_grid()
-    colour = (grid.magnitude[:, 0] - grid.magnitude[:, 1]).reshape(8, 5, 3)
-    assert (np.diff(colour, axis=0) < 0).all()  # g-r tells the temperature
-    flux = np.exp(grid.log_flux).reshape(8, 5, 3, -1)
-    hot = flux[-1, 3] / flux[-1, 3].mean(axis=1, keepdims=True)  # 10500 K, log g 4, filled in at -2
-    window = slice(250, 3700)
-    np.testing.assert_allclose(hot[0, window], hot[1, window], rtol=0.08)
 
 
 def test_colours_of_an_a0_dwarf_are_those_of_vega() -> None:
@@ -174,13 +160,6 @@ def test_velocity_moves_every_line_to_the_red_if_positive(rv: float) -> None:
         depth = 1 - flux[near] / flux[near].max()
         place.append((depth**4 * GRID.wavelength[near]).sum() / (depth**4).sum())
     assert C_KMS * np.log(place[1] / place[0]) == pytest.approx(rv, abs=5)
-
-
-def test_rotation_broadens_and_keeps_the_light() -> None:
-    slow, fast = (noiseless(alike(feh=0.0, vsini=v))[0] for v in (0.0, 200.0))
-    near = (GRID.wavelength > 4450) & (GRID.wavelength < 4600)
-    assert fast[near].min() > slow[near].min()
-    assert fast[near].mean() == pytest.approx(slow[near].mean(), rel=1e-3)
 
 
 def test_spectra_have_the_magnitudes_of_their_stars(stars: AStars) -> None:

@@ -60,18 +60,6 @@ def test_noise_of_images_and_magnitudes_is_that_of_the_depths(
     assert (error < 0.225).all()
 
 
-def test_magnitudes_are_what_a_fit_to_the_image_gives(monkeypatch: pytest.MonkeyPatch, stars: AStars) -> None:
-    some = stars.take(np.flatnonzero(np.abs(stars.magnitude[:, 1] - 19) < 0.2)[:300])
-    images = lonely(monkeypatch, some)
-    place = 15.5 + some.offset
-    shape = cutouts._point_sources(np.ones((300, 5)), cutouts._sigma(some.fwhm), place, 32)
-    fitted = (images * shape).sum(axis=(2, 3)) / (shape**2).sum(axis=(2, 3))
-    true = flux_of(some.magnitude + some.zero_point)
-    seen = flux_of(measure_magnitudes(np.random.default_rng(8), some).astype(np.float64))
-    # The fit here does not weigh pixels by their noise.
-    np.testing.assert_allclose((fitted / true).std(axis=0), (seen / true).std(axis=0), rtol=0.25)
-
-
 def test_neighbours_are_stars_and_galaxies_some_brighter_than_the_star(stars: AStars) -> None:
     rng = np.random.default_rng(2)
     sigma = cutouts._sigma(stars.fwhm[:1000])

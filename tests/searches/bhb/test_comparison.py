@@ -244,12 +244,6 @@ def test_a_star_counts_once_however_many_its_spectra() -> None:
     assert b == pytest.approx(a, rel=0.1)  # not half of it
 
 
-def test_the_same_model_twice_differs_by_nothing() -> None:
-    runs = [("batmm", 0, large(1, 0.9)[0]), ("spectrum", 0, large(1, 0.9)[0])]
-    found = model_gap(score_runs(runs), "batmm", "spectrum", runs)
-    assert (found["difference"], found["se_stars"]) == (0, 0)
-
-
 def test_the_gaps() -> None:
     assert {model for pair in PAIRS for model in pair} == set(MODELS)
     assert PAIRS[:2] == (("batmm", "spectrum"), ("spectrum", "image"))

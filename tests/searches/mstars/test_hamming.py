@@ -24,7 +24,7 @@ from starsift.searches.mstars.hamming import (
 )
 from starsift.searches.mstars.hashing import unpack
 
-LENGTHS = (8, 16, 24, 32, 40, 64, 72, 104, 128, 192, 200, 256, 320, 512)
+LENGTHS = (8, 40, 64, 104, 256, 320)
 
 
 def random_codes(rng: np.random.Generator, n: int, bits: int) -> np.ndarray:

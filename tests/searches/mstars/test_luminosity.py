@@ -1,8 +1,6 @@
 """Giants and dwarfs: published colours, indices of real mean spectra, evidence that contradicts itself."""
 
-import importlib.util
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -100,30 +98,6 @@ def test_faint_red_stars_are_late_dwarfs_by_h():
     for h, types in ((14.0, 9), (15.0, 10), (16.0, 10)):
         dwarfs = separate(_table(_photometry(DWARF_JK[:types], DWARF_W12[:types], h)))
         assert dwarfs["giant_h_jk"].to_pylist() == [0] * types
-
-
-def test_giants_by_h_hide_fewer_dwarfs_than_giants_by_w1_w2():
-    # Guo et al. 2019, section 4.1: some 12 % of the giants by W1-W2 are dwarfs by parallax, fewer by H.
-    spec = importlib.util.spec_from_file_location("giants_benchmark", ROOT / "benchmarks/giants.py")
-    assert spec is not None
-    assert spec.loader is not None
-    benchmark = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(benchmark)
-    stars, giant, m_g = benchmark.draw_m_stars(20_000, seed=3)
-    assert 1500 > giant.sum() > 1000
-    shares = benchmark.count_dwarfs(stars, giant, m_g)
-    by_h, by_wise = shares["h_jk"], shares["jk_w1w2"]
-    assert by_h["dwarfs by parallax"] < 0.8 * by_wise["dwarfs by parallax"]
-    assert by_h["dwarfs in truth"] < 0.8 * by_wise["dwarfs in truth"]
-    assert 0.05 < by_wise["dwarfs by parallax"] < 0.13
-    assert min(by_h["giants found"], by_wise["giants found"]) > 0.97
-    # All evidence together is purer than each.
-    result = separate(stars, benchmark.BY_COLOUR)
-    called = result["giant"].to_numpy() == 1
-    assert (~giant[called]).mean() < by_h["dwarfs in truth"]
-    flat = [replace(one, points=benchmark.FLAT_LINE) if one.x == "h" else one for one in benchmark.BY_COLOUR]
-    worse = benchmark.count_dwarfs(stars, giant, m_g, flat)["h_jk"]
-    assert worse["dwarfs by parallax"] > by_wise["dwarfs by parallax"]
 
 
 def test_bands_of_giants():
