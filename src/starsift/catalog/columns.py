@@ -54,24 +54,6 @@ class TableSchema:
         return [column.name for column in self.columns]
 
 
-def check(table: pa.Table, schema: TableSchema) -> None:
-    """Compare a table with its schema: columns and their order, types, nulls, repeated keys.
-
-    Raises
-    ------
-    ResultsError : lists everything that differs.
-    """
-    problems = _missing(table, schema)
-    problems += [f"column {name} is not declared" for name in table.column_names if name not in schema.names]
-    if not problems and table.column_names != schema.names:
-        problems.append(f"columns are in the order {table.column_names}, expected {schema.names}")
-    for column in _present(table, schema):
-        found = table.schema.field(column.name).type
-        if found != column.type:
-            problems.append(f"column {column.name} has type {found}, expected {column.type}")
-    _raise(schema, problems + _bad_values(table, schema))
-
-
 def conform(table: pa.Table, schema: TableSchema) -> pa.Table:
     """The declared columns of a table, in order and of the declared types, rows sorted by the key.
 

@@ -5,7 +5,6 @@ truth says is on the horizontal branch.
 """
 
 import os
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from itertools import pairwise
@@ -15,8 +14,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from starsift.demo.scorecard import Line, compare_found, match_truth, mean_line, value_line
-from starsift.learning.calibration import apply_temperature, expected_calibration_error
+from starsift.demo.scorecard import (
+    Line,
+    calibration_line,
+    compare_found,
+    count_kinds,
+    find_listed,
+    match_truth,
+    mean_line,
+    range_name,
+    value_line,
+)
+from starsift.learning.calibration import apply_temperature
 from starsift.robust import robust_scatter
 from starsift.searches.bhb.inputs import CLASSES
 
@@ -59,12 +68,7 @@ def score_bhb(
     names = predictions["spectrum_id"].to_pylist()
     truth = match_truth(truth_path, names)
     pool = ~np.isin(truth["star"].to_numpy(), _labelled_stars(truth_path))
-    place = {name: i for i, name in enumerate(names)}
-    listed = catalog["spectrum_id"].to_pylist()
-    unpredicted = [name for name in listed if name not in place]
-    if unpredicted:
-        raise ValueError(f"{len(unpredicted)} spectra of the catalogue have no prediction: {unpredicted[0]}")
-    rows = np.array([place[name] for name in listed], dtype=np.int64)
+    rows = find_listed(catalog, names)
     found = np.zeros(len(names), dtype=bool)
     found[rows] = True
     kind = np.array(truth["kind"].to_pylist(), dtype=object)
@@ -79,14 +83,11 @@ def score_bhb(
     modalities = sorted({name for name in modality if name is not None})
     parts = [compare(name, modality == name) for name in modalities]
     ranges = [
-        compare(
-            f"S/N {low:g} to {high:g}" if high < np.inf else f"S/N above {low:g}", (snr >= low) & (snr < high)
-        )
+        compare(f"S/N {range_name(low, high)}", (snr >= low) & (snr < high))
         for low, high in pairwise(SNR_EDGES)
     ]
     whole, usable = compare("all", np.ones(len(names), dtype=bool)), compare("usable spectra", used)
     asked = None if calibration is None else float(calibration["purity"])
-    false = Counter(kind[pool & found & ~bhb].tolist())
     lines = [
         *_ratios(whole, asked),
         value_line("recall, usable spectra", usable["recall"], usable["bhb"]),
@@ -104,7 +105,7 @@ def score_bhb(
         "spectra": int(pool.sum()),
         "lines": [asdict(line) for line in lines],
         "comparison": [whole, *parts, *ranges],
-        "false": dict(sorted(false.items(), key=lambda item: (-item[1], item[0]))),
+        "false": count_kinds(kind[pool & found & ~bhb].tolist()),
     }
 
 
@@ -147,9 +148,7 @@ def _calibration(
             continue
         for what in ("all", *sorted({m for m in modality[some] if m is not None})):
             rows = some if what == "all" else some & (modality == what)
-            error = expected_calibration_error(np.clip(p[rows], 0, 1), bhb[rows])
-            value = None if np.isnan(error) else error
-            lines.append(value_line(f"calibration error, {name}, {what}", value, int(rows.sum())))
+            lines.append(calibration_line(f"{name}, {what}", np.clip(p[rows], 0, 1), bhb[rows]))
     return lines
 
 

@@ -6,7 +6,6 @@ is a spectrum whose truth is emission; `starsift.synthesis.emission_lines.judge`
 """
 
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import pairwise
@@ -16,8 +15,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from starsift.demo.scorecard import Line, compare_found, match_truth, mean_line, value_line
-from starsift.learning.calibration import apply_temperature, expected_calibration_error
+from starsift.demo.scorecard import (
+    Line,
+    calibration_line,
+    compare_found,
+    count_kinds,
+    find_listed,
+    match_truth,
+    mean_line,
+    range_name,
+    value_line,
+)
+from starsift.learning.calibration import apply_temperature
 from starsift.searches.emission.classes import (
     CLASSES,
     EMISSION_CLASSES,
@@ -51,8 +60,8 @@ def score_emission(
     final : predictions of the last network for the whole pool: `spectrum_id` and the probabilities
     baseline : the same of networks without active learning, one table a run
     rounds : contents of each round.json, in order
-    catalog : `spectrum_id`, `origin` ("predicted" or "oracle"), and a class: `profile`, or `label` where it
-        is one, else `predicted`. Only what is in it counts as found.
+    catalog : `spectrum_id`, `origin` ("predicted" or "oracle") and a class, `profile`. Only what is in it
+        counts as found.
     temperature : that calibrates the probabilities of `final`
     predictions : the same as `final` of each round, in the order of `rounds`; without them the true precision
         of rounds is left out
@@ -74,12 +83,8 @@ def score_emission(
     listed = match_truth(truth_path, catalog["spectrum_id"].to_pylist())
     label = np.array(truth["label"].to_pylist())
     emission = label != CLASSES[-1]
-    place = {name: i for i, name in enumerate(final["spectrum_id"].to_pylist())}
-    unpredicted = [name for name in catalog["spectrum_id"].to_pylist() if name not in place]
-    if unpredicted:
-        raise ValueError(f"{len(unpredicted)} spectra of the catalogue have no prediction: {unpredicted[0]}")
     found = np.zeros(len(label), dtype=bool)
-    found[[place[name] for name in catalog["spectrum_id"].to_pylist()]] = True
+    found[find_listed(catalog, final["spectrum_id"].to_pylist())] = True
 
     searched = compare_found("active learning", found, emission, "emission")
     runs = [_run(f"no active learning, run {k}", table, truth_path) for k, table in enumerate(baseline, 1)]
@@ -143,20 +148,11 @@ def _ratios(name: str, row: Mapping[str, Any], low: float | None, least: float |
     ]
 
 
-def _catalog_class(catalog: pa.Table) -> np.ndarray:
-    """What each row of the catalogue is said to be (n,) str."""
-    if "profile" in catalog.column_names:
-        return np.array(catalog["profile"].to_pylist(), dtype=object)
-    said = catalog["predicted"].to_pylist()
-    if "label" in catalog.column_names:
-        labels = catalog["label"].to_pylist()
-        said = [a if a in CLASSES else b for a, b in zip(labels, said, strict=True)]
-    return np.array(said, dtype=object)
-
-
 def _classes(listed: pa.Table, catalog: pa.Table, label: np.ndarray) -> list[Line]:
     """The classes one by one; `listed` is the truth of the catalogue's rows, `label` (n,) of the pool."""
-    said, true = _catalog_class(catalog), np.array(listed["label"].to_pylist(), dtype=object)
+    said, true = (
+        np.array(column.to_pylist(), dtype=object) for column in (catalog["profile"], listed["label"])
+    )
     lines = []
     for name in EMISSION_CLASSES:
         right = int(((said == name) & (true == name)).sum())
@@ -209,16 +205,14 @@ def _subsets(truth: pa.Table, found: np.ndarray, emission: np.ndarray) -> list[L
     lines = []
     for low, high in pairwise(BUMP_EDGES):
         inside = emission & (bump >= low) & (bump < high)
-        lines.append(mean_line(f"recall, S/N of the peak {_range(low, high)}", found[inside]))
+        lines.append(mean_line(f"recall, S/N of the peak {range_name(low, high)}", found[inside]))
     lines.append(mean_line(f"recall, velocities above {FAST:g} km/s", found[emission & fast]))
     for low, high in pairwise(SNR_EDGES):
         inside = ~emission & (snr >= low) & (snr < high)
-        lines.append(mean_line(f"share of others in the catalogue, S/N {_range(low, high)}", found[inside]))
+        lines.append(
+            mean_line(f"share of others in the catalogue, S/N {range_name(low, high)}", found[inside])
+        )
     return lines
-
-
-def _range(low: float, high: float) -> str:
-    return f"{low:g} to {high:g}" if np.isfinite(high) else f"above {low:g}"
 
 
 def _calibration(final: pa.Table, emission: np.ndarray, temperature: float) -> list[Line]:
@@ -231,9 +225,7 @@ def _calibration(final: pa.Table, emission: np.ndarray, temperature: float) -> l
             ("all spectra", np.ones(len(p), dtype=bool)),
             (f"p_emission >= {UNSURE:g}", probability >= UNSURE),
         ):
-            error = expected_calibration_error(probability[some], emission[some])
-            value = None if np.isnan(error) else error
-            lines.append(value_line(f"calibration error, {name}, {what}", value, int(some.sum())))
+            lines.append(calibration_line(f"{name}, {what}", probability[some], emission[some]))
     return lines
 
 
@@ -241,4 +233,4 @@ def _kinds(truth: pa.Table, chosen: np.ndarray) -> dict[str, int]:
     """Chosen spectra (n,) bool by kind, defects named; most frequent first."""
     rows = truth.filter(pa.array(chosen)).select(["kind", "defect"]).to_pylist()
     names = [r["kind"] if r["defect"] == "none" else f"{r['kind']}, {r['defect']}" for r in rows]
-    return dict(sorted(Counter(names).items(), key=lambda item: (-item[1], item[0])))
+    return count_kinds(names)

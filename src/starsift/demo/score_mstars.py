@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from starsift.demo.scorecard import Line, match_truth, mean_line, value_line, velocity_lines
+from starsift.demo.scorecard import Line, match_truth, mean_line, range_name, value_line, velocity_lines
 from starsift.robust import robust_scatter
 
 SNR_EDGES = (0.0, 1.0, 2.0, 3.0, 5.0, np.inf)
@@ -21,12 +21,7 @@ SPEEDS = ("u", "v", "w")
 
 
 def score_mstars(
-    truth_path: str | os.PathLike[str],
-    search: pa.Table,
-    catalog: pa.Table,
-    *,
-    likely: float = LIKELY,
-    clear_snr: float = CLEAR_SNR,
+    truth_path: str | os.PathLike[str], search: pa.Table, catalog: pa.Table
 ) -> dict[str, object]:
     """Compare candidates and catalogue with the truth.
 
@@ -36,8 +31,6 @@ def score_mstars(
     search : candidates of the union, one row a spectrum: `spectrum_id`, `p_m`
     catalog : the catalogue `mstars`: `spectrum_id`, `subtype`, `rv`, `rv_err`, `giant`, `active`, `ewha`,
         `distance`, `u`, `v`, `w`; null where not measured, `giant` and `active` 1, 0 or logical
-    likely : probability from which a candidate counts as called an M star
-    clear_snr : S/N from which subtypes, velocities, giants and activity are scored
 
     Returns
     -------
@@ -56,7 +49,7 @@ def score_mstars(
     key = np.array(pool["spectrum_id"].to_pylist())
     probability = dict(zip(ids["union"], _numbers(search, "p_m").tolist(), strict=True))
     p_m = np.array([probability.get(name, -1.0) for name in key])
-    in_union, called = p_m >= 0, p_m >= likely
+    in_union, called = p_m >= 0, p_m >= LIKELY
     listed = np.isin(key, ids["list"])
     is_m = np.array(pool["is_m"].to_pylist(), dtype=bool)
     snr, defective = pool["snr"].to_numpy(), np.array(pool["defective"].to_pylist(), dtype=bool)
@@ -64,13 +57,12 @@ def score_mstars(
     lines: list[Line] = []
     for what, chosen, least in (
         ("in the union", in_union, 0.95),
-        (f"with p_m >= {likely:g}", called, None),
+        (f"with p_m >= {LIKELY:g}", called, None),
         ("in the catalogue", listed, 0.7),
     ):
         for low, high in pairwise(SNR_EDGES):
             inside = is_m & (snr >= low) & (snr < high)
-            text = f"S/N {low:g} to {high:g}" if np.isfinite(high) else f"S/N above {low:g}"
-            lines.append(mean_line(f"M stars {what}, {text}", chosen[inside]))
+            lines.append(mean_line(f"M stars {what}, S/N {range_name(low, high)}", chosen[inside]))
         lines.append(mean_line(f"M stars {what}, all", chosen[is_m], least))
     late = is_m & (_numbers(pool, "subtype") >= 5)
     lines += [
@@ -78,23 +70,23 @@ def score_mstars(
         mean_line("M stars in the catalogue, giants", listed[is_m & _flags(pool, "giant")[0]]),
         mean_line("M stars in the catalogue, defective spectra", listed[is_m & defective]),
         mean_line("share of the pool in the union", in_union),
-        mean_line(f"precision of p_m >= {likely:g}", is_m[called]),
+        mean_line(f"precision of p_m >= {LIKELY:g}", is_m[called]),
         mean_line("precision of the catalogue", is_m[listed], 0.9),
     ]
     return {
         "spectra": pool.num_rows,
-        "lines": [asdict(line) for line in [*lines, *_measured(found, catalog, clear_snr)]],
+        "lines": [asdict(line) for line in [*lines, *_measured(found, catalog)]],
     }
 
 
-def _measured(truth: pa.Table, catalog: pa.Table, clear_snr: float) -> list[Line]:
+def _measured(truth: pa.Table, catalog: pa.Table) -> list[Line]:
     """Lines about measurements of catalogued M stars; rows of both tables are the same spectra."""
     is_m, _ = _flags(truth, "is_m")
     snr = truth["snr"].to_numpy()
-    clear = is_m & (snr >= clear_snr)
+    clear = is_m & (snr >= CLEAR_SNR)
     giant, _ = _flags(truth, "giant")
     dwarf = is_m & ~giant
-    text = f"S/N >= {clear_snr:g}"
+    text = f"S/N >= {CLEAR_SNR:g}"
 
     def error(name: str) -> np.ndarray:
         return _numbers(catalog, name) - _numbers(truth, name)

@@ -6,6 +6,8 @@ spectra behind it, and its limit.
 
 import json
 import os
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from starsift.io.files import atomic_path
+from starsift.learning.calibration import expected_calibration_error
 from starsift.robust import robust_scatter
 
 
@@ -63,6 +66,37 @@ def compare_found(name: str, found: np.ndarray, real: np.ndarray, what: str) -> 
         "false": chosen - right,
         what: there,
     }
+
+
+def range_name(low: float, high: float) -> str:
+    """A range of numbers, such as "5 to 10" or "above 20"."""
+    return f"{low:g} to {high:g}" if np.isfinite(high) else f"above {low:g}"
+
+
+def calibration_line(name: str, probability: np.ndarray, real: np.ndarray) -> Line:
+    """The expected calibration error of probabilities (n,) of what is `real` (n,) bool."""
+    error = expected_calibration_error(probability, real)
+    return value_line(f"calibration error, {name}", None if np.isnan(error) else error, len(real))
+
+
+def find_listed(catalog: pa.Table, names: list[str]) -> np.ndarray:
+    """Places (m,) of a catalogue's spectra among those with a prediction.
+
+    Raises
+    ------
+    ValueError : a spectrum of the catalogue has no prediction.
+    """
+    place = {name: i for i, name in enumerate(names)}
+    listed = catalog["spectrum_id"].to_pylist()
+    unpredicted = [name for name in listed if name not in place]
+    if unpredicted:
+        raise ValueError(f"{len(unpredicted)} spectra of the catalogue have no prediction: {unpredicted[0]}")
+    return np.array([place[name] for name in listed], dtype=np.int64)
+
+
+def count_kinds(names: Iterable[str]) -> dict[str, int]:
+    """How often each name is there, most frequent first."""
+    return dict(sorted(Counter(names).items(), key=lambda item: (-item[1], item[0])))
 
 
 def velocity_lines(

@@ -8,40 +8,35 @@ from starsift.settings_base import Fraction, Group, OneOf, problem, setting
 
 Seed = Annotated[int, Field(ge=0)]
 Layout = Annotated[str, OneOf(("image", "table", "both"))]
-_LAYOUT = "Layout of the files: image (DR1 to DR7), table of one row (DR8 on), or both."
 
 
-class Mrs(Group):
+class _Lamost(Group):
+    seed: Seed = setting("Seed of the simulated sky.")
+    layout: Layout = setting("Layout of the files: image (DR1 to DR7), table of one row (DR8 on), or both.")
+    n_plans: int = setting("Observing plans.", ge=1)
+    n_spectrographs: int = setting("Spectrographs of each plan.", ge=1, le=16)
+
+
+class Mrs(_Lamost):
     """LAMOST-MRS exposures of single, double and triple stars."""
 
-    seed: Seed = setting("Seed of the simulated sky.")
     layout: Annotated[str, OneOf(("wide", "tall", "both"))] = setting(
         "Layout of the files: tall, a row a pixel (DR6 to DR8), wide, one row (DR9 on), or both."
     )
-    n_plans: int = setting("Observing plans.", ge=1)
-    n_spectrographs: int = setting("Spectrographs of each plan.", ge=1, le=16)
     n_stars: int = setting("Stars.", ge=1)
     exposures: int = setting("Exposures of each plan.", ge=1)
 
 
-class Lrs(Group):
+class Lrs(_Lamost):
     """LAMOST-LRS spectra for the search for M stars."""
 
-    seed: Seed = setting("Seed of the simulated sky.")
-    layout: Layout = setting(_LAYOUT)
-    n_plans: int = setting("Observing plans.", ge=1)
-    n_spectrographs: int = setting("Spectrographs of each plan.", ge=1, le=16)
     n_released: int = setting("Spectra with a class.", ge=1)
     n_unknown: int = setting("Spectra without a class.", ge=1)
 
 
-class Emission(Group):
+class Emission(_Lamost):
     """LAMOST-LRS spectra and labelled spectra of Ondrejov for the search for emission-line stars."""
 
-    seed: Seed = setting("Seed of the simulated sky.")
-    layout: Layout = setting(_LAYOUT)
-    n_plans: int = setting("Observing plans.", ge=1)
-    n_spectrographs: int = setting("Spectrographs of each plan.", ge=1, le=16)
     n_labelled: int = setting("Labelled spectra of Ondrejov.", ge=10)
     n_pool: int = setting("Spectra of the pool.", ge=10)
     emitters: Fraction = setting("Fraction of emission-line stars in the pool.")

@@ -62,22 +62,6 @@ DETACHED = 2.2  # periastron distance in units of the summed radii, at least
 STABLE = 8.0  # outer period in units of the inner one, at least
 
 
-def semi_amplitude(
-    companion: np.ndarray,
-    total: np.ndarray,
-    period: np.ndarray,
-    eccentricity: np.ndarray,
-    inclination: np.ndarray,
-) -> np.ndarray:
-    """Velocity semi-amplitude in km/s: masses in solar units, period in days, inclination in radians."""
-    return (
-        VELOCITY
-        * companion
-        * np.sin(inclination)
-        / (total ** (2 / 3) * np.cbrt(period) * np.sqrt(1 - eccentricity**2))
-    )
-
-
 def true_anomaly(mean_anomaly: np.ndarray, eccentricity: np.ndarray) -> np.ndarray:
     """Solve Kepler's equation; radians, any shape. Newton converges to 1e-12 for eccentricities to 0.9."""
     mean = np.remainder(mean_anomaly, 2 * np.pi)
@@ -120,18 +104,18 @@ class Orbits:
         centre = self.gamma
         rv = np.empty_like(self.mass)
         if self.mass.shape[1] == 3:
-            total = pair + self.mass[:, 2]
-            unit = semi_amplitude(
-                np.ones_like(total), total, self.period[:, 1], self.eccentricity[:, 1], self.inclination[:, 1]
-            )
+            unit = self._unit_velocity(pair + self.mass[:, 2], 1)
             rv[:, 2] = self.gamma - unit * pair * shape[:, 1]
             centre = self.gamma + unit * self.mass[:, 2] * shape[:, 1]
-        unit = semi_amplitude(
-            np.ones_like(pair), pair, self.period[:, 0], self.eccentricity[:, 0], self.inclination[:, 0]
-        )
+        unit = self._unit_velocity(pair, 0)
         rv[:, 0] = centre + unit * self.mass[:, 1] * shape[:, 0]
         rv[:, 1] = centre - unit * self.mass[:, 0] * shape[:, 0]
         return rv
+
+    def _unit_velocity(self, total: np.ndarray, k: int) -> np.ndarray:
+        """Semi-amplitude (n,) in orbits k, km/s, for each solar mass of the companion; `total` mass (n,)."""
+        root = np.cbrt(self.period[:, k]) * np.sqrt(1 - self.eccentricity[:, k] ** 2)
+        return VELOCITY * np.sin(self.inclination[:, k]) / (total ** (2 / 3) * root)
 
     def take(self, index: npt.ArrayLike) -> "Orbits":
         """The orbits at `index` (integers or booleans)."""
