@@ -24,8 +24,6 @@ from starsift.searches.mstars.features import represent
 from starsift.searches.mstars.model import Method, train
 from starsift.searches.mstars.preprocess import prepare
 
-DISCRIMINANT = Method("flux", "discriminant", "contrast")
-
 
 def naive_precision(truth: np.ndarray, score: np.ndarray) -> np.ndarray:
     """For each recall, the best precision of all thresholds that reach it, one by one."""
