@@ -46,6 +46,7 @@ _TYPES = {
     "model_type": "a group of settings",
     "string_type": "text",
 }
+_CONVERTIBLE = {*_TYPES, "literal_error"}
 _LIMITS = {
     "greater_than": ("more than", "gt"),
     "greater_than_equal": ("at least", "ge"),
@@ -302,13 +303,13 @@ def _errors(settings: Mapping[str, Any]) -> list[ErrorDetails]:
 def _convert(settings: dict[str, Any], text: dict[str, Any]) -> None:
     """Give values of a wrong type the right one, where they have an equivalent of it."""
     for error in _errors(settings):
-        if error["type"] in _TYPES or error["type"] == "literal_error":
+        if error["type"] in _CONVERTIBLE:
             *groups, key = error["loc"]
             group = _at(settings, groups)
             for candidate in _equivalents(error["input"], _at(text, error["loc"])):
                 group[key] = candidate
                 left = [other["type"] for other in _errors(settings) if other["loc"] == error["loc"]]
-                if not any(kind in _TYPES or kind == "literal_error" for kind in left):
+                if not _CONVERTIBLE.intersection(left):
                     break
             else:
                 group[key] = error["input"]

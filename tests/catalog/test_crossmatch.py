@@ -175,14 +175,11 @@ def test_identifiers_come_before_coordinates():
     assert result.schema.field("parallax").metadata == {b"unit": b"mas"}
 
 
-def test_columns_can_be_chosen_and_are_replaced():
+def test_columns_of_the_same_name_are_replaced():
     rows = _rows([10.0], [None]).append_column("k", pa.array([99.0]))
-    result = attach(rows, GAIA, columns=["k", "w1"])
-    assert result.column_names == [*rows.column_names, "w1", "match_separation"]
+    result = attach(rows, GAIA)
+    assert result.column_names.count("k") == 1
     assert result["k"].to_pylist() == [11.5]
-    assert result["gaia_source_id"].to_pylist() == [None]
-    with pytest.raises(InputError, match="no such columns of sources: w9; have gaia_source_id"):
-        attach(rows, GAIA, columns=["k", "w9"])
 
 
 def test_proper_motion_brings_sources_back_to_the_time_of_the_spectra():

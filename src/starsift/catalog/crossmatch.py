@@ -6,8 +6,6 @@ silently drop the repeated observations of a star. For tables of more than some 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -150,7 +148,6 @@ def attach(
     rows: pa.Table,
     sources: pa.Table,
     radius: float = RADIUS,
-    columns: Sequence[str] = COLUMNS,
     *,
     years: float = 0.0,
 ) -> pa.Table:
@@ -166,24 +163,20 @@ def attach(
         are replaced
     sources : as published, see `ALIASES`; those without coordinates only match by identifier
     radius : arcsec
-    columns : of `ALIASES`, which to add; null throughout where the table lacks one
     years : how much later than the spectra's the epoch of the sources' coordinates is. They are taken back
         along the proper motions: LAMOST's coordinates are of 2000, Gaia DR2's of 2015.5, so a star of more
         than 0.32 arcsec a year is missed at 5 arcsec otherwise.
 
     Returns
     -------
-    rows with `columns` and match_separation (arcsec), null where nothing matches; gaia_source_id stays as it
-    was there
+    rows with `COLUMNS` and match_separation (arcsec), null where nothing matches or the table lacks a column;
+    gaia_source_id stays as it was there
 
     Raises
     ------
     InputError : ra or dec is missing (all that is missing is listed), values have the wrong type, an
-        identifier is repeated, a column is not one of `ALIASES`.
+        identifier is repeated.
     """
-    unknown = [name for name in columns if name not in COLUMNS]
-    if unknown:
-        raise InputError(f"no such columns of sources: {', '.join(unknown)}; have {', '.join(COLUMNS)}")
     sources = standard_columns(sources)
     ra, dec = (_floats(rows[name]) for name in REQUIRED)
     source_ra, source_dec = _moved(sources, years)
@@ -203,7 +196,7 @@ def attach(
 
     take = pa.array(place, mask=place < 0)
     result = rows
-    for name in (*columns, "match_separation"):
+    for name in (*COLUMNS, "match_separation"):
         if name == "match_separation":
             values: pa.Array | pa.ChunkedArray = pa.array(separation, pa.float32(), from_pandas=True)
             unit = "arcsec"
@@ -247,10 +240,7 @@ def standard_columns(sources: pa.Table) -> pa.Table:
         elif name == "gaia_source_id":
             columns[name] = _identifiers(sources[theirs])
         else:
-            try:
-                numbers = cast_column("the table of sources", theirs, sources[theirs], pa.float64())
-            except InputError as error:
-                raise InputError(str(error)) from error
+            numbers = cast_column("the table of sources", theirs, sources[theirs], pa.float64())
             columns[name] = _clean(numbers).cast(kind, safe=False)
     for name, (low, high) in _LIMITS.items():
         row = first_outside(columns[name], low, high)

@@ -18,11 +18,8 @@ from starsift.demo.sky import PATCH, Plan
 from starsift.errors import SettingsError
 from starsift.synthesis.bands import M0, SHIPPED, type_names
 
-SOLAR_MOTION = (
-    10.0,
-    5.0,
-    7.0,
-)  # km/s towards the centre, the rotation, the north (Guo et al. 2019, section 4.2)
+# km/s towards the centre, the rotation, the north (Guo et al. 2019, section 4.2)
+SOLAR_MOTION = (10.0, 5.0, 7.0)
 SUN_HEIGHT = 20.8  # pc above the plane (Bennett & Bovy 2019, MNRAS 482, 1417)
 # Heights in pc, local densities of thick disc and halo against the thin one: Juric et al. 2008, ApJ 673, 864.
 # The halo is no exponential, but that length serves up to some 10 kpc.

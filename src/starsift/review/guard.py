@@ -3,6 +3,7 @@
 import secrets
 
 from fastapi.responses import JSONResponse, Response
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HOST = "127.0.0.1"
@@ -41,10 +42,9 @@ class Guard:
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                names = {name.lower() for name, _ in message["headers"]}
-                added = HEADERS if b"cache-control" in names else HEADERS | {"Cache-Control": "no-store"}
-                pairs = [(name.lower().encode(), value.encode()) for name, value in added.items()]
-                message = {**message, "headers": [*message["headers"], *pairs]}
+                headers = MutableHeaders(scope=message)
+                headers.update(HEADERS)
+                headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
         refusal, path = self._check(scope)
@@ -61,11 +61,10 @@ class Guard:
 
     def _check(self, scope: Scope) -> tuple[Response | None, str]:
         """An answer that refuses the request, or None; and the path behind the token."""
-        headers: dict[str, list[str]] = {}
-        for name, value in scope["headers"]:
-            headers.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+        headers = Headers(scope=scope)
+        hosts = headers.getlist("host")
         # A page of another site that has its name point here would send that name.
-        if len(headers.get("host", [])) != 1 or headers["host"][0].lower() not in self.hosts:
+        if len(hosts) != 1 or hosts[0].lower() not in self.hosts:
             return error_answer(400, f"Host must be one of {', '.join(sorted(self.hosts))}"), ""
         first, slash, rest = scope["path"].removeprefix("/").partition("/")
         known = secrets.compare_digest(first.encode("utf-8", "surrogateescape"), self.token)
@@ -74,12 +73,12 @@ class Guard:
                 404, "there is nothing here; open the whole URL that starsift review printed"
             ), ""
         if scope["method"] == "POST":
-            if any(origin not in self.origins for origin in headers.get("origin", [])):
+            if any(origin not in self.origins for origin in headers.getlist("origin")):
                 return error_answer(403, "requests come from the page of the review app only"), ""
-            kind = headers.get("content-type", [""])[0].partition(";")[0].strip().lower()
+            kind = headers.get("content-type", "").partition(";")[0].strip().lower()
             if kind != "application/json":
                 return error_answer(415, "Content-Type must be application/json"), ""
-            size = headers.get("content-length", ["0"])[0]
+            size = headers.get("content-length", "0")
             if not size.isdigit() or int(size) > BODY_LIMIT:
                 return error_answer(413, f"the request is larger than {BODY_LIMIT} bytes"), ""
         return None, f"/{rest}"

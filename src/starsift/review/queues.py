@@ -25,7 +25,7 @@ from starsift.searches.registry import SEARCHES
 PLACE = ("spectrum_id", "band", "bundle", "row", "ra", "dec")  # columns that say where a spectrum is
 
 
-@dataclass(frozen=True)
+@dataclass
 class QueueFile:
     """A queue of a folder of results, not read yet; see `starsift.searches.base.Queue`."""
 
@@ -44,22 +44,14 @@ def find_queues(folder: Path) -> Iterator[QueueFile]:
             for file in sorted(folder.glob(queue.pattern)):
                 if file.is_file() and (found := name.fullmatch(file.relative_to(folder).as_posix())):
                     number = found[1] if found.groups() else ""
-                    id, title = (
-                        queue.id.replace("*", number),
-                        queue.title.replace("*", number.lstrip("0") or "0"),
-                    )
-                    yield QueueFile(id, search.name, title, queue.group, file)
+                    title = queue.title.replace("*", number.lstrip("0") or "0")
+                    yield QueueFile(queue.id.replace("*", number), search.name, title, queue.group, file)
 
 
 @dataclass
-class Queue:
+class Queue(QueueFile):
     """Candidates of a search in the order in which people see them."""
 
-    id: str
-    search: str
-    title: str
-    group: str
-    file: Path
     view: View
     ids: tuple[str, ...]
     rows: np.ndarray | None  # (n,) of the file's rows, where it holds a spectrum twice; None: all

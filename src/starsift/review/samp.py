@@ -35,7 +35,11 @@ _FAILURES = (SAMPHubError, SAMPProxyError, OSError)
 
 
 class SampLink:
-    """A client of the SAMP hub, connected when it is first needed; threads may share it."""
+    """A client of the SAMP hub, connected when it is first needed; threads may share it.
+
+    Methods that send something return how many applications took it, and raise `SampError` where there is no
+    hub or none took it.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -71,21 +75,14 @@ class SampLink:
         Parameters
         ----------
         wavelength (n,) : vacuum Angstrom; flux, error (n,) : of good pixels
-
-        Returns
-        -------
-        int : how many applications took it
-
-        Raises
-        ------
-        SampError : there is no hub, or no application took it.
         """
         table = Table({"wavelength": wavelength * u.AA, "flux": flux, "error": error})
         table.meta = {"description": f"{name}, vacuum wavelengths, heliocentric"}
         with self._lock:
             url = self._write("spectrum", table)
-            about = {"Access.Reference": url, "Access.Format": "application/x-votable+xml"}
-            about |= {
+            about = {
+                "Access.Reference": url,
+                "Access.Format": "application/x-votable+xml",
                 "DataID.Title": name,
                 "vox:spectrum_axes": "wavelength flux",
                 "vox:spectrum_units": "Angstrom",
@@ -103,14 +100,6 @@ class SampLink:
         ----------
         name : of the queue, by which rows are marked afterwards
         table : makes the table, rows by position; not called where there is no hub
-
-        Returns
-        -------
-        int : how many applications took it
-
-        Raises
-        ------
-        SampError : there is no hub, or no application took it.
         """
         with self._lock:
             self._listeners("table.load.votable")
@@ -121,16 +110,7 @@ class SampLink:
             return loaded
 
     def highlight(self, name: str, row: int, ra: float | None, dec: float | None) -> int:
-        """Mark a row of a queue's table where that was sent, and point sky viewers at the star.
-
-        Returns
-        -------
-        int : how many applications did so
-
-        Raises
-        ------
-        SampError : there is no hub, or no application did so.
-        """
+        """Mark a row of a queue's table where that was sent, and point sky viewers at the star."""
         with self._lock:
             done: list[str] = []
             if name in self._sent:

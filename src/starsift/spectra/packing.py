@@ -13,8 +13,7 @@ import pyarrow.parquet as pq
 from starsift.errors import SettingsError, SpectrumError
 from starsift.spectra.batches import ROWS, Spectrum, SpectrumBatch, write_bundle, write_index
 from starsift.survey.catalog import survey_kind
-from starsift.survey.exposure import Exposure
-from starsift.survey.identity import IDENTITY_NAMES, OK
+from starsift.survey.identity import IDENTITY_NAMES
 from starsift.survey.partition import MANIFEST_SCHEMA
 from starsift.survey.readers.registry import read_exposures, read_spectrum
 
@@ -108,15 +107,8 @@ def _read_file(
             log.warning("missing_extension: %s has no extension %s", path, name)
             results.append((None, "missing_extension", np.nan))
         else:
-            results.append(_spectrum(exposure))
+            results.append((exposure.usable(), exposure.status, exposure.snr))
     return results
-
-
-def _spectrum(exposure: Exposure) -> tuple[Spectrum | None, str, float]:
-    if exposure.status != OK:
-        log.warning("%s: %s", exposure.status, exposure.message)
-        return None, exposure.status, exposure.snr
-    return (exposure.wavelength, exposure.flux, exposure.ivar, exposure.mask), OK, exposure.snr
 
 
 def _batch(part: pa.Table, spectra: Sequence[tuple[Spectrum | None, str, float]]) -> SpectrumBatch:

@@ -86,8 +86,4 @@ def _read_file(path: Path) -> Iterator[tuple[dict[str, Any], Spectrum | None]]:
         row = base | header | {"status": exposure.status}
         if exposure.lmjm is not None:
             row["spectrum_id"] = f"{stem}/{exposure.lmjm}"
-        if exposure.status != OK:
-            log.warning("%s: %s", exposure.status, exposure.message)
-            yield row, None
-        else:
-            yield row, (exposure.wavelength, exposure.flux, exposure.ivar, exposure.mask)
+        yield row, exposure.usable()

@@ -1,5 +1,6 @@
 """One spectrum as a survey file has it, and the checks that every layout shares."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,8 @@ import numpy as np
 from starsift.errors import SpectrumError
 from starsift.survey.fitsfile import number
 from starsift.survey.identity import OK
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,13 @@ class Exposure:
     # status, message: ok, or the reason why the arrays are empty
     status: str = OK
     message: str = ""
+
+    def usable(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:
+        """Wavelength, flux, ivar and mask; a warning, and None, where they cannot be used."""
+        if self.status != OK:
+            log.warning("%s: %s", self.status, self.message)
+            return None
+        return self.wavelength, self.flux, self.ivar, self.mask
 
 
 def pixels(where: str, name: str, column: np.ndarray) -> np.ndarray:
