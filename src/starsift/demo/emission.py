@@ -28,7 +28,7 @@ from starsift.demo.lrs import (
     write_files,
 )
 from starsift.demo.lrs_sky import STELLAR, Observed, Sources, assign_fibers
-from starsift.demo.ondrejov import CLEAR, UNUSED_CODE, _helium, _write_labelled
+from starsift.demo.ondrejov import CLEAR, UNUSED_CODE, helium_strength, write_labelled
 from starsift.demo.sky import PATCH as FIELD_PATCH
 from starsift.demo.sky import Plan
 from starsift.errors import SettingsError
@@ -127,7 +127,7 @@ def simulate_emission(
     first, second = np.random.default_rng(seed).spawn(2)
     # One thread for each matrix product: how threads share one changes the last bit.
     with threadpool_limits(1, user_api="blas"):
-        codes = _write_labelled(out, first, n_labelled)
+        codes = write_labelled(out, first, n_labelled)
         truth = _write_pool(out, second, n_pool, emitters, n_plans, n_spectrographs, layout)
     label = np.array(truth["label"].to_pylist())
     role = np.array(truth["role"].to_pylist())
@@ -320,7 +320,7 @@ def _make_hot(flux: np.ndarray, number: np.ndarray, rv: np.ndarray) -> np.ndarra
     for air, share in HELIUM_LINES:
         apart = (wavelength / float(air_to_vacuum(air)) - 1) * C_KMS / 90.0
         lines += share * HELIUM_DEPTH * np.exp(-0.5 * apart**2)
-    change = (1 - hot_balmer(number))[:, None] * balmer - _helium(number)[:, None] * lines
+    change = (1 - hot_balmer(number))[:, None] * balmer - helium_strength(number)[:, None] * lines
     colour = black_body(wavelength, np.interp(number, [-10, 0], [28_000.0, temperature[0]]))
     colour = colour / black_body(wavelength, temperature)
     return unit_r(flux * colour * shift(LAMOST_LRS, np.exp(change), rv), wavelength)

@@ -74,7 +74,7 @@ def _line_depths(species: str, vsini: float) -> np.ndarray:
     return (depth[:, None] * LINE_SIGMA / sigma * np.exp(-0.5 * apart**2)).sum(axis=0)
 
 
-def _helium(number: np.ndarray) -> np.ndarray:
+def helium_strength(number: np.ndarray) -> np.ndarray:
     """Strength (n,) of He I lines by type: B0 to B3 most, none from A1 on."""
     return np.clip((1 - number) / 5, 0, 1.2)
 
@@ -99,7 +99,7 @@ def _sharp_photospheres(rng: np.random.Generator, number: np.ndarray, vsini: np.
     lines = {
         "metals": metals,
         "ions": np.exp(-0.5 * ((number - 2) / 6) ** 2) * rng.lognormal(0, 0.4, len(number)),
-        "helium": _helium(number),
+        "helium": helium_strength(number),
         "carbon_ions": np.exp(-0.5 * ((number + 7) / 2.5) ** 2),
     }
     nearest = np.abs(vsini[:, None] - VSINI_CLASSES).argmin(axis=1)
@@ -177,7 +177,7 @@ def _labelled_flux(rng: np.random.Generator, stars: Emitters) -> np.ndarray:
     return flux * shift(FINE, np.exp(-water), rng.uniform(-28, 28, n))
 
 
-def _write_labelled(out: Path, rng: np.random.Generator, n: int) -> np.ndarray:
+def write_labelled(out: Path, rng: np.random.Generator, n: int) -> np.ndarray:
     """Files and labels of the labelled set; returns the codes (n,)."""
     stars, code, snr = _draw_labelled(rng, n)
     n = len(code)
