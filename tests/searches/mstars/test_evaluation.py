@@ -158,7 +158,10 @@ def load_benchmark():
     return module
 
 
-@pytest.mark.parametrize(("snr", "target"), [(3, 0.93), (5, 0.97), (10, 0.995)])
+@pytest.mark.parametrize(
+    ("snr", "target"),
+    [(3, 0.93), *(pytest.param(*one, marks=pytest.mark.slow) for one in ((5, 0.97), (10, 0.995)))],
+)
 def test_the_default_method_finds_real_m_stars(snr: int, target: float) -> None:
     """Mean SDSS spectra with velocities, calibration errors and noise, among junk; trained on other ones."""
     with np.load(real("sdss-templates") / "templates.npz") as file:

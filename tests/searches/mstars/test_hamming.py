@@ -143,6 +143,7 @@ def test_the_keras_backend_takes_an_empty_part() -> None:
     check_empty(load_keras().ops)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_passes_its_tests_on(backend: str) -> None:
     arguments = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "keras_backend", __file__]
