@@ -215,7 +215,7 @@ def test_separators_are_settings():
         ({"points": [[1, 0, 1], [0, 0, 1]]}, "ascending x"),
         ({"points": [[0, 1], [1, 2], [2, 3]]}, "each point has x, y of dwarfs and y of giants"),
         ({"points": [[0, 0, 1], [1, 1, 0]]}, "giants must lie on one side"),
-        ({"x": "j*k"}, r"'j\*k' is no column"),
+        ({"x": "j*k"}, r"'j\*k' is not a column"),
         ({"scatter": 0}, "must be positive"),
         ({"colour": 1}, "settings of a separator: .*colour"),
     ]:
