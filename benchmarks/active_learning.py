@@ -23,6 +23,9 @@ from starsift.searches.emission.dataset import read_usable, read_windows
 from starsift.searches.emission.inference import NumpyNetwork
 from starsift.searches.emission.network import UNITS
 from starsift.searches.emission.training import train
+from starsift.settings import default_settings
+
+EMISSION = default_settings()["emission"]
 
 CONFIG = Path(__file__).parents[1] / "config"
 REACH = 0.9
@@ -81,7 +84,7 @@ def play(
     known, start, story = np.zeros(len(x), bool), None, []
     for k in range(rounds + 1):
         examples = np.concatenate([x0, x[known]]), np.concatenate([y0, y[known]])
-        model = train(*examples, seed=1000 * seed + k, start=start, **settings()).model
+        model = train(*examples, seed=1000 * seed + k, start=start, **EMISSION["training"] | settings()).model
         start = folder / "model.keras"
         save_network(model, start)
         numpy_network = NumpyNetwork.load(start)

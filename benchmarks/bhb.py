@@ -29,11 +29,16 @@ from starsift.searches.bhb.fusion import fusion_head, join_networks
 from starsift.searches.bhb.inputs import BANDS, PIXELS, scale_images, windows
 from starsift.searches.bhb.predict import ROWS, predict_bundle
 from starsift.searches.bhb.training import BATCH
+from starsift.settings import default_settings
 from starsift.spectra.batches import read_bundle
 from starsift.spectra.packing import pack_bundle
 from starsift.survey.catalog import read_catalog
 from starsift.survey.cutouts import iter_cutouts, pack_cutouts
 from starsift.survey.partition import make_manifest
+from starsift.survey.settings import Partition
+
+BHB = default_settings()["bhb"]
+LIMITS = {key: BHB["image"][key] for key in ("max_offset", "max_bad")}
 
 SIZES = {"tiny": 32, "paper": 64}  # pixels a side, as in config/
 NUMBERS = {"tiny": 8 * BATCH, "paper": BATCH}  # stars that are timed
@@ -91,7 +96,9 @@ def simulate(folder: Path, n: int) -> str:
     """A survey as a bundle: manifest and packed spectra."""
     simulate_sdss(folder, seed=1, n_labelled=1, n_pool=n - 1, size=SIZES["tiny"])
     catalog = read_catalog(folder / "catalog.fits", "sdss")
-    manifest = make_manifest(catalog, survey="sdss", root=folder / "spectra", path_template=SPECTRA)
+    manifest = make_manifest(
+        catalog, survey="sdss", root=folder / "spectra", path_template=SPECTRA, **Partition().model_dump()
+    )
     pq.write_table(manifest, folder / "manifest.parquet")
     seconds = best_time(
         lambda: pack_bundle(
@@ -107,7 +114,12 @@ def cutouts(folder: Path, n: int) -> str:
     size = SIZES["tiny"]
     seconds = best_time(
         lambda: pack_cutouts(
-            folder / "manifest.parquet", folder / "cutouts", CUTOUTS, folder / "cutouts.parquet", size=size
+            folder / "manifest.parquet",
+            folder / "cutouts",
+            CUTOUTS,
+            folder / "cutouts.parquet",
+            size=size,
+            **LIMITS,
         ),
         1,
     )
@@ -119,7 +131,7 @@ def cut(folder: Path, n: int) -> str:
 
     def work() -> None:
         for batch in read_bundle(folder / "spectra.arrow", rows=ROWS):
-            windows(batch)
+            windows(batch, **BHB["spectrum"])
 
     return f"packed spectra to windows | {n / best_time(work, 2):,.0f}"
 
@@ -140,7 +152,11 @@ def predict(folder: Path, n: int) -> str:
 
     def work() -> None:
         found = predict_bundle(
-            folder / "spectra.arrow", folder / "cutouts.parquet", made["joined"], made["spectrum"]
+            folder / "spectra.arrow",
+            folder / "cutouts.parquet",
+            made["joined"],
+            made["spectrum"],
+            **BHB["spectrum"],
         )
         write_parquet(found, folder / "predictions.parquet")
 

@@ -16,6 +16,9 @@ import numpy as np
 from starsift.searches.binaries.predict import class_probabilities
 from starsift.searches.binaries.training import CLASSIFIERS, Classifier, train_classifier
 from starsift.searches.binaries.voting import CALLS
+from starsift.settings import default_settings
+
+BINARIES = default_settings()["binaries"]
 
 N, VELOCITIES, LOOP = 60_000, 1001, 500
 TARGET = 60_000  # CCFs/s a classifier
@@ -66,7 +69,10 @@ def main() -> None:
     rng = np.random.default_rng(1)
     ccf = rng.normal(0, 0.1, (N, VELOCITIES)).astype(np.float32)
     label = np.arange(400) % 4
-    networks = {name: train_classifier(ccf[:400], label, name, epochs=1) for name in CLASSIFIERS}
+    networks = {
+        name: train_classifier(ccf[:400], label, name, **BINARIES["network"] | {"epochs": 1})
+        for name in CLASSIFIERS
+    }
     gemm = gemm_rate()
     print(f"float32 matrix product: {gemm:.0f} GFLOP/s, {N} CCFs of {VELOCITIES} velocities\n")
     print("| classifier | CCFs/s | GFLOP/s | of matrix product | plain NumPy, CCFs/s | target |")

@@ -23,8 +23,11 @@ from starsift.searches.emission.inference import NumpyNetwork
 from starsift.searches.emission.network import PRECISIONS, in_precision, predict
 from starsift.searches.emission.predict import predict_bundle
 from starsift.searches.emission.training import train
+from starsift.settings import default_settings
 from starsift.spectra.batches import write_bundle
 from starsift.spectra.resample import LAMOST_LRS
+
+EMISSION = default_settings()["emission"]
 
 # Length, channels, filters of each convolution but the first, which is negligible; and the connected layers.
 CONVOLUTIONS = ((136, 64, 64), (66, 64, 128), (64, 128, 128), (30, 128, 256), (28, 256, 256))
@@ -67,7 +70,7 @@ def network() -> object:
     middle = np.abs(np.arange(PIXELS) - 30)
     shape = np.exp(-((middle / 4) ** 2)) - (labels == 1)[:, None] * np.exp(-((middle / 2) ** 2)) * 0.8
     windows = np.where((labels < 2)[:, None], shape, -shape) + rng.normal(0, 0.2, (600, PIXELS))
-    return train(windows.astype(np.float32), labels, seed=0, max_epochs=3).model
+    return train(windows.astype(np.float32), labels, seed=0, **EMISSION["training"] | {"max_epochs": 3}).model
 
 
 def main() -> None:
@@ -85,7 +88,7 @@ def main() -> None:
             model = network()
         save_network(model, folder / "model.keras")
         windows = folder / "windows.parquet"
-        write_parquet(window_bundle(bundle), windows)
+        write_parquet(window_bundle(bundle, **EMISSION["window"]), windows)
         _, x = read_usable(windows)
         n = len(x)
         rate, limit = gemm_limit()
@@ -103,8 +106,8 @@ def main() -> None:
             rows.append((f"windows on disk to probabilities, {precision}", "", n / spent))
 
         def everything() -> None:
-            write_parquet(window_bundle(bundle), windows)
-            predict_bundle(windows, path, strategy="entropy", kind="numpy")
+            write_parquet(window_bundle(bundle, **EMISSION["window"]), windows)
+            predict_bundle(windows, path, strategy="entropy", kind="numpy", precision="float32")
 
         rows.append(
             (
@@ -113,7 +116,7 @@ def main() -> None:
                 n / best_time(everything, 3),
             )
         )
-        cut = n / best_time(lambda: window_bundle(bundle), 3)
+        cut = n / best_time(lambda: window_bundle(bundle, **EMISSION["window"]), 3)
         print(f"| {flop() / 1e6:.1f} MFLOP a spectrum, {n} spectra | | spectra/s | of the limit |")
         print("|---|---|---|---|")
         for label, note, value in rows:

@@ -20,6 +20,9 @@ from starsift.demo import lrs_sky
 from starsift.searches.mstars.kinematics import absolute_magnitude
 from starsift.searches.mstars.luminosity import GAIA_LIMIT, Separator, separate, separators
 from starsift.searches.mstars.settings import Settings
+from starsift.settings import default_settings
+
+MSTARS = default_settings()["mstars"]
 
 GIANTS = Settings().model_dump()["giants"]
 GIANT_SHARE = GIANTS["giant_share"]
@@ -48,7 +51,10 @@ def draw_m_stars(sources: int, seed: int) -> tuple[pa.Table, np.ndarray, np.ndar
     rows = np.flatnonzero(sky.is_m & listed)
     stars = table.take([place[name] for name in sky.gaia[rows].tolist()])
     names = ("phot_g_mean_mag", "parallax", "parallax_error")
-    m_g = absolute_magnitude(*(stars[name].cast(pa.float64()).to_numpy() for name in names))
+    m_g = absolute_magnitude(
+        *(stars[name].cast(pa.float64()).to_numpy() for name in names),
+        max_relative_error=MSTARS["kinematics"]["max_relative_error"],
+    )
     return stars, sky.kind[rows] == "giant", m_g
 
 

@@ -20,9 +20,12 @@ from starsift.searches.mstars.evaluation import evaluate_split
 from starsift.searches.mstars.features import represent
 from starsift.searches.mstars.model import METHODS
 from starsift.searches.mstars.preprocess import prepare
+from starsift.settings import default_settings
 from starsift.spectra.batches import IDENTITY_NAMES, SpectrumBatch
 from starsift.spectra.resample import LAMOST_LRS
 from starsift.synthesis.degrade import WINDOW, add_noise, featureless, miscalibrate, shift
+
+MSTARS = default_settings()["mstars"]
 
 CLASSES = "OBAFGKML"
 
@@ -100,7 +103,17 @@ def main() -> None:
                     for kind in ("flux", "bands")
                 }
                 (_, is_m, labels), (_, truth, _) = sets
-                tables[snr].append(evaluate_split(features.__getitem__, labels, is_m, truth, split=split))
+                tables[snr].append(
+                    evaluate_split(
+                        features.__getitem__,
+                        labels,
+                        is_m,
+                        truth,
+                        split=split,
+                        bits=MSTARS["evaluation"]["bits"],
+                        seed=0,
+                    )
+                )
         report({snr: pa.concat_tables(parts) for snr, parts in tables.items()})
 
 

@@ -17,6 +17,7 @@ from scipy.ndimage import gaussian_filter1d
 from starsift.searches.binaries.dataset import anonymous_batch, draw_snr
 from starsift.searches.binaries.errors import monte_carlo
 from starsift.searches.binaries.peaks import Components, cosine_basis, find_components
+from starsift.settings import default_settings
 from starsift.sky.constants import C_KMS
 from starsift.spectra.ccf import (
     TEMPLATES,
@@ -30,6 +31,8 @@ from starsift.spectra.continuum import normalize
 from starsift.spectra.templates import load_grid
 from starsift.synthesis.mrs import observe
 from starsift.synthesis.stars import Synthesizer, draw_binaries, draw_singles
+
+BINARIES = default_settings()["binaries"]
 
 
 def best_time(call: Callable[[], object], repeat: int = 5) -> float:
@@ -84,7 +87,7 @@ def main() -> None:
     n = parser.parse_args().spectra
     rng = np.random.default_rng(1)
     grid = load_grid()
-    bank = build_bank(grid)
+    bank = build_bank(grid, **BINARIES["ccf"])
     synthesizer = Synthesizer(grid)
     pairs = n // 8
     flux = np.concatenate(
@@ -96,10 +99,10 @@ def main() -> None:
     snr = draw_snr(rng, n, 5, 200)
     batch = anonymous_batch(*observe(synthesizer.wavelength, flux, snr=snr, rng=rng), snr)
 
-    flux, ivar = normalize(batch)
+    flux, ivar = normalize(batch, degree=5)
     position, good = grid_position(batch.wavelength, bank), ivar > 0
     ccfs = correlate(batch, bank)
-    components = find_components(ccfs.ccf, bank.velocities)
+    components = find_components(ccfs.ccf, bank.velocities, **BINARIES["peaks"])
     two = np.flatnonzero(components.count == 2)[:64]
     candidates = Components(
         *(getattr(components, name)[two] for name in ("count", "rv", "sigma", "converged"))
@@ -118,14 +121,26 @@ def main() -> None:
         curve = smooth_template(grid, grid.nearest(*parameters), 7500.0, 5)
         templates.append((curve.x[::3], curve(curve.x[::3])))
     seconds = {
-        "continuum and clipping": best_time(lambda: normalize(batch)) / n,
+        "continuum and clipping": best_time(lambda: normalize(batch, degree=5)) / n,
         "CCF, 3 templates x 1 001 velocities": best_time(
             lambda: correlate_normalized(position, flux, good, bank)
         )
         / n,
         "both, from packed spectra": best_time(lambda: correlate(batch, bank)) / n,
-        "peak finding": best_time(lambda: find_components(ccfs.ccf, bank.velocities)) / n,
-        "Monte Carlo, 100 copies a candidate": best_time(lambda: monte_carlo(few, bank, candidates), 3)
+        "peak finding": best_time(lambda: find_components(ccfs.ccf, bank.velocities, **BINARIES["peaks"]))
+        / n,
+        "Monte Carlo, 100 copies a candidate": best_time(
+            lambda: monte_carlo(
+                few,
+                bank,
+                candidates,
+                n_copies=BINARIES["errors"]["n_copies"],
+                seed=0,
+                systematic=[0.0],
+                **BINARIES["peaks"],
+            ),
+            3,
+        )
         / two.size,
     }
     flop = {

@@ -15,20 +15,19 @@ import time
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from starsift.searches.binaries.curves import read_curves, write_curves
 from starsift.searches.binaries.dataset import anonymous_batch, draw_snr
 from starsift.searches.binaries.errors import monte_carlo, write_errors
 from starsift.searches.binaries.peaks import find_components, read_components, write_components
+from starsift.settings import default_settings
 from starsift.spectra.batches import ROWS, read_bundle, read_rows, write_bundle
 from starsift.spectra.ccf import build_bank, correlate
 from starsift.spectra.templates import load_grid
 from starsift.synthesis.mrs import observe
 from starsift.synthesis.stars import Synthesizer, draw_binaries, draw_singles
 
-CONFIG = yaml.safe_load((Path(__file__).parents[1] / "config" / "config.yaml").read_text())["binaries"]
-BANK = {key: value for key, value in CONFIG["ccf"].items() if key != "minimum_pixels"}
+BINARIES = default_settings()["binaries"]
 
 
 def spectra(folder: Path, n: int) -> None:
@@ -52,7 +51,7 @@ def spectra(folder: Path, n: int) -> None:
 
 def ccf(folder: Path, n: int) -> None:
     """The CCF stage."""
-    bank = build_bank(load_grid(), **BANK)
+    bank = build_bank(load_grid(), **BINARIES["ccf"])
     curves = ((batch.identity, correlate(batch, bank)) for batch in read_bundle(folder / "spectra"))
     write_curves(folder / "ccf", curves, bank.velocities)
 
@@ -60,18 +59,27 @@ def ccf(folder: Path, n: int) -> None:
 def peaks(folder: Path, n: int) -> None:
     """The components."""
     found = (
-        (curves, find_components(curves.ccf, curves.velocities)) for curves in read_curves(folder / "ccf")
+        (curves, find_components(curves.ccf, curves.velocities, **BINARIES["peaks"]))
+        for curves in read_curves(folder / "ccf")
     )
     write_components(folder / "peaks", found)
 
 
 def errors(folder: Path, n: int) -> None:
     """The Monte Carlo errors of the candidates."""
-    bank = build_bank(load_grid(), **BANK)
+    bank = build_bank(load_grid(), **BINARIES["ccf"])
     table, components = read_components(folder / "peaks")
     rows = np.flatnonzero(np.isin(components.count, [2, 3]))
     parts = [
-        monte_carlo(read_rows(folder / "spectra", part), bank, components.take(part))
+        monte_carlo(
+            read_rows(folder / "spectra", part),
+            bank,
+            components.take(part),
+            n_copies=BINARIES["errors"]["n_copies"],
+            seed=0,
+            systematic=[0.0],
+            **BINARIES["peaks"],
+        )
         for part in np.array_split(rows, -(-rows.size // ROWS))
     ]
     rv_err, reliability = (np.concatenate(column) for column in zip(*parts, strict=True))

@@ -60,7 +60,7 @@ def make_batch(wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray) -> Sp
 
 def measure(wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray, bank: TemplateBank) -> Velocities:
     """Velocities of arrays (n, pixel)."""
-    return measure_velocities(make_batch(wavelength, flux, ivar), bank)
+    return measure_velocities(make_batch(wavelength, flux, ivar), bank, floor=3.0)
 
 
 def summary(delta: np.ndarray, error: np.ndarray) -> str:
@@ -89,7 +89,7 @@ def simulated(results: Path, spectra: int) -> None:
     print("| M stars | S/N | members | with velocity | bias | scatter | std | error | pull | pull, std |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     for enough in (0, ENOUGH):
-        bank = build_velocity_bank(*mean_templates(*members, enough=enough))
+        bank = build_velocity_bank(*mean_templates(*members, enough=enough, minimum=3), velocity_max=800.0)
         for kind in ("dwarf", "giant"):
             rows = np.flatnonzero(sky.kind == kind)[:spectra]
             for snr in (1, 2, 3, 5, 10, 30):
@@ -111,7 +111,7 @@ def main() -> None:
         is_m = np.char.startswith(arrays["names"], "M")
         names, stars = arrays["names"][is_m], arrays["flux"][is_m]
     half = np.arange(len(names)) % 2 == 0
-    banks = [build_velocity_bank(list(names[h]), stars[h]) for h in (half, ~half)]
+    banks = [build_velocity_bank(list(names[h]), stars[h], velocity_max=800.0) for h in (half, ~half)]
 
     print("| S/N | with velocity | bias | scatter | std | beyond 5 sigma | median error | pull | pull, std |")
     print("|---|---|---|---|---|---|---|---|---|")
@@ -143,7 +143,7 @@ def main() -> None:
         f"robust {robust(offset):.1f}, largest {np.abs(offset).max():.1f}"
     )
 
-    bank = build_velocity_bank(list(names), stars)
+    bank = build_velocity_bank(list(names), stars, velocity_max=800.0)
     rng = np.random.default_rng(0)
     for snr in (3, 10, 30):
         flux, ivar = add_noise(featureless(rng, 1000, WAVELENGTH), snr, rng, WAVELENGTH)
@@ -180,7 +180,7 @@ def main() -> None:
     seconds = []
     for _ in range(3):
         start = time.perf_counter()
-        measure_velocities(batch, bank)
+        measure_velocities(batch, bank, floor=3.0)
         seconds.append(time.perf_counter() - start)
     print(f"{n / min(seconds):,.0f} spectra a second, {len(names)} templates, {bank.profiles.shape} bank")
 

@@ -26,6 +26,7 @@ from starsift.survey.index import index_folder
 from starsift.survey.partition import make_manifest
 from starsift.survey.readers.registry import read_exposures
 from starsift.survey.selection import apply_cuts
+from starsift.survey.settings import Partition
 
 PIXELS = 4136
 LMJMS = (84420171, 84420194, 84420217)
@@ -105,7 +106,9 @@ def main() -> None:
             some = paths[: max(1, count // 10)]
             kept, _ = apply_cuts(index_folder(folder), BLUE)
             manifest = Path(name) / "manifest.parquet"
-            pq.write_table(make_manifest(kept, survey="mrs", root=folder), manifest)
+            pq.write_table(
+                make_manifest(kept, survey="mrs", root=folder, **Partition().model_dump()), manifest
+            )
             out = Path(name) / "bundle.arrow"
             read = rate(lambda paths=paths: [read_exposures(path, "mrs", wanted) for path in paths], count)
             slow = rate(

@@ -17,16 +17,21 @@ from starsift.searches.emission.classes import TARGETS
 from starsift.searches.emission.dataset import read_label_codes
 from starsift.searches.emission.inference import NumpyNetwork
 from starsift.searches.emission.window import transfer, window
+from starsift.settings import default_settings
 from starsift.sky.air import vacuum_to_air
 from starsift.spectra.batches import IDENTITY_NAMES, SpectrumBatch
 from starsift.survey.readers.registry import read_spectrum
+
+EMISSION = default_settings()["emission"]
 
 
 def cut(wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray | None = None) -> np.ndarray:
     """The window of one spectrum."""
     identity = {name: [None] for name in IDENTITY_NAMES} | {"spectrum_id": ["one"]}
     weight = np.ones(len(flux)) if ivar is None else ivar
-    made = window(SpectrumBatch.from_arrays(identity, wavelength, flux[None], weight[None]))
+    made = window(
+        SpectrumBatch.from_arrays(identity, wavelength, flux[None], weight[None]), **EMISSION["window"]
+    )
     if not made.ok[0]:
         raise ValueError(f"a spectrum has no window: {made.status[0]}")
     return made.flux[0]
@@ -50,7 +55,7 @@ def main() -> None:
         ours = read_spectrum(options.data / "lamost" / pair["lamost"], "lrs")
         seen = cut(ours.wavelength, ours.flux, np.where(ours.mask, 0, ours.ivar))
         before = cut(vacuum_to_air(theirs.wavelength), theirs.flux)
-        after = cut(theirs.wavelength, transfer(theirs.flux))
+        after = cut(theirs.wavelength, transfer(theirs.flux, sigma=EMISSION["labelled"]["blur"]))
         r.append([np.corrcoef(made, seen)[0, 1] for made in (before, after)])
         label = labels[pair["ondrejov"].removesuffix(".fits")] or "unlabelled"
         p = [network.predict(np.stack([after, seen]))[:, :TARGETS].sum(axis=1) for network in networks]

@@ -8,17 +8,18 @@ to every error, gives (measured - true) / error a standard deviation of one.
 """
 
 import argparse
-from pathlib import Path
 
 import numpy as np
-import yaml
 from scipy.optimize import brentq
 
 from starsift.searches.binaries.dataset import Laboratory, draw_snr, recovered
 from starsift.searches.binaries.errors import monte_carlo
 from starsift.searches.binaries.peaks import Components
+from starsift.settings import default_settings
 from starsift.spectra.templates import load_grid
 from starsift.synthesis.stars import draw_binaries, draw_singles, draw_triples
+
+BINARIES = default_settings()["binaries"]
 
 
 def main() -> None:
@@ -27,8 +28,7 @@ def main() -> None:
     parser.add_argument("--systems", type=int, default=600, help="that are recovered, of each kind")
     parser.add_argument("--seed", type=int, default=2024)
     options = parser.parse_args()
-    config = yaml.safe_load((Path(__file__).parents[1] / "config" / "config.yaml").read_text())["binaries"]
-    laboratory = Laboratory.build(load_grid(), peaks=config["peaks"], **config["ccf"])
+    laboratory = Laboratory.build(load_grid(), peaks=BINARIES["peaks"], **BINARIES["ccf"])
     draws = {"one": draw_singles, "two": draw_binaries, "three": draw_triples}
     print(
         "| components | velocities | bias km/s | scatter | median error | systematic | pull without | with |"
@@ -45,7 +45,13 @@ def main() -> None:
             rows = np.flatnonzero(recovered(found, systems.rv) & (systems.vsini.max(axis=1) < 30))
             some = Components(*(getattr(found, key)[rows] for key in ("count", "rv", "sigma", "converged")))
             errors, _ = monte_carlo(
-                batch.take(rows), laboratory.bank, some, seed=options.seed, **config["peaks"]
+                batch.take(rows),
+                laboratory.bank,
+                some,
+                n_copies=BINARIES["errors"]["n_copies"],
+                seed=options.seed,
+                systematic=[0.0],
+                **BINARIES["peaks"],
             )
             differences.append(some.rv[:, :number] - np.sort(systems.rv[rows], axis=1))
             sigmas.append(errors[:, :number])

@@ -10,16 +10,17 @@ spectra in which the CCF shows the right number of components.
 """
 
 import argparse
-from pathlib import Path
 
 import numpy as np
-import yaml
 
 from starsift.searches.binaries.dataset import Laboratory, draw_snr, training_set
 from starsift.searches.binaries.predict import classify
 from starsift.searches.binaries.training import CLASSIFIERS, train_classifier
+from starsift.settings import default_settings
 from starsift.spectra.templates import load_grid
 from starsift.synthesis.stars import Systems, draw_binaries, draw_singles, draw_triples
+
+BINARIES = default_settings()["binaries"]
 
 SKY = {1: 0.90, 2: 0.08, 3: 0.02}
 
@@ -38,8 +39,7 @@ def main() -> None:
     parser.add_argument("--systems", type=int, default=3000, help="test spectra of each kind")
     parser.add_argument("--seed", type=int, default=99)
     options = parser.parse_args()
-    config = yaml.safe_load((Path(__file__).parents[1] / "config" / "config.yaml").read_text())["binaries"]
-    laboratory = Laboratory.build(load_grid(), peaks=config["peaks"], **config["ccf"])
+    laboratory = Laboratory.build(load_grid(), peaks=BINARIES["peaks"], **BINARIES["ccf"])
     curves, counts, stars, weights = [], [], [], []
     for number, share in SKY.items():
         rng = np.random.default_rng([options.seed, number])
@@ -72,21 +72,27 @@ def main() -> None:
 
     row("no vote: the CCF alone", "-", count == 2, count == 3)
     for hierarchical in (False, True):
-        for hard in (0.0, config["training"].get("hard_fraction", 0.3)):
+        for hard in (0.0, BINARIES["training"]["hard_fraction"]):
             table = training_set(
                 laboratory,
                 seed=options.seed + 1,
-                per_class=options.per_class,
-                hierarchical=hierarchical,
-                hard_fraction=hard,
+                **BINARIES["training"]
+                | {"per_class": options.per_class, "hierarchical": hierarchical, "hard_fraction": hard},
             )
             examples = np.stack(table["ccf"].to_numpy())
             networks = {
-                name: train_classifier(examples, table["label"].to_numpy(), name, seed=1, **config["network"])
+                name: train_classifier(
+                    examples, table["label"].to_numpy(), name, seed=1, **BINARIES["network"]
+                )
                 for name in CLASSIFIERS
             }
             kind = np.array(
-                [value or "" for value in classify(ccf, count, networks)["multiplicity"].to_pylist()]
+                [
+                    value or ""
+                    for value in classify(ccf, count, networks, **BINARIES["vote"])[
+                        "multiplicity"
+                    ].to_pylist()
+                ]
             )
             row("hierarchical" if hierarchical else "random", f"{hard:g}", kind == "SB2", kind == "SB3")
 

@@ -1,5 +1,8 @@
 """Settings: defaults and what is made of them, values that are converted, mistakes that are named."""
 
+import ast
+from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ from starsift.searches.registry import SEARCHES
 from starsift.settings import complete_settings, default_settings, missing_triggers, read_lines
 from starsift.settings_base import choices_of
 from starsift.survey.readers.registry import READERS
-from starsift.survey.settings import KINDS
+from starsift.survey.settings import KINDS, Partition
 
 ROOT = Path(__file__).parents[1]
 
@@ -441,3 +444,22 @@ def test_integers_stay_integers(change: dict[str, Any], key: str, value: Any) ->
         found = found[int(part) if part.isdigit() else part]
     assert found == value
     assert type(found) is type(value)
+
+
+SCRIPTS = sorted((ROOT / "workflow/scripts").glob("*/*.py"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_function_that_takes_settings_repeats_no_default(script: Path, defaults: dict[str, Any]) -> None:
+    shipped = defaults.get(script.parent.name, {})
+    groups = [group for group in shipped.values() if isinstance(group, dict)]
+    keys = {*shipped, *(key for group in groups for key in group), *Partition.model_fields}
+    nodes = list(ast.walk(ast.parse(script.read_text())))
+    imports = (node for node in nodes if isinstance(node, ast.ImportFrom))
+    modules = {name.name: node.module for node in imports for name in node.names if "starsift" in node.module}
+    calls = (node for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name))
+    for call in calls:
+        if any(keyword.arg is None for keyword in call.keywords) and call.func.id in modules:
+            function = getattr(import_module(modules[call.func.id]), call.func.id)
+            parameters = signature(function).parameters.values()
+            assert not {one.name for one in parameters if one.default is not one.empty} & keys, call.func.id

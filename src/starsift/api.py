@@ -10,7 +10,12 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     from astropy.table import Table
+
+    from starsift.searches.binaries.peaks import Components
+    from starsift.spectra.ccf import TemplateBank
+    from starsift.spectra.templates import TemplateGrid
 
 MODULES = {
     "read_spectra": "starsift.spectra.reading",
@@ -18,9 +23,9 @@ MODULES = {
     "read_table": "starsift.api",
     "to_astropy": "starsift.catalog.publish",
     "load_grid": "starsift.spectra.templates",
-    "build_bank": "starsift.spectra.ccf",
+    "build_bank": "starsift.api",
     "correlate": "starsift.spectra.ccf",
-    "find_components": "starsift.searches.binaries.peaks",
+    "find_components": "starsift.api",
     "measure_indices": "starsift.searches.mstars.indices",
     "StarsiftError": "starsift.errors",
     "InputError": "starsift.errors",
@@ -40,6 +45,28 @@ def find_public(name: str) -> Any:
     if name not in MODULES:
         raise AttributeError(f"module 'starsift' has no attribute {name!r}")
     return getattr(import_module(MODULES[name]), name)
+
+
+def build_bank(grid: TemplateGrid, **settings: Any) -> TemplateBank:
+    """Templates shifted to every velocity: `starsift.spectra.ccf.build_bank`.
+
+    Its parameters have the defaults of the settings `binaries.ccf`.
+    """
+    from starsift.searches.binaries.settings import Ccf
+    from starsift.spectra import ccf
+
+    return ccf.build_bank(grid, **Ccf().model_dump() | settings)
+
+
+def find_components(ccf: np.ndarray, velocities: np.ndarray, **settings: Any) -> Components:
+    """Radial velocities of the components of CCFs: `starsift.searches.binaries.peaks.find_components`.
+
+    Its parameters have the defaults of the settings `binaries.peaks`.
+    """
+    from starsift.searches.binaries import peaks
+    from starsift.searches.binaries.settings import Peaks
+
+    return peaks.find_components(ccf, velocities, **Peaks().model_dump() | settings)
 
 
 def read_table(path: str | os.PathLike[str]) -> Table:

@@ -6,6 +6,7 @@ import pytest
 from astropy.io.votable.ucd import check_ucd
 from astropy.table import Table
 from astropy.units import Unit
+from fixtures import settings as shipped
 from fixtures.mstars_data import SEPARATORS
 from fixtures.schemas import SCHEMAS
 
@@ -76,7 +77,14 @@ def test_mstars_hold_what_the_paper_publishes():
     assert {name for name in COLUMNS if not name.endswith("_err")} | {"match_separation"} <= names
     assert {"giant_evidence", "giant_log_odds", *(f"giant_{one.name}" for one in SEPARATORS)} <= names
     inputs = ("ra", "dec", "rv", "phot_g_mean_mag", "parallax", "parallax_error", "pmra", "pmdec")
-    assert set(derive(pa.table({name: pa.nulls(1) for name in inputs})).column_names) <= names
+    assert (
+        set(
+            derive(
+                pa.table({name: pa.nulls(1) for name in inputs}), **shipped.MSTARS["kinematics"]
+            ).column_names
+        )
+        <= names
+    )
 
 
 def test_bhb_stars_hold_what_their_use_needs():

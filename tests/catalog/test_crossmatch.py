@@ -33,7 +33,7 @@ def _sky(n, seed, around=None, spread=5.0):
 
 
 def _check_against_astropy(ra, dec, table_ra, table_dec, radius):
-    i, j, separation = crossmatch(ra, dec, table_ra, table_dec, radius)
+    i, j, separation = crossmatch(ra, dec, table_ra, table_dec, radius, radius=5.0)
     expected = search_around_sky(
         SkyCoord(ra, dec, unit="deg"), SkyCoord(table_ra, table_dec, unit="deg"), radius * u.arcsec
     )
@@ -63,7 +63,7 @@ def test_every_pair_that_astropy_finds():
 def test_pairs_do_not_depend_on_where_on_the_sky(centres, radius, seed):
     ra, dec = np.array(centres).T
     table_ra, table_dec = _sky(len(ra), seed, around=(ra, dec), spread=radius)
-    i, j, separation = crossmatch(ra, dec, table_ra, table_dec, radius)
+    i, j, separation = crossmatch(ra, dec, table_ra, table_dec, radius, radius=5.0)
     all_pairs = SkyCoord(ra, dec, unit="deg")[:, None].separation(SkyCoord(table_ra, table_dec, unit="deg"))
     apart = all_pairs.to_value(u.arcsec)
     found = np.zeros_like(apart, dtype=bool)
@@ -74,7 +74,9 @@ def test_pairs_do_not_depend_on_where_on_the_sky(centres, radius, seed):
 
 
 def test_across_0_degrees_and_the_pole():
-    i, j, separation = crossmatch([359.9999, 10, 0], [0, 89.9999, -90], [0.0001, 190, 77], [0, 89.9999, -90])
+    i, j, separation = crossmatch(
+        [359.9999, 10, 0], [0, 89.9999, -90], [0.0001, 190, 77], [0, 89.9999, -90], radius=5.0
+    )
     np.testing.assert_array_equal(i, [0, 1, 2])
     np.testing.assert_array_equal(j, [0, 1, 2])
     np.testing.assert_allclose(separation, [0.72, 0.72, 0], atol=1e-6)
@@ -83,9 +85,9 @@ def test_across_0_degrees_and_the_pole():
 def test_chunks_make_no_difference(monkeypatch):
     ra, dec = _sky(1000, 3)
     table = _sky(1500, 4, around=(np.resize(ra, 1500), np.resize(dec, 1500)))
-    whole = crossmatch(ra, dec, *table)
+    whole = crossmatch(ra, dec, *table, radius=5.0)
     monkeypatch.setattr("starsift.catalog.crossmatch._CHUNK", 37)
-    row, source, separation = crossmatch(ra, dec, *table)
+    row, source, separation = crossmatch(ra, dec, *table, radius=5.0)
     np.testing.assert_array_equal(row, whole[0])
     np.testing.assert_array_equal(source, whole[1])
     np.testing.assert_allclose(separation, whole[2], atol=1e-9)
@@ -93,7 +95,7 @@ def test_chunks_make_no_difference(monkeypatch):
 
 def test_spectra_of_one_star_all_get_their_source():
     ra, dec = np.full(5, 120.0), np.full(5, 30.0) + np.arange(5) * 0.5 * ARCSEC
-    row, separation = nearest(ra, dec, [120.0, 200.0], [30.0, 0.0])
+    row, separation = nearest(ra, dec, [120.0, 200.0], [30.0, 0.0], radius=5.0)
     np.testing.assert_array_equal(row, 0)
     np.testing.assert_allclose(separation, np.arange(5) * 0.5, atol=1e-6)
 
@@ -104,6 +106,7 @@ def test_nearest_takes_the_nearest_within_the_radius():
         [0.0, 8 * ARCSEC, 0.0, np.inf],
         [10.0, 10.0, 10.0, np.nan],
         [3 * ARCSEC, -2 * ARCSEC, 16 * ARCSEC, 0.0],
+        radius=5.0,
     )
     np.testing.assert_array_equal(row, [1, 0, -1, -1])
     np.testing.assert_allclose(separation, [2, 5, np.nan, np.nan], atol=1e-6)
@@ -111,19 +114,19 @@ def test_nearest_takes_the_nearest_within_the_radius():
 
 def test_friends_of_friends_and_lost_ones():
     arcsec = np.array([0, 100, 4, 8, 104, 12.5, np.nan, np.nan]) / 3600
-    group = group_exposures(np.full(8, 359.9995), arcsec)
+    group = group_exposures(np.full(8, 359.9995), arcsec, radius=5.0)
     assert group.tolist() == [0, 1, 0, 0, 1, 0, 2, 3]
-    around = group_exposures(np.array([359.9999, 0.0001]), np.zeros(2))
+    around = group_exposures(np.array([359.9999, 0.0001]), np.zeros(2), radius=5.0)
     assert around.tolist() == [0, 0]
-    assert group_exposures(np.empty(0), np.empty(0)).tolist() == []
+    assert group_exposures(np.empty(0), np.empty(0), radius=5.0).tolist() == []
 
 
 def test_nothing_to_match_and_bad_radii():
-    for pairs in (crossmatch([], [], [1], [1]), crossmatch([1], [1], [], [])):
+    for pairs in (crossmatch([], [], [1], [1], radius=5.0), crossmatch([1], [1], [], [], radius=5.0)):
         assert [len(values) for values in pairs] == [0, 0, 0]
     for radius in (0, -1, np.nan, 4000):
         with pytest.raises(InputError, match="radius is"):
-            crossmatch([1], [1], [1], [1], radius)
+            crossmatch([1], [1], [1], [1], radius, radius=5.0)
 
 
 GAIA = pa.table(
@@ -158,7 +161,7 @@ def test_identifiers_come_before_coordinates():
     # The first is nearest to source 11, but is source 5853498713190525696; the second has an identifier that
     # the table lacks; the last is too far from everything.
     rows = _rows([20.0, 20.0 + ARCSEC, 10.0, 30.0 + 6 * ARCSEC], [5853498713190525696, 99, None, 77])
-    result = attach(rows, GAIA)
+    result = attach(rows, GAIA, radius=5.0)
     assert result.column_names == [
         *rows.column_names,
         *(c for c in COLUMNS if c != "gaia_source_id"),
@@ -177,27 +180,29 @@ def test_identifiers_come_before_coordinates():
 
 def test_columns_of_the_same_name_are_replaced():
     rows = _rows([10.0], [None]).append_column("k", pa.array([99.0]))
-    result = attach(rows, GAIA)
+    result = attach(rows, GAIA, radius=5.0)
     assert result.column_names.count("k") == 1
     assert result["k"].to_pylist() == [11.5]
 
 
 def test_proper_motion_brings_sources_back_to_the_time_of_the_spectra():
     rows = _rows([30.0 - 15.5 * ARCSEC], [None])
-    assert attach(rows, GAIA)["gaia_source_id"].to_pylist() == [None]
-    moved = attach(rows, GAIA, years=15.5)
+    assert attach(rows, GAIA, radius=5.0)["gaia_source_id"].to_pylist() == [None]
+    moved = attach(rows, GAIA, years=15.5, radius=5.0)
     assert moved["gaia_source_id"].to_pylist() == [12]
     np.testing.assert_allclose(moved["match_separation"].to_numpy(), 0, atol=1e-4)
 
 
 def test_tables_without_identifiers_and_empty_tables():
     bare = GAIA.drop_columns(["SOURCE_ID"])
-    assert attach(_rows([10.0], [5]), bare)["gaia_source_id"].to_pylist() == [5]
-    assert attach(_rows([10.0], [5]).drop_columns(["gaia_source_id"]), bare)["parallax"].to_pylist() == [2.0]
-    assert attach(_rows([], []), GAIA).num_rows == 0
-    assert attach(_rows([10.0], [5]), GAIA.slice(0, 0))["match_separation"].to_pylist() == [None]
+    assert attach(_rows([10.0], [5]), bare, radius=5.0)["gaia_source_id"].to_pylist() == [5]
+    assert attach(_rows([10.0], [5]).drop_columns(["gaia_source_id"]), bare, radius=5.0)[
+        "parallax"
+    ].to_pylist() == [2.0]
+    assert attach(_rows([], []), GAIA, radius=5.0).num_rows == 0
+    assert attach(_rows([10.0], [5]), GAIA.slice(0, 0), radius=5.0)["match_separation"].to_pylist() == [None]
     nulls = _rows([10.0, None], [None, 11])
-    assert attach(nulls, GAIA)["gaia_source_id"].to_pylist() == [5853498713190525696, 11]
+    assert attach(nulls, GAIA, radius=5.0)["gaia_source_id"].to_pylist() == [5853498713190525696, 11]
 
 
 def test_texts_become_numbers_where_they_are_some():
@@ -229,4 +234,4 @@ def test_texts_become_numbers_where_they_are_some():
 def test_tables_that_cannot_be_used_say_why(sources, message):
     for rows in (_rows([1.0], [7]), _rows([1.0], [7]).drop_columns(["gaia_source_id"])):
         with pytest.raises(InputError, match=message):
-            attach(rows, pa.table(sources))
+            attach(rows, pa.table(sources), radius=5.0)

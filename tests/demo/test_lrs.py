@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
+from fixtures.settings import MSTARS
 from fixtures.survey_files import assert_cards_of, assert_repeats, real
 
 from starsift.cli import main
@@ -235,7 +236,15 @@ def test_astrometry_and_velocities_are_one_space_motion(
     star = {name: column[good] for name, column in star.items()}
     distance = 1000 / star["parallax"]
     rv = truth["rv"][at].astype(float)
-    uvw = space_velocities(star["ra"], star["dec"], distance, star["pmra"], star["pmdec"], rv)
+    uvw = space_velocities(
+        star["ra"],
+        star["dec"],
+        distance,
+        star["pmra"],
+        star["pmdec"],
+        rv,
+        solar_motion=MSTARS["kinematics"]["solar_motion"],
+    )
     for name, measured in zip("uvw", uvw, strict=True):
         error = measured - truth[name][at].astype(float)
         assert np.median(np.abs(error)) < 3
@@ -271,9 +280,9 @@ def test_heights_and_populations(truth: dict[str, np.ndarray]) -> None:
     assert numbers(truth["v"])[active].mean() > numbers(truth["v"])[quiet].mean()
     assert (numbers(truth["ewha"])[active] > 1.79).all()
     assert set(truth["population"][active]) == {"active"}
-    assert np.nanmax(np.abs(numbers(truth["h_disc"])[dwarf] - height(0, 0))) <= np.nanmax(
-        numbers(truth["distance"])[dwarf]
-    )
+    assert np.nanmax(
+        np.abs(numbers(truth["h_disc"])[dwarf] - height(0, 0, sun=MSTARS["kinematics"]["sun_height"]))
+    ) <= np.nanmax(numbers(truth["distance"])[dwarf])
 
 
 def test_colours_tell_giants_from_dwarfs(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from fixtures.settings import BINARIES
 from fixtures.survey_files import identity_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +20,6 @@ from starsift.sky.air import air_to_vacuum
 from starsift.sky.constants import C_KMS
 from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.ccf import (
-    TEMPLATES,
     build_bank,
     correlate,
     correlate_normalized,
@@ -41,7 +41,7 @@ def grid():
 
 @pytest.fixture(scope="module")
 def bank(grid):
-    return build_bank(grid)
+    return build_bank(grid, **BINARIES["ccf"])
 
 
 def make_batch(wavelength, flux, ivar):
@@ -83,7 +83,7 @@ def slow_ccf(flux, good, wavelength, grid, velocities):
     """Equation 1, one velocity and one template at a time, template interpolated onto the good pixels."""
     use = good & (wavelength >= 4900.0) & (wavelength <= 5389.0)
     curves = []
-    for parameters in TEMPLATES:
+    for parameters in BINARIES["ccf"]["templates"]:
         template = smooth_template(grid, grid.nearest(*parameters), 7500.0, 5)
         logs = np.log(wavelength[use])
         curves.append(
@@ -101,7 +101,7 @@ def test_equals_the_slow_reference_also_with_masked_pixels(grid, bank, observed)
     ivar[1, 1000:1400] = 0.0
     batch = make_batch(WAVELENGTH, observed.flux, ivar)
     ccfs = correlate(batch, bank)
-    flux, clean = normalize(batch)
+    flux, clean = normalize(batch, degree=5)
     assert bank.velocities.tolist() == list(range(-500, 501))
     for i in range(batch.n):
         reference, best = slow_ccf(flux[i], clean[i] > 0, WAVELENGTH, grid, bank.velocities[::7])
@@ -110,7 +110,7 @@ def test_equals_the_slow_reference_also_with_masked_pixels(grid, bank, observed)
 
 
 def test_a_perfect_match_correlates_at_one(grid, bank):
-    flux = np.array([star(grid, *parameters[:2], 0.0) for parameters in TEMPLATES])
+    flux = np.array([star(grid, *parameters[:2], 0.0) for parameters in BINARIES["ccf"]["templates"]])
     ccfs = correlate(make_batch(WAVELENGTH, flux, np.full(flux.shape, 1e6 / np.median(flux) ** 2)), bank)
     assert ccfs.template.tolist() == [0, 1, 2]
     assert (ccfs.ccf.max(axis=1) > 0.995).all()
@@ -121,9 +121,9 @@ def test_a_perfect_match_correlates_at_one(grid, bank):
 @settings(max_examples=15, deadline=None)
 @given(rv=st.floats(-450, 450), index=st.integers(0, 2))
 def test_a_shifted_template_gives_the_shifted_peak(grid, bank, rv, index):
-    flux = star(grid, *TEMPLATES[index][:2], rv)[None]
+    flux = star(grid, *BINARIES["ccf"]["templates"][index][:2], rv)[None]
     ccfs = correlate(make_batch(WAVELENGTH, flux, np.full(flux.shape, 1e6 / np.median(flux) ** 2)), bank)
-    peak = find_components(ccfs.ccf, bank.velocities)
+    peak = find_components(ccfs.ccf, bank.velocities, **BINARIES["peaks"])
     assert peak.count[0] == 1
     assert peak.rv[0, 0] == pytest.approx(rv, abs=0.3)
 
@@ -139,7 +139,7 @@ def test_permutation_scale_and_tilt_change_nothing(bank, observed):
     tilt = np.linspace(0.4, 1.3, WAVELENGTH.size)
     tilted = correlate(make_batch(WAVELENGTH, observed.flux * tilt, observed.ivar / tilt**2), bank)
     np.testing.assert_allclose(tilted.ccf, ccfs.ccf, atol=0.03)
-    before, after = (find_components(c.ccf, bank.velocities) for c in (ccfs, tilted))
+    before, after = (find_components(c.ccf, bank.velocities, **BINARIES["peaks"]) for c in (ccfs, tilted))
     np.testing.assert_array_equal(after.count, before.count)
     np.testing.assert_allclose(after.rv, before.rv, atol=0.3)
 
@@ -174,11 +174,11 @@ def test_unusable_spectra_get_flat_curves_and_no_components(bank, observed):
     assert ccfs.usable.tolist() == [False, False, True, True]
     assert np.isfinite(ccfs.ccf).all()
     assert (ccfs.ccf[:2] == 0).all()
-    assert find_components(ccfs.ccf, bank.velocities).count[:2].tolist() == [0, 0]
+    assert find_components(ccfs.ccf, bank.velocities, **BINARIES["peaks"]).count[:2].tolist() == [0, 0]
 
 
 def test_copies_share_the_mask_of_their_spectrum(bank, observed):
-    flux, ivar = normalize(observed)
+    flux, ivar = normalize(observed, degree=5)
     good = ivar > 0
     good[0, 700:900] = False
     position = grid_position(observed.wavelength, bank)
@@ -191,7 +191,7 @@ def test_copies_share_the_mask_of_their_spectrum(bank, observed):
 
 def test_a_grid_too_short_for_the_velocities_is_refused(grid):
     with pytest.raises(ValueError, match=r"velocity_max|wavelength_range"):
-        build_bank(grid, velocity_max=900.0)
+        build_bank(grid, **BINARIES["ccf"] | {"velocity_max": 900.0})
 
 
 def test_continuum_follows_blaze_and_ignores_lines(grid):
@@ -201,7 +201,7 @@ def test_continuum_follows_blaze_and_ignores_lines(grid):
     flux = (blaze * lines).astype(np.float32)[None]
     ivar = np.full(flux.shape, 0.01, np.float32)
     flux[0, ::200] += 5e4
-    ratio = fit_continuum(WAVELENGTH[None], flux, ivar)[0] / blaze
+    ratio = fit_continuum(WAVELENGTH[None], flux, ivar, degree=5)[0] / blaze
     assert np.ptp(ratio) < 0.06
     assert 0.9 < np.median(ratio) < 1.01
 
@@ -209,9 +209,8 @@ def test_continuum_follows_blaze_and_ignores_lines(grid):
 BACKEND = """
 import numpy as np, sys
 from starsift.learning.backend import namespace
-from starsift.spectra.templates import load_grid
-from starsift.spectra.ccf import build_bank, correlate_normalized, grid_position
-from starsift.searches.binaries.peaks import find_components
+from starsift import build_bank, find_components, load_grid
+from starsift.spectra.ccf import correlate_normalized, grid_position
 xp = namespace()
 assert "keras" in xp.__name__, xp
 bank = build_bank(load_grid(sys.argv[1]))
@@ -227,7 +226,7 @@ np.savez(sys.argv[3], ccf=ccfs.ccf, template=ccfs.template, rv=peaks.rv, count=p
 @pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
 def test_keras_backends_agree_with_numpy(backend, bank, observed, tmp_path):
     pytest.importorskip(backend, reason=f"the Keras backend {backend} is not installed")
-    flux, ivar = normalize(observed)
+    flux, ivar = normalize(observed, degree=5)
     np.savez(tmp_path / "in.npz", wavelength=observed.wavelength, flux=flux, good=ivar > 0)
     grid_file = ROOT / "resources" / "templates" / "grid.parquet"
     subprocess.run(
@@ -239,7 +238,7 @@ def test_keras_backends_agree_with_numpy(backend, bank, observed, tmp_path):
     expected = correlate_normalized(grid_position(observed.wavelength, bank), flux, ivar > 0, bank)
     np.testing.assert_allclose(out["ccf"], expected.ccf, atol=1e-5)
     np.testing.assert_array_equal(out["template"], expected.template)
-    peaks = find_components(expected.ccf, bank.velocities)
+    peaks = find_components(expected.ccf, bank.velocities, **BINARIES["peaks"])
     np.testing.assert_array_equal(out["count"], peaks.count)
     np.testing.assert_allclose(out["rv"], peaks.rv, atol=1e-3)
 
@@ -276,7 +275,7 @@ def test_two_real_stars_are_separated(bank):
         ivar = np.where(np.isfinite(flux), 50.0**2, 0.0)
         noisy = np.nan_to_num(flux) + rng.standard_normal((40, WAVELENGTH.size)) / 50.0
         batch = make_batch(WAVELENGTH, noisy, np.broadcast_to(ivar, noisy.shape))
-        return find_components(correlate(batch, bank).ccf, bank.velocities)
+        return find_components(correlate(batch, bank).ccf, bank.velocities, **BINARIES["peaks"])
 
     alone = [measure(shifted(s, 0.0)) for s in (sun, procyon)]
     zero = [float(np.median(a.rv[:, 0])) for a in alone]  # each star's own velocity in these files

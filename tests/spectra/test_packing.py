@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fixtures.settings import PARTITION
 from fixtures.survey_files import ARRAYS, ROWS, TABLE_1, mrs_name, mrs_table, mrs_tables, real, write_mrs
 
 from starsift.errors import SettingsError
@@ -29,7 +30,7 @@ def survey(root: Path, fibers: int = 3) -> Path:
 
 def pack(tmp_path: Path, root: Path, name: str = "b", **settings: Any) -> dict[str, int]:
     kept, _ = apply_cuts(index_folder(root), TABLE_1)
-    manifest = make_manifest(kept, survey="mrs", root=root)
+    manifest = make_manifest(kept, survey="mrs", root=root, **PARTITION)
     pq.write_table(manifest, tmp_path / "m.parquet")
     return pack_bundle(tmp_path / "m.parquet", root, "mrs", tmp_path / f"{name}.arrow", **settings)
 
@@ -63,7 +64,7 @@ def test_packed_spectra_are_those_of_the_files(tmp_path: Path, rows: int) -> Non
 def test_each_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = survey(tmp_path / "files")
     kept, _ = apply_cuts(index_folder(root), TABLE_1)
-    pq.write_table(make_manifest(kept, survey="mrs", root=root), tmp_path / "m.parquet")
+    pq.write_table(make_manifest(kept, survey="mrs", root=root, **PARTITION), tmp_path / "m.parquet")
     calls: list[Path] = []
 
     def counted(path: Path, *args: Any) -> Any:
@@ -86,7 +87,7 @@ def test_packing_twice_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_bad_spectra_keep_their_rows(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root = survey(tmp_path / "files")
     kept, _ = apply_cuts(index_folder(root), TABLE_1)
-    pq.write_table(make_manifest(kept, survey="mrs", root=root), tmp_path / "m.parquet")
+    pq.write_table(make_manifest(kept, survey="mrs", root=root, **PARTITION), tmp_path / "m.parquet")
     file = {fiber: root / mrs_name(spid=1, fiberid=fiber) for fiber in (1, 2, 3)}
     file[1].unlink()
     file[2].write_bytes(file[2].read_bytes()[:5000])
@@ -128,7 +129,7 @@ def test_unreadable_files_of_an_index_stay_in_sight(tmp_path: Path) -> None:
     (root / "strange.fits").write_bytes(b"")
     kept, selection = apply_cuts(index_folder(root), TABLE_1)
     assert selection[-1].after == 4 + 2
-    pq.write_table(make_manifest(kept, survey="mrs", root=root), tmp_path / "m.parquet")
+    pq.write_table(make_manifest(kept, survey="mrs", root=root, **PARTITION), tmp_path / "m.parquet")
     counts = pack_bundle(tmp_path / "m.parquet", root, "mrs", tmp_path / "b.arrow")
     assert counts == {"not_fits": 1, "ok": 4, "truncated": 1}
 
@@ -140,7 +141,7 @@ def test_copies_of_a_file_count_once(tmp_path: Path) -> None:
     shutil.copy(root / name, root / "again" / name)
     kept, selection = apply_cuts(index_folder(root), TABLE_1)
     assert selection[-1] == ("duplicated rows", 6, 2, 4)
-    assert make_manifest(kept, survey="mrs", root=root).num_rows == 4
+    assert make_manifest(kept, survey="mrs", root=root, **PARTITION).num_rows == 4
     # A copy that can be read goes before one that cannot, wherever it lies.
     lrs = tmp_path / "lrs"
     (lrs / "a").mkdir(parents=True)
@@ -155,7 +156,7 @@ def test_coadds_can_be_packed(tmp_path: Path) -> None:
     root = survey(tmp_path / "files", fibers=1)
     cuts = [{"column": "coadd", "op": "==", "value": 1}]
     kept, _ = apply_cuts(index_folder(root), cuts)
-    pq.write_table(make_manifest(kept, survey="mrs", root=root), tmp_path / "m.parquet")
+    pq.write_table(make_manifest(kept, survey="mrs", root=root, **PARTITION), tmp_path / "m.parquet")
     assert pack_bundle(tmp_path / "m.parquet", root, "mrs", tmp_path / "b.arrow") == {"ok": 4}
     assert read_identity(tmp_path / "b.arrow")["spectrum_id"][0].as_py() == "med-58625-HD1_sp01-001"
 
@@ -170,7 +171,7 @@ def test_not_a_manifest(tmp_path: Path) -> None:
 def test_real_spectra_are_packed(tmp_path: Path, folder: str, kind: str) -> None:
     root = real(folder)
     kept, selection = apply_cuts(index_folder(root), [])
-    manifest = make_manifest(kept, survey=kind, root=root)
+    manifest = make_manifest(kept, survey=kind, root=root, **PARTITION)
     names = write_manifest(tmp_path, kind, manifest, selection)
     total = 0
     for name in names:

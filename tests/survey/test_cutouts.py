@@ -11,6 +11,7 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 from fixtures.cutout_files import FLUX, SCALE, planes, star, wcs, write_cutout
+from fixtures.settings import BHB
 from fixtures.survey_files import real
 
 from starsift.demo.astars import draw_astars
@@ -21,17 +22,19 @@ from starsift.survey.cutouts import BANDS, ROWS, cutout_status, iter_cutouts, pa
 from starsift.survey.images import _places, read_cutout
 from starsift.survey.partition import MANIFEST_SCHEMA
 
+LIMITS = {key: BHB["image"][key] for key in ("max_offset", "max_bad")}
+
 
 def refused(path: Any, size: int = 32, **settings: Any) -> SpectrumError:
     with pytest.raises(SpectrumError) as caught:
-        read_cutout(path, size, **settings)
+        read_cutout(path, size, **LIMITS | settings)
     return caught.value
 
 
 def test_the_middle_of_every_band_in_order(tmp_path: Path) -> None:
     images = planes(41)
     path = write_cutout(tmp_path / "a.fits", dict(reversed(images.items())))
-    cut = read_cutout(path, 33)
+    cut = read_cutout(path, 33, **LIMITS)
     assert cut.shape == (5, 33, 33)
     assert cut.dtype == np.float32
     for k, band in enumerate("ugriz"):
@@ -58,26 +61,26 @@ def test_as_astropy_reads_it(tmp_path: Path, kind: str) -> None:
     fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(path)
     with fits.open(path) as opened:
         expected = np.array([opened[band].data[4:36, 4:36] for band in BANDS], np.float32)
-    np.testing.assert_array_equal(read_cutout(path, 32), expected)
-    np.testing.assert_array_equal(read_cutout(path, 32, fast=False), expected)
+    np.testing.assert_array_equal(read_cutout(path, 32, **LIMITS), expected)
+    np.testing.assert_array_equal(read_cutout(path, 32, fast=False, **LIMITS), expected)
 
 
 def test_bands_by_filter_card_and_in_five_files(tmp_path: Path) -> None:
     images = planes()
     upper = {band.upper(): image for band, image in images.items()}
-    one = read_cutout(write_cutout(tmp_path / "a.fits", upper, name="FILTER"), 32)
+    one = read_cutout(write_cutout(tmp_path / "a.fits", upper, name="FILTER"), 32, **LIMITS)
     paths = []
     for band, image in images.items():
         paths.append(tmp_path / f"a-{band}.fits")
         fits.PrimaryHDU(image, fits.Header(wcs(40))).writeto(paths[-1])
-    np.testing.assert_array_equal(read_cutout(paths, 32), one)
+    np.testing.assert_array_equal(read_cutout(paths, 32, **LIMITS), one)
     assert refused([*paths[:4], tmp_path / "none.fits"]).status == "missing_file"
     fits.PrimaryHDU().writeto(tmp_path / "empty.fits")
     error = refused([tmp_path / "empty.fits", *paths[1:]])
     assert error.status == "missing_band"
     assert "band u" in str(error)
     with pytest.raises(ValueError, match="4 files"):
-        read_cutout(paths[:4], 32)
+        read_cutout(paths[:4], 32, **LIMITS)
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
@@ -122,7 +125,7 @@ def test_a_band_whose_star_is_elsewhere(tmp_path: Path, shift: tuple[float, floa
         apart = re.search(r"places ([\d.]+) pixels apart", str(error))
         assert apart is not None
         assert float(apart[1]) == pytest.approx(np.hypot(*shift), abs=0.2)
-        assert read_cutout(path, 32, max_offset=9.0).shape == (5, 32, 32)
+        assert read_cutout(path, 32, max_offset=9.0, max_bad=BHB["image"]["max_bad"]).shape == (5, 32, 32)
 
 
 def test_stars_that_are_in_place(tmp_path: Path) -> None:
@@ -133,7 +136,7 @@ def test_stars_that_are_in_place(tmp_path: Path) -> None:
     neighbour = planes()
     neighbour["z"] = neighbour["z"] + star(40, 60.0, 9.0, 0.0)  # a red one
     for images in (off, half, faint, neighbour):
-        assert read_cutout(write_cutout(tmp_path / "a.fits", images), 32).shape == (5, 32, 32)
+        assert read_cutout(write_cutout(tmp_path / "a.fits", images), 32, **LIMITS).shape == (5, 32, 32)
 
 
 def test_simulated_stars_among_neighbours(tmp_path: Path) -> None:
@@ -144,7 +147,7 @@ def test_simulated_stars_among_neighbours(tmp_path: Path) -> None:
     def misaligned(bands: np.ndarray) -> bool:
         path = write_cutout(tmp_path / "a.fits", dict(zip(BANDS, bands, strict=True)))
         try:
-            read_cutout(path, 32)
+            read_cutout(path, 32, **LIMITS)
         except SpectrumError as error:
             return error.status == "misaligned"
         return False
@@ -165,7 +168,7 @@ def test_coordinates_that_differ(tmp_path: Path) -> None:
     for shift, fine in ((0.7, True), (1.4, False)):
         path = write_cutout(tmp_path / "a.fits", cards={"g": wcs(40, shift)})
         if fine:
-            read_cutout(path, 32)
+            read_cutout(path, 32, **LIMITS)
         else:
             assert "coordinates of the bands are 1.40 pixels apart" in str(refused(path))
     # The same place, said otherwise: another reference pixel, and CDELT in place of CD.
@@ -174,10 +177,15 @@ def test_coordinates_that_differ(tmp_path: Path) -> None:
     far = {"CRPIX1": 500.0, "CRPIX2": 300.0, "CRVAL1": float(ra), "CRVAL2": float(dec)}
     no_cd = dict.fromkeys(("CD1_1", "CD1_2", "CD2_1", "CD2_2"))
     plain = no_cd | {"CDELT1": -SCALE, "CDELT2": SCALE}
-    read_cutout(write_cutout(tmp_path / "b.fits", cards={"u": far, "r": plain}), 32, max_offset=0.2)
+    read_cutout(
+        write_cutout(tmp_path / "b.fits", cards={"u": far, "r": plain}),
+        32,
+        max_offset=0.2,
+        max_bad=BHB["image"]["max_bad"],
+    )
     # Without coordinates the stars are looked at.
     nowhere = dict.fromkeys(BANDS, dict.fromkeys(wcs(40)))
-    read_cutout(write_cutout(tmp_path / "c.fits", cards=nowhere), 32)
+    read_cutout(write_cutout(tmp_path / "c.fits", cards=nowhere), 32, **LIMITS)
     images = planes() | {"u": star(40, 20.0, 3.0)}
     assert refused(write_cutout(tmp_path / "c.fits", images, cards=nowhere)).status == "misaligned"
 
@@ -207,22 +215,22 @@ def test_a_cutout_of_another_place_is_refused(tmp_path: Path, fast: bool, turned
         place = sky.pixel_to_world(x, y)
         position = (place.ra.deg, place.dec.deg)
         if inside:
-            read_cutout(path, 32, position=position, fast=fast)
+            read_cutout(path, 32, position=position, fast=fast, **LIMITS)
             continue
         away = place.separation(sky.pixel_to_world(19.5, 19.5)).arcsec
         with pytest.raises(SpectrumError, match=rf"a\.fits: its middle is {away:.1f} arcsec from") as caught:
-            read_cutout(path, 32, position=position, fast=fast)
+            read_cutout(path, 32, position=position, fast=fast, **LIMITS)
         assert caught.value.status == "wrong_place"
     with pytest.raises(SpectrumError, match=r"its middle is 1\d\d\.\d\d deg from the star at 330\.00000 -20"):
-        read_cutout(path, 32, position=(330.0, -20.0), fast=fast)
+        read_cutout(path, 32, position=(330.0, -20.0), fast=fast, **LIMITS)
 
 
 def test_where_place_or_coordinates_are_unknown_nothing_is_checked(tmp_path: Path) -> None:
     nowhere = dict.fromkeys(BANDS, dict.fromkeys(wcs(40)))
-    read_cutout(write_cutout(tmp_path / "a.fits", cards=nowhere), 32, position=(1.0, 2.0))
+    read_cutout(write_cutout(tmp_path / "a.fits", cards=nowhere), 32, position=(1.0, 2.0), **LIMITS)
     galactic = {band: {"CTYPE1": "GLON-TAN", "CTYPE2": "GLAT-TAN"} for band in BANDS}
-    read_cutout(write_cutout(tmp_path / "b.fits", cards=galactic), 32, position=(1.0, 2.0))
-    read_cutout(write_cutout(tmp_path / "c.fits"), 32, position=(float("nan"), 2.0))
+    read_cutout(write_cutout(tmp_path / "b.fits", cards=galactic), 32, position=(1.0, 2.0), **LIMITS)
+    read_cutout(write_cutout(tmp_path / "c.fits"), 32, position=(float("nan"), 2.0), **LIMITS)
 
 
 def test_real_frames_in_bzip2(tmp_path: Path) -> None:
@@ -231,12 +239,12 @@ def test_real_frames_in_bzip2(tmp_path: Path) -> None:
     with fits.open(path) as hdus:
         image, sky = hdus[0].data[34:66, 34:66], WCS(hdus[0].header)
     place = sky.pixel_to_world(50.0, 48.0)
-    cut = read_cutout([path] * 5, 32, position=(place.ra.deg, place.dec.deg))
+    cut = read_cutout([path] * 5, 32, position=(place.ra.deg, place.dec.deg), **LIMITS)
     for band in cut:
         np.testing.assert_array_equal(band, image)
     far = sky.pixel_to_world(49.5, 80.0)
     with pytest.raises(SpectrumError, match=r"its middle is 12\.1 arcsec from the star"):
-        read_cutout([path] * 5, 32, position=(far.ra.deg, far.dec.deg))
+        read_cutout([path] * 5, 32, position=(far.ra.deg, far.dec.deg), **LIMITS)
     # In a bundle, by the places of its stars.
     for band in BANDS:
         (tmp_path / f"0-{band}.fits.bz2").write_bytes(path.read_bytes())
@@ -244,7 +252,9 @@ def test_real_frames_in_bzip2(tmp_path: Path) -> None:
     made = manifest(
         tmp_path / "m.parquet", 2, ra=[place.ra.deg, place.ra.deg + 1], dec=[place.dec.deg, place.dec.deg]
     )
-    counts = pack_cutouts(made, tmp_path, "{fiberid}-{band}.fits.bz2", tmp_path / "c.parquet", size=32)
+    counts = pack_cutouts(
+        made, tmp_path, "{fiberid}-{band}.fits.bz2", tmp_path / "c.parquet", size=32, **LIMITS
+    )
     assert counts == {"ok": 1, "wrong_place": 1}
 
 
@@ -266,7 +276,7 @@ def test_missing_pixels(tmp_path: Path) -> None:
         assert error.status == "gaps"
         assert "band i" in str(error)
     # A few pixels far from the star become sky.
-    cut = read_cutout(spoiled((slice(5, 7), slice(5, 8)), np.nan), 32)
+    cut = read_cutout(spoiled((slice(5, 7), slice(5, 8)), np.nan), 32, **LIMITS)
     assert np.isfinite(cut).all()
     assert (cut[3, 1:3, 1:4] == np.median(np.delete(cut[3].ravel(), [33, 34, 35, 65, 66, 67]))).all()
     assert refused(spoiled((slice(5, 7), slice(5, 8)), np.nan), max_bad=0.005).status == "gaps"
@@ -276,7 +286,7 @@ def test_missing_pixels(tmp_path: Path) -> None:
         band: image + np.float32(0.3) * (np.indices(image.shape).sum(0) % 2)
         for band, image in rounded.items()
     }
-    read_cutout(write_cutout(tmp_path / "b.fits", rounded), 32)
+    read_cutout(write_cutout(tmp_path / "b.fits", rounded), 32, **LIMITS)
 
 
 def manifest(path: Path, n: int, **columns: Any) -> Path:
@@ -299,7 +309,7 @@ def test_a_bundle_keeps_every_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     write_cutout(tmp_path / "0266/cutout-0266-0006.fits", planes() | {"u": star(40, 20.0, 3.0)})
     write_cutout(tmp_path / "0266/cutout-0266-0007.fits", planes(24))
     out = tmp_path / "out" / "c.parquet"
-    counts = pack_cutouts(made, tmp_path, template, out, size=32)
+    counts = pack_cutouts(made, tmp_path, template, out, size=32, **LIMITS)
     assert counts == {"misaligned": 1, "missing_file": 3, "ok": 6, "too_small": 1}
     table = pq.read_table(out)
     assert table.column_names == ["spectrum_id", "status", "shape", "image"]
@@ -309,7 +319,9 @@ def test_a_bundle_keeps_every_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert cutout_status(out) == table.select(["spectrum_id", "status"])
     assert table["image"].null_count == table["shape"].null_count == 5
     assert table["shape"][0].as_py() == [5, 32, 32]
-    images = {i: read_cutout(tmp_path / f"0266/cutout-0266-{i:04d}.fits", 32) for i in (0, 1, 3, 4, 5, 9)}
+    images = {
+        i: read_cutout(tmp_path / f"0266/cutout-0266-{i:04d}.fits", 32, **LIMITS) for i in (0, 1, 3, 4, 5, 9)
+    }
     np.testing.assert_array_equal(table["image"][4].values.to_numpy().reshape(5, 32, 32), images[4])
     assert pq.ParquetFile(out).num_row_groups == 3
 
@@ -332,7 +344,7 @@ def test_a_bundle_keeps_every_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     before = out.read_bytes()
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    pack_cutouts(made, tmp_path, template, out, size=32)
+    pack_cutouts(made, tmp_path, template, out, size=32, **LIMITS)
     assert out.read_bytes() == before
 
 
@@ -340,7 +352,7 @@ def test_five_files_a_spectrum(tmp_path: Path) -> None:
     made = manifest(tmp_path / "m.parquet", 2)
     for k, (_, image) in enumerate(planes().items()):
         fits.PrimaryHDU(image, fits.Header(wcs(40))).writeto(tmp_path / f"0-{BANDS[k]}.fits")
-    counts = pack_cutouts(made, tmp_path, "{fiberid}-{band}.fits", tmp_path / "c.parquet", size=32)
+    counts = pack_cutouts(made, tmp_path, "{fiberid}-{band}.fits", tmp_path / "c.parquet", size=32, **LIMITS)
     assert counts == {"missing_file": 1, "ok": 1}
     _, images = read_cutouts(tmp_path / "c.parquet", [0])
     np.testing.assert_array_equal(images[0, 2], planes()["r"][4:36, 4:36])
@@ -349,7 +361,7 @@ def test_five_files_a_spectrum(tmp_path: Path) -> None:
 def test_a_survey_without_images(tmp_path: Path) -> None:
     made = manifest(tmp_path / "m.parquet", ROWS + 3)
     out = tmp_path / "c.parquet"
-    assert pack_cutouts(made, None, None, out, size=32) == {"no_cutouts": ROWS + 3}
+    assert pack_cutouts(made, None, None, out, size=32, **LIMITS) == {"no_cutouts": ROWS + 3}
     status, images = next(iter_cutouts(out, 8))
     assert set(status) == {"no_cutouts"}
     assert images.shape == (8, 5, 32, 32)
@@ -359,7 +371,7 @@ def test_a_survey_without_images(tmp_path: Path) -> None:
 def test_wrong_templates_and_files(tmp_path: Path) -> None:
     made = manifest(tmp_path / "m.parquet", 2)
     with pytest.raises(SettingsError, match="uses plate"):
-        pack_cutouts(made, tmp_path, "{plate}.fits", tmp_path / "c.parquet", size=32)
+        pack_cutouts(made, tmp_path, "{plate}.fits", tmp_path / "c.parquet", size=32, **LIMITS)
     assert not (tmp_path / "c.parquet").exists()
     with pytest.raises(ValueError, match="not a file of cutouts"):
         read_cutouts(made, [0])

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+from fixtures.settings import PARTITION
 from fixtures.survey_files import ARRAYS, ROWS, mrs_name, mrs_tables, real, write_mrs
 
 from starsift.errors import SettingsError, SpectrumError
@@ -236,7 +237,7 @@ def test_every_ending_and_compression(tmp_path: Path, ending: str) -> None:
                 same(one, other)
     # And through the manifest.
     kept, _ = apply_cuts(index_folder(tmp_path / "files").filter(pa.compute.field("survey") == "lrs"), [])
-    manifest = make_manifest(kept, survey="lrs", root=tmp_path / "files")
+    manifest = make_manifest(kept, survey="lrs", root=tmp_path / "files", **PARTITION)
     assert manifest["spectrum_id"].to_pylist() == [file_stem(lrs_name())]
     pq.write_table(manifest, tmp_path / "m.parquet")
     assert pack_bundle(tmp_path / "m.parquet", tmp_path / "files", "lrs", tmp_path / "b.arrow") == {"ok": 1}
@@ -343,7 +344,7 @@ def test_copies_are_named(tmp_path: Path, name: str) -> None:
     assert copy["message"] == f"{name}: a copy of {lrs_name()} (the same bytes), which is kept"
     kept, selection = apply_cuts(index_folder(root), GOOD_FIBERS)
     assert selection[-1] == ("duplicated rows", 2, 1, 1)
-    assert make_manifest(kept, survey="lrs", root=root)["file"].to_pylist() == [lrs_name()]
+    assert make_manifest(kept, survey="lrs", root=root, **PARTITION)["file"].to_pylist() == [lrs_name()]
 
 
 def test_of_two_reductions_the_newer_release_is_kept(tmp_path: Path) -> None:
@@ -383,7 +384,7 @@ def test_other_observations_are_no_copies(tmp_path: Path, change: dict[str, Any]
     kept, selection = apply_cuts(index_folder(root), [])
     assert selection[-1] == ("duplicated rows", 2, 0, 2)
     stem = file_stem(lrs_name())
-    manifest = make_manifest(kept, survey="lrs", root=root)
+    manifest = make_manifest(kept, survey="lrs", root=root, **PARTITION)
     assert sorted(manifest["spectrum_id"].to_pylist()) == [f"again_{stem}", stem]
     pq.write_table(manifest, tmp_path / "m.parquet")
     assert pack_bundle(tmp_path / "m.parquet", root, "lrs", tmp_path / "b.arrow") == {"ok": 2}
@@ -478,7 +479,7 @@ def test_status_names_other_files_and_copies(tmp_path: Path) -> None:
     index = index_folder(root)
     kept, selection = apply_cuts(index, [])
     results = tmp_path / "results" / "manifest"
-    write_manifest(results, "real", make_manifest(kept, survey="lrs", root=root), selection)
+    write_manifest(results, "real", make_manifest(kept, survey="lrs", root=root, **PARTITION), selection)
     pq.write_table(index, results / "real-index.parquet")
     text = "\n".join(describe_results(tmp_path / "results"))
     assert "picture.fits: an image of 64 x 64 pixels" in text

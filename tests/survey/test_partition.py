@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fixtures.settings import PARTITION
 from fixtures.survey_files import TABLE_1, mrs_catalog
 
 from starsift.errors import SettingsError
@@ -19,7 +20,7 @@ TEMPLATE = "{lmjd}/{planid}/med-{lmjd}-{planid}_sp{spid:02d}-{fiberid:03d}.fits.
 
 def manifest_of(table: pa.Table, **settings: Any) -> pa.Table:
     return make_manifest(
-        apply_cuts(table, TABLE_1)[0], **({"survey": "mrs", "path_template": TEMPLATE} | settings)
+        apply_cuts(table, TABLE_1)[0], **({"survey": "mrs", "path_template": TEMPLATE} | PARTITION | settings)
     )
 
 
@@ -148,7 +149,9 @@ def test_a_row_with_nulls_in_its_path_stays(tmp_path: Path) -> None:
 
 def test_write_manifest_leaves_what_does_not_change(tmp_path: Path) -> None:
     table, selection = apply_cuts(mrs_catalog({58625: ["A"], 58626: ["B"]}), TABLE_1)
-    one = write_manifest(tmp_path, "s", make_manifest(table, survey="mrs", path_template=TEMPLATE), selection)
+    one = write_manifest(
+        tmp_path, "s", make_manifest(table, survey="mrs", path_template=TEMPLATE, **PARTITION), selection
+    )
     assert sorted(p.stem for p in (tmp_path / "s").iterdir()) == one
     assert (tmp_path / "s-selection.csv").read_text().splitlines()[:2] == [
         "cut,before,removed,after",
@@ -156,7 +159,9 @@ def test_write_manifest_leaves_what_does_not_change(tmp_path: Path) -> None:
     ]
     times = {p: p.stat().st_mtime_ns for p in (tmp_path / "s").iterdir()}
     table, selection = apply_cuts(mrs_catalog({58625: ["A"], 58627: ["C"]}), TABLE_1)
-    two = write_manifest(tmp_path, "s", make_manifest(table, survey="mrs", path_template=TEMPLATE), selection)
+    two = write_manifest(
+        tmp_path, "s", make_manifest(table, survey="mrs", path_template=TEMPLATE, **PARTITION), selection
+    )
     assert sorted(p.stem for p in (tmp_path / "s").iterdir()) == two
     (common,) = set(one) & set(two)
     same = tmp_path / "s" / f"{common}.parquet"

@@ -4,6 +4,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from fixtures.settings import PARTITION
 from fixtures.survey_files import TABLE_1, mrs_catalog
 
 from starsift.errors import SettingsError
@@ -71,7 +72,7 @@ def test_empty_selection_tells_which_cut_did_it() -> None:
     with pytest.raises(SettingsError, match=r"no spectrum is left.*snr >= 5: 12 -> 12; snr > 1000: 12 -> 0"):
         apply_cuts(mrs_catalog({58625: ["A"]}), cuts)
     with pytest.raises(SettingsError, match="selection is empty"):
-        make_manifest(mrs_catalog({58625: ["A"]}).slice(0, 0), survey="mrs")
+        make_manifest(mrs_catalog({58625: ["A"]}).slice(0, 0), survey="mrs", **PARTITION)
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def test_a_finished_run_has_nothing_to_do(request: pytest.FixtureRequest, name: 
             {"binaries_cross_validate", "binaries_pages", "provenance", "all"},
         ),
         ({"suspects": {"moonlight_floor": 2.0}}, {"binaries_suspects"} | PUBLISHED),
-        ({"objects": {"match_radius": 3.0}}, PUBLISHED),
+        ({"objects": {"match_radius": 3.0}}, {"binaries_suspects"} | PUBLISHED),
         ({"injection": {"trials": 3}}, INJECTED),
         ({"training": {"per_class": 31}}, {"binaries_dataset"} | TRAINED),
     ],

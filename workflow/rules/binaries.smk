@@ -170,7 +170,7 @@ rule binaries_suspects:
         mem_mb=2000,
         runtime=60,
     params:
-        suspects=BINARIES["suspects"],
+        suspects={**BINARIES["suspects"], **BINARIES["objects"]},
         code=code("binaries/suspects"),
     script:
         "../scripts/binaries/suspects.py"

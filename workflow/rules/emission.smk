@@ -102,6 +102,7 @@ rule emission_dataset:
         root=EMISSION["labelled"]["root"],
         labels=EMISSION["labelled"]["labels"],
         blur=EMISSION["labelled"]["blur"],
+        window=EMISSION["window"],
         code=code("emission/dataset"),
     script:
         "../scripts/emission/dataset.py"

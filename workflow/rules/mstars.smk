@@ -196,11 +196,12 @@ rule mstars_catalog:
         mem_mb=4000,
         runtime=60,
     params:
-        catalog={key: value for key, value in MSTARS["catalog"].items() if key != "sources"},
+        properties={key: MSTARS["catalog"][key] for key in ("match_radius", "epoch_years")}
+        | MSTARS["giants"]
+        | MSTARS["kinematics"],
+        probability=MSTARS["catalog"]["probability"],
         store=LABELS,
         people=label_digest_for("mstars"),
-        giants=MSTARS["giants"],
-        kinematics=MSTARS["kinematics"],
         settings=MSTARS_PUBLISHED,
         code=code("mstars/catalog"),
     script:

@@ -19,8 +19,6 @@ from starsift.io.columns import cast_column, first_outside
 from starsift.sky.sphere import unit_vectors
 from starsift.survey.identity import MISSING
 
-RADIUS = 5.0  # arcsec (Guo et al. 2019, section 4.1)
-
 _CHUNK = 100_000  # spectra searched at once
 
 # Our name, its type, unit, and the names under which tables of Gaia, 2MASS and WISE have it. The first one
@@ -58,7 +56,7 @@ def crossmatch(
     dec: npt.ArrayLike,
     table_ra: npt.ArrayLike,
     table_dec: npt.ArrayLike,
-    radius: float = RADIUS,
+    radius: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All pairs of a spectrum and a source that are at most `radius` apart.
 
@@ -104,7 +102,7 @@ def nearest(
     dec: npt.ArrayLike,
     table_ra: npt.ArrayLike,
     table_dec: npt.ArrayLike,
-    radius: float = RADIUS,
+    radius: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The nearest source of each spectrum; many spectra may have the same one. Parameters as `crossmatch`.
 
@@ -121,7 +119,7 @@ def nearest(
     return row, separation
 
 
-def group_exposures(ra: np.ndarray, dec: np.ndarray, radius: float = RADIUS) -> np.ndarray:
+def group_exposures(ra: np.ndarray, dec: np.ndarray, radius: float) -> np.ndarray:
     """Number the stars that spectra show: friends of friends on the sky.
 
     Designations do not serve: one star has several, as the coordinates of its fibres differ.
@@ -147,7 +145,7 @@ def group_exposures(ra: np.ndarray, dec: np.ndarray, radius: float = RADIUS) -> 
 def attach(
     rows: pa.Table,
     sources: pa.Table,
-    radius: float = RADIUS,
+    radius: float,
     *,
     years: float = 0.0,
 ) -> pa.Table:

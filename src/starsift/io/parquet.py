@@ -68,6 +68,11 @@ def write_csv(table: pa.Table, path: str | os.PathLike[str]) -> None:
         writer.writerows(zip(*(column.to_pylist() for column in columns), strict=True))
 
 
+def write_counts(counts: Mapping[str, int], path: str | os.PathLike[str], what: str = "step") -> None:
+    """Write numbers of spectra as CSV, with the columns `what` and spectra."""
+    write_csv(pa.table({what: list(counts), "spectra": list(counts.values())}), path)
+
+
 def table_writer(path: str | os.PathLike[str]) -> Callable[[pa.Table, str | os.PathLike[str]], None]:
     """`write_parquet` or `write_csv`, as the end of a file's name says.
 

@@ -63,7 +63,7 @@ _ROW = "row"  # number of the row in the file, for messages
 
 
 class Vocabulary(Protocol):
-    """The labels of a search, as `starsift.searches.base.Search` has them.
+    """The labels of a search, as `starsift.searches.base.Vocabulary` has them.
 
     Attributes
     ----------

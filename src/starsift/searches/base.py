@@ -53,6 +53,28 @@ class Word:
 
 
 @dataclass(frozen=True)
+class Vocabulary:
+    """The labels of a search.
+
+    Attributes
+    ----------
+    name : of the search
+    words : labels that people can give, in the order in which the review app shows them
+    other_labels : regular expression of further labels that a table may hold; they have no class
+    """
+
+    name: str
+    words: tuple[Word, ...] = ()
+    other_labels: str = ""
+
+    @property
+    def classes(self) -> dict[str, str]:
+        """The class of each label in a table: of the words, and of the classes themselves."""
+        names = {word.label_class: word.label_class for word in self.words}
+        return names | {word.label: word.label_class for word in self.words}
+
+
+@dataclass(frozen=True)
 class Queue:
     """Candidates to review: a table with `spectrum_id`.
 
@@ -98,13 +120,13 @@ class View:
     panels: Callable[[Path, Mapping[str, Any]], Panels] | None = None
 
 
-@dataclass(frozen=True)
-class Search:
+@dataclass(frozen=True, kw_only=True)
+class Search(Vocabulary):
     """One search: a folder `searches/<name>`, a file `workflow/rules/<name>.smk`, a line of the registry.
 
     Attributes
     ----------
-    name : of folder, rules, settings and results
+    name : of folder, rules, settings and results; see also `Vocabulary`
     title : for people
     reference : the paper whose method it is
     kinds : of surveys that can be searched
@@ -115,11 +137,8 @@ class Search:
     catalogs : names of the published catalogues
     figures : what the report shows
     queues : candidates that people review
-    words : labels that people can give, in the order in which the review app shows them
-    other_labels : regular expression of further labels that a table may hold; they have no class
     """
 
-    name: str
     title: str
     reference: str
     kinds: tuple[str, ...]
@@ -129,14 +148,6 @@ class Search:
     catalogs: tuple[str, ...]
     figures: tuple[Figure, ...] = ()
     queues: tuple[Queue, ...] = ()
-    words: tuple[Word, ...] = ()
-    other_labels: str = ""
-
-    @property
-    def classes(self) -> dict[str, str]:
-        """The class of each label in a table: of the words, and of the classes themselves."""
-        names = {word.label_class: word.label_class for word in self.words}
-        return names | {word.label: word.label_class for word in self.words}
 
     def module(self, role: str) -> ModuleType:
         """A module of the search's folder, by its role: the same roles have the same names everywhere."""

@@ -12,7 +12,7 @@ Li et al. 2023 (section 3.1.1, equation 1). Three ideas make it fast:
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -32,8 +32,6 @@ PIXEL_KMS = 9.0  # a quarter of the resolution element: splines carry it to 1e-4
 NODE_KMS = 8.0
 CHUNK = 256  # spectra a matrix product: what lies between two products stays in the cache
 FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
-# The templates of Li et al. 2023, section 3.1.1: Teff, log g, [Fe/H].
-TEMPLATES = ((8000.0, 4.0, 0.0), (5000.0, 4.0, 0.0), (5000.0, 2.0, 0.0))
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,7 @@ class TemplateBank:
     `log_start` with step `log_step`; the correlated part lies between its positions 2 and `last`.
     `interpolation` (node, velocity) carries a curve from `nodes` to `velocities` (km/s).
     `templates` (template, 3) holds Teff, log g, [Fe/H], NaN where unknown; `names` are the templates' own.
+    `continuum_degree` and `minimum_pixels` are what `correlate` needs of a spectrum.
     """
 
     templates: np.ndarray
@@ -57,6 +56,8 @@ class TemplateBank:
     squares: np.ndarray
     interpolation: np.ndarray
     names: tuple[str, ...] = ()
+    continuum_degree: int = 0
+    minimum_pixels: int = 0
 
     @property
     def pixels(self) -> int:
@@ -76,12 +77,13 @@ class CCFs:
 def build_bank(
     grid: TemplateGrid,
     *,
-    templates: Sequence[Sequence[float]] = TEMPLATES,
-    resolution: float = RESOLUTION,
-    wavelength_range: tuple[float, float] = (4900.0, 5389.0),
-    velocity_max: float = 500.0,
-    velocity_step: float = 1.0,
-    continuum_degree: int = 5,
+    templates: Sequence[Sequence[float]],
+    resolution: float,
+    wavelength_range: tuple[float, float],
+    velocity_max: float,
+    velocity_step: float,
+    continuum_degree: int,
+    minimum_pixels: int,
 ) -> TemplateBank:
     """Smooth the chosen templates to the instrument's resolution and shift them to every velocity node.
 
@@ -92,13 +94,15 @@ def build_bank(
     resolution : of the instrument
     wavelength_range : the correlated part, Angstrom in vacuum
     velocity_max, velocity_step : km/s; the grid is -velocity_max..velocity_max
+    continuum_degree : of the polynomial that normalises templates and spectra
+    minimum_pixels : a spectrum with fewer good pixels in the range is not usable
 
     Raises
     ------
     ValueError : if the templates do not reach the wavelength range at every velocity.
     """
     rows = [grid.nearest(*t) for t in templates]
-    return shift_curves(
+    bank = shift_curves(
         [smooth_template(grid, row, resolution, continuum_degree) for row in rows],
         (float(grid.wavelength[0]), float(grid.wavelength[-1])),
         templates=np.array([grid.params[row][:3] for row in rows]),
@@ -107,6 +111,7 @@ def build_bank(
         velocity_max=velocity_max,
         velocity_step=velocity_step,
     )
+    return replace(bank, continuum_degree=continuum_degree, minimum_pixels=minimum_pixels)
 
 
 def shift_curves(
@@ -315,21 +320,13 @@ def best_curves(r: Any, bank: TemplateBank, xp: ModuleType = np) -> tuple[Any, A
     return best, template
 
 
-def correlate(
-    batch: SpectrumBatch,
-    bank: TemplateBank,
-    *,
-    continuum_degree: int = 5,
-    minimum_pixels: int = 1000,
-    xp: ModuleType = np,
-) -> CCFs:
+def correlate(batch: SpectrumBatch, bank: TemplateBank, *, xp: ModuleType = np) -> CCFs:
     """Cross-correlate a batch with every template of the bank and keep each spectrum's best curve.
 
     Parameters
     ----------
     batch : SpectrumBatch of n spectra
     bank : from `build_bank`
-    minimum_pixels : a spectrum with fewer good pixels in the bank's range is not usable
     xp : numpy, or keras.ops for the matrix products on the Keras backend
 
     Returns
@@ -341,8 +338,8 @@ def correlate(
 
     def work(part: slice) -> CCFs:
         rows = (batch.wavelength[part], batch.flux[part], batch.ivar[part])
-        flux, ivar = normalize_rows(*rows, degree=continuum_degree)
-        return _correlate(grid_position(rows[0], bank), flux, ivar > 0, bank, minimum_pixels, xp)
+        flux, ivar = normalize_rows(*rows, degree=bank.continuum_degree)
+        return _correlate(grid_position(rows[0], bank), flux, ivar > 0, bank, xp)
 
     return _join(map_chunks(work, batch.n, CHUNK, serial=xp is not np), bank)
 
@@ -354,7 +351,6 @@ def correlate_normalized(
     bank: TemplateBank,
     *,
     copies: int = 1,
-    minimum_pixels: int = 1000,
     xp: ModuleType = np,
 ) -> CCFs:
     """As `correlate`, for spectra that are normalised already.
@@ -367,7 +363,7 @@ def correlate_normalized(
 
     def work(part: slice) -> CCFs:
         many = slice(part.start * copies, part.stop * copies)
-        return _correlate(position[part], flux[many], good[part], bank, minimum_pixels, xp)
+        return _correlate(position[part], flux[many], good[part], bank, xp)
 
     return _join(map_chunks(work, len(position), max(1, CHUNK // copies), serial=xp is not np), bank)
 
@@ -377,11 +373,10 @@ def _correlate(
     flux: np.ndarray,
     good: np.ndarray,
     bank: TemplateBank,
-    minimum_pixels: int,
     xp: ModuleType,
 ) -> CCFs:
     spread_flux, weight, sums = spread(position, flux, good, bank)
-    usable = sums[:, 2] >= minimum_pixels
+    usable = sums[:, 2] >= bank.minimum_pixels
     tensors: list[Any] = [spread_flux, weight, sums.astype(np.float32)]
     if xp is not np:
         tensors = [xp.convert_to_tensor(tensor) for tensor in tensors]

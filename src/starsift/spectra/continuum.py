@@ -157,9 +157,7 @@ def _divide(
             out_ivar[s, i] = w
 
 
-def fit_continuum(
-    wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray, *, degree: int = 5
-) -> np.ndarray:
+def fit_continuum(wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray, *, degree: int) -> np.ndarray:
     """Fit the pseudo-continuum of many spectra at once.
 
     Medians in 128 bins (so a cosmic ray does not count) are fitted with a Chebyshev series; bins
@@ -180,7 +178,7 @@ def fit_continuum(
     return continuum
 
 
-def normalize(batch: SpectrumBatch, *, degree: int = 5) -> tuple[np.ndarray, np.ndarray]:
+def normalize(batch: SpectrumBatch, *, degree: int) -> tuple[np.ndarray, np.ndarray]:
     """Divide a batch by its pseudo-continuum and drop what no star emits.
 
     Parameters
@@ -204,7 +202,7 @@ def normalize(batch: SpectrumBatch, *, degree: int = 5) -> tuple[np.ndarray, np.
 
 
 def normalize_rows(
-    wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray, *, degree: int = 5
+    wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray, *, degree: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """As `normalize`, for arrays (n, pixel), on one thread."""
     continuum = fit_continuum(wavelength, flux, ivar, degree=degree)

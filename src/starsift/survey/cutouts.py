@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from starsift.io.files import atomic_path
 from starsift.parallel import map_chunks
 from starsift.survey.identity import OK
-from starsift.survey.images import BANDS, MAX_BAD, MAX_OFFSET, CutoutError, PathLike, read_cutout
+from starsift.survey.images import BANDS, CutoutError, PathLike, read_cutout
 from starsift.survey.paths import format_paths
 
 ROWS = 256  # in a row group
@@ -48,8 +48,8 @@ def pack_cutouts(
     out: PathLike,
     *,
     size: int,
-    max_offset: float = MAX_OFFSET,
-    max_bad: float = MAX_BAD,
+    max_offset: float,
+    max_bad: float,
 ) -> dict[str, int]:
     """Read the cutouts of one bundle and write them, a row for each spectrum, in the bundle's order.
 

@@ -21,8 +21,6 @@ from starsift.survey.fitsfile import Hdu, Header, number, open_fits
 PathLike = str | os.PathLike[str]
 
 BANDS = "ugriz"
-MAX_OFFSET = 1.0  # pixels
-MAX_BAD = 0.01  # of the pixels
 # Equal pixels that are no sky: as many in a row or column, or a square of this side. Two or three are common.
 _RUN, _SIDE = 8, 3
 _CORE = 3  # pixels around the middle, where nothing may be missing
@@ -57,8 +55,8 @@ def read_cutout(
     path: PathLike | Sequence[PathLike],
     size: int,
     *,
-    max_offset: float = MAX_OFFSET,
-    max_bad: float = MAX_BAD,
+    max_offset: float,
+    max_bad: float,
     position: tuple[float, float] | None = None,
     fast: bool = True,
 ) -> np.ndarray:

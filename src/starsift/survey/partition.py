@@ -54,8 +54,8 @@ def make_manifest(
     path_template: str | None = None,
     root: str | os.PathLike[str] = "",
     columns: Sequence[str] = (),
-    spectra_per_bundle: int = 20_000,
-    level: str = "night",
+    spectra_per_bundle: int,
+    level: str,
 ) -> pa.Table:
     """One row for each selected spectrum: where its file is, its partition and its bundle.
 

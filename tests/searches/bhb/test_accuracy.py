@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from fixtures.settings import BHB
 from sklearn.metrics import f1_score
 
 from starsift.demo import astars
@@ -34,7 +35,7 @@ def stars() -> Dataset:
         label=(drawn.kind == "BHB").astype(np.int64),
         spectrum_id=names,
         star=names,
-        split=split_stars(names, 1, (0.55, 0.15, 0.3)),
+        split=split_stars(names, 1, (0.55, 0.15, 0.3), shares=BHB["labelled"]["shares"]),
     )
 
 
@@ -48,7 +49,7 @@ def f1(trained: Trained) -> float:
 
 def test_fusion_is_better_than_spectra_and_they_than_images(stars: Dataset) -> None:
     settings = yaml.safe_load((CONFIG / "demo.yaml").read_text())["bhb"]["training"]
-    common = {"weight_decay": 0.05, "shift": 4, "flip": True}
+    common = BHB["training"]["spectrum"]
     chosen = {stage: TrainingOptions(**common | own) for stage, own in settings.items()}
     image = train("image", stars, preset="tiny", options=chosen["image"], seed=1)
     spectrum = train("spectrum", stars, preset="tiny", options=chosen["spectrum"], seed=1)

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from astropy import units as u
 from astropy.table import Table
+from fixtures import settings as shipped
 from fixtures.survey_files import identity_of
 
 from starsift.catalog.columns import conform
@@ -138,8 +139,16 @@ def labelled(*rows: tuple[str, str, str]) -> pa.Table:
 def catalog(run: dict[str, Any], said: pa.Table, dataset: pa.Table | None = None, **settings: Any) -> Any:
     dataset = labelled() if dataset is None else dataset
     rows, funnel = gather_candidates(run["predictions"], said, settings.pop("calibration", CALIBRATION))
-    listed = read_manifests(run["manifests"], rows, dataset)
-    good, bad, more = build_catalog(rows, listed, said, dataset, **settings)
+    listed = read_manifests(
+        run["manifests"],
+        rows,
+        dataset,
+        magnitude=shipped.BHB["catalog"]["magnitude"],
+        extinction=shipped.BHB["catalog"]["extinction"],
+    )
+    good, bad, more = build_catalog(
+        rows, listed, said, dataset, **shipped.BHB["catalog"] | {"link": None} | settings
+    )
     return good, bad, funnel | more
 
 

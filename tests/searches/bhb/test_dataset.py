@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from fixtures.bhb_data import SDSS, absorption_line, batch
 from fixtures.cutout_files import planes, star, write_cutout
+from fixtures.settings import BHB
 from fixtures.survey_files import identity_of
 
 from starsift.catalog.naming import designation
@@ -22,24 +23,29 @@ from starsift.survey.cutouts import pack_cutouts
 from starsift.survey.images import read_cutout
 from starsift.survey.partition import MANIFEST_SCHEMA
 
+SHARES = BHB["labelled"]["shares"]
+OPTIONS = {"shares": SHARES, "match_radius": BHB["catalog"]["match_radius"], **BHB["spectrum"]}
+
+LIMITS = {key: BHB["image"][key] for key in ("max_offset", "max_bad")}
+
 
 def test_parts_depend_on_name_and_seed_alone() -> None:
     names = [f"J{i:06d}" for i in range(4000)]
-    parts = split_stars(names, 3)
+    parts = split_stars(names, 3, shares=SHARES)
     share = {name: float((parts == name).mean()) for name in SPLITS}
     assert share == pytest.approx({"train": 0.7, "validation": 0.2, "test": 0.1}, abs=0.025)
-    np.testing.assert_array_equal(split_stars(names[::-7], 3), parts[::-7])
-    assert (split_stars(names, 4) != parts).mean() > 0.3
+    np.testing.assert_array_equal(split_stars(names[::-7], 3, shares=SHARES), parts[::-7])
+    assert (split_stars(names, 4, shares=SHARES) != parts).mean() > 0.3
     # Giving more to training moves stars out of the other parts, none into them.
-    more = split_stars(names, 3, (0.8, 0.1, 0.1))
+    more = split_stars(names, 3, (0.8, 0.1, 0.1), shares=SHARES)
     assert (more[parts == "train"] == "train").all()
-    assert split_stars([], 3).shape == (0,)
+    assert split_stars([], 3, shares=SHARES).shape == (0,)
     # As it was when this was written: published splits must stay.
     first = ["J000000.00+000000.0", "J120000.00-300000.0", "x", "y"]
-    assert split_stars(first, 1).tolist() == ["train", "train", "train", "validation"]
+    assert split_stars(first, 1, shares=SHARES).tolist() == ["train", "train", "train", "validation"]
     for shares in ((0.5, 0.5), (0.7, 0.2, 0.2), (1.2, -0.1, -0.1)):
         with pytest.raises(InputError, match="split shares are"):
-            split_stars(names, 3, shares)
+            split_stars(names, 3, shares, shares=SHARES)
 
 
 def survey(folder: Path, bundles: int = 2, n: int = 30, size: int = 16) -> tuple[pa.Table, list[BundleFiles]]:
@@ -81,7 +87,7 @@ def survey(folder: Path, bundles: int = 2, n: int = 30, size: int = 16) -> tuple
             if i not in (4, 5):
                 write_cutout(folder / f"{plate}-{i}.fits", images, cards)
         cutouts = folder / f"bundle-{k}-cutouts.parquet"
-        pack_cutouts(manifest, folder, "{planid}-{fiberid}.fits", cutouts, size=size)
+        pack_cutouts(manifest, folder, "{planid}-{fiberid}.fits", cutouts, size=size, **LIMITS)
         files.append(BundleFiles("sdss", manifest, folder / f"bundle-{k}.arrow", cutouts))
     kinds = ["BHB" if i % 10 < 5 else "A main sequence" for i in range(len(names))]
     labels = pa.table({"spectrum_id": names, "label": kinds})
@@ -106,7 +112,7 @@ def test_a_data_set(made: tuple[Path, pa.Table, list[BundleFiles]], tmp_path: Pa
     folder, labels, files = made
     more = pa.table({"spectrum_id": ["spec-9999-1-1", "spec-9999-1-2"], "label": ["BHB", "blue straggler"]})
     table, counts, dropped = build_dataset(
-        labelled(folder, pa.concat_tables([labels, more])), files, seed=SEED
+        labelled(folder, pa.concat_tables([labels, more])), files, seed=SEED, **OPTIONS
     )
     assert table["spectrum_id"].to_pylist() == sorted(table["spectrum_id"].to_pylist())
     assert counts.column_names == ["class", "labelled", "with_spectrum", "with_image", *SPLITS]
@@ -129,8 +135,10 @@ def test_a_data_set(made: tuple[Path, pa.Table, list[BundleFiles]], tmp_path: Pa
     row = table.slice(table["spectrum_id"].to_pylist().index("spec-0267-51630-0012"), 1).to_pylist()[0]
     assert (row["survey"], row["bundle"], row["row"]) == ("sdss", "bundle-1", 12)
     assert (row["label"], row["class"]) == ("BHB", "BHB")
-    np.testing.assert_allclose(row["spectrum"], windows(batch(absorption_line(112))).flux[0], atol=1e-6)
-    image = scale_images(read_cutout(folder / "267-12.fits", 16)[None])[0]
+    np.testing.assert_allclose(
+        row["spectrum"], windows(batch(absorption_line(112)), **BHB["spectrum"]).flux[0], atol=1e-6
+    )
+    image = scale_images(read_cutout(folder / "267-12.fits", 16, **LIMITS)[None])[0]
     np.testing.assert_allclose(np.float32(row["image"]).reshape(16, 16, 5), image, rtol=1e-5, atol=1e-6)
     # Repeated exposures are one star, in one part.
     stars: dict[str, set[str]] = {}
@@ -138,12 +146,12 @@ def test_a_data_set(made: tuple[Path, pa.Table, list[BundleFiles]], tmp_path: Pa
         *(table[c].to_pylist() for c in ("star", "spectrum_id", "split")), strict=True
     ):
         stars.setdefault(name, set()).add(part)
-        assert split_stars([name], SEED).tolist() == [part]
+        assert split_stars([name], SEED, shares=SHARES).tolist() == [part]
         if spectrum.endswith("0018"):
             assert name == designation([150.0 + 10 * (spectrum[8] == "7") + 1.6], [20.0])[0].as_py()
     assert len(stars) == 52 - 2 * 6
     assert all(len(parts) == 1 for parts in stars.values())
-    apart = build_dataset(labelled(folder, labels), files, seed=SEED, match_radius=0.2)[0]
+    apart = build_dataset(labelled(folder, labels), files, seed=SEED, **OPTIONS | {"match_radius": 0.2})[0]
     assert len(set(apart["star"].to_pylist())) == 52
 
     write_parquet(table, tmp_path / "dataset.parquet")
@@ -167,14 +175,14 @@ def test_a_data_set(made: tuple[Path, pa.Table, list[BundleFiles]], tmp_path: Pa
 
 def test_stars_keep_their_part(made: tuple[Path, pa.Table, list[BundleFiles]]) -> None:
     folder, labels, files = made
-    whole = build_dataset(labelled(folder, labels), files, seed=SEED)[0]
+    whole = build_dataset(labelled(folder, labels), files, seed=SEED, **OPTIONS)[0]
     part_of = dict(zip(whole["spectrum_id"].to_pylist(), whole["split"].to_pylist(), strict=True))
     fewer = labels.filter(
         pa.array(
             [not name.endswith(("1", "6")) or "0266" in name for name in labels["spectrum_id"].to_pylist()]
         )
     )
-    again = build_dataset(labelled(folder, fewer), files[::-1], seed=SEED)[0]
+    again = build_dataset(labelled(folder, fewer), files[::-1], seed=SEED, **OPTIONS)[0]
     assert again.num_rows < whole.num_rows
     for name, part in zip(again["spectrum_id"].to_pylist(), again["split"].to_pylist(), strict=True):
         if not name.endswith(("7", "8")):  # their star is named after another spectrum now
@@ -185,7 +193,7 @@ def test_labels_by_plate_find_the_same(
     made: tuple[Path, pa.Table, list[BundleFiles]], tmp_path: Path
 ) -> None:
     folder, labels, files = made
-    by_name = build_dataset(labelled(folder, labels), files, seed=SEED)[0]
+    by_name = build_dataset(labelled(folder, labels), files, seed=SEED, **OPTIONS)[0]
     numbers = [name.split("-")[1:] for name in labels["spectrum_id"].to_pylist()]
     columns = {
         "plate": [plate for plate, _, _ in numbers],
@@ -194,7 +202,7 @@ def test_labels_by_plate_find_the_same(
         "label": labels["label"],
     }
     pyarrow.csv.write_csv(pa.table(columns), tmp_path / "a.csv")
-    assert build_dataset(read_labelled(tmp_path / "a.csv"), files, seed=SEED)[0] == by_name
+    assert build_dataset(read_labelled(tmp_path / "a.csv"), files, seed=SEED, **OPTIONS)[0] == by_name
 
 
 def test_data_sets_that_cannot_be_made(
@@ -203,14 +211,14 @@ def test_data_sets_that_cannot_be_made(
     folder, labels, files = made
     labels = labelled(folder, labels)
     with pytest.raises(InputError, match=r"class BHB has no spectrum in the test set \(24 in total, seed 2"):
-        build_dataset(labels, files, seed=SEED, shares=(0.8, 0.2, 0.0))
+        build_dataset(labels, files, seed=SEED, **OPTIONS | {"shares": (0.8, 0.2, 0.0)})
     other = labelled(tmp_path, pa.table({"spectrum_id": ["x"], "label": ["BHB"]}))
     with pytest.raises(
         InputError, match="none of 1 labelled spectra is in the manifests of 2 bundles; the first"
     ):
-        build_dataset(other, files, seed=SEED)
+        build_dataset(other, files, seed=SEED, **OPTIONS)
     with pytest.raises(InputError, match="none of 60 labelled spectra is in the manifests of 0 bundles"):
-        build_dataset(labels, [], seed=SEED)
+        build_dataset(labels, [], seed=SEED, **OPTIONS)
     bad = labels.filter(
         pa.array([name.endswith(("0003", "0005")) for name in labels["spectrum_id"].to_pylist()])
     )
@@ -218,18 +226,18 @@ def test_data_sets_that_cannot_be_made(
         InputError,
         match="has both a spectrum and an image: spectrum: missing_file 2, image: missing_file 2",
     ):
-        build_dataset(bad, files, seed=SEED)
+        build_dataset(bad, files, seed=SEED, **OPTIONS)
     with pytest.raises(InputError, match=r"is in .*bundle-0.parquet and again in .*bundle-0.parquet"):
-        build_dataset(labels, [files[0], files[0]], seed=SEED)
+        build_dataset(labels, [files[0], files[0]], seed=SEED, **OPTIONS)
     mixed = [files[0]._replace(cutouts=files[1].cutouts), files[1]]
     with pytest.raises(
         InputError, match=r"bundle-1-cutouts.parquet: its spectra are not those of the manifest"
     ):
-        build_dataset(labels, mixed, seed=SEED)
+        build_dataset(labels, mixed, seed=SEED, **OPTIONS)
     small = tmp_path / "small.parquet"
-    pack_cutouts(files[0].manifest, folder, "{planid}-{fiberid}.fits", small, size=12)
+    pack_cutouts(files[0].manifest, folder, "{planid}-{fiberid}.fits", small, size=12, **LIMITS)
     with pytest.raises(InputError, match="images of 16 x 16 pixels, others are 12 x 12"):
-        build_dataset(labels, [files[0]._replace(cutouts=small), files[1]], seed=SEED)
+        build_dataset(labels, [files[0]._replace(cutouts=small), files[1]], seed=SEED, **OPTIONS)
 
 
 def test_files_that_are_no_data_set(tmp_path: Path) -> None:

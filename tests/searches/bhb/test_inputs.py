@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from fixtures.bhb_data import SDSS, absorption_line, batch
+from fixtures.settings import BHB
 from fixtures.survey_files import identity_of, real
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ CUT = slice(START, START + PIXELS)
 
 def test_pixels_of_sdss_stay_as_they_are() -> None:
     flux = np.stack([absorption_line(seed) for seed in range(3)])
-    made = windows(batch(flux))
+    made = windows(batch(flux), **BHB["spectrum"])
     assert made.ok.all()
     cut = flux[:, CUT]
     expected = (cut - cut.min(axis=1, keepdims=True)) / np.ptp(cut, axis=1)[:, None]
@@ -32,8 +33,8 @@ def test_pixels_of_sdss_stay_as_they_are() -> None:
 @given(st.floats(1e-3, 1e4), st.floats(-3, 3))
 def test_scale_and_zero_of_the_flux_do_not_matter(scale: float, zero: float) -> None:
     np.testing.assert_allclose(
-        windows(batch(scale * (absorption_line() + zero))).flux,
-        windows(batch(absorption_line())).flux,
+        windows(batch(scale * (absorption_line() + zero)), **BHB["spectrum"]).flux,
+        windows(batch(absorption_line()), **BHB["spectrum"]).flux,
         atol=2e-6 * (1 + abs(zero)),
     )
 
@@ -42,7 +43,7 @@ def test_gaps_are_interpolated() -> None:
     flux, ivar = absorption_line(), np.ones(SDSS.pixels)
     ivar[START + 100 : START + 103] = 0
     flux[START + 100 : START + 103] = 1e9
-    made = windows(batch(flux, ivar))
+    made = windows(batch(flux, ivar), **BHB["spectrum"])
     cut = absorption_line()[CUT]
     cut[99:104] = np.linspace(cut[99], cut[103], 5)
     np.testing.assert_allclose(made.flux[0], (cut - cut.min()) / np.ptp(cut), atol=1e-6)
@@ -62,7 +63,7 @@ def test_spectra_without_a_window() -> None:
             absorption_line(),
         ]
     )
-    made = windows(batch(flux, ivar))
+    made = windows(batch(flux, ivar), **BHB["spectrum"])
     assert made.status.tolist() == ["all_masked", "too_few_pixels", "ok", "constant", "ok"]
     assert not made.flux[[0, 1, 3]].any()
     assert windows(batch(flux, ivar), min_good=0.8).status[1] == "ok"
@@ -78,10 +79,10 @@ def test_the_window_must_be_covered() -> None:
         (400, -40, "not_covered"),
     ):
         cut = slice(START + first, START + PIXELS - last)
-        made = windows(batch(absorption_line()[cut], wavelength=SDSS.wavelength[cut]))
+        made = windows(batch(absorption_line()[cut], wavelength=SDSS.wavelength[cut]), **BHB["spectrum"])
         assert made.status.tolist() == [status]
     single = np.float32(SDSS.wavelength[CUT]).astype(np.float64)
-    assert windows(batch(absorption_line()[CUT], wavelength=single)).ok.all()
+    assert windows(batch(absorption_line()[CUT], wavelength=single), **BHB["spectrum"]).ok.all()
     # Rows padded to the length of a longer one are not longer for it.
     short = slice(0, START + PIXELS - 30)
     ragged = SpectrumBatch.from_ragged(
@@ -97,18 +98,20 @@ def test_the_window_must_be_covered() -> None:
         ]
         + [None],
     )
-    assert windows(ragged).status.tolist() == ["ok", "not_covered", "missing_file"]
+    assert windows(ragged, **BHB["spectrum"]).status.tolist() == ["ok", "not_covered", "missing_file"]
 
 
 def test_lamost_covers_it_too() -> None:
-    assert windows(batch(absorption_line(grid=LAMOST_LRS), wavelength=LAMOST_LRS.wavelength)).ok.all()
+    assert windows(
+        batch(absorption_line(grid=LAMOST_LRS), wavelength=LAMOST_LRS.wavelength), **BHB["spectrum"]
+    ).ok.all()
 
 
 def test_real_spectra_of_sdss() -> None:
     for path in sorted(real("sdss-spec").glob("*.fits")):
         read = read_spectrum(path, "sdss")
         ivar = np.where(read.mask, 0, read.ivar)
-        made = windows(batch(read.flux, ivar, read.wavelength))
+        made = windows(batch(read.flux, ivar, read.wavelength), **BHB["spectrum"])
         assert made.status.tolist() == ["ok"]
         first = int(np.argmin(np.abs(read.wavelength - GRID.wavelength[0])))
         np.testing.assert_allclose(read.wavelength[first : first + PIXELS], GRID.wavelength, rtol=1e-9)
@@ -118,7 +121,10 @@ def test_real_spectra_of_sdss() -> None:
         expected = np.polyval(scale, read.flux[first : first + PIXELS][good])
         np.testing.assert_allclose(made.flux[0][good], expected, atol=1e-5)
         # An SDSS spectrum that starts in the window has none.
-        assert windows(batch(read.flux[900:], ivar[900:], read.wavelength[900:])).status[0] == "not_covered"
+        assert (
+            windows(batch(read.flux[900:], ivar[900:], read.wavelength[900:]), **BHB["spectrum"]).status[0]
+            == "not_covered"
+        )
 
 
 def test_images_are_scaled_together() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from fixtures.settings import BHB
 
 from starsift.errors import InputError
 from starsift.searches.bhb.photometry import (
@@ -14,6 +15,10 @@ from starsift.searches.bhb.photometry import (
     load_relations,
     magnitudes,
 )
+
+EXTINCTION = BHB["catalog"]["extinction"]
+
+MAGNITUDE = BHB["catalog"]["magnitude"]
 
 
 def test_absolute_magnitude_by_hand() -> None:
@@ -62,7 +67,7 @@ def survey(**more: object) -> pa.Table:
 
 
 def test_extinction_is_removed() -> None:
-    found = dereddened(survey())
+    found = dereddened(survey(), magnitude=MAGNITUDE, extinction=EXTINCTION)
     assert list(found) == [*"ugriz", "u_g", "g_r"]
     values = [found[name][0] for name in found]
     np.testing.assert_allclose(values, [16.8, 15.6, 15.9, 16.1, 16.3, 1.2, -0.3])
@@ -73,26 +78,29 @@ def test_missing_values_of_every_kind() -> None:
         psfmag_g=pa.array([16.0, None, -9999.0, float("nan"), 99.0]),
         extinction_r=pa.array([None, 0.3, -9999.0, 0.3, 1e6], pa.float32()),
     )
-    found = dereddened(table)
+    found = dereddened(table, magnitude=MAGNITUDE, extinction=EXTINCTION)
     assert np.isnan(found["g"]).tolist() == [False, True, True, True, True]
     assert np.isnan(found["r"]).tolist() == [True, False, True, False, True]
     assert np.isnan(found["g_r"]).all()
     assert np.isnan(found["u_g"]).tolist() == [False, True, True, True, True]
-    assert np.isnan(magnitudes(table)["g"]).tolist() == [False, True, True, True, True]
+    assert np.isnan(magnitudes(table, template=MAGNITUDE)["g"]).tolist() == [False, True, True, True, True]
     # Magnitudes without any extinction are no magnitudes without extinction.
     bare = table.select(["psfmag_u", "psfmag_r"])
-    assert all(np.isnan(values).all() and len(values) == 5 for values in dereddened(bare).values())
-    np.testing.assert_array_equal(magnitudes(bare)["r"], 16.2)
+    assert all(
+        np.isnan(values).all() and len(values) == 5
+        for values in dereddened(bare, magnitude=MAGNITUDE, extinction=EXTINCTION).values()
+    )
+    np.testing.assert_array_equal(magnitudes(bare, template=MAGNITUDE)["r"], 16.2)
 
 
 def test_columns_of_other_names() -> None:
     table = pa.table({"g_mag": [16], "a_g": [1], "r_mag": [16.5], "a_r": [0.5]})
-    found = dereddened(table, "{band}_mag", "a_{band}")
+    found = dereddened(table, "{band}_mag", "a_{band}", magnitude=MAGNITUDE, extinction=EXTINCTION)
     assert (found["g"][0], found["r"][0], found["g_r"][0]) == (15.0, 16.0, -1.0)
     with pytest.raises(InputError, match=r"'g_mag' should name the column of each band, such as 'psfmag_"):
-        dereddened(table, "g_mag", "a_{band}")
+        dereddened(table, "g_mag", "a_{band}", magnitude=MAGNITUDE, extinction=EXTINCTION)
     with pytest.raises(InputError, match="column g_mag should hold magnitudes"):
-        magnitudes(pa.table({"g_mag": ["bright"]}), "{band}_mag")
+        magnitudes(pa.table({"g_mag": ["bright"]}), "{band}_mag", template=MAGNITUDE)
 
 
 def test_bad_tables_of_relations(tmp_path: Path) -> None:

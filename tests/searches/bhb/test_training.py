@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from fixtures.bhb_data import SMALL, small_preset, synthetic, uncompiled
+from fixtures.bhb_data import SMALL, small_preset, synthetic, training_options, uncompiled
 from sklearn.metrics import roc_auc_score
 
 from starsift.errors import InputError, TrainingError
@@ -19,7 +19,6 @@ from starsift.searches.bhb.encoders import PRESETS
 from starsift.searches.bhb.fusion import fusion_head
 from starsift.searches.bhb.training import (
     Trained,
-    TrainingOptions,
     augment,
     fit,
     predict_part,
@@ -27,8 +26,8 @@ from starsift.searches.bhb.training import (
     train,
 )
 
-QUICK = TrainingOptions(epochs=8, patience=8, batch_size=10, learning_rate=3e-3, warmup_epochs=1)
-ONCE = TrainingOptions(epochs=1, batch_size=20, learning_rate=3e-3, noise=0.02, shift=3, flip=True)
+QUICK = training_options(epochs=8, patience=8, batch_size=10, learning_rate=3e-3, warmup_epochs=1)
+ONCE = training_options(epochs=1, batch_size=20, learning_rate=3e-3, noise=0.02, shift=3, flip=True)
 RECORD = [
     "best_epoch",
     "epochs",
@@ -94,7 +93,7 @@ def started_from_zero(model: Any) -> dict[str, np.ndarray]:
 
 
 def test_learning_rate_rises_and_falls() -> None:
-    found = schedule(TrainingOptions(epochs=10, learning_rate=0.3, warmup_epochs=2), steps=50)
+    found = schedule(training_options(epochs=10, learning_rate=0.3, warmup_epochs=2), steps=50)
     assert found.shape == (500,)
     assert 0 < found[0] < 0.01 * 0.3 * 1.01
     rise, fall = found[:101], found[100:]
@@ -104,10 +103,10 @@ def test_learning_rate_rises_and_falls() -> None:
 
 
 def test_learning_rate_without_warm_up_and_with_one_longer_than_the_training() -> None:
-    rate = schedule(TrainingOptions(epochs=4, learning_rate=0.3, warmup_epochs=0), steps=5)
+    rate = schedule(training_options(epochs=4, learning_rate=0.3, warmup_epochs=0), steps=5)
     np.testing.assert_allclose(rate[[0, 10]], [0.3, 0.15], atol=1e-7)
     assert 0 < rate[19] < 0.01 * 0.3
-    rate = schedule(TrainingOptions(epochs=2, learning_rate=0.3, warmup_epochs=5), steps=2)
+    rate = schedule(training_options(epochs=2, learning_rate=0.3, warmup_epochs=5), steps=2)
     assert 0 < rate[0] < rate[1] < rate[2] < rate[3] == pytest.approx(0.3)
 
 
@@ -117,11 +116,11 @@ def test_images_turn_and_mirror_in_all_eight_ways() -> None:
     rng = np.random.default_rng(1)
     seen = set()
     for _ in range(60):
-        found = augment(images, 1, TrainingOptions(flip=True), rng)
+        found = augment(images, 1, training_options(flip=True), rng)
         assert found.shape == images.shape
         seen.add(next(k for k, move in enumerate(moves) if np.array_equal(found, move)))
     assert seen == set(range(8))
-    others = TrainingOptions(noise=0.1, spike=0.1, shift=5)  # are for spectra
+    others = training_options(noise=0.1, spike=0.1, shift=5)  # are for spectra
     np.testing.assert_array_equal(augment(images, 1, others, rng), images)
 
 
@@ -132,16 +131,16 @@ def test_spectra_are_shifted_as_a_batch() -> None:
     edges = np.pad(spectra, ((0, 0), (3, 3)), mode="edge")
     seen = set()
     for _ in range(60):
-        found = augment(spectra, 0, TrainingOptions(shift=3), rng)
+        found = augment(spectra, 0, training_options(shift=3), rng)
         seen.add(next(k for k in range(7) if np.array_equal(found, edges[:, k : k + 40])))
     assert seen == set(range(7))
     np.testing.assert_array_equal(spectra, given)
-    np.testing.assert_array_equal(augment(spectra, 0, TrainingOptions(flip=True), rng), spectra)
+    np.testing.assert_array_equal(augment(spectra, 0, training_options(flip=True), rng), spectra)
 
 
 def test_noise_of_each_spectrum_has_its_own_size() -> None:
     spectra = np.full((400, 2000), 0.5, np.float32)
-    found = augment(spectra, 0, TrainingOptions(noise=0.2), np.random.default_rng(3)) - spectra
+    found = augment(spectra, 0, training_options(noise=0.2), np.random.default_rng(3)) - spectra
     assert found.dtype == np.float32
     size = found.std(axis=1)
     assert size.max() < 0.21
@@ -152,7 +151,7 @@ def test_noise_of_each_spectrum_has_its_own_size() -> None:
 
 def test_spikes_press_the_spectrum_together() -> None:
     spectra = np.tile(np.linspace(0, 1, 50, dtype=np.float32), (4000, 1))
-    found = augment(spectra, 0, TrainingOptions(spike=0.1), np.random.default_rng(4))
+    found = augment(spectra, 0, training_options(spike=0.1), np.random.default_rng(4))
     low, high = found[:, 0], found[:, -1]
     assert low.min() >= 0
     assert high.max() <= 1
@@ -193,7 +192,7 @@ def test_fit_learns_to_the_end_while_validation_improves() -> None:
         return [x[rows]]
 
     record = fit(
-        model, batches, label, ([x], label), TrainingOptions(epochs=6, batch_size=8, learning_rate=0.05), 3
+        model, batches, label, ([x], label), training_options(epochs=6, batch_size=8, learning_rate=0.05), 3
     )
     assert (
         record["epochs"] == record["best_epoch"] == len(record["loss"]) == len(record["validation_loss"]) == 6
@@ -211,7 +210,7 @@ def test_fit_ends_by_patience_and_keeps_the_best_epoch() -> None:
     model, x, label = toy()
     before = cross_entropy(model, x, 1 - label)
     # The more it learns, the worse it is for the other class.
-    settings = TrainingOptions(epochs=30, patience=4, batch_size=30, learning_rate=0.05, warmup_epochs=0)
+    settings = training_options(epochs=30, patience=4, batch_size=30, learning_rate=0.05, warmup_epochs=0)
     record = fit(model, lambda rows, _: [x[rows]], label, ([x], 1 - label), settings, 0)
     assert (record["epochs"], record["best_epoch"]) == (5, 1)
     assert record["validation_loss"] == sorted(record["validation_loss"])
@@ -368,7 +367,7 @@ def test_fusion_learns_from_several_looks(
         predict_batches(spectrum.model.get_layer("spectrum_encoder"), part.spectrum)[1]
         for part in (learn, judge)
     ]
-    for looks in (TrainingOptions(copies=3, noise=0.1, flip=True), TrainingOptions(copies=3)):
+    for looks in (training_options(copies=3, noise=0.1, flip=True), training_options(copies=3)):
         known.clear()
         train("add", data, preset="small", options=looks, **parts)
         shapes = [(180, 7, 32), (180, 32), (180, 16, 32), (180, 32), (180,)]
@@ -396,7 +395,7 @@ def test_training_sees_other_looks_and_validation_does_not(
 
     monkeypatch.setattr(training, "fit", watched)
     monkeypatch.setattr(training, "held_out_predictions", lambda *_: None)
-    train(name, data, preset="small", options=TrainingOptions(noise=0.1, flip=True))
+    train(name, data, preset="small", options=training_options(noise=0.1, flip=True))
     (seen, (inputs, label)) = given[0]
     learn, judge = data.part("train"), data.part("validation")
     np.testing.assert_array_equal(label, judge.label)
@@ -411,17 +410,17 @@ def test_training_sees_other_looks_and_validation_does_not(
 
 def test_what_cannot_be_trained(data: Dataset, spectrum: Trained, image: Trained, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"model 'batm'.*there are spectrum, spectrum-plain"):
-        train("batm", data, preset="small")
+        train("batm", data, preset="small", options=ONCE)
     with pytest.raises(TrainingError, match=r"preset 'huge'.*paper, tiny"):
-        train("batmm", data, preset="huge")
+        train("batmm", data, preset="huge", options=ONCE)
     with pytest.raises(TrainingError, match="needs a trained spectrum_encoder"):
-        train("batmm", data, preset="small", image=image.model)
+        train("batmm", data, preset="small", image=image.model, options=ONCE)
     with pytest.raises(TrainingError, match="needs a trained image_encoder"):
-        train("batmm", data, preset="small", spectrum=spectrum.model)
+        train("batmm", data, preset="small", spectrum=spectrum.model, options=ONCE)
     with pytest.raises(TrainingError, match="spectrum_encoder has tokens of 32 dimensions, the preset 512"):
-        train("batmm", data, preset="paper", spectrum=spectrum.model, image=image.model)
+        train("batmm", data, preset="paper", spectrum=spectrum.model, image=image.model, options=ONCE)
     with pytest.raises(InputError, match=r"none\.h5: no such file"):
-        train("image", data, preset="small", pretrained=str(tmp_path / "none.h5"))
+        train("image", data, preset="small", pretrained=str(tmp_path / "none.h5"), options=ONCE)
 
 
 @pytest.mark.slow
@@ -429,17 +428,17 @@ def test_two_steps_of_the_published_networks() -> None:
     every = synthetic(10, size=32)
     rows = [0, 1, 6, 7, 8, 9]  # two of each part
     data = Dataset(**{key: values[rows] for key, values in vars(every).items()})
-    two = TrainingOptions(epochs=2, batch_size=2)
+    two = training_options(epochs=2, batch_size=2)
     with uncompiled():
-        spectrum = train("spectrum", data, options=two)
-        image = train("image", data, options=two)
+        spectrum = train("spectrum", data, preset="paper", options=two)
+        image = train("image", data, preset="paper", options=two)
         frozen = [w for one in (spectrum, image) for w in one.model.get_weights()]
-        fused = train("batmm", data, options=two, spectrum=spectrum.model, image=image.model)
+        fused = train("batmm", data, preset="paper", options=two, spectrum=spectrum.model, image=image.model)
         for a, b in zip(
             [w for one in (spectrum, image) for w in one.model.get_weights()], frozen, strict=True
         ):
             np.testing.assert_array_equal(a, b)
-        whole = train("batmm-end-to-end", data, options=two)
+        whole = train("batmm-end-to-end", data, preset="paper", options=two)
     for one in (spectrum, image, fused, whole):
         assert one.record["epochs"] == 2
         assert np.isfinite(one.record["loss"] + one.record["validation_loss"]).all()

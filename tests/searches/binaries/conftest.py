@@ -1,7 +1,8 @@
 from pathlib import Path
 
 import pytest
-from fixtures.binaries_files import CONFIG, write_bundle_components, write_bundle_curves
+from fixtures.binaries_files import write_bundle_components, write_bundle_curves
+from fixtures.settings import BINARIES
 
 from starsift.searches.binaries.dataset import Laboratory
 from starsift.spectra.templates import load_grid
@@ -9,7 +10,7 @@ from starsift.spectra.templates import load_grid
 
 @pytest.fixture(scope="session")
 def laboratory() -> Laboratory:
-    return Laboratory.build(load_grid(), peaks=CONFIG["peaks"], **CONFIG["ccf"])
+    return Laboratory.build(load_grid(), peaks=BINARIES["peaks"], **BINARIES["ccf"])
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fixtures.binaries_files import CONFIG
+from fixtures.settings import BINARIES
 
 from starsift.searches.binaries.dataset import draw_snr, recovered, training_set
 from starsift.searches.binaries.errors import monte_carlo
@@ -17,15 +17,17 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("binaries accuracy")]
 
 @pytest.fixture(scope="module")
 def vote(laboratory):
-    examples = training_set(laboratory, seed=3, **CONFIG["training"] | {"per_class": 1000})
+    examples = training_set(laboratory, seed=3, **BINARIES["training"] | {"per_class": 1000})
     ccf = np.stack(examples["ccf"].to_numpy())
     label = examples["label"].to_numpy()
-    networks = {name: train_classifier(ccf, label, name, seed=3, **CONFIG["network"]) for name in CLASSIFIERS}
+    networks = {
+        name: train_classifier(ccf, label, name, seed=3, **BINARIES["network"]) for name in CLASSIFIERS
+    }
 
     def call(systems, snr, rng):
         """What the CCF step and the vote make of systems: multiplicity (n,) and components."""
         curves, components = laboratory.measure(laboratory.observe(systems, snr, rng))
-        kind = classify(curves.ccf, components.count, networks, **CONFIG["vote"])["multiplicity"]
+        kind = classify(curves.ccf, components.count, networks, **BINARIES["vote"])["multiplicity"]
         return np.array([value or "" for value in kind.to_pylist()]), components
 
     return call
@@ -73,9 +75,9 @@ def test_velocities_are_unbiased_and_errors_honest(laboratory, number):
     rows = np.flatnonzero(recovered(found, systems.rv))[:300]
     assert rows.size == 300
     components = found.take(rows)
-    settings = {key: CONFIG["errors"][key] for key in ("n_copies", "systematic")}
+    settings = {key: BINARIES["errors"][key] for key in ("n_copies", "systematic")}
     rv_err, reliability = monte_carlo(
-        batch.take(rows), laboratory.bank, components, seed=1, **settings, **CONFIG["peaks"]
+        batch.take(rows), laboratory.bank, components, seed=1, **settings, **BINARIES["peaks"]
     )
     difference = (components.rv[:, :number] - np.sort(systems.rv[rows], axis=1)).ravel()
     pull = difference / rv_err[:, :number].ravel()

@@ -6,11 +6,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from fixtures.binaries_files import write_stages
+from fixtures.settings import BINARIES
 
 from starsift.catalog.columns import conform
 from starsift.errors import ResultsError
 from starsift.searches.binaries.catalog import gather_catalog, make_objects
 from starsift.searches.binaries.columns import BINARIES_OBJECTS
+
+RADIUS = BINARIES["objects"]["match_radius"]
 
 ARCSEC = 1 / 3600
 
@@ -57,7 +60,7 @@ def test_object_counts_ranges_and_flags():
         suspect_moonlight=[False, False, True, True],
         suspect_crosstalk=[True, False, False, False],
     )
-    spectra, objects = make_objects(found, survey)
+    spectra, objects = make_objects(found, survey, radius=RADIUS)
     assert spectra["object_id"].to_pylist() == ["gaia-99"] * 3 + ["J012000.00-003000.0"]
     rows = objects.to_pylist()
     assert [row["object_id"] for row in rows] == ["J012000.00-003000.0", "gaia-99"]
@@ -77,13 +80,15 @@ def test_object_counts_ranges_and_flags():
 def test_object_is_named_after_its_first_exposure():
     survey = exposures(ra=[30.0, 30 + 2 * ARCSEC], dec=[5.0, 5.0], gaia_source_id=[None, None])
     found = detections(survey, [1])
-    spectra, objects = make_objects(found, survey)
+    spectra, objects = make_objects(found, survey, radius=RADIUS)
     assert spectra["object_id"].to_pylist() == ["J020000.00+050000.0"]
     assert objects["ra"].to_pylist() == [30.0]
     assert objects["n_exposures"].to_pylist() == [2]
     # The source is known from another exposure of the star.
     survey = exposures(ra=[30.0, 30 + 2 * ARCSEC], dec=[5.0, 5.0], gaia_source_id=[None, 77])
-    assert make_objects(detections(survey, [0]), survey)[0]["object_id"].to_pylist() == ["gaia-77"]
+    assert make_objects(detections(survey, [0]), survey, radius=RADIUS)[0]["object_id"].to_pylist() == [
+        "gaia-77"
+    ]
 
 
 def test_objects_do_not_depend_on_the_order_of_rows():
@@ -92,15 +97,17 @@ def test_objects_do_not_depend_on_the_order_of_rows():
     source = [int(p) + 1 if p % 2 else None for p in place]
     survey = exposures(ra=place * 0.1, dec=place * 0.2, gaia_source_id=source)
     found = detections(survey, np.arange(0, 60, 2), snr=rng.uniform(5, 100, 30).astype(np.float32))
-    objects = make_objects(found, survey)[1]
-    shuffled = make_objects(found.take(rng.permutation(30)), survey.take(rng.permutation(60)))[1]
+    objects = make_objects(found, survey, radius=RADIUS)[1]
+    shuffled = make_objects(found.take(rng.permutation(30)), survey.take(rng.permutation(60)), radius=RADIUS)[
+        1
+    ]
     assert shuffled.equals(objects)
     assert objects["n_detections"].to_numpy().sum() == 30
 
 
 def test_no_detections_make_empty_objects():
     survey = exposures(ra=[1.0], dec=[1.0], gaia_source_id=[None])
-    spectra, objects = make_objects(detections(survey, []), survey)
+    spectra, objects = make_objects(detections(survey, []), survey, radius=RADIUS)
     assert spectra.num_rows == objects.num_rows == 0
     assert conform(objects, BINARIES_OBJECTS).num_rows == 0
 
@@ -108,7 +115,7 @@ def test_no_detections_make_empty_objects():
 def test_detection_that_is_no_exposure_is_an_error():
     survey = exposures(ra=[1.0, 2.0], dec=[1.0, 2.0], gaia_source_id=[None, None])
     with pytest.raises(ResultsError, match="e1 is a detection, but not among"):
-        make_objects(detections(survey, [0, 1]), survey.slice(0, 1))
+        make_objects(detections(survey, [0, 1]), survey.slice(0, 1), radius=RADIUS)
 
 
 def test_star_without_name_is_an_error():
@@ -116,7 +123,7 @@ def test_star_without_name_is_an_error():
         ra=pa.array([None], pa.float64()), dec=pa.array([None], pa.float64()), gaia_source_id=[None]
     )
     with pytest.raises(ResultsError, match="e0 has neither gaia_source_id nor coordinates"):
-        make_objects(detections(survey, [0]), survey)
+        make_objects(detections(survey, [0]), survey, radius=RADIUS)
 
 
 def test_the_catalogue_has_the_chosen_spectra_and_all_usable_exposures(

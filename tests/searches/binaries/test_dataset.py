@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from fixtures.binaries_files import CONFIG
+from fixtures.settings import BINARIES
 
 from starsift.errors import TrainingError
 from starsift.searches.binaries import dataset
@@ -20,7 +20,7 @@ def small_chunks() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def examples(laboratory):
-    return training_set(laboratory, seed=3, **CONFIG["training"] | {"per_class": 40})
+    return training_set(laboratory, seed=3, **BINARIES["training"] | {"per_class": 40})
 
 
 def test_training_set_is_balanced_and_holds_what_it_says(examples):
@@ -38,7 +38,7 @@ def test_training_set_is_balanced_and_holds_what_it_says(examples):
 
 
 def test_training_set_without_hard_cases_is_the_papers(laboratory):
-    settings = {**CONFIG["training"], "per_class": 40, "hard_fraction": 0.0, "hierarchical": False}
+    settings = {**BINARIES["training"], "per_class": 40, "hard_fraction": 0.0, "hierarchical": False}
     table = training_set(laboratory, seed=1, **settings)
     seen, label = table["n_components"].to_numpy(), table["label"].to_numpy()
     assert (seen[label == 2] == 2).all()
@@ -49,6 +49,6 @@ def test_a_class_that_cannot_be_filled_says_so(laboratory, monkeypatch):
     monkeypatch.setattr(
         "starsift.searches.binaries.dataset._collect.__kwdefaults__", {"rounds": 2, "partial": False}
     )
-    settings = {**CONFIG["training"], "per_class": 200, "snr": [0.05, 0.1]}
+    settings = {**BINARIES["training"], "per_class": 200, "snr": [0.05, 0.1]}
     with pytest.raises(TrainingError, match=r"class L\d were found.*training\.snr"):
         training_set(laboratory, seed=1, **settings)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+from fixtures.settings import BINARIES
 
 from starsift.searches.binaries.errors import matched_scatter, monte_carlo, write_errors
 from starsift.searches.binaries.peaks import read_components
@@ -41,8 +42,12 @@ def test_errors_repeat_and_fall_with_signal(laboratory):
     for snr in (10.0, 80.0):
         batch = laboratory.observe(systems, np.full(40, snr), np.random.default_rng(6))
         _, found = laboratory.measure(batch)
-        first = monte_carlo(batch, laboratory.bank, found, n_copies=30, seed=4)
-        again = monte_carlo(batch, laboratory.bank, found, n_copies=30, seed=4)
+        first = monte_carlo(
+            batch, laboratory.bank, found, n_copies=30, seed=4, systematic=[0.0], **BINARIES["peaks"]
+        )
+        again = monte_carlo(
+            batch, laboratory.bank, found, n_copies=30, seed=4, systematic=[0.0], **BINARIES["peaks"]
+        )
         np.testing.assert_array_equal(first[0], again[0])
         medians.append(np.nanmedian(first[0]))
     assert medians[0] > 3 * medians[1]

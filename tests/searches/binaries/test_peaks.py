@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from fixtures.settings import BINARIES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter1d
@@ -58,7 +59,7 @@ def test_equals_the_slow_reference():
     centres = np.sort(rng.uniform(-300, 300, (n, 3)), axis=1)
     heights = rng.uniform(0, 1, (n, 3)) * (rng.random((n, 3)) < 0.7) + np.array([0.3, 0, 0])
     ccf = curves(rng, n, centres, heights, noise=0.02)
-    result = find_components(ccf, VELOCITIES)
+    result = find_components(ccf, VELOCITIES, **BINARIES["peaks"])
     assert set(result.count.tolist()) >= {1, 2, 3}  # the comparison means something
     assert (result.sigma > 13).any()
     differing = 0
@@ -87,7 +88,9 @@ def test_derivatives_are_those_of_scipy():
 
 def test_two_gaussians_are_found_where_they_are():
     rng = np.random.default_rng(1)
-    result = find_components(curves(rng, 1, [[-60.3, 70.6]], [[1.0, 0.9]], width=30.0), VELOCITIES)
+    result = find_components(
+        curves(rng, 1, [[-60.3, 70.6]], [[1.0, 0.9]], width=30.0), VELOCITIES, **BINARIES["peaks"]
+    )
     assert result.count[0] == 2
     assert result.converged[0]
     np.testing.assert_allclose(result.rv[0, :2], [-60.3, 70.6], atol=1.0)
@@ -96,10 +99,12 @@ def test_two_gaussians_are_found_where_they_are():
 def test_thresholds_decide_what_counts():
     rng = np.random.default_rng(1)
     ccf = curves(rng, 1, [[-150.0, 150.0]], [[1.0, 0.35]], width=30.0)
-    alone = find_components(ccf, VELOCITIES)
+    alone = find_components(ccf, VELOCITIES, **BINARIES["peaks"])
     assert alone.count[0] == 1
     assert alone.rv[0, 0] == pytest.approx(-150, abs=1)
-    lower = find_components(ccf, VELOCITIES, ccf_threshold=0.3, d2_threshold=0.6)
+    lower = find_components(
+        ccf, VELOCITIES, **BINARIES["peaks"] | {"ccf_threshold": 0.3, "d2_threshold": 0.6}
+    )
     assert lower.count[0] == 2
     np.testing.assert_allclose(lower.rv[0, :2], [-150, 150], atol=1.0)
 
@@ -110,8 +115,8 @@ def test_shift_scale_and_offset(shift, scale, offset):
     rng = np.random.default_rng(9)
     ccf = curves(rng, 1, [[-40.0, 90.0]], [[1.0, 0.8]])
     moved = curves(rng, 1, [[-40.0 + shift, 90.0 + shift]], [[1.0, 0.8]])
-    first = find_components(ccf, VELOCITIES)
-    second = find_components((scale * moved + offset).astype(np.float32), VELOCITIES)
+    first = find_components(ccf, VELOCITIES, **BINARIES["peaks"])
+    second = find_components((scale * moved + offset).astype(np.float32), VELOCITIES, **BINARIES["peaks"])
     assert second.count[0] == first.count[0] == 2
     np.testing.assert_allclose(second.rv[0, :2] - shift, first.rv[0, :2], atol=0.1)
 
@@ -120,29 +125,31 @@ def test_order_and_batch_size_do_not_matter():
     rng = np.random.default_rng(7)
     n = 3000  # more than a chunk
     ccf = curves(rng, n, rng.uniform(-300, 300, (n, 2)), rng.uniform(0.2, 1, (n, 2)), noise=0.05)
-    whole = find_components(ccf, VELOCITIES)
+    whole = find_components(ccf, VELOCITIES, **BINARIES["peaks"])
     order = rng.permutation(n)
-    permuted = find_components(ccf[order], VELOCITIES)
+    permuted = find_components(ccf[order], VELOCITIES, **BINARIES["peaks"])
     # Of 3 000 noisy curves one may lie on a threshold, where the last bit decides.
     same = permuted.count == whole.count[order]
     assert same.mean() > 0.998
     np.testing.assert_allclose(permuted.rv[same], whole.rv[order][same], atol=1e-2)
-    alone = find_components(ccf[17:18], VELOCITIES)
+    alone = find_components(ccf[17:18], VELOCITIES, **BINARIES["peaks"])
     np.testing.assert_allclose(alone.rv[0, :2], whole.rv[17, :2], atol=1e-2)
 
 
 def test_constant_and_empty_input():
-    flat = find_components(np.zeros((3, VELOCITIES.size), np.float32), VELOCITIES)
+    flat = find_components(np.zeros((3, VELOCITIES.size), np.float32), VELOCITIES, **BINARIES["peaks"])
     assert flat.count.tolist() == [0, 0, 0]
     assert not flat.converged.any()
     assert np.isnan(flat.rv).all()
-    empty = find_components(np.zeros((0, VELOCITIES.size), np.float32), VELOCITIES)
+    empty = find_components(np.zeros((0, VELOCITIES.size), np.float32), VELOCITIES, **BINARIES["peaks"])
     assert empty.rv.shape == (0, 3)
 
 
 def test_a_deep_valley_below_the_ccf_threshold_widens_the_smoothing():
     rng = np.random.default_rng(1)
-    result = find_components(curves(rng, 1, [[-150.0, 150.0]], [[1.0, 0.5]], width=30.0), VELOCITIES)
+    result = find_components(
+        curves(rng, 1, [[-150.0, 150.0]], [[1.0, 0.5]], width=30.0), VELOCITIES, **BINARIES["peaks"]
+    )
     assert result.sigma[0] > 13
     assert result.count[0] == 1
 

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from fixtures.ccfs import SMALL, make_ccfs
+from fixtures.settings import BINARIES
 
 from starsift.errors import TrainingError
 from starsift.searches.binaries.predict import class_probabilities, classify, predict_bundle
@@ -36,7 +37,7 @@ def candidates() -> tuple[np.ndarray, np.ndarray]:
 
 def test_classifiers_depend_on_the_number_of_components() -> None:
     ccf, n_components = candidates()
-    table = classify(ccf, n_components, ECHOES)  # type: ignore[arg-type]
+    table = classify(ccf, n_components, ECHOES, **BINARIES["vote"])  # type: ignore[arg-type]
     assert table.column_names == [column for names in COLUMNS.values() for column in names] + ["multiplicity"]
     assert table.schema.field("p_c1_l0").type == pa.float32()
     assert (
@@ -56,21 +57,21 @@ def test_classifiers_depend_on_the_number_of_components() -> None:
 def test_order_of_spectra_does_not_matter() -> None:
     ccf, n_components = candidates()
     order = np.random.default_rng(1).permutation(len(ccf))
-    table = classify(ccf, n_components, ECHOES)  # type: ignore[arg-type]
-    assert classify(ccf[order], n_components[order], ECHOES).equals(table.take(order))  # type: ignore[arg-type]
+    table = classify(ccf, n_components, ECHOES, **BINARIES["vote"])  # type: ignore[arg-type]
+    assert classify(ccf[order], n_components[order], ECHOES, **BINARIES["vote"]).equals(table.take(order))  # type: ignore[arg-type]
 
 
 def test_ccf_that_is_not_finite_is_no_candidate() -> None:
     ccf, n_components = candidates()
     ccf[1, 3] = np.nan
-    table = classify(ccf, n_components, ECHOES)  # type: ignore[arg-type]
+    table = classify(ccf, n_components, ECHOES, **BINARIES["vote"])  # type: ignore[arg-type]
     assert table["p_c1_l2"].to_pylist()[1] is None
     assert table["multiplicity"].to_pylist()[1] is None
 
 
 def test_no_candidates() -> None:
     for n in (0, 3):
-        table = classify(np.zeros((n, 4), np.float32), np.ones(n, int), ECHOES)  # type: ignore[arg-type]
+        table = classify(np.zeros((n, 4), np.float32), np.ones(n, int), ECHOES, **BINARIES["vote"])  # type: ignore[arg-type]
         assert table.num_rows == n
         assert table["multiplicity"].null_count == n
         counts = funnel(table)
@@ -80,7 +81,7 @@ def test_no_candidates() -> None:
 
 def test_funnel_is_the_papers_table_2() -> None:
     ccf, n_components = candidates()
-    rows = funnel(classify(ccf, n_components, ECHOES)).to_pylist()  # type: ignore[arg-type]
+    rows = funnel(classify(ccf, n_components, ECHOES, **BINARIES["vote"])).to_pylist()  # type: ignore[arg-type]
     assert [(r["candidate_class"], r["classifier"]) for r in rows] == [
         *(("SB2", name) for name in ("C1", "C2", "C3")),
         *(("SB3", name) for name in ("C1", "C2", "C4")),
@@ -109,9 +110,14 @@ def test_a_bundle_has_a_row_a_spectrum(bundle: Path, components: Path, tmp_path:
     for path in models:
         train_classifier(ccf, label, path.stem, **SMALL | {"epochs": 1}).save(path)
     thresholds = {"sb2_threshold": 0.0, "sb3_threshold": 0.0}
-    table = predict_bundle(bundle, components, models, **thresholds)
+    table = predict_bundle(bundle, components, models, **BINARIES["vote"] | thresholds)
     assert table.column_names[: len(IDENTITY_NAMES)] == list(IDENTITY_NAMES)
     assert table["spectrum_id"].to_pylist() == [f"s{i}" for i in range(5)]
     assert table["multiplicity"].to_pylist() == [None, "SB2", "SB3", None, None]
     with pytest.raises(TrainingError, match="models: C3 missing; run the training again"):
-        predict_bundle(bundle, components, [path for path in models if path.stem != "C3"], **thresholds)
+        predict_bundle(
+            bundle,
+            components,
+            [path for path in models if path.stem != "C3"],
+            **BINARIES["vote"] | thresholds,
+        )

@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from fixtures.settings import BINARIES
 
 from starsift.searches.binaries.suspects import (
     SUSPECTS,
@@ -11,6 +12,10 @@ from starsift.searches.binaries.suspects import (
     flag_crosstalk,
     flag_moonlight,
 )
+
+RADIUS = BINARIES["objects"]["match_radius"]
+
+CORRELATION = BINARIES["suspects"]["crosstalk_correlation"]
 
 # RA, Dec, middle of the observation, HELIO_RV of LAMOST DR10 headers (plan B7708). Its sign is that of the
 # observer's motion away from the star.
@@ -56,11 +61,23 @@ def test_moonlight_within_errors_floor_and_ceiling():
     flag, component = flag_moonlight(rv, err, np.full(6, 20.0), sigmas=3, floor=1)
     assert flag.tolist() == [True, True, False, True, False, True]
     assert component.tolist() == [1, 1, -1, 1, -1, 0]
-    assert not flag_moonlight(rv, err, np.full(6, nan))[0].any()
+    assert not flag_moonlight(
+        rv,
+        err,
+        np.full(6, nan),
+        sigmas=BINARIES["suspects"]["moonlight_sigmas"],
+        floor=BINARIES["suspects"]["moonlight_floor"],
+    )[0].any()
 
 
 def test_moonlight_names_the_nearest_component():
-    flag, component = flag_moonlight(np.array([[18.0, 20.5]]), np.ones((1, 2)), np.array([20.0]))
+    flag, component = flag_moonlight(
+        np.array([[18.0, 20.5]]),
+        np.ones((1, 2)),
+        np.array([20.0]),
+        sigmas=BINARIES["suspects"]["moonlight_sigmas"],
+        floor=BINARIES["suspects"]["moonlight_floor"],
+    )
     assert flag.all()
     assert component.tolist() == [1]
 
@@ -94,14 +111,16 @@ def curves(*components):
 
 def test_crosstalk_flags_both_of_a_pair_and_names_the_partner():
     ccf, rv, err = curves((-60, 50), (10,), (-59, 50.5), (-60, 80))
-    flag, partner = flag_crosstalk(identity([7, 40, 6, 8]), np.arange(4), ccf, rv, err)
+    flag, partner = flag_crosstalk(
+        identity([7, 40, 6, 8]), np.arange(4), ccf, rv, err, correlation=CORRELATION
+    )
     assert flag.tolist() == [True, False, True, False]
     assert partner.tolist() == [2, -1, 0, -1]
 
 
 def test_crosstalk_prefers_the_better_of_two_neighbours():
     ccf, rv, err = curves((-60, 50), (-58, 52), (-60, 50.2))
-    _, partner = flag_crosstalk(identity([5, 4, 6]), np.arange(3), ccf, rv, err)
+    _, partner = flag_crosstalk(identity([5, 4, 6]), np.arange(3), ccf, rv, err, correlation=CORRELATION)
     assert partner.tolist() == [2, 0, 0]
 
 
@@ -119,26 +138,25 @@ def test_crosstalk_prefers_the_better_of_two_neighbours():
 )
 def test_crosstalk_needs_neighbours_in_one_exposure(where):
     ccf, rv, err = curves((-60, 50), (-60, 50))
-    assert not flag_crosstalk(identity(**where), np.arange(2), ccf, rv, err)[0].any()
+    assert not flag_crosstalk(identity(**where), np.arange(2), ccf, rv, err, correlation=CORRELATION)[0].any()
 
 
 def test_crosstalk_needs_different_stars_two_components_and_like_curves():
     fibers = identity([3, 4])
     ccf, rv, err = curves((-60, 50), (-60, 50))
-    assert flag_crosstalk(fibers, np.arange(2), ccf, rv, err)[0].all()
-    assert not flag_crosstalk(fibers, np.zeros(2, int), ccf, rv, err)[0].any()
+    assert flag_crosstalk(fibers, np.arange(2), ccf, rv, err, correlation=CORRELATION)[0].all()
+    assert not flag_crosstalk(fibers, np.zeros(2, int), ccf, rv, err, correlation=CORRELATION)[0].any()
     noise = np.random.default_rng(0).normal(0, 0.15, ccf.shape)
-    assert not flag_crosstalk(fibers, np.arange(2), ccf + noise, rv, err)[0].any()
+    assert not flag_crosstalk(fibers, np.arange(2), ccf + noise, rv, err, correlation=CORRELATION)[0].any()
     # Two single stars of a cluster look alike, and that means nothing.
     ccf, rv, err = curves((-60,), (-60,))
-    assert not flag_crosstalk(fibers, np.arange(2), ccf, rv, err)[0].any()
-    assert flag_crosstalk(fibers, np.arange(2), ccf, rv, err, minimum_components=1)[0].all()
+    assert not flag_crosstalk(fibers, np.arange(2), ccf, rv, err, correlation=CORRELATION)[0].any()
 
 
 def test_crosstalk_with_a_component_of_noise_on_one_side():
     ccf, rv, err = curves((-60, 50), (-60, 50))
     rv[1, 2] = 300.0
-    assert flag_crosstalk(identity([3, 4]), np.arange(2), ccf, rv, err)[0].all()
+    assert flag_crosstalk(identity([3, 4]), np.arange(2), ccf, rv, err, correlation=CORRELATION)[0].all()
 
 
 def test_crosstalk_does_not_depend_on_the_order_of_rows():
@@ -146,10 +164,12 @@ def test_crosstalk_does_not_depend_on_the_order_of_rows():
     components = [tuple(np.sort(rng.choice([-90, -30, 40, 120], 2, replace=False))) for _ in range(120)]
     ccf, rv, err = curves(*components)
     fibers = identity(rng.permutation(120) + 1, planid=rng.choice(["P", "Q"], 120).tolist())
-    flag, partner = flag_crosstalk(fibers, np.arange(120), ccf, rv, err)
+    flag, partner = flag_crosstalk(fibers, np.arange(120), ccf, rv, err, correlation=CORRELATION)
     assert 0 < flag.sum() < 120
     order = rng.permutation(120)
-    again, other = flag_crosstalk(fibers.take(order), np.arange(120), ccf[order], rv[order], err[order])
+    again, other = flag_crosstalk(
+        fibers.take(order), np.arange(120), ccf[order], rv[order], err[order], correlation=CORRELATION
+    )
     assert (again == flag[order]).all()
     # Equal curves on both sides: the partner may be either, but is one that fits.
     assert (rv[order][other[again]] == rv[partner[order][again]])[:, :2].all()
@@ -162,7 +182,16 @@ def test_suspects_of_a_bundle():
     rows = rows.append_column("ra", pa.array([100.0, 100.1, 100.0, 100.0]))
     rows = rows.append_column("dec", pa.array([20.0] * 4))
     rv = np.pad(rv, ((0, 0), (0, 2)), constant_values=np.nan)  # some CCF of the bundle has more components
-    table = find_suspects(rows, ccf, rv, err, np.full(4, 1200.0), np.zeros(4, np.int64))
+    table = find_suspects(
+        rows,
+        ccf,
+        rv,
+        err,
+        np.full(4, 1200.0),
+        np.zeros(4, np.int64),
+        match_radius=RADIUS,
+        **BINARIES["suspects"],
+    )
     assert table.schema.equals(SUSPECTS)
     assert table["suspect_moonlight"].to_pylist() == [False, False, False, True]
     assert table["suspect_crosstalk"].to_pylist() == [True, True, False, False]
@@ -176,5 +205,7 @@ def test_suspects_of_a_bundle_without_candidates():
     rows = (
         identity([3, 4]).append_column("ra", pa.array([1.0, 2.0])).append_column("dec", pa.array([1.0, 2.0]))
     )
-    table = find_suspects(rows, ccf, rv, err, np.zeros(2), np.zeros(2, np.int64))
+    table = find_suspects(
+        rows, ccf, rv, err, np.zeros(2), np.zeros(2, np.int64), match_radius=RADIUS, **BINARIES["suspects"]
+    )
     assert not any(table["suspect_moonlight"].to_pylist() + table["suspect_crosstalk"].to_pylist())

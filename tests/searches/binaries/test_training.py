@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fixtures.ccfs import SMALL, make_ccfs
+from fixtures.settings import BINARIES
 
 from starsift.errors import TrainingError
 from starsift.learning.backend import load_keras
@@ -35,7 +36,7 @@ def classifiers(coarse: tuple[np.ndarray, np.ndarray]) -> dict[str, Classifier]:
 
 
 def test_separable_ccfs_are_told_apart() -> None:
-    classifier = train_classifier(*make_ccfs(600, seed=1), "C1", epochs=12)
+    classifier = train_classifier(*make_ccfs(600, seed=1), "C1", **BINARIES["network"] | {"epochs": 12})
     ccf, label = make_ccfs(250, seed=2)
     assert np.mean(classifier.predict(ccf).argmax(axis=1) == label) >= 0.99
 
@@ -171,18 +172,18 @@ def test_wrong_file_is_one_clear_sentence(classifiers: dict[str, Classifier], tm
 def test_bad_training_data_is_refused(classifiers: dict[str, Classifier], coarse: tuple) -> None:
     ccf, label = coarse
     with pytest.raises(TrainingError, match="unknown classifier 'C9': expected one of C1"):
-        train_classifier(ccf, label, "C9")
+        train_classifier(ccf, label, "C9", **BINARIES["network"])
     with pytest.raises(TrainingError, match="no training example of L2 or L3, which C2a needs"):
-        train_classifier(ccf[:120], label[:120], "C2a")
+        train_classifier(ccf[:120], label[:120], "C2a", **BINARIES["network"])
     with pytest.raises(TrainingError, match="label of training CCF 7 is 4"):
-        train_classifier(ccf, np.where(np.arange(len(label)) == 7, 4, label), "C1")
+        train_classifier(ccf, np.where(np.arange(len(label)) == 7, 4, label), "C1", **BINARIES["network"])
     broken = ccf.copy()
     broken[11, 5] = np.nan
     with pytest.raises(TrainingError, match="training CCF 11 is not finite"):
-        train_classifier(broken, label, "C1")
+        train_classifier(broken, label, "C1", **BINARIES["network"])
     with pytest.raises(TrainingError, match="as many labels"):
-        train_classifier(ccf, label[1:], "C1")
+        train_classifier(ccf, label[1:], "C1", **BINARIES["network"])
     with pytest.raises(TrainingError, match="max_shift is 101: expected less than the 101"):
-        train_classifier(ccf, label, "C1", max_shift=101)
+        train_classifier(ccf, label, "C1", **BINARIES["network"] | {"max_shift": 101})
     with pytest.raises(TrainingError, match=r"C1 expects CCFs of 101 velocities.*\(3, 50\)"):
         classifiers["C1"].predict(ccf[:3, :50])

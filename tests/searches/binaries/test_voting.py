@@ -1,6 +1,7 @@
 """The vote of the classifiers."""
 
 import numpy as np
+from fixtures.settings import BINARIES
 
 from starsift.searches.binaries.voting import CALLS, call_labels, vote
 
@@ -22,7 +23,7 @@ def test_vote_equals_the_rule_one_by_one() -> None:
     for name, labels in CALLS.items():
         score = rng.exponential(0.02, (n, len(labels))) + 5 * (np.array(labels) == winner[:, None])
         p[name] = (score / score.sum(axis=1, keepdims=True)).astype(np.float32)
-    multiplicity = vote(p)
+    multiplicity = vote(p, **BINARIES["vote"])
     assert multiplicity.tolist() == [slow_vote(p, row) for row in range(n)]
     assert {"", "SB2", "SB3"} == set(multiplicity)
 
@@ -33,9 +34,9 @@ def test_vote_needs_all_three_and_more_than_the_threshold() -> None:
         p = {key: np.array([value], np.float32) for key, value in sure.items()}
         if name:
             p[name][0, 2] = np.float32(0.95)
-        assert vote(p)[0] == ("" if name else "SB2")
+        assert vote(p, **BINARIES["vote"])[0] == ("" if name else "SB2")
     p = {key: np.array([value], np.float32) for key, value in sure.items()}
-    assert vote(p, sb2_threshold=0.97)[0] == ""
+    assert vote(p, **BINARIES["vote"] | {"sb2_threshold": 0.97})[0] == ""
 
 
 def test_c2_calls_in_two_steps() -> None:

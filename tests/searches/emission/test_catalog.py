@@ -41,7 +41,7 @@ def catalog(run: dict[str, Any], labels: pa.Table | None = None, **settings: Any
     candidates, funnel = gather_candidates(run["windows"], run["predictions"], answers)
     lines = measure_candidates(candidates, run["spectra"])
     people = candidate_labels(LABELS.empty_table() if labels is None else labels)
-    settings = {"manifest": manifest()} | settings
+    settings = {"manifest": manifest(), "temperature": 1.0, "match_radius": 5.0, "link": None} | settings
     good, bad, more = assemble(candidates, lines, round_labels=answers, labels=people, **settings)
     return good, bad, funnel | more
 

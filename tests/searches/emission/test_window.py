@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from fixtures.settings import EMISSION
 from fixtures.survey_files import real
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +18,8 @@ from starsift.sky.air import vacuum_to_air
 from starsift.spectra.batches import IDENTITY_NAMES, MASK_IVAR, SpectrumBatch
 from starsift.spectra.resample import LAMOST_LRS
 from starsift.survey.readers.registry import read_spectrum
+
+BLUR = EMISSION["labelled"]["blur"]
 
 
 def batch(
@@ -40,7 +43,7 @@ def test_a_window_is_numpys_interpolation_scaled() -> None:
     flux = line() + 0.1 * np.sin(LAMOST_LRS.wavelength / 3)
     expected = np.interp(WAVELENGTH, LAMOST_LRS.wavelength, flux.astype(np.float32))
     expected = 2 * (expected - expected.min()) / np.ptp(expected) - 1
-    seen = window(batch(flux))
+    seen = window(batch(flux), **EMISSION["window"])
     assert seen.ok.all()
     np.testing.assert_allclose(seen.flux[0], expected, atol=2e-6)
     assert seen.flux.min() == -1
@@ -49,7 +52,10 @@ def test_a_window_is_numpys_interpolation_scaled() -> None:
 
 @given(st.floats(1e-3, 1e6), st.floats(-5, 5))
 def test_scale_and_zero_do_not_matter(scale: float, zero: float) -> None:
-    once, again = window(batch(line())), window(batch(scale * (line() + zero)))
+    once, again = (
+        window(batch(line()), **EMISSION["window"]),
+        window(batch(scale * (line() + zero)), **EMISSION["window"]),
+    )
     np.testing.assert_allclose(again.flux, once.flux, atol=1e-5 * (1 + abs(zero)))
 
 
@@ -58,7 +64,11 @@ def test_masked_pixels_are_interpolated() -> None:
     flux = line()
     spoiled = np.flatnonzero(np.abs(LAMOST_LRS.wavelength - 6650) < 4)
     flux[spoiled], ivar[spoiled] = np.nan, 0
-    np.testing.assert_allclose(window(batch(flux, ivar)).flux, window(batch(line())).flux, atol=1e-5)
+    np.testing.assert_allclose(
+        window(batch(flux, ivar), **EMISSION["window"]).flux,
+        window(batch(line()), **EMISSION["window"]).flux,
+        atol=1e-5,
+    )
 
 
 def test_a_peak_without_weight_is_seen() -> None:
@@ -67,11 +77,13 @@ def test_a_peak_without_weight_is_seen() -> None:
     ivar[CORE] = 0
     unweighted = batch(line(), ivar)
     assert (unweighted.mask[0, CORE] == MASK_IVAR).all()
-    np.testing.assert_array_equal(window(unweighted).flux, window(batch(line())).flux)
+    np.testing.assert_array_equal(
+        window(unweighted, **EMISSION["window"]).flux, window(batch(line()), **EMISSION["window"]).flux
+    )
     # But no flux at all, or one that the survey calls bad, is none.
     gone = line()
     gone[CORE] = 0
-    cut = window(batch(gone, ivar)).flux[0]
+    cut = window(batch(gone, ivar), **EMISSION["window"]).flux[0]
     assert cut[np.abs(WAVELENGTH - 6564.6) < 2].max() < 1
     masked = SpectrumBatch.from_arrays(
         {name: [None] for name in IDENTITY_NAMES} | {"spectrum_id": ["s"]},
@@ -80,17 +92,19 @@ def test_a_peak_without_weight_is_seen() -> None:
         np.ones((1, LAMOST_LRS.pixels)),
         np.isin(np.arange(LAMOST_LRS.pixels), CORE)[None],
     )
-    np.testing.assert_allclose(window(masked).flux[0], cut, atol=1e-6)
+    np.testing.assert_allclose(window(masked, **EMISSION["window"]).flux[0], cut, atol=1e-6)
 
 
 def test_what_has_no_window_says_so() -> None:
     short = LAMOST_LRS.wavelength[:2400]
-    assert window(batch(np.ones(2400), wavelength=short)).status.tolist() == ["no_window"]
+    assert window(batch(np.ones(2400), wavelength=short), **EMISSION["window"]).status.tolist() == [
+        "no_window"
+    ]
     ivar = np.ones((3, LAMOST_LRS.pixels))
     ivar[0, np.abs(LAMOST_LRS.wavelength - 6600) < 60] = 0
     ivar[1] = 0
     flux = np.stack([np.where(ivar[0] > 0, LAMOST_LRS.wavelength, 0), line(), np.ones(LAMOST_LRS.pixels)])
-    seen = window(batch(flux, ivar))
+    seen = window(batch(flux, ivar), **EMISSION["window"])
     assert seen.status.tolist() == ["too_few_pixels", "all_masked", "constant"]
     assert (seen.flux == -1).all()
     assert window(batch(flux, ivar), min_good=0.3).ok.tolist() == [True, False, False]
@@ -98,14 +112,16 @@ def test_what_has_no_window_says_so() -> None:
 
 def test_each_window_stands_alone() -> None:
     many = np.stack([line(centre) for centre in np.linspace(6530, 6700, 600)])
-    together = window(batch(many)).flux
-    np.testing.assert_allclose(together[[3, 300, 599]], window(batch(many[[3, 300, 599]])).flux, atol=1e-5)
+    together = window(batch(many), **EMISSION["window"]).flux
+    np.testing.assert_allclose(
+        together[[3, 300, 599]], window(batch(many[[3, 300, 599]]), **EMISSION["window"]).flux, atol=1e-5
+    )
 
 
 def test_transfer_blurs_by_seven_pixels() -> None:
     spike = np.zeros(101)
     spike[50] = 1
-    blurred = transfer(spike)
+    blurred = transfer(spike, sigma=BLUR)
     x = np.arange(101) - 50
     assert blurred.sum() == pytest.approx(1, abs=1e-6)
     assert np.sqrt((blurred * x**2).sum()) == pytest.approx(7, abs=0.02)
@@ -142,10 +158,12 @@ def test_after_the_transfer_real_stars_look_alike() -> None:
     for pair in pairs:
         theirs = read_spectrum(folder / "ondrejov" / pair["ondrejov"], "ondrejov")
         ours = read_spectrum(folder / "lamost" / pair["lamost"], "lrs")
-        seen = window(batch(ours.flux, np.where(ours.mask, 0, ours.ivar), ours.wavelength)).flux[0]
-        air, blurred = vacuum_to_air(theirs.wavelength), transfer(theirs.flux)
+        seen = window(
+            batch(ours.flux, np.where(ours.mask, 0, ours.ivar), ours.wavelength), **EMISSION["window"]
+        ).flux[0]
+        air, blurred = vacuum_to_air(theirs.wavelength), transfer(theirs.flux, sigma=BLUR)
         for found, wavelength, flux in ((before, air, theirs.flux), (after, theirs.wavelength, blurred)):
-            made = window(batch(flux, wavelength=wavelength))
+            made = window(batch(flux, wavelength=wavelength), **EMISSION["window"])
             assert made.ok.all()
             assert made.flux.shape == (1, PIXELS)
             found.append(np.corrcoef(made.flux[0], seen)[0, 1])

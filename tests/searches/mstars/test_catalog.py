@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from astropy.table import Table
+from fixtures import settings as shipped
 from fixtures.survey_files import identity_of
 
 from starsift.catalog.columns import conform
@@ -35,6 +36,10 @@ from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.resample import LAMOST_LRS
 from starsift.synthesis.bands import dwarfs, giants, lrs_bands
 from starsift.synthesis.degrade import add_noise
+
+MEASURE = {
+    key: shipped.MSTARS["measure"][key] for key in ("velocity_floor", "activity_snr", "activity_width")
+}
 
 ROOT = Path(__file__).parents[3]
 WAVE = LAMOST_LRS.wavelength
@@ -78,7 +83,13 @@ def batch() -> SpectrumBatch:
 @pytest.fixture(scope="module")
 def measurements(batch: SpectrumBatch) -> pa.Table:
     kinds = np.arange(0.0, 8.0)
-    return measure(batch, build_velocity_bank([f"dM{k:.0f}" for k in kinds], dwarfs(lrs_bands(), 40 + kinds)))
+    return measure(
+        batch,
+        build_velocity_bank(
+            [f"dM{k:.0f}" for k in kinds], dwarfs(lrs_bands(), 40 + kinds), velocity_max=800.0
+        ),
+        **MEASURE,
+    )
 
 
 @pytest.fixture(scope="module")

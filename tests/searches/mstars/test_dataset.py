@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fixtures.settings import MSTARS
 from fixtures.survey_files import identity_of
 
 from starsift.errors import InputError
@@ -19,7 +20,8 @@ from starsift.spectra.batches import SpectrumBatch, read_bundle, write_bundle
 from starsift.spectra.resample import LAMOST_LRS
 
 WAVE = LAMOST_LRS.wavelength
-SETTINGS: dict[str, Any] = {
+SETTINGS: dict[str, Any] = MSTARS["sample"] | {
+    "seed": 0,
     "positives": 40,
     "negatives": 20,
     "unknown_negatives": 15,
@@ -189,7 +191,7 @@ def test_written_and_read_back(tmp_path: Path, paths: dict[str, Any], built: tup
     first = bundle.read_bytes(), table.read_bytes()
     write_sample(build_sample(**paths, **SETTINGS)[0], bundle, table)
     assert (bundle.read_bytes(), table.read_bytes()) == first
-    assert build_sample(**paths, **SETTINGS, seed=1)[0].ids.tolist() != sample.ids.tolist()
+    assert build_sample(**paths, **SETTINGS | {"seed": 1})[0].ids.tolist() != sample.ids.tolist()
 
 
 def test_files_of_two_samples_are_an_error(tmp_path: Path, built: tuple[Sample, pa.Table]) -> None:
@@ -237,7 +239,9 @@ def test_bad_pixels_are_filled_and_counted(tmp_path: Path) -> None:
 def test_fewer_spectra_than_clusters(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     manifest, flux, ivar = survey(12)
     with caplog.at_level(logging.WARNING):
-        sample, clusters = build_sample(**write_survey(tmp_path, manifest, flux, ivar))
+        sample, clusters = build_sample(
+            **write_survey(tmp_path, manifest, flux, ivar), **MSTARS["sample"], seed=0
+        )
     assert counts(sample.role) == {"dwarf": 4, "giant": 2, "negative": 6}
     assert 1 <= clusters.num_rows <= 6
     said = [record.getMessage() for record in caplog.records]
@@ -249,7 +253,9 @@ def test_one_m_star_is_enough(tmp_path: Path) -> None:
     manifest, flux, ivar = survey(12)
     rows = [0, 3, 9]
     sample, clusters = build_sample(
-        **write_survey(tmp_path, manifest.take(rows), flux[rows], ivar[rows], parts=1)
+        **write_survey(tmp_path, manifest.take(rows), flux[rows], ivar[rows], parts=1),
+        **MSTARS["sample"],
+        seed=0,
     )
     assert sample.is_m.tolist() == [True, False, False]
     assert clusters.num_rows == 1
@@ -286,7 +292,7 @@ def test_templates_join_the_positive_sample(
 ) -> None:
     path = tmp_path / "templates.parquet"
     pq.write_table(pa.table(templates), path)
-    sample, _ = build_sample(**paths, templates=path, **SETTINGS)
+    sample, _ = build_sample(**paths, **SETTINGS | {"templates": path})
     assert sample.ids[-2:].tolist() == ["dm4-template", "gm2-template"]
     assert sample.role[-2:].tolist() == ["dwarf", "giant"]
     assert sample.is_m.sum() == 42
@@ -316,7 +322,7 @@ def test_bad_templates_are_errors(
     path = tmp_path / "templates.parquet"
     pq.write_table(pa.table(templates | change), path)
     with pytest.raises(InputError, match=message):
-        build_sample(**paths, templates=path, **SETTINGS)
+        build_sample(**paths, **SETTINGS | {"templates": path})
 
 
 def change_column(table: pa.Table, name: str, values: Sequence[Any]) -> pa.Table:
@@ -355,14 +361,14 @@ def test_manifests_that_do_not_fit_are_errors(tmp_path: Path) -> None:
     manifest, flux, ivar = survey(24)
     paths = write_survey(tmp_path, manifest, flux, ivar)
     with pytest.raises(InputError, match="2 bundles and 1 manifests"):
-        build_sample(paths["bundles"], paths["manifests"][:1])
+        build_sample(paths["bundles"], paths["manifests"][:1], **MSTARS["sample"], seed=0)
     with pytest.raises(InputError, match="hold different spectra"):
-        build_sample(paths["bundles"], paths["manifests"][::-1])
+        build_sample(paths["bundles"], paths["manifests"][::-1], **MSTARS["sample"], seed=0)
     pq.write_table(
         pq.read_table(paths["manifests"][1]).drop_columns(["z", "rv", "class"]), paths["manifests"][1]
     )
     with pytest.raises(InputError, match="lacks class, rv or z"):
-        build_sample(**paths)
+        build_sample(**paths, **MSTARS["sample"], seed=0)
 
 
 def test_velocities_that_no_star_has_are_not_used(tmp_path: Path) -> None:

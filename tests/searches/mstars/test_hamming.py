@@ -157,7 +157,7 @@ def check_empty(xp) -> None:
     nobody = queries[:0]
     counts = count_distances(nobody, queries, xp=xp)
     np.testing.assert_array_equal(counts, np.zeros((5, 65)))
-    cuts = cut_distances(count_distances(queries, queries, xp=xp))
+    cuts = cut_distances(count_distances(queries, queries, xp=xp), fraction=0.1)
     assert mark_union(nobody, queries, cuts, xp=xp).n_queries.shape == (0,)
     near, index = nearest_codes(nobody, queries, 2, xp=xp)
     assert near.shape == index.shape == (0, 2)
@@ -262,7 +262,7 @@ def test_contrast_is_positive_beside_the_positive_sample() -> None:
 def test_input_that_does_not_fit_is_one_sentence() -> None:
     rng = np.random.default_rng(0)
     pool, queries = random_codes(rng, 20, 64), random_codes(rng, 5, 64)
-    cuts = cut_distances(count_distances(pool, queries))
+    cuts = cut_distances(count_distances(pool, queries), fraction=0.1)
     longer = random_codes(rng, 5, 128)
     searches = (
         lambda p, q: count_distances(p, q),

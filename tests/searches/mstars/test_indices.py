@@ -204,7 +204,7 @@ def test_halpha() -> None:
 
 def test_active() -> None:
     ew, snr = [1.5, 0.5, 1.5, np.nan, 1.5], [3.1, 10, 3.0, 10, np.nan]
-    assert active(ew, snr).tolist() == [True, False, None, None, None]
+    assert active(ew, snr, min_snr=3.0, min_ew=1.0).tolist() == [True, False, None, None, None]
     assert active(ew, snr, min_snr=2, min_ew=2).tolist() == [False, False, False, None, None]
 
 

@@ -5,11 +5,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from astropy.coordinates import Galactocentric, SkyCoord
+from fixtures.settings import MSTARS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starsift.searches.mstars.kinematics import (
-    SUN_HEIGHT,
     absolute_magnitude,
     derive,
     dispersions,
@@ -18,6 +18,12 @@ from starsift.searches.mstars.kinematics import (
     height,
     space_velocities,
 )
+
+SUN_HEIGHT = MSTARS["kinematics"]["sun_height"]
+
+SOLAR_MOTION = MSTARS["kinematics"]["solar_motion"]
+
+MAX_ERROR = MSTARS["kinematics"]["max_relative_error"]
 
 # Guo et al. 2019, Table 2: the rows with a parallax.
 PUBLISHED = np.array(
@@ -83,7 +89,7 @@ def _johnson_soderblom(ra, dec, parallax, pmra, pmdec, rv):
 def test_velocities_of_the_published_rows():
     ra, dec, parallax, _, pmra, pmdec, rv, away = PUBLISHED[:8]
     np.testing.assert_allclose(1000 / parallax, away, atol=0.01)
-    lsr = np.array(space_velocities(ra, dec, away, pmra, pmdec, rv))
+    lsr = np.array(space_velocities(ra, dec, away, pmra, pmdec, rv, solar_motion=SOLAR_MOTION))
     # The published ones are heliocentric, and U points away from the Galactic centre.
     heliocentric = lsr - np.array([[10], [5], [7]])
     np.testing.assert_allclose(heliocentric * [[-1], [1], [1]], PUBLISHED[8:11], atol=0.01)
@@ -106,7 +112,9 @@ def test_velocities_by_the_formula_of_johnson_and_soderblom(seed):
 def test_directions_of_the_velocities():
     centre = SkyCoord(l=[0, 90, 0] * u.deg, b=[0, 0, 90] * u.deg, frame="galactic").icrs
     zero = np.zeros(3)
-    velocities = space_velocities(centre.ra.deg, centre.dec.deg, zero + 100, zero, zero, zero + 30)
+    velocities = space_velocities(
+        centre.ra.deg, centre.dec.deg, zero + 100, zero, zero, zero + 30, solar_motion=SOLAR_MOTION
+    )
     np.testing.assert_allclose(velocities, 30 * np.eye(3) + [[10], [5], [7]], atol=1e-6)
 
 
@@ -114,33 +122,43 @@ def test_velocities_are_missing_where_anything_is():
     columns = np.tile([[10.0], [20.0], [100.0], [1.0], [2.0], [3.0]], 8)
     columns[range(6), range(6)] = np.nan
     columns[2, 6] = -5.0
-    found = np.array(space_velocities(*columns))
+    found = np.array(space_velocities(*columns, solar_motion=SOLAR_MOTION))
     np.testing.assert_array_equal(np.isnan(found), [[True] * 7 + [False]] * 3)
-    assert [len(x) for x in space_velocities(*np.empty((6, 0)))] == [0, 0, 0]
+    assert [len(x) for x in space_velocities(*np.empty((6, 0)), solar_motion=SOLAR_MOTION)] == [0, 0, 0]
 
 
 def test_distances_only_of_good_parallaxes():
     parallax = [10.0, 10.0, 10.0, -3.0, 0.0, np.nan, 5.0, 5.0]
     error = [1.9, 2.0, 3.0, 0.1, 0.1, 0.1, np.nan, -1.0]
-    np.testing.assert_array_equal(distance(parallax, error), [100, *[np.nan] * 7])
+    np.testing.assert_array_equal(
+        distance(parallax, error, max_relative_error=MAX_ERROR), [100, *[np.nan] * 7]
+    )
     np.testing.assert_array_equal(distance(parallax, error, 0.25)[:3], [100, 100, np.nan])
     # Of the published rows, only the third has a parallax that is good enough.
-    np.testing.assert_array_equal(np.isfinite(distance(*PUBLISHED[2:4])), [False, False, True])
+    np.testing.assert_array_equal(
+        np.isfinite(distance(*PUBLISHED[2:4], max_relative_error=MAX_ERROR)), [False, False, True]
+    )
 
 
 def test_absolute_magnitudes():
-    np.testing.assert_allclose(absolute_magnitude([15.0, 15.0], [100.0, 1.0], [1.0, 0.1]), [15.0, 5.0])
-    assert np.isnan(absolute_magnitude([15.0, np.nan], [1.0, 1.0], [0.3, 0.1])).all()
+    np.testing.assert_allclose(
+        absolute_magnitude([15.0, 15.0], [100.0, 1.0], [1.0, 0.1], max_relative_error=MAX_ERROR), [15.0, 5.0]
+    )
+    assert np.isnan(
+        absolute_magnitude([15.0, np.nan], [1.0, 1.0], [0.3, 0.1], max_relative_error=MAX_ERROR)
+    ).all()
 
 
 def test_heights():
-    np.testing.assert_allclose(height([100, 100, 200], [90, -90, -30]), [120.8, -79.2, -79.2])
+    np.testing.assert_allclose(height([100, 100, 200], [90, -90, -30], sun=SUN_HEIGHT), [120.8, -79.2, -79.2])
     assert height(100.0, 0.0, sun=0.0) == 0
     rng = np.random.default_rng(5)
     stars = SkyCoord(rng.uniform(0, 360, 50) * u.deg, rng.uniform(-90, 90, 50) * u.deg, distance=300 * u.pc)
     expected = stars.transform_to(Galactocentric(z_sun=SUN_HEIGHT * u.pc)).z.to_value(u.pc)
     # astropy tilts the plane so that the Galactic centre lies in it: 0.15 degrees.
-    np.testing.assert_allclose(height(300, galactic(stars.ra.deg, stars.dec.deg)[1]), expected, atol=1.0)
+    np.testing.assert_allclose(
+        height(300, galactic(stars.ra.deg, stars.dec.deg)[1], sun=SUN_HEIGHT), expected, atol=1.0
+    )
 
 
 def test_galactic_coordinates_of_missing_ones():
@@ -157,7 +175,7 @@ def _rows():
 
 
 def test_derived_columns():
-    table = derive(_rows())
+    table = derive(_rows(), **MSTARS["kinematics"])
     assert table.column_names == ["m_g", "distance", "u", "v", "w", "h_disc", "l", "b"]
     assert [table[name].null_count for name in table.column_names] == [2, 2, 2, 2, 2, 2, 0, 0]
     assert table["distance"][2].as_py() == pytest.approx(789.7, abs=0.01)
@@ -174,9 +192,9 @@ def test_derived_columns_of_rows_that_lack_things():
     rows = _rows()
     for name in rows.column_names:
         without = rows.set_column(rows.column_names.index(name), name, pa.nulls(3, pa.float64()))
-        assert derive(without, max_relative_error=0.5).num_rows == 3
+        assert derive(without, **MSTARS["kinematics"] | {"max_relative_error": 0.5}).num_rows == 3
     nothing = pa.table({name: pa.nulls(2, pa.float32()) for name in rows.column_names})
-    assert all(column.null_count == 2 for column in derive(nothing).columns)
+    assert all(column.null_count == 2 for column in derive(nothing, **MSTARS["kinematics"]).columns)
 
 
 def test_dispersions_of_known_samples():

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from fixtures.settings import MSTARS
 from fixtures.survey_files import identity_of
 
 from starsift.searches.mstars.dataset import Sample
@@ -24,6 +25,8 @@ from starsift.spectra.resample import LAMOST_LRS
 from starsift.synthesis.bands import dwarfs, giants, lrs_bands
 from starsift.synthesis.degrade import add_noise, shift
 
+MEASURE = {key: MSTARS["measure"][key] for key in ("velocity_floor", "activity_snr", "activity_width")}
+
 WAVE = LAMOST_LRS.wavelength
 SUBTYPE = np.tile(np.arange(8.0), 2)
 EWHA = np.where(np.arange(16) % 3 == 0, 6.0, 0.0)
@@ -40,7 +43,9 @@ def make_batch(flux: np.ndarray, ivar: np.ndarray, status: list[str] | None = No
 @pytest.fixture(scope="module")
 def bank() -> TemplateBank:
     kinds = np.arange(0.0, 10.0, 2.0)
-    return build_velocity_bank([f"dM{k:.0f}" for k in kinds], dwarfs(lrs_bands(), 40 + kinds))
+    return build_velocity_bank(
+        [f"dM{k:.0f}" for k in kinds], dwarfs(lrs_bands(), 40 + kinds), velocity_max=800.0
+    )
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +56,11 @@ def stars() -> SpectrumBatch:
 
 @pytest.fixture(scope="module")
 def measured(stars: SpectrumBatch, bank: TemplateBank) -> pa.Table:
-    return measure(stars, bank)
+    return measure(
+        stars,
+        bank,
+        **MEASURE,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +74,11 @@ def hard(stars: SpectrumBatch, bank: TemplateBank) -> tuple[SpectrumBatch, pa.Ta
     ivar[3] = 1.0
     ivar[4, (WAVE > 6530) & (WAVE < 6600)] = 0.0
     batch = make_batch(flux, ivar)
-    return batch, measure(batch, bank)
+    return batch, measure(
+        batch,
+        bank,
+        **MEASURE,
+    )
 
 
 def column(table: pa.Table, name: str) -> np.ndarray:
@@ -111,7 +124,14 @@ def test_identity_and_order_are_kept(stars: SpectrumBatch, measured: pa.Table, b
     for name in IDENTITY_NAMES:
         assert measured[name].equals(stars.identity[name]), name
     order = np.random.default_rng(2).permutation(stars.n)
-    turned, expected = measure(stars.take(order), bank), measured.take(order)
+    turned, expected = (
+        measure(
+            stars.take(order),
+            bank,
+            **MEASURE,
+        ),
+        measured.take(order),
+    )
     for name in turned.column_names:
         if pa.types.is_floating(
             turned.schema.field(name).type
@@ -151,12 +171,21 @@ def test_indices_without_a_velocity_are_those_as_observed(hard: tuple[SpectrumBa
 
 
 def test_settings(stars: SpectrumBatch, measured: pa.Table, bank: TemplateBank) -> None:
-    rough = measure(stars, bank, velocity_floor=20.0, activity_snr=1e3)
+    rough = measure(
+        stars, bank, velocity_floor=20.0, activity_snr=1e3, activity_width=MSTARS["measure"]["activity_width"]
+    )
     np.testing.assert_allclose(
         column(rough, "rv_err"), np.hypot(np.sqrt(column(measured, "rv_err") ** 2 - 9), 20), rtol=1e-4
     )
     assert rough["active"].null_count == stars.n
-    assert measure(stars, bank, activity_width=10.0)["active"].to_pylist() == [0] * stars.n
+    assert (
+        measure(
+            stars,
+            bank,
+            **MEASURE | {"activity_width": 10.0},
+        )["active"].to_pylist()
+        == [0] * stars.n
+    )
 
 
 def test_rows_of_a_bundle(

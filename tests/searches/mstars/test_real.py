@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fixtures.mstars_data import GIANTS, SEPARATORS
+from fixtures.settings import MSTARS
 
 from starsift.searches.mstars.features import represent
 from starsift.searches.mstars.hamming import rank_codes
@@ -18,6 +19,8 @@ from starsift.sky.constants import C_KMS
 from starsift.spectra.batches import IDENTITY_NAMES, SpectrumBatch
 from starsift.survey.fitsfile import open_fits
 from starsift.survey.readers.registry import read_spectrum
+
+MEASURE = {key: MSTARS["measure"][key] for key in ("velocity_floor", "activity_snr", "activity_width")}
 
 ROOT = Path(__file__).parents[3]
 DATA = ROOT.parent / "shared/data"
@@ -63,7 +66,7 @@ def test_real_m_stars_score_above_all_other_real_spectra() -> None:
 def test_real_lamost_m_dwarfs_are_measured_as_their_pipeline_does() -> None:
     with np.load(DATA / "sdss-templates/templates.npz") as file:
         is_m = np.char.startswith(file["names"].astype(str), "M")
-        bank = build_velocity_bank(file["names"][is_m].tolist(), file["flux"][is_m])
+        bank = build_velocity_bank(file["names"][is_m].tolist(), file["flux"][is_m], velocity_max=800.0)
     dr1, dr7 = "lamost-lrs-dr1/spec-55862-B6212_sp06", "lamost-lrs-dr7/spec-58575-HD103621N361936B01_sp03"
     paths = [DATA / f"{name}.fits" for name in (f"{dr1}-099", f"{dr1}-112", f"{dr7}-011", f"{dr7}-030")]
     # Of class Unknown in DR7; and a DR1 star whose Ca II, Na I 8190 and K I lines are at +110 to +180 km/s,
@@ -75,7 +78,11 @@ def test_real_lamost_m_dwarfs_are_measured_as_their_pipeline_does() -> None:
         "spectrum_id": [p.stem for p in paths]
     }
     arrays = [(e.wavelength, e.flux, e.ivar, e.mask) for e in spectra]
-    found = measure(SpectrumBatch.from_ragged(identity, arrays), bank)
+    found = measure(
+        SpectrumBatch.from_ragged(identity, arrays),
+        bank,
+        **MEASURE,
+    )
     rv = found["rv"].to_numpy()
     for row, header in enumerate(headers[:4]):
         assert abs(rv[row] - C_KMS * float(header["Z"])) < 12

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.stats import mad_std
+from fixtures.settings import BINARIES
 from scipy.ndimage import gaussian_filter1d
 
 from starsift.searches.binaries.dataset import anonymous_batch
@@ -48,7 +49,7 @@ def stars():
 
 @pytest.fixture(scope="module")
 def bank(stars):
-    return build_velocity_bank(NAMES, stars)
+    return build_velocity_bank(NAMES, stars, velocity_max=800.0)
 
 
 def make_batch(flux, ivar, wavelength=WAVELENGTH):
@@ -69,7 +70,7 @@ def robust(values):
 
 
 def test_steps_of_the_bank_follow_the_resolution(bank):
-    mrs = build_bank(load_grid(ROOT / "resources" / "templates" / "grid.parquet"))
+    mrs = build_bank(load_grid(ROOT / "resources" / "templates" / "grid.parquet"), **BINARIES["ccf"])
     assert mrs.log_step * C_KMS == pytest.approx(9.0, rel=1e-14)
     assert np.median(np.diff(mrs.nodes)) == 8.0
     assert bank.log_step * C_KMS == pytest.approx(37.5, rel=1e-14)
@@ -79,7 +80,7 @@ def test_steps_of_the_bank_follow_the_resolution(bank):
 
 
 def test_templates_find_themselves_at_rest(stars, bank):
-    found = measure_velocities(make_batch(stars, np.full(stars.shape, 1e6)), bank)
+    found = measure_velocities(make_batch(stars, np.full(stars.shape, 1e6)), bank, floor=3.0)
     assert found.template.tolist() == [0, 1, 2]
     assert np.abs(found.rv).max() < 0.5
     assert (found.ccf_max > 0.999).all()
@@ -88,7 +89,7 @@ def test_templates_find_themselves_at_rest(stars, bank):
 
 @pytest.mark.parametrize("rv", [-712.0, -203.7, 34.5, 60.0, 444.4])
 def test_a_shift_is_recovered(stars, bank, rv):
-    found = measure_velocities(observe(stars, rv, 100), bank)
+    found = measure_velocities(observe(stars, rv, 100), bank, floor=3.0)
     assert found.template.tolist() == [0, 1, 2]
     # Pixels are 69 km/s; the gaps in template and star do not move along.
     np.testing.assert_allclose(found.rv, rv, atol=3.0)
@@ -116,25 +117,25 @@ def test_order_scale_slope_and_chunks_change_nothing(stars, bank):
     rng = np.random.default_rng(6)
     rv = rng.uniform(-200, 200, 300)  # more than one chunk
     batch = observe(stars[rng.integers(0, 3, 300)], rv, 10)
-    found = measure_velocities(batch, bank)
+    found = measure_velocities(batch, bank, floor=3.0)
     order = rng.permutation(300)
-    permuted = measure_velocities(batch.take(order), bank)
+    permuted = measure_velocities(batch.take(order), bank, floor=3.0)
     # Of 300 spectra one may be as like two templates, where the last bit decides.
     same = permuted.template == found.template[order]
     assert same.mean() > 0.99
     np.testing.assert_allclose(permuted.rv[same], found.rv[order][same], atol=1e-2)
-    scaled = measure_velocities(make_batch(batch.flux * 3e4, batch.ivar / 9e8), bank)
+    scaled = measure_velocities(make_batch(batch.flux * 3e4, batch.ivar / 9e8), bank, floor=3.0)
     np.testing.assert_allclose(scaled.rv, found.rv, atol=0.05)
     np.testing.assert_allclose(scaled.rv_err, found.rv_err, rtol=1e-3)
     slope = np.linspace(0.4, 1.6, WAVELENGTH.size)
-    tilted = measure_velocities(make_batch(batch.flux * slope, batch.ivar / slope**2), bank)
+    tilted = measure_velocities(make_batch(batch.flux * slope, batch.ivar / slope**2), bank, floor=3.0)
     assert np.median(np.abs(tilted.rv - found.rv) / found.rv_err) < 0.2
-    assert measure_velocities(batch.take(slice(0, 0)), bank).rv.shape == (0,)
+    assert measure_velocities(batch.take(slice(0, 0)), bank, floor=3.0).rv.shape == (0,)
 
 
 def test_cosmic_rays_masked_pixels_and_h_alpha_do_not_matter(stars, bank):
     batch = observe(np.repeat(stars, 20, axis=0), -80.0, 15)
-    found = measure_velocities(batch, bank)
+    found = measure_velocities(batch, bank, floor=3.0)
     rng = np.random.default_rng(2)
     flux, ivar = batch.flux.copy(), batch.ivar.copy()
     for row in flux:
@@ -142,7 +143,7 @@ def test_cosmic_rays_masked_pixels_and_h_alpha_do_not_matter(stars, bank):
     flux += 5 * np.exp(-0.5 * ((WAVELENGTH - 6564.6) / 2.0) ** 2)
     ivar[:, 2000:2020] = 0.0
     flux[:, 2000:2020] = 1e15
-    hit = measure_velocities(make_batch(flux, ivar), bank)
+    hit = measure_velocities(make_batch(flux, ivar), bank, floor=3.0)
     assert np.isfinite(hit.rv).all()
     assert np.median(np.abs(hit.rv - found.rv) / found.rv_err) < 0.35
     assert (np.abs(hit.rv - found.rv) < 4 * found.rv_err).all()
@@ -171,7 +172,7 @@ def test_what_cannot_be_measured_is_nan(stars, bank):
     flux[5] = 0.0
     flux[6] = 1e38
     ivar[7] = np.inf
-    found = measure_velocities(make_batch(flux, ivar), bank)
+    found = measure_velocities(make_batch(flux, ivar), bank, floor=3.0)
     assert np.isnan(found.rv[:8]).all()
     assert np.isnan(found.rv_err[:8]).all()
     assert (found.template[:8] == -1).all()
@@ -181,12 +182,14 @@ def test_what_cannot_be_measured_is_nan(stars, bank):
 
 def test_stars_beyond_the_range_and_junk_have_no_velocity(stars):
     narrow = build_velocity_bank(NAMES, stars, velocity_max=300.0)
-    beyond = measure_velocities(observe(np.repeat(stars, 20, axis=0), 500.0, 20), narrow)
+    beyond = measure_velocities(observe(np.repeat(stars, 20, axis=0), 500.0, 20), narrow, floor=3.0)
     assert np.isnan(beyond.rv).mean() > 0.5
     rng = np.random.default_rng(9)
-    bank = build_velocity_bank(NAMES, stars)
+    bank = build_velocity_bank(NAMES, stars, velocity_max=800.0)
     junk = measure_velocities(
-        make_batch(*add_noise(featureless(rng, 300, WAVELENGTH), 5, rng, WAVELENGTH, sky=False)), bank
+        make_batch(*add_noise(featureless(rng, 300, WAVELENGTH), 5, rng, WAVELENGTH, sky=False)),
+        bank,
+        floor=3.0,
     )
     assert np.isfinite(junk.rv).mean() < 0.15
 
@@ -209,7 +212,7 @@ def test_the_probability_says_how_often_the_peak_is_right(stars, bank):
     rng = np.random.default_rng(12)
     rv = rng.uniform(-200, 200, 1500)
     batch = observe(stars[rng.integers(0, 3, 1500)], rv, 0.8, seed=5)
-    found = measure_velocities(batch, bank, minimum_probability=0.0)
+    found = measure_velocities(batch, bank, minimum_probability=0.0, floor=3.0)
     right = np.abs(found.rv - rv) < 4 * found.rv_err
     unsure = (found.probability > 0.4) & (found.probability < 0.7)
     sure = found.probability > 0.95
@@ -230,15 +233,15 @@ def test_mean_templates_by_subtype_and_class(stars):
     flux[0, 100:200] = np.nan
     ivar[5:11, 300:310] = 0.0  # a gap in all members of one
     flux[1] *= 0.0
-    names, means = mean_templates(flux, ivar, subclass)
+    names, means = mean_templates(flux, ivar, subclass, minimum=3)
     assert names == ("dM0", "dM3", "gM5")  # M4 joined M3; M9 is alone
     assert means.dtype == np.float32
     assert np.isfinite(means).all()
     expected = stars / np.median(stars, axis=1, keepdims=True)
     np.testing.assert_allclose(means.std(axis=1), expected.std(axis=1), rtol=0.05)
     assert np.abs(means - expected)[:, 400:].mean() < 0.03
-    bank = build_velocity_bank(names, means)
-    rv = measure_velocities(observe(stars, 90.0, 30), bank).rv
+    bank = build_velocity_bank(names, means, velocity_max=800.0)
+    rv = measure_velocities(observe(stars, 90.0, 30), bank, floor=3.0).rv
     np.testing.assert_allclose(rv, 90.0, atol=8.0)
 
 
@@ -250,7 +253,7 @@ def test_templates_of_few_spectra_are_means_of_their_neighbours_too(stars):
     ivar = np.full(flux.shape, 1 / 0.3**2, np.float32)
 
     def noise(enough):
-        names, means = mean_templates(flux, ivar, subclass, enough=enough)
+        names, means = mean_templates(flux, ivar, subclass, enough=enough, minimum=3)
         assert names == ("dM3", "gM1", "gM2", "gM3", "gM4", "gM5")
         return dict(
             zip(names, (means / np.median(means, axis=1, keepdims=True) - star).std(axis=1), strict=True)
@@ -266,22 +269,22 @@ def test_templates_of_few_spectra_are_means_of_their_neighbours_too(stars):
 
 def test_templates_that_cannot_be_used_are_refused(stars):
     with pytest.raises(ValueError, match="no subtype such as dM3"):
-        mean_templates(stars, np.ones_like(stars), ["dM0", "dM5", "K7"])
+        mean_templates(stars, np.ones_like(stars), ["dM0", "dM5", "K7"], minimum=3)
     with pytest.raises(ValueError, match="one subclass a spectrum"):
-        mean_templates(stars, np.ones_like(stars), ["dM0"])
+        mean_templates(stars, np.ones_like(stars), ["dM0"], minimum=3)
     with pytest.raises(ValueError, match="3909 pixels of the grid"):
-        build_velocity_bank(NAMES, stars[:, :3000])
+        build_velocity_bank(NAMES, stars[:, :3000], velocity_max=800.0)
     with pytest.raises(ValueError, match="3909 pixels of the grid"):
-        build_velocity_bank((), stars[:0])
+        build_velocity_bank((), stars[:0], velocity_max=800.0)
     holes = stars.copy()
     holes[1, 5] = np.nan
     with pytest.raises(ValueError, match="template dM3 has pixels that are not finite"):
-        build_velocity_bank(NAMES, holes)
+        build_velocity_bank(NAMES, holes, velocity_max=800.0)
     holes[1] = 1.0
     with pytest.raises(ValueError, match="template dM3 finds itself"):
-        build_velocity_bank(NAMES, holes)
+        build_velocity_bank(NAMES, holes, velocity_max=800.0)
     with pytest.raises(ValueError, match="allows shifts of"):
-        build_velocity_bank(NAMES, stars, wavelength_range=(3705.0, 8000.0))
+        build_velocity_bank(NAMES, stars, wavelength_range=(3705.0, 8000.0), velocity_max=800.0)
 
 
 @pytest.fixture(scope="module")
@@ -301,11 +304,11 @@ def test_accuracy_on_real_spectra_that_are_not_templates(sdss, snr, scatter):
     rng = np.random.default_rng(snr)
     delta, error = [], []
     for half in (0, 1):
-        bank = build_velocity_bank(list(names[half::2]), flux[half::2])
+        bank = build_velocity_bank(list(names[half::2]), flux[half::2], velocity_max=800.0)
         others = flux[1 - half :: 2]
         rv = rng.uniform(-200, 200, 250)
         seen = miscalibrate(shift(LAMOST_LRS, others[rng.integers(0, len(others), rv.size)], rv), 0.05, rng)
-        found = measure_velocities(make_batch(*add_noise(seen, snr, rng, WAVELENGTH)), bank)
+        found = measure_velocities(make_batch(*add_noise(seen, snr, rng, WAVELENGTH)), bank, floor=3.0)
         has = np.isfinite(found.rv)
         assert has.mean() > 0.97
         delta.append((found.rv - rv)[has])
@@ -319,14 +322,14 @@ def test_accuracy_on_real_spectra_that_are_not_templates(sdss, snr, scatter):
 
 def test_real_spectra_agree_with_their_pipeline(sdss):
     names, flux = sdss
-    bank = build_velocity_bank(list(names), flux)
+    bank = build_velocity_bank(list(names), flux, velocity_max=800.0)
     seen = 0
     for path in sorted((DATA / "sdss-spec").glob("*.fits")):
         row = next(hdu for hdu in open_fits(path) if hdu.name in CLASSIFICATIONS)
         pipeline = row.columns(["SUBCLASS", "Z", "Z_ERR"])
         spectrum = read_spectrum(path, "sdss")
         found = measure_velocities(
-            make_batch(spectrum.flux[None], spectrum.ivar[None], spectrum.wavelength), bank
+            make_batch(spectrum.flux[None], spectrum.ivar[None], spectrum.wavelength), bank, floor=3.0
         )
         kind = pipeline["SUBCLASS"][0][:1]
         if kind == b"A":

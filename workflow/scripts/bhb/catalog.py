@@ -3,24 +3,23 @@
 import json
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from starsift.catalog.columns import conform
 from starsift.catalog.listing import plain_text
 from starsift.catalog.provenance import provenance
 from starsift.catalog.publish import publish
-from starsift.io.parquet import write_csv, write_parquet
+from starsift.io.parquet import write_counts, write_csv, write_parquet
 from starsift.learning.labels import read_labels, warn_unmatched
 from starsift.logs import log_to
 from starsift.searches.bhb.catalog import build_catalog, gather_candidates, read_manifests
 from starsift.searches.bhb.columns import BHB
-from starsift.searches.bhb.search import SEARCH
+from starsift.searches.bhb.words import VOCABULARY
 
 log_to(snakemake.log[0])
 source, output, settings = snakemake.input, snakemake.output, snakemake.params
 warn_unmatched(settings.store, "bhb", "results")
-labels = read_labels(settings.store, SEARCH, missing_ok=True)
+labels = read_labels(settings.store, VOCABULARY, missing_ok=True)
 calibration = json.loads(Path(source.calibration).read_text())
 dataset = pq.read_table(source.dataset, columns=["spectrum_id", "survey", "class", "split"])
 photometry = {name: settings.catalog[name] for name in ("magnitude", "extinction")}
@@ -30,5 +29,4 @@ catalog, rejected, more = build_catalog(candidates, manifest, labels, dataset, *
 publish(catalog, BHB, "results/catalogs/bhb", provenance(settings.settings, {"catalog": source.catalog}))
 write_csv(plain_text(conform(catalog, BHB)), output.csv)
 write_parquet(conform(rejected, BHB), output.rejected)
-steps = funnel | more
-write_csv(pa.table({"step": list(steps), "spectra": list(steps.values())}), output.funnel)
+write_counts(funnel | more, output.funnel)

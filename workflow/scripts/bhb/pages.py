@@ -2,9 +2,9 @@
 
 import pyarrow.parquet as pq
 
+import starsift.searches.bhb.report as report
 from starsift.logs import log_to
 from starsift.report.pages import write_page
-from starsift.searches.bhb import report
 
 log_to(snakemake.log[0])
 source, output = snakemake.input, snakemake.output

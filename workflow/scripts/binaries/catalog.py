@@ -7,8 +7,8 @@ from starsift.learning.labels import read_labels, warn_unmatched, with_labels
 from starsift.logs import log_to
 from starsift.searches.binaries.catalog import gather_catalog, make_objects
 from starsift.searches.binaries.columns import BINARIES_OBJECTS, BINARIES_SPECTRA
-from starsift.searches.binaries.search import SEARCH
 from starsift.searches.binaries.voting import funnel
+from starsift.searches.binaries.words import VOCABULARY
 
 log_to(snakemake.log[0])
 source, settings = snakemake.input, snakemake.params
@@ -16,7 +16,7 @@ warn_unmatched(settings.store, "binaries", "results")
 stages = {name: source[name] for name in ("components", "errors", "classes", "suspects", "manifests")}
 spectra, exposures, candidates = gather_catalog(stages)
 spectra, objects = make_objects(spectra, exposures, settings.match_radius)
-spectra = with_labels(spectra, read_labels(settings.store, SEARCH, missing_ok=True))
+spectra = with_labels(spectra, read_labels(settings.store, VOCABULARY, missing_ok=True))
 origin = provenance(settings.settings, {"catalog": source.catalog, "template_grid": source.grid})
 publish(spectra, BINARIES_SPECTRA, "results/catalogs/binaries_spectra", origin)
 publish(objects, BINARIES_OBJECTS, "results/catalogs/binaries_objects", origin)

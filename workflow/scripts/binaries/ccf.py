@@ -8,13 +8,7 @@ from starsift.spectra.ccf import build_bank, correlate
 from starsift.spectra.templates import load_grid
 
 log_to(snakemake.log[0])
-settings = dict(snakemake.params.ccf)
-minimum = settings.pop("minimum_pixels")
-bank = build_bank(load_grid(snakemake.input.grid), **settings)
-degree = settings["continuum_degree"]
+bank = build_bank(load_grid(snakemake.input.grid), **snakemake.params.ccf)
 xp = namespace("keras" if snakemake.resources.get("gpu") else None)
-curves = (
-    (batch.identity, correlate(batch, bank, continuum_degree=degree, minimum_pixels=minimum, xp=xp))
-    for batch in read_bundle(snakemake.input.spectra)
-)
+curves = ((batch.identity, correlate(batch, bank, xp=xp)) for batch in read_bundle(snakemake.input.spectra))
 write_curves(snakemake.output[0], curves, bank.velocities)

@@ -12,8 +12,7 @@ from starsift.spectra.templates import load_grid
 
 log_to(snakemake.log[0])
 settings = snakemake.params
-ccf = {key: value for key, value in settings.ccf.items() if key != "minimum_pixels"}
-bank = build_bank(load_grid(snakemake.input.grid), **ccf)
+bank = build_bank(load_grid(snakemake.input.grid), **settings.ccf)
 table, components = read_components(snakemake.input.components)
 rows = np.flatnonzero(np.isin(components.count, settings.errors["components"]))
 # A part at a time, each with its own seed: memory does not grow with the number of candidates.
@@ -25,7 +24,6 @@ parts = [
         n_copies=settings.errors["n_copies"],
         systematic=settings.errors["systematic"],
         seed=bundle_seed(settings.seed, f"{snakemake.wildcards.bundle}/{number}"),
-        continuum_degree=ccf["continuum_degree"],
         **settings.peaks,
     )
     for number, part in enumerate(np.array_split(rows, -(-max(1, rows.size) // ROWS)))

@@ -8,15 +8,10 @@ from starsift.catalog.listing import plain_text
 from starsift.catalog.provenance import provenance
 from starsift.catalog.publish import publish
 from starsift.io.files import read_json
-from starsift.io.parquet import write_csv, write_parquet
+from starsift.io.parquet import write_counts, write_csv, write_parquet
 from starsift.learning.labels import load_labels, warn_unmatched
 from starsift.logs import log_to
-from starsift.searches.emission.catalog import (
-    assemble,
-    gather_candidates,
-    measure_candidates,
-    with_windows,
-)
+from starsift.searches.emission.catalog import assemble, gather_candidates, measure_candidates, with_windows
 from starsift.searches.emission.columns import EMISSION
 from starsift.searches.emission.labels import candidate_labels, read_round_labels
 
@@ -24,14 +19,14 @@ log_to(snakemake.log[0])
 source, output, settings = snakemake.input, snakemake.output, snakemake.params
 warn_unmatched(settings.store, "emission", "results")
 round_labels = read_round_labels(source.labels)
-labels = candidate_labels(load_labels(settings.store, search="emission", missing_ok=True))
+people = load_labels(settings.store, search="emission", missing_ok=True)
 candidates, funnel = gather_candidates(source.windows, source.predictions, round_labels)
 catalog, rejected, end = assemble(
     candidates,
     measure_candidates(candidates, source.spectra),
     pq.read_table(source.manifest),
     round_labels,
-    labels,
+    candidate_labels(people),
     temperature=read_json(source.calibration)["temperature"],
     **settings.catalog,
 )
@@ -41,5 +36,4 @@ write_csv(plain_text(conform(catalog, EMISSION)), output.csv)
 write_parquet(conform(rejected, EMISSION), output.rejected)
 write_parquet(with_windows(pa.concat_tables([catalog, rejected]), candidates), output.candidates)
 write_parquet(round_labels, output.queries)
-funnel |= end
-write_csv(pa.table({"step": list(funnel), "spectra": list(funnel.values())}), output.funnel)
+write_counts(funnel | end, output.funnel)

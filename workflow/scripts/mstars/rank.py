@@ -1,9 +1,8 @@
 """Rank the pool against all queries."""
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from starsift.io.parquet import write_csv, write_parquet
+from starsift.io.parquet import write_counts, write_parquet
 from starsift.learning.backend import namespace
 from starsift.logs import log_to
 from starsift.searches.mstars.calibration import read_calibration
@@ -22,4 +21,4 @@ pool, candidates, funnel = rank_pool(
 )
 write_parquet(pool, snakemake.output.pool)
 write_parquet(candidates, snakemake.output.candidates)
-write_csv(pa.table({"step": list(funnel), "spectra": list(funnel.values())}), snakemake.output.funnel)
+write_counts(funnel, snakemake.output.funnel)

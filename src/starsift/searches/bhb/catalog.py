@@ -27,8 +27,6 @@ from starsift.searches.bhb.dataset import SPLITS
 from starsift.searches.bhb.evaluation import calibrate
 from starsift.searches.bhb.inputs import BANDS, FUSED
 from starsift.searches.bhb.photometry import (
-    EXTINCTION,
-    MAGNITUDE,
     absolute_magnitude,
     dereddened,
     distance,
@@ -39,7 +37,6 @@ from starsift.spectra.batches import IDENTITY_NAMES
 PathLike = str | os.PathLike[str]
 
 PREDICTED, PEOPLE = "predicted", "people"  # origin of a row of the catalogue
-RADIUS = 3.0  # arcsec, the diameter of a fibre of SDSS
 
 _SURVEY_COLUMNS = ("snr", "class", "subclass", "gaia_source_id", "phot_g_mean_mag", "file")
 _PLACES = ("ra", "dec")
@@ -165,8 +162,8 @@ def read_manifests(
     candidates: pa.Table,
     dataset: pa.Table,
     *,
-    magnitude: str = MAGNITUDE,
-    extinction: str = EXTINCTION,
+    magnitude: str,
+    extinction: str,
 ) -> pa.Table:
     """Rows of the candidates and of the labelled spectra in the manifests.
 
@@ -203,10 +200,10 @@ def build_catalog(
     labels: pa.Table,
     dataset: pa.Table,
     *,
-    match_radius: float = RADIUS,
-    link: str | None = None,
-    magnitude: str = MAGNITUDE,
-    extinction: str = EXTINCTION,
+    match_radius: float,
+    link: str | None,
+    magnitude: str,
+    extinction: str,
 ) -> tuple[pa.Table, pa.Table, dict[str, int]]:
     """The catalogue, and the candidates that people rejected.
 

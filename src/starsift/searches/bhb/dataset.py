@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from starsift.catalog.crossmatch import RADIUS, group_exposures
+from starsift.catalog.crossmatch import group_exposures
 from starsift.catalog.naming import designation
 from starsift.errors import InputError
-from starsift.searches.bhb.inputs import BANDS, CLASSES, MIN_GOOD, PIXELS, scale_images, windows
+from starsift.searches.bhb.inputs import BANDS, CLASSES, PIXELS, scale_images, windows
 from starsift.searches.bhb.labelled import spectrum_keys
 from starsift.spectra.batches import OK, read_rows
 from starsift.survey.cutouts import cutout_status, read_cutouts
@@ -29,14 +29,13 @@ PathLike = str | os.PathLike[str]
 
 SPLITS = ("train", "validation", "test")
 HELD_OUT = SPLITS[1:]  # parts that no model is fitted to
-SHARES = (0.7, 0.2, 0.1)
 
 _READ = 1024  # spectra or images read at a time
 _CHUNK = 256  # rows of a data set read at a time
 _KINDS = ("spectrum", "image")
 
 
-def split_stars(stars: npt.ArrayLike, seed: int, shares: Sequence[float] = SHARES) -> np.ndarray:
+def split_stars(stars: npt.ArrayLike, seed: int, shares: Sequence[float]) -> np.ndarray:
     """The split of each star, one of `SPLITS`, (n,) of str.
 
     It depends only on the seed and the name of the star, so that other stars do not change it.
@@ -73,9 +72,9 @@ def build_dataset(
     bundles: Sequence[BundleFiles],
     *,
     seed: int,
-    shares: Sequence[float] = SHARES,
-    match_radius: float = RADIUS,
-    min_good: float = MIN_GOOD,
+    shares: Sequence[float],
+    match_radius: float,
+    min_good: float,
 ) -> tuple[pa.Table, pa.Table, pa.Table]:
     """Labelled spectra that have a window and an image, and the reasons why others were dropped.
 

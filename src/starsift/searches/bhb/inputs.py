@@ -14,7 +14,6 @@ GRID = LogGrid(3.6021, 1e-4, 3522)  # 4000-9000 Angstrom, vacuum
 PIXELS = GRID.pixels
 SEGMENTS, SEGMENT = 7, 503  # the last pixel is dropped
 FUSED, SINGLE = "spectrum+image", "spectrum"  # modalities: the inputs of a probability
-MIN_GOOD = 0.9  # of a window's pixels
 # Mean and standard deviation of ImageNet's pixels, averaged over its channels (0.485, 0.456, 0.406; 0.229,
 # 0.224, 0.225): the paper gives all bands the same.
 MEAN, STD = 0.449, 0.226
@@ -22,7 +21,7 @@ MEAN, STD = 0.449, 0.226
 _CHUNK = 256  # spectra or images that a thread takes at a time
 
 
-def windows(batch: SpectrumBatch, *, min_good: float = MIN_GOOD) -> Windows:
+def windows(batch: SpectrumBatch, *, min_good: float) -> Windows:
     """Cut the windows of a batch of n spectra and scale each to [0, 1].
 
     SDSS and LAMOST sample spectra as `GRID`, so that their pixels do not change; other spectra are

@@ -12,7 +12,7 @@ from starsift.errors import InputError
 from starsift.io.columns import cast_column, whole_numbers
 from starsift.io.tables import read_table
 from starsift.searches.bhb.inputs import CLASSES
-from starsift.searches.bhb.search import SEARCH
+from starsift.searches.bhb.words import VOCABULARY
 from starsift.survey.names import without_endings
 
 PathLike = str | os.PathLike[str]
@@ -39,7 +39,7 @@ def read_labelled(path: PathLike) -> pa.Table:
     InputError : the file cannot be read; a column or a value is missing; a plate, night or fibre is not a
         whole number; a label is unknown; or a spectrum is listed twice.
     """
-    kinds = {word.label: word.label_class for word in SEARCH.words}
+    kinds = {word.label: word.label_class for word in VOCABULARY.words}
     result = _read_columns(path)
     for row, label in enumerate(result["label"].to_pylist(), 1):
         if label not in kinds or kinds[label] not in CLASSES:

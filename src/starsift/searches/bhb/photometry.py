@@ -21,7 +21,6 @@ from starsift.resources import resource
 from starsift.searches.bhb.inputs import BANDS
 
 SHIPPED = resource("bhb/relations.csv")
-MAGNITUDE, EXTINCTION = "psfmag_{band}", "extinction_{band}"  # columns of the manifest
 MAGNITUDES = (0.0, 35.0)  # valid magnitudes; SDSS writes -9999 where there is none
 EXTINCTIONS = (0.0, 20.0)  # valid extinctions
 
@@ -78,7 +77,7 @@ def load_relations(path: str | os.PathLike[str] | None = None) -> dict[str, Rela
     return relations
 
 
-def magnitudes(manifest: pa.Table, template: str = MAGNITUDE) -> dict[str, np.ndarray]:
+def magnitudes(manifest: pa.Table, template: str) -> dict[str, np.ndarray]:
     """Magnitudes of each band as the survey gives them; NaN where missing or outside `MAGNITUDES`.
 
     Parameters
@@ -97,9 +96,7 @@ def magnitudes(manifest: pa.Table, template: str = MAGNITUDE) -> dict[str, np.nd
     return {band: _numbers(manifest, template, band, MAGNITUDES) for band in BANDS}
 
 
-def dereddened(
-    manifest: pa.Table, magnitude: str = MAGNITUDE, extinction: str = EXTINCTION
-) -> dict[str, np.ndarray]:
+def dereddened(manifest: pa.Table, magnitude: str, extinction: str) -> dict[str, np.ndarray]:
     """Magnitudes and colours without extinction, NaN where the magnitude or the extinction is missing.
 
     Parameters
@@ -163,7 +160,7 @@ def _numbers(manifest: pa.Table, template: str, band: str, limits: tuple[float, 
     """One column (n,) float64; NaN where it is null, outside the limits, or missing."""
     if "{band}" not in template:
         raise InputError(
-            f"photometry: {template!r} should name the column of each band, such as {MAGNITUDE!r}"
+            f"photometry: {template!r} should name the column of each band, such as 'psfmag_{{band}}'"
         )
     name = template.replace("{band}", band)
     if name not in manifest.column_names:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from starsift.searches.bhb.inputs import FUSED, MIN_GOOD, SINGLE, scale_images, windows
+from starsift.searches.bhb.inputs import FUSED, SINGLE, scale_images, windows
 from starsift.searches.bhb.training import bhb_probability
 from starsift.spectra.batches import OK, read_bundle
 from starsift.survey.cutouts import iter_cutouts
@@ -27,7 +27,7 @@ SCHEMA = pa.schema(
 
 
 def predict_bundle(
-    spectra: PathLike, cutouts: PathLike, fusion: Any, single: Any, *, min_good: float = MIN_GOOD
+    spectra: PathLike, cutouts: PathLike, fusion: Any, single: Any, *, min_good: float
 ) -> pa.Table:
     """Probability of each spectrum of a packed bundle that it shows a BHB star, not calibrated.
 

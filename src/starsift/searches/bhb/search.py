@@ -1,9 +1,10 @@
 """Blue horizontal branch stars (Wei et al. 2023), as declared to the rest of starsift."""
 
-from starsift.searches.base import Figure, Queue, Search, Word
+from starsift.searches.base import Figure, Queue, Search
+from starsift.searches.bhb.words import VOCABULARY
 
 SEARCH = Search(
-    name="bhb",
+    **vars(VOCABULARY),
     title="BHB stars",
     reference="Wei et al. 2023",
     kinds=("lrs", "sdss"),
@@ -31,20 +32,4 @@ SEARCH = Search(
         Figure("funnel", "catalog", "Funnel: from spectra to BHB stars", "html"),
     ),
     queues=(Queue("bhb-candidates", "Blue horizontal branch", "catalogs/bhb.parquet"),),
-    # Blue stragglers and A stars of the main sequence contaminate samples of BHB stars (Wei et al. 2023,
-    # introduction).
-    words=(
-        Word("BHB", "1", "BHB", "blue horizontal branch star: narrow, deep Balmer lines"),
-        Word(
-            "blue straggler",
-            "2",
-            "not BHB",
-            "A-type spectrum of high surface gravity, in the halo or a cluster: broad Balmer lines",
-        ),
-        Word(
-            "A main sequence", "3", "not BHB", "A-type star of the disc: broad Balmer lines and metal lines"
-        ),
-        Word("not BHB", "4", "not BHB", "any other star, galaxy or quasar"),
-        Word("bad", "5", "not BHB", "the spectrum or the image cannot be used"),
-    ),
 )

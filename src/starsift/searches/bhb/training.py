@@ -39,17 +39,17 @@ class TrainingOptions:
     Source: learning_rate and weight_decay, Wei et al. 2023, section 6; the rest is not in the paper.
     """
 
-    epochs: int = 50
-    patience: int = 10
-    batch_size: int = 32
-    learning_rate: float = 1e-4
-    weight_decay: float = 5e-2
-    warmup_epochs: float = 5
-    copies: int = 1
-    noise: float = 0.0
-    spike: float = 0.0
-    shift: int = 0
-    flip: bool = False
+    epochs: int
+    patience: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    warmup_epochs: float
+    copies: int
+    noise: float
+    spike: float
+    shift: int
+    flip: bool
 
 
 @dataclass
@@ -177,8 +177,8 @@ def train(
     name: str,
     dataset: Dataset,
     *,
-    preset: str = "paper",
-    options: TrainingOptions = TrainingOptions(),
+    preset: str,
+    options: TrainingOptions,
     seed: int = 0,
     spectrum: Any = None,
     image: Any = None,

@@ -11,7 +11,7 @@ from starsift.catalog.naming import designation
 from starsift.errors import ResultsError
 from starsift.searches.binaries.bundles import join_bundles
 from starsift.searches.binaries.peaks import rectangle
-from starsift.searches.binaries.stars import MATCH_RADIUS, group_stars
+from starsift.searches.binaries.stars import group_stars
 from starsift.spectra.batches import IDENTITY_NAMES, OK
 
 _EXPOSURE_COLUMNS = ("spectrum_id", "band", "lmjm", "ra", "dec", "gaia_source_id")
@@ -43,9 +43,7 @@ def gather_catalog(
     return _numbered(pa.concat_tables(spectra)), pa.concat_tables(exposures), pa.concat_tables(candidates)
 
 
-def make_objects(
-    spectra: pa.Table, exposures: pa.Table, radius: float = MATCH_RADIUS
-) -> tuple[pa.Table, pa.Table]:
+def make_objects(spectra: pa.Table, exposures: pa.Table, radius: float) -> tuple[pa.Table, pa.Table]:
     """Gather the exposures that show binaries into stars (Li et al. 2023, section 4; Table 4).
 
     A star with an SB3 exposure is SB3, whatever the others are. The number of exposures counts those without

@@ -35,32 +35,20 @@ NOISE_RULE = 3.0  # L0: maximum of the CCF below this many of its standard devia
 class Laboratory:
     """Everything between a drawn system and its CCF: synthesis, observation, templates, peak finding.
 
-    Attributes
-    ----------
-    continuum_degree, minimum_pixels : of `correlate`
-    peaks : keyword arguments of `find_components`
+    `peaks` are keyword arguments of `find_components`.
     """
 
     synthesizer: Synthesizer
     bank: TemplateBank
-    continuum_degree: int
-    minimum_pixels: int
     peaks: Mapping[str, Any]
 
     @classmethod
     def build(
-        cls,
-        grid: TemplateGrid,
-        *,
-        peaks: Mapping[str, Any],
-        resolution: float,
-        continuum_degree: int,
-        minimum_pixels: int,
-        **bank: Any,
+        cls, grid: TemplateGrid, *, peaks: Mapping[str, Any], resolution: float, **bank: Any
     ) -> "Laboratory":
         """From a template grid; `bank` are keyword arguments of `build_bank`."""
-        templates = build_bank(grid, resolution=resolution, continuum_degree=continuum_degree, **bank)
-        return cls(Synthesizer(grid, resolution), templates, continuum_degree, minimum_pixels, peaks)
+        templates = build_bank(grid, resolution=resolution, **bank)
+        return cls(Synthesizer(grid, resolution), templates, peaks)
 
     def observe(self, systems: Systems, snr: np.ndarray, rng: np.random.Generator) -> SpectrumBatch:
         """Blue-arm exposures (n spectra) of systems at their velocities of the draw, at S/N `snr` (n,)."""
@@ -69,12 +57,7 @@ class Laboratory:
 
     def measure(self, batch: SpectrumBatch) -> tuple[CCFs, Components]:
         """The survey's CCF and peak finding."""
-        curves = correlate(
-            batch,
-            self.bank,
-            continuum_degree=self.continuum_degree,
-            minimum_pixels=self.minimum_pixels,
-        )
+        curves = correlate(batch, self.bank)
         return curves, find_components(curves.ccf, self.bank.velocities, **self.peaks)
 
 
@@ -113,11 +96,11 @@ def training_set(
     laboratory: Laboratory,
     *,
     seed: int,
-    per_class: int = 1500,
-    delta_rv: tuple[float, float] = (60.0, 250.0),
-    snr: tuple[float, float] = (5.0, 200.0),
-    hierarchical: bool = True,
-    hard_fraction: float = 0.3,
+    per_class: int,
+    delta_rv: tuple[float, float],
+    snr: tuple[float, float],
+    hierarchical: bool,
+    hard_fraction: float,
 ) -> pa.Table:
     """Simulate the labelled CCFs L0 to L3.
 

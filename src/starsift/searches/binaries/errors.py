@@ -30,10 +30,9 @@ def monte_carlo(
     bank: TemplateBank,
     components: Components,
     *,
-    n_copies: int = 100,
-    seed: int = 0,
-    systematic: Sequence[float] = (0.0,),
-    continuum_degree: int = 5,
+    n_copies: int,
+    seed: int,
+    systematic: Sequence[float],
     **peak_settings: Any,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scatter of each component's velocity over noisy copies of its spectrum.
@@ -62,7 +61,7 @@ def monte_carlo(
 
     def work(part: slice) -> None:
         group = batch.take(part)
-        flux, ivar = normalize(group, degree=continuum_degree)
+        flux, ivar = normalize(group, degree=bank.continuum_degree)
         good = ivar > 0
         noise = np.divide(1.0, np.sqrt(ivar), out=np.zeros_like(ivar), where=good)
         # Each group its own random numbers, so that the number of threads does not matter.

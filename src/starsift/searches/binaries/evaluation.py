@@ -15,9 +15,7 @@ from starsift.searches.binaries.voting import CALLS, call_labels
 REPORTED = {"L2": 2, "L3": 3}
 
 
-def split_fold(
-    label: np.ndarray, fold: int, n_folds: int = 10, *, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
+def split_fold(label: np.ndarray, fold: int, n_folds: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Rows to train on and rows to test on in fold `fold` (from 0), stratified by label."""
     if not 0 <= fold < n_folds:
         raise TrainingError(f"fold {fold} of {n_folds}: expected 0 to {n_folds - 1}")
@@ -32,7 +30,7 @@ def split_fold(
 
 
 def cross_validate_fold(
-    ccf: np.ndarray, label: np.ndarray, fold: int, n_folds: int = 10, *, seed: int = 0, **settings: Any
+    ccf: np.ndarray, label: np.ndarray, fold: int, n_folds: int, *, seed: int = 0, **settings: Any
 ) -> dict[str, Any]:
     """Train on all folds but one and measure C1 to C4 on that one.
 

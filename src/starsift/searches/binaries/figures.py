@@ -67,7 +67,7 @@ def snr_magnitude(manifest: pa.Table, spectra: pa.Table) -> Figure:
         return figure
 
 
-def examples(examples: pa.Table, ccf_threshold: float = 0.6, d2_threshold: float = 0.4) -> Figure:
+def examples(examples: pa.Table, *, ccf_threshold: float, d2_threshold: float) -> Figure:
     """Spectra with their CCFs and derivatives, thresholds and velocities (Figures 2, 3 and 7).
 
     Parameters

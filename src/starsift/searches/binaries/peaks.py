@@ -141,11 +141,11 @@ def find_components(
     ccf: np.ndarray,
     velocities: np.ndarray,
     *,
-    sigma_start: float = 13.0,
-    sigma_step: float = 1.0,
-    sigma_max: float = 100.0,
-    ccf_threshold: float = 0.60,
-    d2_threshold: float = 0.40,
+    sigma_start: float,
+    sigma_step: float,
+    sigma_max: float,
+    ccf_threshold: float,
+    d2_threshold: float,
     xp: ModuleType = np,
 ) -> Components:
     """Find the radial-velocity components of many CCFs.

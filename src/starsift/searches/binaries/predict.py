@@ -57,8 +57,8 @@ def classify(
     n_components: np.ndarray,
     classifiers: Mapping[str, Classifier],
     *,
-    sb2_threshold: float = 0.95,
-    sb3_threshold: float = 0.99,
+    sb2_threshold: float,
+    sb3_threshold: float,
 ) -> pa.Table:
     """Classify the candidates among many CCFs, and vote.
 

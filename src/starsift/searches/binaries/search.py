@@ -1,9 +1,10 @@
 """Double- and triple-lined spectroscopic binaries (Li et al. 2023), as declared to the rest of starsift."""
 
-from starsift.searches.base import Figure, Queue, Search, Word
+from starsift.searches.base import Figure, Queue, Search
+from starsift.searches.binaries.words import VOCABULARY
 
 SEARCH = Search(
-    name="binaries",
+    **vars(VOCABULARY),
     title="Binaries",
     reference="Li et al. 2023",
     kinds=("mrs",),
@@ -38,25 +39,4 @@ SEARCH = Search(
         Figure("funnel", "catalog", "Funnel: from candidates to binaries", "html"),
     ),
     queues=(Queue("binaries-spectra", "Binaries", "catalogs/binaries_spectra.parquet"),),
-    # The catalogue holds SB2 and SB3: the peaks of the CCF stand out clearly from its wings (Li et al. 2023).
-    # The other labels say why a candidate is none.
-    words=(
-        Word(
-            "SB1",
-            "1",
-            "SB1",
-            "one component in this exposure, but its velocity differs from that of other exposures",
-        ),
-        Word("SB2", "2", "SB2", "two components: both peaks of the CCF stand out from its wings"),
-        Word("SB3", "3", "SB3", "three components: all three peaks of the CCF stand out from its wings"),
-        Word("not binary", "4", "not binary", "one component, with a symmetric peak"),
-        Word("fast rotator", "5", "not binary", "one broad peak, with or without ripples on top"),
-        Word(
-            "artefact",
-            "6",
-            "not binary",
-            "a second peak that is due to noise, cosmic rays, sky lines, emission or wrong continuum",
-        ),
-        Word("bad", "7", "not binary", "the spectrum cannot be used"),
-    ),
 )

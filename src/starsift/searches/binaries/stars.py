@@ -7,12 +7,8 @@ from scipy.spatial import cKDTree
 
 from starsift.sky.sphere import unit_vectors
 
-MATCH_RADIUS = 3.3  # arcsec: the diameter of a LAMOST fibre (Li et al. 2023, section 3)
 
-
-def group_stars(
-    ra: np.ndarray, dec: np.ndarray, gaia_source_id: np.ndarray, radius: float = MATCH_RADIUS
-) -> np.ndarray:
+def group_stars(ra: np.ndarray, dec: np.ndarray, gaia_source_id: np.ndarray, radius: float) -> np.ndarray:
     """The number of the star that each exposure shows.
 
     Exposures with a Gaia source are the same star if the source is the same. One without belongs to the

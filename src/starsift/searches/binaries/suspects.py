@@ -19,6 +19,8 @@ from starsift.spectra.batches import IDENTITY, IDENTITY_NAMES
 ERROR_CEILING = 3.0
 # km/s; light of the fibre's own star shifts the velocities of a neighbour's light.
 CROSSTALK_FLOOR = 2.0
+# Largest difference of the velocities of a pair, in errors of the difference.
+CROSSTALK_SIGMAS = 3.0
 
 SUSPECTS = pa.schema(
     [
@@ -54,9 +56,8 @@ def flag_moonlight(
     rv_err: np.ndarray,
     correction: np.ndarray,
     *,
-    sigmas: float = 3.0,
-    floor: float = 1.0,
-    ceiling: float = ERROR_CEILING,
+    sigmas: float,
+    floor: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Flag spectra with a component that stands still for the observer.
 
@@ -65,14 +66,14 @@ def flag_moonlight(
     rv, rv_err : (n, component) km/s, heliocentric; NaN where there is none
     correction : (n,) km/s, see `barycentric_correction`
     sigmas : largest difference, in errors
-    floor, ceiling : km/s; errors count as at least and at most this, a missing one as the floor
+    floor : km/s; errors count as at least this, a missing one as the floor
 
     Returns
     -------
     flag (n,) bool; component (n,) int8, the one nearest to the correction, -1 where not flagged
     """
     away = np.abs(rv - np.asarray(correction)[:, None])
-    still = away <= sigmas * _bounded(rv_err, floor, ceiling)  # false for NaN
+    still = away <= sigmas * _bounded(rv_err, floor)  # false for NaN
     flag = still.any(axis=1)
     nearest = np.argmin(np.where(still, away, np.inf), axis=1) if rv.shape[1] else 0
     return flag, np.where(flag, nearest, -1).astype(np.int8)
@@ -85,17 +86,13 @@ def flag_crosstalk(
     rv: np.ndarray,
     rv_err: np.ndarray,
     *,
-    correlation: float = 0.98,
-    sigmas: float = 3.0,
-    floor: float = CROSSTALK_FLOOR,
-    ceiling: float = ERROR_CEILING,
-    minimum_components: int = 2,
+    correlation: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Flag pairs of different stars on neighbouring fibres whose spectra of one exposure are nearly the same.
 
     The CCFs of two single stars of like type and velocity agree by chance, most of all in a cluster. Two or
     more velocities that agree one by one do not. So a pair is flagged if every component of the spectrum with
-    fewer of them has its like in the other, these are at least `minimum_components`, and the curves
+    fewer of them has its like in the other, these are at least two, and the curves
     correlate. (A component more is allowed on one side: noise may add one.)
 
     Parameters
@@ -105,9 +102,6 @@ def flag_crosstalk(
     ccf : (n, velocity)
     rv, rv_err : (n, component) km/s, NaN where there is none
     correlation : Pearson's r of the two CCFs is at least this
-    sigmas : largest difference of velocities, in errors of the difference
-    floor, ceiling : km/s; each error counts as at least and at most this, a missing one as the floor
-    minimum_components : 1 compares single stars as well
 
     Returns
     -------
@@ -115,13 +109,13 @@ def flag_crosstalk(
     """
     partner = np.full(len(rv), -1, dtype=np.int64)
     a, b = _neighbours(identity)
-    error = _bounded(rv_err, floor, ceiling)
+    error = _bounded(rv_err, CROSSTALK_FLOOR)
     away = np.abs(rv[a][:, :, None] - rv[b][:, None, :])
-    like = away <= sigmas * np.hypot(error[a][:, :, None], error[b][:, None, :])
+    like = away <= CROSSTALK_SIGMAS * np.hypot(error[a][:, :, None], error[b][:, None, :])
     matched = np.minimum(like.any(axis=2).sum(axis=1), like.any(axis=1).sum(axis=1))
     count = np.isfinite(rv).sum(axis=1)
     fewer = np.minimum(count[a], count[b])
-    same = (star[a] != star[b]) & (matched == fewer) & (fewer >= minimum_components)
+    same = (star[a] != star[b]) & (matched == fewer) & (fewer >= 2)
     a, b = a[same], b[same]
     r = _pearson(ccf[a], ccf[b])
     a, b, r = a[r >= correlation], b[r >= correlation], r[r >= correlation]
@@ -140,9 +134,10 @@ def find_suspects(
     exptime: np.ndarray,
     gaia_source_id: np.ndarray,
     *,
-    moonlight_sigmas: float = 3.0,
-    moonlight_floor: float = 1.0,
-    crosstalk_correlation: float = 0.98,
+    match_radius: float,
+    moonlight_sigmas: float,
+    moonlight_floor: float,
+    crosstalk_correlation: float,
 ) -> pa.Table:
     """Flag the suspects among the spectra of a bundle that show two or more components.
 
@@ -152,6 +147,7 @@ def find_suspects(
     ccf : (n, velocity); rv, rv_err : (n, component) km/s, NaN where there is none; there may be fewer columns
         of errors than of velocities
     exptime : (n,) s; gaia_source_id : (n,) int, 0 where there is none
+    match_radius : arcsec, see `group_stars`
     moonlight_sigmas, moonlight_floor, crosstalk_correlation : see `flag_moonlight`, `flag_crosstalk`
 
     Returns
@@ -166,7 +162,7 @@ def find_suspects(
     correction = np.full(rows.num_rows, np.nan)
     correction[multiple] = barycentric_correction(ra, dec, lmjm, exptime[multiple])
     moonlight, _ = flag_moonlight(rv, rv_err, correction, sigmas=moonlight_sigmas, floor=moonlight_floor)
-    star = group_stars(ra, dec, gaia_source_id[multiple])
+    star = group_stars(ra, dec, gaia_source_id[multiple], match_radius)
     _, neighbour = flag_crosstalk(
         some, star, ccf[multiple], rv[multiple], rv_err[multiple], correlation=crosstalk_correlation
     )
@@ -182,8 +178,8 @@ def find_suspects(
     return pa.table(columns, schema=SUSPECTS)
 
 
-def _bounded(error: np.ndarray, floor: float, ceiling: float) -> np.ndarray:
-    return np.clip(np.where(np.isfinite(error), error, floor), floor, max(floor, ceiling))
+def _bounded(error: np.ndarray, floor: float) -> np.ndarray:
+    return np.clip(np.where(np.isfinite(error), error, floor), floor, max(floor, ERROR_CEILING))
 
 
 def _neighbours(identity: pa.Table) -> tuple[np.ndarray, np.ndarray]:

@@ -164,12 +164,12 @@ def train_classifier(
     label: np.ndarray,
     name: str,
     *,
-    epochs: int = 25,
-    batch_size: int = 64,
-    learning_rate: float = 1e-3,
-    stride: int = 4,
-    max_shift: int = 4,
-    mirror: bool = True,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    stride: int,
+    max_shift: int,
+    mirror: bool,
     seed: int = 0,
 ) -> Classifier:
     """Train one network of `CLASSIFIERS`. Seeds the process (`set_seed`).

@@ -31,9 +31,7 @@ def call_labels(probability: np.ndarray, name: str) -> np.ndarray:
     return np.where(first < 2, first, 2 + np.argmax(probability[:, 2:], axis=1))
 
 
-def vote(
-    probability: Mapping[str, np.ndarray], *, sb2_threshold: float = 0.95, sb3_threshold: float = 0.99
-) -> np.ndarray:
+def vote(probability: Mapping[str, np.ndarray], *, sb2_threshold: float, sb3_threshold: float) -> np.ndarray:
     """Multiplicity "SB2", "SB3" or "" (n,) from the probabilities of C1 to C4.
 
     Parameters

@@ -35,7 +35,6 @@ from starsift.spectra.batches import IDENTITY_NAMES, OK, read_rows
 
 PathLike = str | os.PathLike[str]
 
-RADIUS = 5.0  # arcsec (Appendix B.2)
 
 _ROWS = (*IDENTITY_NAMES, "snr", "ra", "dec")
 _LISTED = ("snrr", "class", "subclass", "gaia_source_id", "phot_g_mean_mag", "file")
@@ -162,9 +161,9 @@ def assemble(
     round_labels: pa.Table,
     labels: pa.Table,
     *,
-    temperature: float = 1.0,
-    match_radius: float = RADIUS,
-    link: str | None = None,
+    temperature: float,
+    match_radius: float,
+    link: str | None,
 ) -> tuple[pa.Table, pa.Table, dict[str, int]]:
     """The catalogue, the rejected candidates, and the end of the funnel.
 

@@ -16,7 +16,7 @@ from starsift.io.tables import read_table
 from starsift.parallel import map_chunks
 from starsift.resources import resource
 from starsift.searches.emission.classes import CLASSES, PIXELS
-from starsift.searches.emission.window import BLUR, MIN_GOOD, transfer, window
+from starsift.searches.emission.window import transfer, window
 from starsift.spectra.batches import IDENTITY_NAMES, OK, ROW_SCHEMA, SpectrumBatch, read_bundle
 from starsift.survey.names import file_stem, is_fits_name
 from starsift.survey.readers.registry import read_spectrum
@@ -71,7 +71,9 @@ def read_label_codes(path: PathLike) -> dict[str, str | None]:
     return found
 
 
-def initial_set(root: PathLike, labels: PathLike, *, blur: float = BLUR) -> tuple[pa.Table, dict[str, int]]:
+def initial_set(
+    root: PathLike, labels: PathLike, *, blur: float, min_good: float
+) -> tuple[pa.Table, dict[str, int]]:
     """The first training set: labelled Ondrejov spectra, transferred to the domain of LAMOST.
 
     Parameters
@@ -79,6 +81,7 @@ def initial_set(root: PathLike, labels: PathLike, *, blur: float = BLUR) -> tupl
     root : folder of ``{stem}.fits`` files, which may be compressed (``.fits.gz``, ...)
     labels : see `read_label_codes`
     blur : pixels, standard deviation
+    min_good : of `window`
 
     Returns
     -------
@@ -100,7 +103,8 @@ def initial_set(root: PathLike, labels: PathLike, *, blur: float = BLUR) -> tupl
         spectra, status = _read_all(Path(root), names, blur)
         identity = {name: [None] * len(names) for name in IDENTITY_NAMES}
         ready = window(
-            SpectrumBatch.from_ragged(identity | {"spectrum_id": names, "status": status}, spectra)
+            SpectrumBatch.from_ragged(identity | {"spectrum_id": names, "status": status}, spectra),
+            min_good=min_good,
         )
         for name in ready.status:
             counts[name] = counts.get(name, 0) + 1
@@ -139,7 +143,7 @@ def _read_all(root: Path, names: Sequence[str], blur: float) -> tuple[list[Any],
     return [spectrum for spectrum, _ in both], [status for _, status in both]
 
 
-def window_bundle(path: PathLike, *, min_good: float = MIN_GOOD) -> pa.Table:
+def window_bundle(path: PathLike, *, min_good: float) -> pa.Table:
     """Windows of a packed bundle: identity, snr, ra, dec, row, status, and window, null unless that is ok."""
     parts, row = [], 0
     for batch in read_bundle(path):

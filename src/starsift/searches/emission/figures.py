@@ -46,7 +46,7 @@ Rounds = Sequence[Mapping[str, Any]]
 Style = dict[str, Any]
 
 
-def precision(rounds: Rounds, threshold: float = 0.8, passes: int = 3) -> Figure:
+def precision(rounds: Rounds, *, threshold: float, passes: int) -> Figure:
     """Estimated precision by round (Figure 5).
 
     Parameters

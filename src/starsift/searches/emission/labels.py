@@ -22,7 +22,7 @@ from starsift.searches.emission.classes import (
     predicted_class,
     probabilities,
 )
-from starsift.searches.emission.search import SEARCH
+from starsift.searches.emission.words import VOCABULARY
 
 PathLike = str | os.PathLike[str]
 
@@ -127,7 +127,7 @@ def candidate_labels(labels: pa.Table) -> pa.Table:
     queue = pc.fill_null(labels["queue"], QUEUE)
     chosen = pc.and_(pc.equal(labels["search"], "emission"), pc.equal(queue, QUEUE))
     rows = labels.filter(pc.and_(chosen, pc.is_valid(labels["label"])))
-    classes = {word.label: word.label_class for word in SEARCH.words}
+    classes = {word.label: word.label_class for word in VOCABULARY.words}
     for name, label in zip(rows["spectrum_id"].to_pylist(), rows["label"].to_pylist(), strict=True):
         if label not in classes:
             raise ResultsError(

@@ -24,7 +24,7 @@ def predict_bundle(
     model: PathLike,
     *,
     strategy: str,
-    precision: str = "float32",
+    precision: str,
     seed: int = 0,
     kind: Literal["numpy", "keras"] | None = None,
 ) -> pa.Table:

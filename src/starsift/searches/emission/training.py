@@ -68,11 +68,11 @@ def train(
     labels: np.ndarray,
     *,
     seed: int,
-    min_delta: float = 1e-4,
-    patience: int = 10,
-    max_epochs: int = 1000,
-    batch_size: int = 64,
-    learning_rate: float = 0.001,
+    min_delta: float,
+    patience: int,
+    max_epochs: int,
+    batch_size: int,
+    learning_rate: float,
     start: str | os.PathLike[str] | None = None,
 ) -> Trained:
     """Train on a balanced set until the loss stops falling, and keep the best weights.

@@ -14,8 +14,6 @@ from starsift.spectra.resample import min_max
 from starsift.spectra.windows import Windows, give_reasons
 
 WAVELENGTH = np.linspace(6519.0, 6732.0, PIXELS)  # vacuum Angstrom
-BLUR = 7.0  # pixels of CCD700, standard deviation
-MIN_GOOD = 0.5  # of the observed pixels in the window
 CHUNK = 256
 
 
@@ -69,7 +67,7 @@ def _interpolate(
     return share
 
 
-def window(batch: SpectrumBatch, *, min_good: float = MIN_GOOD) -> Windows:
+def window(batch: SpectrumBatch, *, min_good: float) -> Windows:
     """Cut and scale the windows of a batch of n spectra.
 
     Fluxes are interpolated linearly between good pixels to `WAVELENGTH`, then scaled to [-1, 1]. Pixels with
@@ -112,7 +110,7 @@ def window(batch: SpectrumBatch, *, min_good: float = MIN_GOOD) -> Windows:
     return Windows(flux, status)
 
 
-def transfer(flux: np.ndarray, *, sigma: float = BLUR) -> np.ndarray:
+def transfer(flux: np.ndarray, *, sigma: float) -> np.ndarray:
     """Blur a CCD700 spectrum (p,) to the resolution of LAMOST, float64.
 
     With its wavelengths in vacuum (`starsift.survey.readers.ondrejov`) and `window`, this is the whole

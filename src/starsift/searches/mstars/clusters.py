@@ -33,6 +33,7 @@ from starsift.searches.mstars.labelled import LabelledSurvey
 from starsift.searches.mstars.preprocess import is_defective
 from starsift.spectra.resample import LAMOST_LRS
 
+PCA_SPECTRA = 10_000  # of which the principal components are made
 MAX_LEAVES = 5000  # of BIRCH's tree: the last step needs the distances between all of them
 LEAVES_PER_GROUP = 20  # fewer leave groups of one odd spectrum
 THRESHOLD_SPECTRA = 5000  # of which BIRCH's threshold is found
@@ -93,7 +94,6 @@ def cluster_m_stars(
     subclusters: int,
     giant_clusters: int,
     n_components: int,
-    pca_spectra: int,
     seed: int,
 ) -> Clusters:
     """Cluster the dwarfs, then the giants of a labelled survey.
@@ -101,14 +101,14 @@ def cluster_m_stars(
     Parameters
     ----------
     groups, subclusters, giant_clusters : of BIRCH (dwarfs), of K-means in each group, of K-means (giants)
-    n_components, pca_spectra : principal components, and the number of M spectra that they are made of
+    n_components : principal components
     seed : same input and seed, same clusters, whatever the number of threads
     """
     rng = np.random.default_rng([seed, 3])
     # One thread for each product and sum: how threads share one changes the last bit.
     with threadpool_limits(1):
         rows = np.flatnonzero((survey.role != "negative") & survey.ok)
-        rows, features, defective = _pca_features(survey, rows, n_components, pca_spectra, rng)
+        rows, features, defective = _pca_features(survey, rows, n_components, rng)
         is_dwarf = survey.role[rows] == "dwarf"
         cluster = np.empty(len(rows), np.int32)
         cluster[is_dwarf] = _cluster_dwarfs(features[is_dwarf], groups, subclusters, seed, rng)
@@ -126,10 +126,10 @@ def cluster_m_stars(
 
 
 def _pca_features(
-    survey: LabelledSurvey, rows: np.ndarray, n_components: int, pca_spectra: int, rng: np.random.Generator
+    survey: LabelledSurvey, rows: np.ndarray, n_components: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The usable ones of `rows`: these (m,), their PCA features (m, component) float32, defective (m,)."""
-    chosen = np.sort(rng.choice(rows, min(len(rows), pca_spectra), replace=False))
+    chosen = np.sort(rng.choice(rows, min(len(rows), PCA_SPECTRA), replace=False))
     flux = np.empty((len(chosen), LAMOST_LRS.pixels), np.float32)
     filled = 0
     for _, ready, _ in survey.spectra(chosen):

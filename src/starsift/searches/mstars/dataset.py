@@ -123,17 +123,16 @@ def build_sample(
     bundles: Sequence[PathLike],
     manifests: Sequence[PathLike],
     *,
-    templates: PathLike | None = None,
-    positives: int = 6699,
-    giant_fraction: float = 0.2,
-    negatives: int = 5000,
-    unknown_negatives: int = 10_000,
-    groups: int = 50,
-    subclusters: int = 20,
-    giant_clusters: int = 80,
-    n_components: int = 30,
-    pca_spectra: int = 10_000,
-    seed: int = 0,
+    templates: PathLike | None,
+    positives: int,
+    giant_fraction: float,
+    negatives: int,
+    unknown_negatives: int,
+    groups: int,
+    subclusters: int,
+    giant_clusters: int,
+    n_components: int,
+    seed: int,
 ) -> tuple[Sample, pa.Table]:
     """Draw the positive and the negative sample from a labelled survey.
 
@@ -145,7 +144,7 @@ def build_sample(
     positives, giant_fraction : how many M spectra to draw, and the share of giants; where one kind runs out,
         the other fills up
     negatives, unknown_negatives : how many spectra to draw of other classes, and of class UNKNOWN
-    groups, subclusters, giant_clusters, n_components, pca_spectra : as in
+    groups, subclusters, giant_clusters, n_components : as in
         `starsift.searches.mstars.clusters.cluster_m_stars`
     seed : same input and seed, same sample
 
@@ -171,7 +170,6 @@ def build_sample(
         subclusters=subclusters,
         giant_clusters=giant_clusters,
         n_components=n_components,
-        pca_spectra=pca_spectra,
         seed=seed,
     )
     rngs = [np.random.default_rng([seed, stage]) for stage in range(3)]

@@ -50,12 +50,10 @@ def evaluate(
     labels: np.ndarray,
     is_m: np.ndarray,
     *,
+    bits: Sequence[int],
+    splits: int,
+    seed: int,
     methods: Sequence[str] = tuple(METHODS),
-    bits: Sequence[int] = (32, 64, 128, 256),
-    curves: Sequence[str] = CURVES,
-    splits: int = 10,
-    train_fraction: float = 0.5,
-    seed: int = 0,
 ) -> pa.Table:
     """Precision-recall curves of methods and code lengths over random splits (figure 8).
 
@@ -63,15 +61,15 @@ def evaluate(
     ----------
     represented : features (n, q) of the sample by representation
     labels : (n,) str; is_m : (n,) bool
-    methods : names in `METHODS`
-    curves : those of them for which all of `bits` are tried, not the longest only
+    bits : lengths of codes; methods that are not in `CURVES` are tried with the longest only
     splits : random halves, stratified by M or not
+    methods : names in `METHODS`
 
     Returns
     -------
     Table of schema `EVALUATION`, 100 rows a curve.
     """
-    halves = StratifiedShuffleSplit(splits, train_size=train_fraction, random_state=seed)
+    halves = StratifiedShuffleSplit(splits, train_size=0.5, random_state=seed)
     tables = []
     for number, (known, unseen) in enumerate(halves.split(labels, is_m)):
 
@@ -88,7 +86,6 @@ def evaluate(
                 split=number,
                 methods=methods,
                 bits=bits,
-                curves=curves,
                 seed=seed,
             )
         )
@@ -101,11 +98,10 @@ def evaluate_split(
     is_m: np.ndarray,
     truth: np.ndarray,
     *,
+    bits: Sequence[int],
+    seed: int,
     split: int = 0,
     methods: Sequence[str] = tuple(METHODS),
-    bits: Sequence[int] = (32, 64, 128, 256),
-    curves: Sequence[str] = CURVES,
-    seed: int = 0,
 ) -> pa.Table:
     """Precision-recall curves of methods and code lengths: trained on some spectra, tested on others.
 
@@ -113,7 +109,7 @@ def evaluate_split(
     ----------
     represented : features of both (n, q), (m, q) by representation
     labels : (n,) str; is_m : (n,) bool; truth : (m,) bool, of the unseen
-    methods, bits, curves : as in `evaluate`
+    bits, methods : as in `evaluate`
 
     Returns
     -------
@@ -123,7 +119,7 @@ def evaluate_split(
     for name in methods:
         method = METHODS[name]
         known, unseen = represented(method.representation)
-        lengths = bits if name in curves else (max(bits),)
+        lengths = bits if name in CURVES else (max(bits),)
         for length in lengths if method.hasher else (0,):
             sample = known, labels, is_m, unseen
             try:

@@ -54,7 +54,7 @@ Groups = Mapping[str, tuple[np.ndarray, str, str]]  # name: rows, colour, marker
 Style = dict[str, Any]
 
 
-def recall_precision(evaluation: pa.Table, default: str, published: str = "PIL", bits: int = 256) -> Figure:
+def recall_precision(evaluation: pa.Table, *, default: str, bits: int, published: str = "PIL") -> Figure:
     """Precision against recall by code length, and by method (Figure 8, where precision is called accuracy).
 
     Parameters
@@ -447,7 +447,7 @@ def _draw_stars(axis: Axes, x: np.ndarray, y: np.ndarray, groups: Groups) -> Non
     axis.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.13), handletextpad=0.2)
 
 
-def activity(all_m: pa.Table, threshold: float = 1.0) -> Figure:
+def activity(all_m: pa.Table, *, threshold: float) -> Figure:
     """H-alpha emission and the share of active dwarfs by subtype (Figure 17).
 
     Parameters

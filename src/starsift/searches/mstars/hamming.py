@@ -208,7 +208,7 @@ def count_distances(pool: np.ndarray, queries: np.ndarray, *, xp: ModuleType = n
     return counts
 
 
-def cut_distances(counts: np.ndarray, fraction: float = 0.10) -> Cuts:
+def cut_distances(counts: np.ndarray, fraction: float) -> Cuts:
     """Where each query's list ends: the smallest distance within which lies `fraction` of the pool.
 
     Codes at the same distance as the last one are kept too: their order would be arbitrary.

@@ -436,9 +436,7 @@ def halpha(
     return ew, error, snr
 
 
-def active(
-    ew: npt.ArrayLike, snr_ha: npt.ArrayLike, *, min_snr: float = 3.0, min_ew: float = 1.0
-) -> np.ndarray:
+def active(ew: npt.ArrayLike, snr_ha: npt.ArrayLike, *, min_snr: float, min_ew: float) -> np.ndarray:
     """Whether stars are magnetically active: object (n,) of True, False, and None where unknown.
 
     Parameters

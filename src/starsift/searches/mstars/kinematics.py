@@ -17,16 +17,10 @@ import pyarrow as pa
 from astropy.coordinates import SkyCoord
 from astropy.stats import sigma_clip
 
-SOLAR_MOTION = (10.0, 5.0, 7.0)  # km/s, U V W (Dehnen & Binney 1998, as the paper rounds it)
-SUN_HEIGHT = 20.8  # pc above the plane (Bennett & Bovy 2019), astropy's default too
-MAX_RELATIVE_ERROR = 0.2  # of a parallax whose inverse is a distance (Luri et al. 2018)
-
 COMPONENTS = ("u", "v", "w")
 
 
-def distance(
-    parallax: npt.ArrayLike, parallax_error: npt.ArrayLike, max_relative_error: float = MAX_RELATIVE_ERROR
-) -> np.ndarray:
+def distance(parallax: npt.ArrayLike, parallax_error: npt.ArrayLike, max_relative_error: float) -> np.ndarray:
     """Distances (n,) in pc, 1/parallax; NaN unless the error is less than this share of the parallax.
 
     Parameters
@@ -42,7 +36,7 @@ def absolute_magnitude(
     g: npt.ArrayLike,
     parallax: npt.ArrayLike,
     parallax_error: npt.ArrayLike,
-    max_relative_error: float = MAX_RELATIVE_ERROR,
+    max_relative_error: float,
 ) -> np.ndarray:
     """Absolute G magnitudes (n,), not corrected for extinction: M_G = G + 5 + 5 log10(parallax / 1000 mas).
 
@@ -68,7 +62,7 @@ def galactic(ra: npt.ArrayLike, dec: npt.ArrayLike) -> tuple[np.ndarray, np.ndar
     return longitude, latitude
 
 
-def height(distance: npt.ArrayLike, b: npt.ArrayLike, sun: float = SUN_HEIGHT) -> np.ndarray:
+def height(distance: npt.ArrayLike, b: npt.ArrayLike, sun: float) -> np.ndarray:
     """Height (n,) above the Galactic plane in pc, negative to the south.
 
     Parameters
@@ -87,7 +81,7 @@ def space_velocities(
     pmra: npt.ArrayLike,
     pmdec: npt.ArrayLike,
     rv: npt.ArrayLike,
-    solar_motion: Sequence[float] = SOLAR_MOTION,
+    solar_motion: Sequence[float],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Space velocities with respect to the local standard of rest.
 
@@ -127,9 +121,9 @@ def space_velocities(
 def derive(
     rows: pa.Table,
     *,
-    max_relative_error: float = MAX_RELATIVE_ERROR,
-    solar_motion: Sequence[float] = SOLAR_MOTION,
-    sun_height: float = SUN_HEIGHT,
+    max_relative_error: float,
+    solar_motion: Sequence[float],
+    sun_height: float,
 ) -> pa.Table:
     """Magnitudes, distances and velocities from coordinates, radial velocities and astrometry.
 

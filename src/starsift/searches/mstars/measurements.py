@@ -26,9 +26,9 @@ def measure(
     batch: SpectrumBatch,
     bank: TemplateBank,
     *,
-    velocity_floor: float = 3.0,
-    activity_snr: float = 3.0,
-    activity_width: float = 1.0,
+    velocity_floor: float,
+    activity_snr: float,
+    activity_width: float,
 ) -> pa.Table:
     """Measure candidates.
 

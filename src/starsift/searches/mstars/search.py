@@ -1,9 +1,10 @@
 """M stars among unclassified spectra (Guo et al. 2019), as declared to the rest of starsift."""
 
-from starsift.searches.base import Figure, Queue, Search, Word
+from starsift.searches.base import Figure, Queue, Search
+from starsift.searches.mstars.words import VOCABULARY
 
 SEARCH = Search(
-    name="mstars",
+    **vars(VOCABULARY),
     title="M stars",
     reference="Guo et al. 2019",
     kinds=("lrs", "sdss"),
@@ -32,20 +33,4 @@ SEARCH = Search(
         Queue("mstars-vetting", "M stars to vet", "catalogs/mstars_vetting.parquet"),
         Queue("mstars-catalog", "M stars, catalogue", "catalogs/mstars.parquet"),
     ),
-    # CaH and Na I at 8190 Angstrom separate dwarfs from giants (Guo et al. 2019). A label that begins with M
-    # confirms a candidate.
-    words=(
-        Word("M dwarf", "1", "M", "bands of TiO, strong CaH and Na I 8190"),
-        Word("M giant", "2", "M", "bands of TiO, weak or no CaH and Na I 8190"),
-        Word(
-            "M binary",
-            "3",
-            "M",
-            "bands of TiO in the red and a hot companion, such as a white dwarf, in the blue",
-        ),
-        Word("not M", "4", "not M", "another star, galaxy or quasar"),
-        Word("bad", "5", "not M", "noise or sky: no star can be seen"),
-    ),
-    # Spectral types, such as dM4 or K7.
-    other_labels=r"(?:[dg]|[eu]?sd)?[OBAFGKMLT](?:\d(?:\.\d+)?)?e?[IV]*",
 )

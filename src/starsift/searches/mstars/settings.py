@@ -228,12 +228,15 @@ class Giants(Group):
 class Kinematics(Group):
     """Space velocities (section 4.2)."""
 
+    # Dehnen & Binney (1998), as the paper rounds it.
     solar_motion: Annotated[list[Number], size(3, 3)] = setting(
         "Motion of the Sun relative to the local standard of rest: U (to the Galactic centre), V, W.",
         [10, 5, 7],
         unit="km/s",
     )
+    # Bennett & Bovy (2019), astropy's default too.
     sun_height: Number = setting("Height of the Sun above the plane.", 20.8, unit="pc")
+    # Luri et al. (2018).
     max_relative_error: PositiveFraction = setting(
         "Largest relative error of a parallax from which a distance and velocities are derived.", 0.2
     )

@@ -37,11 +37,13 @@ RANGE = (4800.0, 8400.0)
 # which LAMOST's division by standard stars leaves a tenth (the B band and H2O it removes to 1 %).
 MASKED = ((6550.0, 6580.0), (7590.0, 7720.0))
 SMOOTH_KMS = 8800.0  # width of the running mean: 200 Angstrom at 6800 Angstrom
-MISMATCH = 0.03  # relative rms by which templates and stars of one subtype differ
+# Relative rms by which templates and stars of one subtype differ: no pixel counts more than with such noise.
+MISMATCH = 0.03
+MINIMUM_PIXELS = 1000  # good ones in the bank's range, of a spectrum with a velocity
 SPIKE_SIGMAS, SPIKE_HEIGHT, SPIKE_PIXELS = 5.0, 0.5, 4  # a cosmic ray: noise sigmas, continua, its reach
 # Measured by benchmarks/mstar_velocities.py: what the errors of Zucker's formula lack; and the rms in km/s by
 # which real mean spectra disagree without noise (1.7 without two of type M2 that are 9 km/s apart).
-ERROR_SCALE, FLOOR = 1.12, 3.0
+ERROR_SCALE = 1.12
 SECURE = 0.9
 MEMBER_SNR = 20.0
 ZERO_POINT = 2.0  # km/s, largest velocity of a template against itself: noise moves the peak by some 0.5 km/s
@@ -84,7 +86,7 @@ def mean_templates(
     ivar: np.ndarray,
     subclass: Sequence[str | None],
     *,
-    minimum: int = 3,
+    minimum: int,
     enough: int = ENOUGH,
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Mean spectra by luminosity class and subtype, of a sample in the rest frame.
@@ -292,7 +294,7 @@ def build_velocity_bank(
     grid: LogGrid = LAMOST_LRS,
     resolution: float = RESOLUTION,
     wavelength_range: tuple[float, float] = RANGE,
-    velocity_max: float = 800.0,
+    velocity_max: float,
     velocity_step: float = 10.0,
 ) -> TemplateBank:
     """High-pass templates and shift them to every velocity node.
@@ -335,7 +337,7 @@ def build_velocity_bank(
         velocity_max=velocity_max,
         velocity_step=velocity_step,
     )
-    own = _measure(wavelength, spectra, ivar, bank, MISMATCH, 2).rv
+    own = _measure(wavelength, spectra, ivar, bank, 2).rv
     wrong = ~(np.abs(own) <= ZERO_POINT)
     if wrong.any():
         which = int(wrong.argmax())
@@ -350,9 +352,7 @@ def measure_velocities(
     batch: SpectrumBatch,
     bank: TemplateBank,
     *,
-    floor: float = FLOOR,
-    mismatch: float = MISMATCH,
-    minimum_pixels: int = 1000,
+    floor: float,
     minimum_probability: float = SECURE,
 ) -> Velocities:
     """Radial velocity of each spectrum: the highest peak of its CCFs with all templates.
@@ -362,9 +362,7 @@ def measure_velocities(
     batch : SpectrumBatch of n spectra, sampled uniformly in log(wavelength)
     bank : from `build_velocity_bank`
     floor : km/s, systematic error added in quadrature
-    mismatch : relative rms of templates against stars; no pixel counts more than noise of this size allows
-    minimum_pixels : a spectrum with fewer good pixels in the bank's range has no velocity
-    minimum_probability : nor has one whose highest peak is less probable than this
+    minimum_probability : a spectrum has no velocity whose highest peak is less probable than this
 
     Returns
     -------
@@ -381,9 +379,7 @@ def measure_velocities(
     """
 
     def work(part: slice) -> Velocities:
-        return _measure(
-            batch.wavelength[part], batch.flux[part], batch.ivar[part], bank, mismatch, minimum_pixels
-        )
+        return _measure(batch.wavelength[part], batch.flux[part], batch.ivar[part], bank, MINIMUM_PIXELS)
 
     nothing = np.zeros(0)
     parts = map_chunks(work, batch.n, CHUNK) or [Velocities(nothing, nothing, nothing, nothing, nothing)]
@@ -407,7 +403,6 @@ def _measure(
     flux: np.ndarray,
     ivar: np.ndarray,
     bank: TemplateBank,
-    mismatch: float,
     minimum_pixels: int,
 ) -> Velocities:
     """One chunk, float64: errors without scale and floor, velocities however improbable."""
@@ -416,7 +411,7 @@ def _measure(
     used = (ivar > 0) & (position >= 2.0) & (position <= bank.last)
     count = np.maximum(used.sum(axis=1), 1)
     # The softened inverse variance, scaled to mean 1, so that sums stay counts of pixels.
-    weight = np.where(used, ivar / (1.0 + ivar * np.float32(mismatch**2)), np.float32(0.0))
+    weight = np.where(used, ivar / (1.0 + ivar * np.float32(MISMATCH**2)), np.float32(0.0))
     scale = np.maximum(weight.sum(axis=1, dtype=np.float64) / count, 1e-30)
     weight = (weight / scale[:, None]).astype(np.float32)
     spread_flux, spread_weight, sums = spread(position, flux, weight, bank)
