@@ -7,7 +7,7 @@ never a number that means it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -153,6 +153,10 @@ def measured(
     return Column(name, type or pa.float32(), description, ucd, unit, nullable=True)
 
 
+def text(name: str, description: str, ucd: str) -> Column:
+    return measured(name, description, ucd, type=pa.string())
+
+
 def with_error(name: str, description: str, ucd: str, unit: str = "") -> tuple[Column, Column]:
     return (
         measured(name, description, ucd, unit),
@@ -169,3 +173,28 @@ def astrometry(name: str, description: str, ucd: str, unit: str) -> tuple[Column
 
 def code(name: str, description: str, ucd: str = "meta.code;src.class.luminosity") -> Column:
     return measured(name, description, ucd, type=pa.int8())
+
+
+# What names a spectrum of low resolution, which has no exposures.
+LRS = (
+    *(replace(column, nullable=column.nullable or column.name == "lmjm") for column in IDENTITY),
+    text("designation", "Name after the coordinates", "meta.id;pos.eq"),
+    Column("obsdate", pa.string(), "Date of mjd, YYYY-MM-DD", "time.epoch;obs"),
+    Column("mjd", pa.int32(), "Modified Julian day (UTC)", "time.epoch;obs", "d"),
+    *(replace(column, nullable=True) for column in STAR[:2]),
+)
+GROUP = (
+    Column("group_id", pa.int32(), "Number of the star, shared by its spectra", "meta.id.parent"),
+    measured(
+        "group_name",
+        "Name of the star: designation of its first spectrum",
+        "meta.id.parent",
+        type=pa.string(),
+    ),
+    Column("n_exposures", pa.int32(), "Spectra of the star in the catalogue", "meta.number;obs"),
+)
+LABEL = (
+    Column("vetted", pa.bool_(), "Whether a person has vetted it", "meta.code.status"),
+    text("vetted_by", "Who vetted it", "meta.curation"),
+    text("label", "Label by that person", "meta.code;src.class"),
+)

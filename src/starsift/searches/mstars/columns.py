@@ -1,12 +1,10 @@
 """Columns of the catalogue of M stars."""
 
-from dataclasses import replace
-
 import pyarrow as pa
 
 from starsift.catalog.columns import (
-    IDENTITY,
-    STAR,
+    LABEL,
+    LRS,
     VELOCITY_UCD,
     Column,
     TableSchema,
@@ -14,6 +12,7 @@ from starsift.catalog.columns import (
     code,
     measured,
     probability,
+    text,
     velocity,
     with_error,
 )
@@ -35,11 +34,7 @@ MSTARS = TableSchema(
     "M stars found by hashing (Guo et al. 2019, Table 2)",
     ("spectrum_id",),
     (
-        *(replace(column, nullable=column.nullable or column.name == "lmjm") for column in IDENTITY),
-        measured("designation", "Name after the coordinates", "meta.id;pos.eq", type=pa.string()),
-        Column("obsdate", pa.string(), "Date of mjd, YYYY-MM-DD", "time.epoch;obs"),
-        Column("mjd", pa.int32(), "Modified Julian day (UTC)", "time.epoch;obs", "d"),
-        *(replace(column, nullable=True) for column in STAR[:2]),
+        *LRS,
         Column("snr", pa.float32(), "S/N a pixel, as the survey gives it", "stat.snr", nullable=True),
         measured("snrr", "Median S/N a pixel in r", "stat.snr;em.opt.R"),
         Column("n_bad", pa.int32(), "Bad pixels, interpolated for the search", "meta.number"),
@@ -50,12 +45,12 @@ MSTARS = TableSchema(
         Column("n_queries", pa.int32(), "Queries that have it among their neighbours", "meta.number"),
         measured("score", "Score of the search, larger for M stars", "stat.value"),
         probability("p_m", "Probability of being an M star"),
-        measured("subclass", "Spectral subtype, M0 to M9", "src.spType", type=pa.string()),
+        text("subclass", "Spectral subtype, M0 to M9", "src.spType"),
         *with_error("subtype", "Spectral subtype as a number, 0 for M0", "src.spType"),
         velocity("rv", "Heliocentric radial velocity", nullable=True),
         velocity("rv_err", "Error of rv", f"stat.error;{VELOCITY_UCD}", nullable=True),
         measured("ccf_max", "Highest value of the CCF, at most 1", "stat.correlation"),
-        measured("template", "Template of the highest CCF", "meta.id.assoc", type=pa.string()),
+        text("template", "Template of the highest CCF", "meta.id.assoc"),
         *with_error("ewha", "Equivalent width of H alpha", "spect.line.eqWidth;em.opt.R", "Angstrom"),
         measured("snr_ha", "S/N a pixel of the continuum at H alpha", "stat.snr;em.opt.R"),
         code("active", "1 active, 0 not, by H alpha emission", "meta.code;spect.line.eqWidth"),
@@ -93,9 +88,7 @@ MSTARS = TableSchema(
         measured("h_disc", "Height above the Galactic plane", "pos.cartesian.z;pos.galactic", "pc"),
         measured("l", "Galactic longitude", "pos.galactic.lon", "deg", pa.float64()),
         measured("b", "Galactic latitude", "pos.galactic.lat", "deg", pa.float64()),
-        Column("vetted", pa.bool_(), "Whether a person has vetted it", "meta.code.status"),
-        measured("vetted_by", "Who vetted it", "meta.curation", type=pa.string()),
-        measured("label", "Label by that person", "meta.code;src.class", type=pa.string()),
+        *LABEL,
         Column("file", pa.string(), "File of the spectrum", "meta.id;meta.file"),
     ),
 )
