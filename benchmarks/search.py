@@ -123,7 +123,7 @@ def hamming() -> None:
     start = time.perf_counter()
     counts = sum(count_distances(part, queries) for part in bundles(pool))
     counted = time.perf_counter() - start
-    cuts = cut_distances(counts, 0.10, fraction=0.1)
+    cuts = cut_distances(counts, 0.10)
     kept = sum(int(mark_union(part, queries, cuts).n_queries.sum()) for part in bundles(pool))
     union = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -170,7 +170,7 @@ def faiss() -> None:
         print(f"| {title} | {len(queries):,} | {rates[0]:,.0f} | {rates[1]:,.1f} |", flush=True)
 
     def union(pool: np.ndarray, queries: np.ndarray) -> None:
-        mark_union(pool, queries, cut_distances(count_distances(pool, queries), 0.10, fraction=0.1))
+        mark_union(pool, queries, cut_distances(count_distances(pool, queries), 0.10))
 
     everything, queries = related_codes(POOL, 1), related_codes(QUERIES, 2)
     part = everything[:100_000]

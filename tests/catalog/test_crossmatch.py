@@ -33,7 +33,7 @@ def _sky(n, seed, around=None, spread=5.0):
 
 
 def _check_against_astropy(ra, dec, table_ra, table_dec, radius):
-    i, j, separation = crossmatch(ra, dec, table_ra, table_dec, radius, radius=5.0)
+    i, j, separation = crossmatch(ra, dec, table_ra, table_dec, radius)
     expected = search_around_sky(
         SkyCoord(ra, dec, unit="deg"), SkyCoord(table_ra, table_dec, unit="deg"), radius * u.arcsec
     )
@@ -63,7 +63,7 @@ def test_every_pair_that_astropy_finds():
 def test_pairs_do_not_depend_on_where_on_the_sky(centres, radius, seed):
     ra, dec = np.array(centres).T
     table_ra, table_dec = _sky(len(ra), seed, around=(ra, dec), spread=radius)
-    i, j, separation = crossmatch(ra, dec, table_ra, table_dec, radius, radius=5.0)
+    i, j, separation = crossmatch(ra, dec, table_ra, table_dec, radius)
     all_pairs = SkyCoord(ra, dec, unit="deg")[:, None].separation(SkyCoord(table_ra, table_dec, unit="deg"))
     apart = all_pairs.to_value(u.arcsec)
     found = np.zeros_like(apart, dtype=bool)
@@ -126,7 +126,7 @@ def test_nothing_to_match_and_bad_radii():
         assert [len(values) for values in pairs] == [0, 0, 0]
     for radius in (0, -1, np.nan, 4000):
         with pytest.raises(InputError, match="radius is"):
-            crossmatch([1], [1], [1], [1], radius, radius=5.0)
+            crossmatch([1], [1], [1], [1], radius)
 
 
 GAIA = pa.table(

@@ -35,7 +35,7 @@ def stars() -> Dataset:
         label=(drawn.kind == "BHB").astype(np.int64),
         spectrum_id=names,
         star=names,
-        split=split_stars(names, 1, (0.55, 0.15, 0.3), shares=BHB["labelled"]["shares"]),
+        split=split_stars(names, 1, (0.55, 0.15, 0.3)),
     )
 
 

@@ -62,7 +62,7 @@ def test_scores_by_hand() -> None:
 
 
 def test_precision_and_recall_differ() -> None:
-    found = score_model(select(predictions()), threshold=0.65)  # TP 2, FP 1, FN 2, TN 5
+    found = score_model(select(predictions([0.75 * p for p in P])))  # TP 2, FP 1, FN 2, TN 5
     assert (found[BHB]["precision"], found[BHB]["recall"]) == pytest.approx((2 / 3, 2 / 4))
     assert (found[NOT_BHB]["precision"], found[NOT_BHB]["recall"]) == pytest.approx((5 / 7, 5 / 6))
     assert found[ALL]["f1"] == pytest.approx(f1(2, 1, 2, 5))

@@ -37,7 +37,7 @@ def test_parts_depend_on_name_and_seed_alone() -> None:
     np.testing.assert_array_equal(split_stars(names[::-7], 3, shares=SHARES), parts[::-7])
     assert (split_stars(names, 4, shares=SHARES) != parts).mean() > 0.3
     # Giving more to training moves stars out of the other parts, none into them.
-    more = split_stars(names, 3, (0.8, 0.1, 0.1), shares=SHARES)
+    more = split_stars(names, 3, (0.8, 0.1, 0.1))
     assert (more[parts == "train"] == "train").all()
     assert split_stars([], 3, shares=SHARES).shape == (0,)
     # As it was when this was written: published splits must stay.
@@ -45,7 +45,7 @@ def test_parts_depend_on_name_and_seed_alone() -> None:
     assert split_stars(first, 1, shares=SHARES).tolist() == ["train", "train", "train", "validation"]
     for shares in ((0.5, 0.5), (0.7, 0.2, 0.2), (1.2, -0.1, -0.1)):
         with pytest.raises(InputError, match="split shares are"):
-            split_stars(names, 3, shares, shares=SHARES)
+            split_stars(names, 3, shares)
 
 
 def survey(folder: Path, bundles: int = 2, n: int = 30, size: int = 16) -> tuple[pa.Table, list[BundleFiles]]:

@@ -95,12 +95,12 @@ def test_missing_values_of_every_kind() -> None:
 
 def test_columns_of_other_names() -> None:
     table = pa.table({"g_mag": [16], "a_g": [1], "r_mag": [16.5], "a_r": [0.5]})
-    found = dereddened(table, "{band}_mag", "a_{band}", magnitude=MAGNITUDE, extinction=EXTINCTION)
+    found = dereddened(table, "{band}_mag", "a_{band}")
     assert (found["g"][0], found["r"][0], found["g_r"][0]) == (15.0, 16.0, -1.0)
     with pytest.raises(InputError, match=r"'g_mag' should name the column of each band, such as 'psfmag_"):
-        dereddened(table, "g_mag", "a_{band}", magnitude=MAGNITUDE, extinction=EXTINCTION)
+        dereddened(table, "g_mag", "a_{band}")
     with pytest.raises(InputError, match="column g_mag should hold magnitudes"):
-        magnitudes(pa.table({"g_mag": ["bright"]}), "{band}_mag", template=MAGNITUDE)
+        magnitudes(pa.table({"g_mag": ["bright"]}), "{band}_mag")
 
 
 def test_bad_tables_of_relations(tmp_path: Path) -> None:

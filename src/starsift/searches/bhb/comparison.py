@@ -98,20 +98,19 @@ _RESAMPLES, _SEED = 1000, 0  # of the bootstrap
 Runs = Sequence[tuple[str, int, pa.Table]]  # model, run, predictions
 
 
-def score_model(test: Scored, threshold: float = 0.5) -> dict[str, dict[str, float]]:
-    """Metrics of one run on its test set (equations 17-21).
+def score_model(test: Scored) -> dict[str, dict[str, float]]:
+    """Metrics of one run on its test set, at a threshold of 0.5 (equations 17-21).
 
     Parameters
     ----------
     test : of `select`
-    threshold : a star counts as a BHB star if `p_bhb` reaches it; the areas do not depend on it
 
     Returns
     -------
     {class: {metric: value}} of `REPORTED` and `METRICS`. The area under the ROC curve is the same for both
     classes. Average precision is the area under the precision-recall curve of that class, in steps.
     """
-    found = evaluate_classes(test.truth, test.p_bhb >= threshold, (0, 1), {NOT_BHB: 0, BHB: 1})
+    found = evaluate_classes(test.truth, test.p_bhb >= 0.5, (0, 1), {NOT_BHB: 0, BHB: 1})
     auc = float(roc_auc_score(test.truth, test.p_bhb))
     # Minus p, not 1 - p, which would round small probabilities to the same number.
     area = {

@@ -251,7 +251,6 @@ def read_examples(
     runs: Sequence[tuple[str, int, pa.Table]],
     calibration: Mapping[str, Any],
     number: int = 4,
-    modality: str = FUSED,
 ) -> pa.Table:
     """Test spectra of both classes, half of them the most certain ones, half the least certain.
 
@@ -269,10 +268,10 @@ def read_examples(
     """
     chosen: list[dict[str, Any]] = []
     for model, run, predictions in runs:
-        if (model, run) != (calibration["models"][modality], calibration["run"]):
+        if (model, run) != (calibration["models"][FUSED], calibration["run"]):
             continue
         test = select(predictions)
-        p = calibrate(test.p_bhb, calibration["modalities"][modality]["temperature"])
+        p = calibrate(test.p_bhb, calibration["modalities"][FUSED]["temperature"])
         for kind in (BHB, NOT_BHB):
             mine = np.flatnonzero(test.truth == CLASSES.index(kind))
             own = p[mine] if kind == BHB else 1 - p[mine]

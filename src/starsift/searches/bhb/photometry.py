@@ -5,7 +5,6 @@ Relations and their source: resources/bhb/relations.csv (Deason, Belokurov & Eva
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from starsift.errors import InputError
-from starsift.resources import resource
+from starsift.resources import read_rows, resource
 from starsift.searches.bhb.inputs import BANDS
 
 SHIPPED = resource("bhb/relations.csv")
@@ -60,20 +59,15 @@ def load_relations(path: str | os.PathLike[str] | None = None) -> dict[str, Rela
     powers = [f"c{k}" for k in range(_POWERS)]
     columns = ["relation", "low", "high", "scatter", *powers, "source"]
     relations = {}
-    with file.open(newline="") as stream:
-        reader = csv.DictReader(stream)
-        missing = [name for name in columns if name not in (reader.fieldnames or [])]
-        if missing:
-            raise InputError(f"{file}: no column {', '.join(missing)}")
-        for row in reader:
-            try:
-                low, high, scatter, *c = (float(row[name]) for name in columns[1:-1])
-            except (TypeError, ValueError) as error:
-                raise InputError(
-                    f"{file}: relation {row['relation']}: expected numbers in "
-                    f"{', '.join(columns[1:-1])} ({error})"
-                ) from error
-            relations[row["relation"]] = Relation(low, high, scatter, tuple(c), row["source"])
+    for row in read_rows(file, columns):
+        try:
+            low, high, scatter, *c = (float(row[name]) for name in columns[1:-1])
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"{file}: relation {row['relation']}: expected numbers in "
+                f"{', '.join(columns[1:-1])} ({error})"
+            ) from error
+        relations[row["relation"]] = Relation(low, high, scatter, tuple(c), row["source"])
     return relations
 
 

@@ -1,15 +1,13 @@
 """The tables of the BHB report as HTML pages. Table numbers are from Wei et al. 2023."""
 
-import csv
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from starsift.report.pages import Row, link_spectra, mean_scatter, page, read_csv
-from starsift.resources import resource
+from starsift.resources import read_rows, resource
 from starsift.searches.bhb.comparison import ALL, BHB, MODELS, REPORTED, summarize_runs
 
 PathLike = str | os.PathLike[str]
@@ -61,31 +59,21 @@ COMPARISONS = {
 }
 
 
-def load_published(path: PathLike | None = None) -> dict[tuple[str, str], dict[str, float]]:
-    """The paper's scores in per cent by (model, class): `precision`, `precision_std`, and so on.
-
-    Parameters
-    ----------
-    path : CSV with the columns model, class and these scores; by default resources/bhb/published.csv
-    """
-    with Path(path or SHIPPED).open(newline="") as file:
-        return {
-            (row["model"], row["class"]): {
-                name: float(row[name]) for score in SCORES for name in (score, f"{score}_std")
-            }
-            for row in csv.DictReader(file)
-        }
+def load_published() -> dict[tuple[str, str], dict[str, float]]:
+    """The paper's scores in per cent by (model, class): `precision`, `precision_std`, and so on."""
+    names = [name for score in SCORES for name in (score, f"{score}_std")]
+    rows = read_rows(SHIPPED, ("model", "class", *names))
+    return {(row["model"], row["class"]): {name: float(row[name]) for name in names} for row in rows}
 
 
-def classes_table(metrics: pa.Table, published: Published | None = None) -> Table:
+def classes_table(metrics: pa.Table) -> Table:
     """Scores of BATMM by class (Table 5), beside the paper's.
 
     Parameters
     ----------
     metrics : of `starsift.searches.bhb.comparison.score_runs`
-    published : of `load_published`
     """
-    published = load_published() if published is None else published
+    published = load_published()
     own = _scores(metrics)
     rows: list[Row] = [("class", "runs", *_score_names(), "AUC", "average precision")]
     for kind in REPORTED:
@@ -100,15 +88,15 @@ def classes_table(metrics: pa.Table, published: Published | None = None) -> Tabl
     return f"{MODELS['batmm']} by class", rows
 
 
-def models_table(name: str, metrics: pa.Table, published: Published | None = None) -> Table:
+def models_table(name: str, metrics: pa.Table) -> Table:
     """Scores (mean of both classes) of the models of a table of the paper, beside the paper's.
 
     Parameters
     ----------
     name : table6, table7 or table8
-    metrics, published : as in `classes_table`
+    metrics : as in `classes_table`
     """
-    published = load_published() if published is None else published
+    published = load_published()
     own = _scores(metrics)
     title, models = COMPARISONS[name]
     rows: list[Row] = [("input", "model", "runs", *_score_names(), "F1 of BHB (%)")]
@@ -121,15 +109,14 @@ def models_table(name: str, metrics: pa.Table, published: Published | None = Non
     return title, rows
 
 
-def gaps_table(gaps: pa.Table, published: Published | None = None) -> Table:
+def gaps_table(gaps: pa.Table) -> Table:
     """Differences of F1 between models, their errors, and the paper's differences.
 
     Parameters
     ----------
     gaps : of `starsift.searches.bhb.comparison.model_gaps`
-    published : as in `classes_table`
     """
-    published = load_published() if published is None else published
+    published = load_published()
     errors = ("error of training", "error of the test set")
     more = ("exceeds error of training", "exceeds both errors")
     rows: list[Row] = [("model", "compared with", "runs", "difference (%)", *errors, *more, PAPER)]
@@ -190,7 +177,7 @@ def funnel_page(funnel: PathLike) -> str:
     return page("Funnel", [("From spectra to BHB stars", read_csv(funnel))])
 
 
-def candidates_page(catalog: pa.Table, rejected: pa.Table | None = None, number: int = 1000) -> str:
+def candidates_page(catalog: pa.Table, rejected: pa.Table, number: int = 1000) -> str:
     """The catalogue, and the candidates that people rejected, with links to the spectra.
 
     Parameters
@@ -201,7 +188,7 @@ def candidates_page(catalog: pa.Table, rejected: pa.Table | None = None, number:
     header = ("spectrum", "star", "spectra", "S/N", "P(BHB)", "inputs", "g₀", "(u−g)₀", "(g−r)₀")
     order = [("p_bhb", "descending"), ("spectrum_id", "ascending")]
     tables: list[Table] = []
-    shown = {"In the catalogue": catalog} | ({} if rejected is None else {"Rejected": rejected})
+    shown = {"In the catalogue": catalog, "Rejected": rejected}
     for name, table in shown.items():
         rows: list[Row] = [(*header, "distance (kpc)", "labelled class", "origin", "label", "labelled by")]
         for row in table.sort_by(order).slice(0, number).to_pylist():

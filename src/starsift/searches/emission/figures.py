@@ -41,6 +41,7 @@ HATCHES = dict(zip(CLASSES, ("", "///", "..."), strict=True))
 NEAR = 45.0  # Angstrom on either side of H alpha, for exposures of a star
 MAX_ENTROPY = float(np.log(len(CLASSES)))
 COLUMNS = 4  # of a page of windows
+EXAMPLES = 12  # spectra of a figure
 
 Rounds = Sequence[Mapping[str, Any]]
 Style = dict[str, Any]
@@ -144,17 +145,18 @@ def answers(queries: pa.Table) -> Figure:
         return figure
 
 
-def queries(queries: pa.Table, number: int = 12) -> Figure:
+def queries(queries: pa.Table) -> Figure:
     """The queried spectra of the last round with the highest scores, and their labels.
 
     Parameters
     ----------
     queries : as for `answers`
-    number : of spectra
     """
     rows = queries.filter(pc.equal(queries["purpose"], "query"))
     last = pc.max(rows["round"]).as_py()
-    rows = rows.filter(pc.equal(rows["round"], pa.scalar(last, pa.int16()))).sort_by("rank").slice(0, number)
+    rows = (
+        rows.filter(pc.equal(rows["round"], pa.scalar(last, pa.int16()))).sort_by("rank").slice(0, EXAMPLES)
+    )
     notes = [
         f"{label}; P = {single:.2f}, {double:.2f}, {none:.2f}"
         for label, single, double, none in zip(
@@ -165,16 +167,15 @@ def queries(queries: pa.Table, number: int = 12) -> Figure:
     return _page(rows, rows["label"].to_pylist(), notes, title, "no spectrum was queried")
 
 
-def initial(initial: pa.Table, number: int = 4, seed: int = 0) -> Figure:
+def initial(initial: pa.Table) -> Figure:
     """Examples of each class in the first training set (Figure 3).
 
     Parameters
     ----------
     initial : Table with `spectrum_id`, `label`, `window`
-    number : of each class, drawn at random
     """
     initial = initial.sort_by("spectrum_id")
-    rng = np.random.default_rng(seed)
+    rng, number = np.random.default_rng(0), 4
     with report_style():
         figure = Figure(figsize=(2.6 * len(CLASSES), 0.9 + 1.5 * number), layout="constrained")
         if not initial.num_rows:
@@ -190,27 +191,26 @@ def initial(initial: pa.Table, number: int = 4, seed: int = 0) -> Figure:
         return figure
 
 
-def single_peaks(candidates: pa.Table, number: int = 12, seed: int = 0) -> Figure:
+def single_peaks(candidates: pa.Table) -> Figure:
     """Spectra of single peaks: those of the highest probability, and others at random (Figure 6).
 
     Parameters
     ----------
     candidates : Table with `spectrum_id`, `profile`, `p_single`, `p_double`, `origin`, `window`
-    number : of spectra, half of each kind
     """
-    return _examples(candidates, SINGLE, "p_single", number, seed)
+    return _examples(candidates, SINGLE, "p_single")
 
 
-def double_peaks(candidates: pa.Table, number: int = 12, seed: int = 0) -> Figure:
+def double_peaks(candidates: pa.Table) -> Figure:
     """Spectra of double peaks (Figure 7), as `single_peaks`."""
-    return _examples(candidates, DOUBLE, "p_double", number, seed)
+    return _examples(candidates, DOUBLE, "p_double")
 
 
-def _examples(candidates: pa.Table, name: str, probability: str, number: int, seed: int) -> Figure:
+def _examples(candidates: pa.Table, name: str, probability: str) -> Figure:
     rows = candidates.filter(pc.equal(candidates["profile"], name))
     rows = rows.sort_by([(probability, "descending"), ("spectrum_id", "ascending")])
-    best, total = min(number // 2, rows.num_rows), rows.num_rows
-    others = np.random.default_rng(seed).permutation(np.arange(best, total))[: number - best]
+    best, total = min(EXAMPLES // 2, rows.num_rows), rows.num_rows
+    others = np.random.default_rng(0).permutation(np.arange(best, total))[: EXAMPLES - best]
     rows = rows.take(pa.array(np.r_[:best, np.sort(others)].astype(np.int64)))
     notes = [
         f"P = {p:.3f}" + ("" if origin == PREDICTED else f", {origin}")
@@ -222,7 +222,7 @@ def _examples(candidates: pa.Table, name: str, probability: str, number: int, se
     return _page(rows, [name] * rows.num_rows, notes, title, f"no {name} in the catalogue")
 
 
-def calibration(held_out: pa.Table, calibration: Mapping[str, Any], bins: int = 10) -> Figure:
+def calibration(held_out: pa.Table, calibration: Mapping[str, Any]) -> Figure:
     """Reliability of the probability of emission, before and after calibration.
 
     Parameters
@@ -245,8 +245,8 @@ def calibration(held_out: pa.Table, calibration: Mapping[str, Any], bins: int = 
             (f"calibrated, T = {temperature:.2f}", apply_temperature(p, temperature)),
         ):
             emission = np.clip(q[:, :TARGETS].sum(axis=1), 0, 1)
-            error = expected_calibration_error(emission, true, bins)
-            curves[f"{name}: calibration error {error:.3f}"] = reliability(emission, true, bins)
+            error = expected_calibration_error(emission, true)
+            curves[f"{name}: calibration error {error:.3f}"] = reliability(emission, true)
         plot_reliability(main, below, curves)
         main.set_ylabel(f"share in emission ({true.size:,} labels)")
         below.set(xlabel="predicted probability of emission", ylabel="spectra")

@@ -15,6 +15,7 @@ from starsift.searches.mstars.hamming import rank_codes
 from starsift.searches.mstars.model import Method, train
 
 BLOCK = 4096  # spectra at a time
+FOLDS = 5
 
 PathLike = str | os.PathLike[str]
 
@@ -91,7 +92,6 @@ def calibrate(
     method: Method,
     bits: int,
     seed: int,
-    folds: int = 5,
     *,
     groups: np.ndarray | None = None,
     used: np.ndarray | None = None,
@@ -107,7 +107,7 @@ def calibrate(
     group = np.arange(len(is_m)) if groups is None else groups
     fewest = min(np.unique(group[is_m]).size, np.unique(group[~is_m]).size)
     score = np.zeros(len(is_m))
-    splitter = StratifiedGroupKFold(max(2, min(folds, fewest)), shuffle=True, random_state=seed)
+    splitter = StratifiedGroupKFold(max(2, min(FOLDS, fewest)), shuffle=True, random_state=seed)
     for known, unseen in splitter.split(features, is_m, group):
         sample = features[known], labels[known], is_m[known]
         score[unseen] = score_unseen(*sample, features[unseen], method, bits, seed)
@@ -119,7 +119,7 @@ def calibrate(
     return Calibration(float(fit.intercept_[0]), float(fit.coef_[0, 0]) / scale, float(is_m[rows].mean()))
 
 
-def pool_prior(log_odds: np.ndarray, prior: float, iterations: int = 500) -> float:
+def pool_prior(log_odds: np.ndarray, prior: float) -> float:
     """The share of M stars in a pool, by expectation maximisation; it differs from that of the sample.
 
     Parameters
@@ -135,7 +135,7 @@ def pool_prior(log_odds: np.ndarray, prior: float, iterations: int = 500) -> flo
     if not len(log_odds):
         return prior
     share, known = prior, np.log(prior / (1 - prior))
-    for _ in range(iterations):
+    for _ in range(500):
         before = share
         mean = expit(log_odds + np.log(share / (1 - share)) - known).mean()
         share = float(np.clip(mean, min(0.5, 1 / len(log_odds)), 0.5))

@@ -8,6 +8,8 @@ from starsift.spectra.resample import min_max
 
 REPRESENTATIONS = ("bands", "flux")
 CHUNK = 512  # spectra at a time
+# Gaussian sigmas of bands and of the continuum, pixels; depth of bands relative to the continuum.
+NARROW, WIDE, DEPTH = 10.0, 250.0, 0.05
 BIN = 8  # pixels: the features' sampling; bands are wider, velocities of stars shift them by less
 
 
@@ -29,28 +31,24 @@ def represent(flux: np.ndarray, ivar: np.ndarray, zero: np.ndarray, representati
     raise TrainingError(f"representation is {representation!r}: expected one of {', '.join(REPRESENTATIONS)}")
 
 
-def spectral_features(
-    flux: np.ndarray, ivar: np.ndarray, *, narrow: float = 10.0, wide: float = 250.0, depth: float = 0.05
-) -> np.ndarray:
+def spectral_features(flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
     """Depths of broad bands, free of flux calibration and with the noise shrunk away.
 
-    Inverse-variance weighted means over `narrow` pixels are divided by those over `wide` ones, the shape that
-    calibration and reddening change. Each depth is then shrunk by 1 / (1 + variance / depth^2), the weight of
-    a Wiener filter for bands of typical depth `depth`: where noise outweighs signal, it is near 0.
+    Inverse-variance weighted means over `NARROW` pixels are divided by those over `WIDE` ones, the shape that
+    calibration and reddening change. Each depth is then shrunk by 1 / (1 + variance / DEPTH^2), the weight of
+    a Wiener filter for bands of typical depth `DEPTH`: where noise outweighs signal, it is near 0.
 
     Parameters
     ----------
     flux, ivar : (n, p) float32 on a grid uniform in log wavelength, any flux units; ivar 0 in bad pixels,
         whose flux is not used
-    narrow, wide : Gaussian sigmas, pixels
-    depth : relative to the continuum
 
     Returns
     -------
     (n, p // 8) float32, each row scaled to unit mean square; 0 where a spectrum has no good pixels.
     """
     bins = flux.shape[1] // BIN
-    kernels = [_kernel(bins, sigma / BIN) for sigma in (narrow, wide)]
+    kernels = [_kernel(bins, sigma / BIN) for sigma in (NARROW, WIDE)]
     squared = kernels[0] ** 2
 
     def work(part: slice) -> np.ndarray:
@@ -72,7 +70,7 @@ def spectral_features(
         continuum = np.maximum(continuum, np.maximum(floor, 1e-6))
         variance = (weights @ squared) / total**2 / continuum**2
         known = weights @ kernels[0] > 1e-9
-        depths = np.clip(means / continuum - 1.0, -2.0, 2.0) * known / (1.0 + variance / depth**2)
+        depths = np.clip(means / continuum - 1.0, -2.0, 2.0) * known / (1.0 + variance / DEPTH**2)
         norm = np.sqrt((depths**2).mean(axis=1, keepdims=True))
         return (depths / np.where(norm > 0, norm, 1.0)).astype(np.float32)
 

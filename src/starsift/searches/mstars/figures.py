@@ -238,24 +238,20 @@ def snr(catalog: pa.Table) -> Figure:
 def magnitudes(
     catalog: pa.Table,
     released: pa.Table,
-    magnitude: str = "phot_g_mean_mag",
-    label: str = "Gaia G (mag)",
 ) -> Figure:
     """Magnitudes of the M stars found and of those released before, as shares of each (Figure 13, in r).
 
     Parameters
     ----------
     catalog, released : Tables with the magnitude, `released` with `subclass`: only its M stars count
-    magnitude : name of its column
-    label : of the axis
     """
     with report_style():
         figure = Figure(figsize=(6, 4), layout="constrained")
         axis = figure.add_subplot()
         known_m = released.filter(pa.array(np.isfinite(_digit(released))))
         samples = {
-            "released": values(known_m, magnitude),
-            "supplemental": values(catalog, magnitude),
+            "released": values(known_m, "phot_g_mean_mag"),
+            "supplemental": values(catalog, "phot_g_mean_mag"),
         }
         samples = {name: sample[np.isfinite(sample)] for name, sample in samples.items()}
         known = np.concatenate(list(samples.values()))
@@ -270,7 +266,7 @@ def magnitudes(
             style: Style = {"color": colour, "linestyle": dashes}
             axis.hist(sample, edges, weights=share, histtype="step", linewidth=1.5, label=text, **style)
             axis.axvline(float(np.median(sample)), linewidth=0.8, alpha=0.5, **style)
-        axis.set(xlabel=label, ylabel="share of the spectra per 0.25 mag (%)")
+        axis.set(xlabel="Gaia G (mag)", ylabel="share of the spectra per 0.25 mag (%)")
         axis.margins(y=0.3)  # room for the legend
         axis.legend(loc="upper left")
         return figure
@@ -315,7 +311,7 @@ def subtype_comparison(catalog: pa.Table, released: pa.Table) -> Figure:
         return figure
 
 
-def giants_spectra(all_m: pa.Table, separators: Separators, latest: int = EARLY) -> Figure:
+def giants_spectra(all_m: pa.Table, separators: Separators) -> Figure:
     """Giants and dwarfs of early type by luminosity, and how band strengths separate them (Figure 15).
 
     Colours show the class by Gaia's luminosity, or that of the catalogue where Gaia knows none of the stars.
@@ -325,9 +321,8 @@ def giants_spectra(all_m: pa.Table, separators: Separators, latest: int = EARLY)
     all_m : Table with `subclass`, `giant`, `giant_gaia`, `m_g`, `bp_rp`, `phot_g_mean_mag`, `j`, and of
         the separators their columns and votes, `giant_<name>`
     separators : settings as `mstars.luminosity.separators` takes them; those by indices are drawn
-    latest : the latest subtype that is drawn, 5 for M5
     """
-    early = all_m.filter(pa.array(_digit(all_m) <= latest))
+    early = all_m.filter(pa.array(_digit(all_m) <= EARLY))
     gaia = early["giant_gaia"].null_count < early.num_rows
     giant = values(early, "giant_gaia" if gaia else "giant")
     groups = {"dwarfs": (giant == 0, DWARFS, "o"), "giants": (giant == 1, RED, "^")}
@@ -336,7 +331,7 @@ def giants_spectra(all_m: pa.Table, separators: Separators, latest: int = EARLY)
         figure = Figure(figsize=(3.8 * (1 + len(planes)), 4.7), layout="constrained")
         axes = figure.subplots(1, 1 + len(planes), squeeze=False)[0]
         _draw_hrd(axes[0], early, groups)
-        axes[0].set_title(f"M0 to M{latest}, " + ("giants by $M_G$" if gaia else "giants of the catalogue"))
+        axes[0].set_title(f"M0 to M{EARLY}, " + ("giants by $M_G$" if gaia else "giants of the catalogue"))
         for axis, plane in zip(axes[1:], planes, strict=True):
             _draw_plane(axis, early, plane, groups)
             vote = values(early, f"giant_{plane.name}")
@@ -515,7 +510,7 @@ def _draw_shares(axis: Axes, digit: np.ndarray, active: np.ndarray) -> None:
     axis.legend(loc="upper center", ncols=2)
 
 
-def kinematics(bins: pa.Table, fewest: int = 3) -> Figure:
+def kinematics(bins: pa.Table) -> Figure:
     """Mean velocities and dispersions of dwarfs against height, active and inactive (Figure 18).
 
     Parameters
@@ -523,9 +518,9 @@ def kinematics(bins: pa.Table, fewest: int = 3) -> Figure:
     bins : Table of `starsift.searches.mstars.kinematics.dispersions`, a row a bin of height and population:
         `bin_low`, `bin_high` (pc), `population` (active, inactive), `n`, `mean_u`, `sigma_u`, the same of v
         and w, and the error of each, `mean_u_err` (km/s)
-    fewest : stars in a bin that is shown: one far giant taken for a dwarf would set the scale
     """
-    bins = bins.filter(pc.greater_equal(bins["n"], fewest))
+    # One far giant taken for a dwarf would set the scale.
+    bins = bins.filter(pc.greater_equal(bins["n"], 3))
     with report_style():
         figure = Figure(figsize=(8, 7.5), layout="constrained")
         if not bins.num_rows:

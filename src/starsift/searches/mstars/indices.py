@@ -8,7 +8,6 @@ Errors are those of the window means, propagated. Windows that share pixels (TiO
 four Angstrom of continuum) have correlated errors, and zeta's error takes that into account.
 """
 
-import csv
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from numba import njit
 
 from starsift.errors import InputError
 from starsift.parallel import map_chunks
-from starsift.resources import resource
+from starsift.resources import read_rows, resource
 from starsift.sky.air import air_to_vacuum
 
 SHIPPED = resource("mstars/indices.csv")
@@ -101,30 +100,25 @@ def load_indices(path: str | os.PathLike[str] | None = None) -> dict[str, IndexD
     file = Path(path) if path is not None else SHIPPED
     columns = ("name", "method", "feature", "continuum", "medium", "subtype", "source")
     definitions: dict[str, IndexDefinition] = {}
-    with file.open(newline="") as stream:
-        reader = csv.DictReader(stream)
-        missing = [name for name in columns if name not in (reader.fieldnames or [])]
-        if missing:
-            raise InputError(f"{file}: no column {', '.join(missing)}")
-        for row in reader:
-            where = f"{file}: index {row['name']}"
-            if row["name"] in definitions:
-                raise InputError(f"{where} is defined twice; delete one row")
-            for column, known in (
-                ("method", METHODS),
-                ("medium", ("air", "vacuum")),
-                ("subtype", ("yes", "no")),
-            ):
-                if row[column] not in known:
-                    raise InputError(f"{where}: {column} is {row[column]!r}, it must be {' or '.join(known)}")
-            definitions[row["name"]] = IndexDefinition(
-                row["name"],
-                row["method"],
-                _windows(row["feature"], row["medium"], where),
-                _windows(row["continuum"], row["medium"], where),
-                row["subtype"] == "yes",
-                row["source"],
-            )
+    for row in read_rows(file, columns):
+        where = f"{file}: index {row['name']}"
+        if row["name"] in definitions:
+            raise InputError(f"{where} is defined twice; delete one row")
+        for column, known in (
+            ("method", METHODS),
+            ("medium", ("air", "vacuum")),
+            ("subtype", ("yes", "no")),
+        ):
+            if row[column] not in known:
+                raise InputError(f"{where}: {column} is {row[column]!r}, it must be {' or '.join(known)}")
+        definitions[row["name"]] = IndexDefinition(
+            row["name"],
+            row["method"],
+            _windows(row["feature"], row["medium"], where),
+            _windows(row["continuum"], row["medium"], where),
+            row["subtype"] == "yes",
+            row["source"],
+        )
     return definitions
 
 

@@ -24,7 +24,7 @@ from numba import njit
 
 from starsift.parallel import map_chunks
 from starsift.spectra.batches import OK, SpectrumBatch
-from starsift.spectra.resample import CHUNK, LAMOST_LRS, LogGrid, interpolate_gaps, min_max, resample
+from starsift.spectra.resample import CHUNK, LAMOST_LRS, interpolate_gaps, min_max, resample
 
 R_BAND = (5600.0, 6950.0)  # Angstrom: where signal-to-noise ratios are quoted
 MAX_GAP = 150  # pixels: 3.5 per cent in wavelength, 200 Angstrom where the arms join
@@ -72,18 +72,13 @@ class Prepared:
         return np.asarray(self.status == OK, dtype=bool)
 
 
-def prepare(
-    batch: SpectrumBatch,
-    rv: npt.ArrayLike | None = None,
-    grid: LogGrid = LAMOST_LRS,
-) -> Prepared:
-    """Rebin spectra to one grid, fill their gaps, scale them to [0, 1] and flag the defective ones.
+def prepare(batch: SpectrumBatch, rv: npt.ArrayLike | None = None) -> Prepared:
+    """Rebin spectra to `LAMOST_LRS`, fill their gaps, scale them to [0, 1] and flag the defective ones.
 
     Parameters
     ----------
     batch : SpectrumBatch of n spectra
     rv : (n,) km/s, optional; spectra are shifted to rest, those whose velocity is NaN stay as observed
-    grid : LogGrid
 
     Returns
     -------
@@ -96,15 +91,15 @@ def prepare(
 
     def work(part: slice) -> Prepared:
         flux, ivar = resample(
-            batch.wavelength[part], batch.flux[part], batch.ivar[part], grid, velocity[part]
+            batch.wavelength[part], batch.flux[part], batch.ivar[part], LAMOST_LRS, velocity[part]
         )
         n_bad = (ivar <= 0).sum(axis=1, dtype=np.int32)
         gap = longest_gap(flux, ivar)
-        defective = (gap > MAX_GAP) | _has_step(flux, ivar, grid)
+        defective = (gap > MAX_GAP) | _has_step(flux, ivar)
         flux = interpolate_gaps(flux, ivar)
         span = np.ptp(flux, axis=1)
         status = batch_status[part].copy()
-        few = grid.pixels - n_bad < max(1.0, MIN_GOOD * grid.pixels)
+        few = LAMOST_LRS.pixels - n_bad < MIN_GOOD * LAMOST_LRS.pixels
         status[(status == OK) & few] = "too_few_pixels"
         status[(status == OK) & ~((span > 0) & np.isfinite(span))] = "constant"
         usable = status == OK
@@ -115,7 +110,7 @@ def prepare(
         ivar[~np.isfinite(ivar)] = 0.0
         return Prepared(flux, ivar, n_bad, gap, status, defective & usable, zero)
 
-    none = np.zeros((0, grid.pixels), np.float32)
+    none = np.zeros((0, LAMOST_LRS.pixels), np.float32)
     empty = np.zeros(0, np.int32)
     parts = [
         Prepared(none, none, empty, empty, np.zeros(0, object), np.zeros(0, bool), none[:, 0]),
@@ -125,19 +120,19 @@ def prepare(
     return Prepared(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
-def is_defective(flux: np.ndarray, ivar: np.ndarray, grid: LogGrid = LAMOST_LRS) -> np.ndarray:
+def is_defective(flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
     """Which spectra have a flux gap: a long run without flux, or a step where the arms join.
 
     Parameters
     ----------
-    flux, ivar : (n, p) on `grid`, in any unit whose zero is no flux; pixels whose ivar is not positive are
-        bad. Of mean spectra, ivar may be the number of spectra that are good in each pixel.
+    flux, ivar : (n, p) on `LAMOST_LRS`, in any unit whose zero is no flux; pixels whose ivar is not positive
+        are bad. Of mean spectra, ivar may be the number of spectra that are good in each pixel.
 
     Returns
     -------
     bool (n,)
     """
-    return np.asarray((longest_gap(flux, ivar) > MAX_GAP) | _has_step(flux, ivar, grid))
+    return np.asarray((longest_gap(flux, ivar) > MAX_GAP) | _has_step(flux, ivar))
 
 
 @njit(nogil=True, cache=True)
@@ -201,12 +196,11 @@ def _steps(flux: np.ndarray, ivar: np.ndarray, first: int, last: int, out: np.nd
                 break
 
 
-def _has_step(flux: np.ndarray, ivar: np.ndarray, grid: LogGrid) -> np.ndarray:
-    """Which spectra (n, p) jump where the arms join; False where the grid does not reach around the joint."""
+def _has_step(flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
+    """Which spectra (n, p) jump where the arms join."""
     out = np.zeros(len(flux), bool)
-    first, last = np.searchsorted(grid.wavelength, JOINT)
-    if first >= FAR + APART and last + FAR + APART <= grid.pixels:
-        map_chunks(lambda part: _steps(flux[part], ivar[part], first, last, out[part]), len(flux), CHUNK)
+    first, last = np.searchsorted(LAMOST_LRS.wavelength, JOINT)
+    map_chunks(lambda part: _steps(flux[part], ivar[part], first, last, out[part]), len(flux), CHUNK)
     return out
 
 

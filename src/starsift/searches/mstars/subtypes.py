@@ -23,7 +23,7 @@ from scipy.interpolate import PchipInterpolator
 
 from starsift.errors import InputError, TrainingError
 from starsift.parallel import map_chunks
-from starsift.resources import resource
+from starsift.resources import read_rows, resource
 from starsift.searches.mstars.indices import (
     CHUNK,
     IndexDefinition,
@@ -103,14 +103,10 @@ def load_subtypes(path: str | os.PathLike[str] | None = None) -> SubtypeTable:
     """
     file = Path(path) if path is not None else SHIPPED
     columns = ("type", "index", "mean", "scatter")
-    with file.open(newline="") as stream:
-        reader = csv.DictReader(stream)
-        missing = [name for name in columns if name not in (reader.fieldnames or [])]
-        if missing:
-            raise InputError(f"{file}: no column {', '.join(missing)}")
-        rows = {
-            (float(row["type"]), row["index"]): (float(row["mean"]), float(row["scatter"])) for row in reader
-        }
+    rows = {
+        (float(row["type"]), row["index"]): (float(row["mean"]), float(row["scatter"]))
+        for row in read_rows(file, columns)
+    }
     types = sorted({kind for kind, _ in rows})
     names = tuple(dict.fromkeys(name for _, name in rows))
     absent = [f"{name} of type {kind:g}" for kind in types for name in names if (kind, name) not in rows]

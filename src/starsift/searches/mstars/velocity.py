@@ -263,18 +263,15 @@ def high_pass(
     wavelength: np.ndarray,
     flux: np.ndarray,
     ivar: np.ndarray,
-    *,
-    width: float = SMOOTH_KMS,
-    masked: Sequence[tuple[float, float]] = MASKED,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Divide spectra by their running mean, twice taken, across gaps; spikes (cosmic rays) are masked first.
+    """Divide spectra by their running mean, twice taken, across gaps.
+
+    Spikes (cosmic rays) and `MASKED` are masked first.
 
     Parameters
     ----------
     wavelength : (n, pixel) float64, Angstrom, uniform in its logarithm
     flux, ivar : (n, pixel); pixels whose ivar is not positive do not count
-    width : km/s, of the running mean
-    masked : ranges in Angstrom that do not count either
 
     Returns
     -------
@@ -282,8 +279,8 @@ def high_pass(
         positive.
     """
     out, out_ivar = np.empty(flux.shape, np.float32), np.empty(flux.shape, np.float32)
-    ranges = np.asarray(masked, np.float64).reshape(-1, 2)
-    _high_pass(wavelength, flux, ivar, ranges, width / C_KMS, out, out_ivar)
+    ranges = np.asarray(MASKED)
+    _high_pass(wavelength, flux, ivar, ranges, SMOOTH_KMS / C_KMS, out, out_ivar)
     return out, out_ivar
 
 
