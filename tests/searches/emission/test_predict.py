@@ -31,7 +31,8 @@ def test_a_bundle_is_predicted_by_numpy_as_by_keras(saved: Path, tmp_path: Path,
     path = tmp_path / "night.parquet"
     pq.write_table(table, path)
     ours, theirs = (
-        predict_bundle(path, saved, strategy=strategy, seed=3, kind=kind) for kind in ("numpy", "keras")
+        predict_bundle(path, saved, strategy=strategy, seed=3, kind=kind, precision="float32")
+        for kind in ("numpy", "keras")
     )
     assert ours["spectrum_id"].to_pylist() == [f"s{i}" for i in np.flatnonzero(usable)]
     assert ours["row"].to_pylist() == np.flatnonzero(usable).tolist()
