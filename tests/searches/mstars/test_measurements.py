@@ -198,7 +198,7 @@ def test_rows_of_a_bundle(
     monkeypatch.setattr("starsift.searches.mstars.measurements.ROWS", 3)
     write_bundle(tmp_path / "b.arrow", [stars])
     rows = np.array([11, 3, 15, 0])
-    table = measure_rows(tmp_path / "b.arrow", rows, bank, velocity_floor=20.0)
+    table = measure_rows(tmp_path / "b.arrow", rows, bank, **MEASURE | {"velocity_floor": 20.0})
     assert table["spectrum_id"].to_pylist() == ["s0", "s3", "s11", "s15"]
     np.testing.assert_allclose(column(table, "rv"), column(measured, "rv")[np.sort(rows)], atol=0.01)
     assert (column(table, "rv_err") > 20).all()
@@ -208,13 +208,13 @@ def test_a_bundle_without_candidates(
     tmp_path: Path, stars: SpectrumBatch, measured: pa.Table, bank: TemplateBank
 ) -> None:
     write_bundle(tmp_path / "b.arrow", [stars])
-    empty = measure_rows(tmp_path / "b.arrow", np.array([], np.int64), bank)
+    empty = measure_rows(tmp_path / "b.arrow", np.array([], np.int64), bank, **MEASURE)
     assert empty.num_rows == 0
     assert empty.schema.equals(measured.schema, check_metadata=True)
     # It joins those of other bundles.
     assert pa.concat_tables([empty, measured]).num_rows == stars.n
     write_bundle(tmp_path / "none.arrow", [])
-    assert measure_rows(tmp_path / "none.arrow", np.array([], np.int64), bank).equals(empty)
+    assert measure_rows(tmp_path / "none.arrow", np.array([], np.int64), bank, **MEASURE).equals(empty)
 
 
 def test_templates_are_means_of_the_sample() -> None:
