@@ -14,6 +14,7 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import QTable, Table
+from fixtures.settings import PARTITION
 from fixtures.survey_files import real
 
 from starsift.cli import main
@@ -348,7 +349,7 @@ def test_lamost_query_page() -> None:
     assert table["ra"].to_pylist()[0] == 330.9094528
     assert table["snr"].to_pylist()[0] == pytest.approx(94.11)  # in g, as the index has it
     assert first(table) == ["F5902", 3, 232, 55859]
-    manifest = make_manifest(table, survey="lrs")
+    manifest = make_manifest(table, survey="lrs", **PARTITION)
     assert manifest["file"].to_pylist()[0] == "20111024/F5902/spec-55859-F5902_sp03-232.fits.gz"
     assert manifest["spectrum_id"].to_pylist()[0] == "spec-55859-F5902_sp03-232"
 
@@ -356,7 +357,10 @@ def test_lamost_query_page() -> None:
 def test_lamost_dr1_catalogue() -> None:
     table = read_catalog(real("lamost-dr1-catalogue.csv"), "lrs")
     assert first(table) == ["B6001", 5, 6, 55860]
-    assert make_manifest(table, survey="lrs")["file"].to_pylist()[0] == "spec-55860-B6001_sp05-006.fits"
+    assert (
+        make_manifest(table, survey="lrs", **PARTITION)["file"].to_pylist()[0]
+        == "spec-55860-B6001_sp05-006.fits"
+    )
 
 
 def test_observations_without_number(write: Write) -> None:

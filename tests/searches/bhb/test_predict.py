@@ -35,9 +35,9 @@ def test_each_spectrum_has_the_network_of_its_modality(
     pq.write_table(pa.table(identity_of(names, **place)), tmp_path / "manifest.parquet")
     for i in (0, 3, 4):
         write_cutout(tmp_path / f"{i}.fits", seed=i)
-    pack_cutouts(
-        tmp_path / "manifest.parquet", tmp_path, "{fiberid}.fits", tmp_path / "cutouts.parquet", size=16
-    )
+    limits = {"size": 16, "max_offset": 1.0, "max_bad": 0.01}
+    cutouts = tmp_path / "cutouts.parquet"
+    pack_cutouts(tmp_path / "manifest.parquet", tmp_path, "{fiberid}.fits", cutouts, **limits)
 
     def probability(network: float, inputs: list[np.ndarray]) -> np.ndarray:
         """The network's number, less for each image that it is given."""
@@ -46,7 +46,7 @@ def test_each_spectrum_has_the_network_of_its_modality(
 
     monkeypatch.setattr(predict, "bhb_probability", probability)
     monkeypatch.setattr(predict, "ROWS", rows)
-    table = predict.predict_bundle(tmp_path / "spectra.arrow", tmp_path / "cutouts.parquet", 0.9, 0.3)
+    table = predict.predict_bundle(tmp_path / "spectra.arrow", cutouts, 0.9, 0.3, min_good=0.9)
     assert table.schema == predict.SCHEMA
     assert table["spectrum_id"].to_pylist() == names
     assert table["row"].to_pylist() == list(range(5))
