@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from fixtures.emission_data import windows
 from fixtures.emission_run import make_run
+from fixtures.settings import EMISSION
 
 from starsift.learning.backend import save_network
 from starsift.searches.emission.training import Trained, train
@@ -19,7 +20,7 @@ def run(tmp_path: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def trained() -> Trained:
-    return train(*windows(150, 0), seed=5, max_epochs=5)
+    return train(*windows(150, 0), seed=5, **EMISSION["training"] | {"max_epochs": 5})
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import pytest
 from fixtures.figures import put, words
 from fixtures.mstars_figures import DATA, MANY, draw
 
-from starsift.searches.mstars.figures import _binomial
+from starsift.searches.mstars.figures import EARLY, _binomial
 
 
 @pytest.mark.parametrize(
@@ -81,13 +81,13 @@ def test_the_share_that_a_separator_tells_apart() -> None:
 
 
 def test_late_types_stay_out_of_the_figure_of_early_ones() -> None:
-    early = sum(1 for name in MANY["subclass"].to_pylist() if name and int(name[1]) <= 2)
+    early = sum(1 for name in MANY["subclass"].to_pylist() if name and int(name[1]) <= EARLY)
     known = sum(
         1
         for name, giant in zip(MANY["subclass"].to_pylist(), MANY["giant_gaia"].to_pylist(), strict=True)
-        if name and int(name[1]) <= 2 and giant == 0
+        if name and int(name[1]) <= EARLY and giant == 0
     )
-    said = words(draw("giants_spectra", latest=2))
+    said = words(draw("giants_spectra"))
     assert known < early
     assert f"dwarfs ({known:,})" in said
 
