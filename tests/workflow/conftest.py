@@ -25,6 +25,22 @@ from starsift.demo.emission import simulate_emission
 from starsift.demo.lrs import simulate_lrs
 from starsift.demo.mrs import simulate_survey
 from starsift.demo.sdss import simulate_sdss
+from starsift.searches.registry import SEARCHES
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that look at one finished run go to one process, those of other runs to others."""
+    for item in items:
+        if Path(__file__).parent not in item.path.parents:
+            continue
+        fixtures = {*getattr(item, "fixturenames", ())}
+        # Fixtures that a test asks for by the value of a parameter.
+        if (spec := getattr(item, "callspec", None)) and {"run", "request"} & fixtures:
+            fixtures |= {f"finished_{spec.params.get('search')}", spec.params.get("finished")}
+        for name in ("demo", *(f"finished_{search}" for search in SEARCHES)):
+            if name in fixtures:
+                item.add_marker(pytest.mark.xdist_group(name))
+                break
 
 
 @pytest.fixture(scope="session")
@@ -77,41 +93,36 @@ def checkout(
     return make
 
 
-@pytest.fixture(scope="session")
-def finished(checkout: Callable[..., Checkout]) -> Checkout:
-    """A checkout in which binaries have been sought to the end. Tests leave it as it is."""
-    done = checkout("binaries")
+def finish(checkout: Callable[..., Checkout], search: str) -> Checkout:
+    """A checkout in which a search has run to the end. Tests leave it as it is."""
+    done = checkout(search)
     done.snakemake()
     return done
+
+
+@pytest.fixture(scope="session")
+def finished_binaries(checkout: Callable[..., Checkout]) -> Checkout:
+    return finish(checkout, "binaries")
 
 
 @pytest.fixture(scope="session")
 def finished_mstars(checkout: Callable[..., Checkout]) -> Checkout:
-    """A checkout in which M stars have been sought to the end. Tests leave it as it is."""
-    done = checkout("mstars")
-    done.snakemake()
-    return done
+    return finish(checkout, "mstars")
 
 
 @pytest.fixture(scope="session")
 def finished_emission(checkout: Callable[..., Checkout]) -> Checkout:
-    """A checkout in which emission has been sought to the end. Tests leave it as it is."""
-    done = checkout("emission")
-    done.snakemake()
-    return done
+    return finish(checkout, "emission")
 
 
 @pytest.fixture(scope="session")
 def finished_bhb(checkout: Callable[..., Checkout]) -> Checkout:
-    """A checkout in which BHB stars have been sought to the end. Tests leave it as it is."""
-    done = checkout("bhb")
-    done.snakemake()
-    return done
+    return finish(checkout, "bhb")
 
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory, settings: dict[str, Any]) -> Checkout:
-    """A checkout in which the demo has been run to the end, all paths. Tests leave it as it is."""
+    """A checkout in which the demo has run to the end, all searches. Tests leave it as it is."""
     done = make_checkout(tmp_path_factory.mktemp("demo") / "starsift", settings)
     done.snakemake()
     return done

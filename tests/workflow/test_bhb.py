@@ -18,8 +18,6 @@ from starsift.searches.bhb.baselines import BASELINES
 from starsift.searches.bhb.columns import BHB
 from starsift.searches.bhb.training import NETWORKS
 
-pytestmark = pytest.mark.xdist_group("workflow")
-
 RUNS = range(SMALL["bhb"]["runs"])
 TRAINED_HERE = ("batmm", "image", "spectrum")
 ALL = (*TRAINED_HERE, "svm")

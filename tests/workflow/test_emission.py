@@ -14,8 +14,6 @@ from fixtures.checkouts import Checkout, merged
 from starsift.review.labels import LabelStore
 from starsift.searches.emission.classes import CLASSES
 
-pytestmark = pytest.mark.xdist_group("workflow")
-
 ROUND = "results/emission/round-{:02d}"
 DRAWN = {"emission_figures", "emission_pages", "provenance", "all"}
 LISTED = {"emission_catalog", *DRAWN}

@@ -17,9 +17,8 @@ import yaml
 from astropy.table import Table
 from fixtures.checkouts import CATALOG, Checkout, edited, merged
 
+from starsift.searches.registry import SEARCHES
 from starsift.spectra.batches import read_identity
-
-pytestmark = pytest.mark.xdist_group("workflow")
 
 PUBLISHED = {
     "binaries_catalog",
@@ -44,9 +43,9 @@ HAMMING = {"mstars_evaluate", *ENCODED}
 SAMPLED = {"mstars_dataset", *HAMMING, *MEASURED}
 
 
-@pytest.mark.parametrize("name", ["finished", "finished_mstars", "finished_emission", "finished_bhb", "demo"])
-def test_a_finished_run_has_nothing_to_do(request: pytest.FixtureRequest, name: str) -> None:
-    assert request.getfixturevalue(name).planned() == set()
+@pytest.mark.parametrize("finished", [*(f"finished_{search}" for search in SEARCHES), "demo"])
+def test_a_finished_run_has_nothing_to_do(request: pytest.FixtureRequest, finished: str) -> None:
+    assert request.getfixturevalue(finished).planned() == set()
 
 
 @pytest.mark.parametrize(
@@ -69,9 +68,9 @@ def test_a_finished_run_has_nothing_to_do(request: pytest.FixtureRequest, name: 
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_a_setting_reruns_the_stages_that_use_it(
-    finished: Checkout, change: dict[str, Any], rules: set[str]
+    finished_binaries: Checkout, change: dict[str, Any], rules: set[str]
 ) -> None:
-    edit = Checkout(finished.folder, merged(finished.settings, {"binaries": change}))
+    edit = Checkout(finished_binaries.folder, merged(finished_binaries.settings, {"binaries": change}))
     assert edit.planned() == rules
 
 
@@ -114,9 +113,11 @@ def test_a_setting_of_the_search_reruns_the_stages_that_use_it(
         ("cli.py", {"provenance", "all"}),
     ],
 )
-def test_a_module_reruns_the_stages_that_run_it(finished: Checkout, module: str, rules: set[str]) -> None:
-    with edited(finished.folder / "src/starsift" / module, "\n# edited\n"):
-        assert finished.planned() == rules
+def test_a_module_reruns_the_stages_that_run_it(
+    finished_binaries: Checkout, module: str, rules: set[str]
+) -> None:
+    with edited(finished_binaries.folder / "src/starsift" / module, "\n# edited\n"):
+        assert finished_binaries.planned() == rules
 
 
 @pytest.mark.parametrize(
@@ -156,15 +157,17 @@ def test_a_table_that_ships_reruns_the_measurements(finished_mstars: Checkout, n
 
 
 @pytest.mark.parametrize("name", ["README.md", "config/demo.yaml"])
-def test_a_text_reruns_nothing(finished: Checkout, name: str) -> None:
-    with edited(finished.folder / name, "\n# edited\n"):
-        assert finished.planned() == set()
+def test_a_text_reruns_nothing(finished_binaries: Checkout, name: str) -> None:
+    with edited(finished_binaries.folder / name, "\n# edited\n"):
+        assert finished_binaries.planned() == set()
 
 
 @pytest.fixture(scope="module")
-def later(finished: Checkout, tmp_path_factory: pytest.TempPathFactory) -> tuple[Checkout, list[str]]:
+def later(
+    finished_binaries: Checkout, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Checkout, list[str]]:
     """The finished checkout a night later, and what was run for it."""
-    return night_added(finished, "binaries", tmp_path_factory.mktemp("later") / "starsift")
+    return night_added(finished_binaries, "binaries", tmp_path_factory.mktemp("later") / "starsift")
 
 
 @pytest.fixture(scope="module")
@@ -181,9 +184,9 @@ def later_bhb(finished_bhb: Checkout, tmp_path_factory: pytest.TempPathFactory) 
     return night_added(finished_bhb, "bhb", tmp_path_factory.mktemp("later") / "starsift")
 
 
-def night_added(finished: Checkout, path: str, folder: Path) -> tuple[Checkout, list[str]]:
+def night_added(finished: Checkout, search: str, folder: Path) -> tuple[Checkout, list[str]]:
     later = finished.copy(folder)
-    later.list_nights(path, "all.fits")
+    later.list_nights(search, "all.fits")
     return later, later.executed()
 
 
@@ -192,7 +195,9 @@ def times(folder: Path, pattern: str) -> dict[str, int]:
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.glob(pattern)}
 
 
-def test_a_new_night_is_processed_alone(later: tuple[Checkout, list[str]], finished: Checkout) -> None:
+def test_a_new_night_is_processed_alone(
+    later: tuple[Checkout, list[str]], finished_binaries: Checkout
+) -> None:
     """A catalogue with one night more: only its bundle goes through the stages."""
     run, jobs = later
     for rule in (
@@ -210,7 +215,7 @@ def test_a_new_night_is_processed_alone(later: tuple[Checkout, list[str]], finis
         jobs
     )
     for kind in ("spectra/*/*.arrow", "binaries/ccf/*"):
-        before, after = (times(one.folder / "results", kind) for one in (finished, run))
+        before, after = (times(one.folder / "results", kind) for one in (finished_binaries, run))
         assert before
         assert before.items() < after.items()
     assert run.planned() == set()
@@ -322,6 +327,7 @@ def results_of(run: Checkout) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_two_runs_make_the_same_bytes(
     later: tuple[Checkout, list[str]],
     later_mstars: tuple[Checkout, list[str]],

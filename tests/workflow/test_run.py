@@ -19,16 +19,15 @@ from fixtures.schemas import SCHEMAS
 from starsift.catalog.columns import conform
 from starsift.searches.registry import SEARCHES, report_categories
 
-pytestmark = pytest.mark.xdist_group("workflow")
-
 CHROMIUM = shutil.which("chromium")
-EACH = pytest.mark.parametrize("path", ["binaries", "mstars", "emission", "bhb"])
+EACH = pytest.mark.parametrize("search", SEARCHES)
 
 
 @pytest.fixture
-def run(path: str, request: pytest.FixtureRequest) -> Checkout:
-    """The finished checkout of a path."""
-    return request.getfixturevalue("finished" if path == "binaries" else f"finished_{path}")
+def run(search: str, request: pytest.FixtureRequest) -> Checkout:
+    """The finished checkout of a search."""
+    done: Checkout = request.getfixturevalue(f"finished_{search}")
+    return done
 
 
 def read_stage(folder: Path) -> pa.Table:
@@ -37,8 +36,8 @@ def read_stage(folder: Path) -> pa.Table:
 
 
 @EACH
-def test_catalogues_are_as_declared(run: Checkout, path: str) -> None:
-    published = {name for name in SCHEMAS if name.startswith(path)}
+def test_catalogues_are_as_declared(run: Checkout, search: str) -> None:
+    published = {name for name in SCHEMAS if name.startswith(search)}
     folder = run.folder / "results/catalogs"
     assert {file.stem for file in folder.glob("*.vot")} == published
     for name in published:
@@ -49,27 +48,29 @@ def test_catalogues_are_as_declared(run: Checkout, path: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("path", "kind"), [("binaries", "mrs"), ("mstars", "lrs"), ("emission", "emission")])
+@pytest.mark.parametrize(
+    ("search", "kind"), [("binaries", "mrs"), ("mstars", "lrs"), ("emission", "emission")]
+)
 def test_spectra_without_identifiers_go_to_the_end(
-    checkout: Callable[..., Checkout], path: str, kind: str
+    checkout: Callable[..., Checkout], search: str, kind: str
 ) -> None:
     """LAMOST has no OBSID until DR3: the name of the spectrum is its identity."""
-    run = checkout(path)
+    run = checkout(search)
     for file in (run.folder / "results/simulated" / kind).glob("*.fits"):
         table = Table.read(file)
         if "obsid" in table.colnames:
             table.remove_column("obsid")
             table.write(file, overwrite=True)
     run.snakemake()
-    for name in (name for name in SCHEMAS if name.startswith(path)):
+    for name in (name for name in SCHEMAS if name.startswith(search)):
         published = pq.read_table(run.folder / f"results/catalogs/{name}.parquet")
         assert conform(published, SCHEMAS[name]).equals(published)
         if "obsid" in published.column_names:
             assert published["obsid"].null_count == published.num_rows
 
 
-def test_every_stage_keeps_every_spectrum(finished: Checkout) -> None:
-    results = finished.folder / "results"
+def test_every_stage_keeps_every_spectrum(finished_binaries: Checkout) -> None:
+    results = finished_binaries.folder / "results"
     manifest = pq.read_table(results / "manifest/demo.parquet")
     for stage in ("components", "errors", "classes", "suspects"):
         table = read_stage(results / "binaries" / stage).select(["spectrum_id", "band"])
@@ -102,7 +103,7 @@ def test_candidates_are_measured_and_listed(finished_mstars: Checkout) -> None:
 
 
 @EACH
-def test_the_report_stands_alone(run: Checkout, path: str) -> None:
+def test_the_report_stands_alone(run: Checkout, search: str) -> None:
     run.snakemake("--report", "report.html")
     page = (run.folder / "report.html").read_text()
     for figure in (run.folder / "results/figures").glob("*/*.*"):
@@ -149,7 +150,7 @@ def test_the_report_of_all_searches_opens(demo: Checkout) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "surveys", "inputs"),
+    ("search", "surveys", "inputs"),
     [
         ("binaries", ["demo"], {"catalog_demo", "template_grid"}),
         (
@@ -162,27 +163,27 @@ def test_the_report_of_all_searches_opens(demo: Checkout) -> None:
     ],
 )
 def test_provenance_names_inputs_and_counts(
-    run: Checkout, path: str, surveys: list[str], inputs: set[str]
+    run: Checkout, search: str, surveys: list[str], inputs: set[str]
 ) -> None:
     record = json.loads((run.folder / "results/provenance.json").read_text())
-    assert record["settings"]["searches"] == [path]
+    assert record["settings"]["searches"] == [search]
     assert set(record["inputs"]) == inputs | {"labels"}
     status = record["counts"]["status"]
     assert sorted(status) == surveys
     for name in surveys:
         listed = pq.read_metadata(run.folder / f"results/manifest/{name}.parquet").num_rows
         assert sum(status[name].values()) == listed
-    assert list(record["counts"]["funnel"]) == [path]
-    assert record["counts"]["funnel"][path]
-    written = {name for name in SCHEMAS if name.startswith(path)}
+    assert list(record["counts"]["funnel"]) == [search]
+    assert record["counts"]["funnel"][search]
+    written = {name for name in SCHEMAS if name.startswith(search)}
     assert {Path(name).stem for name in record["outputs"]} == written
 
 
 @EACH
-def test_the_demo_is_scored(demo: Checkout, path: str) -> None:
-    card = json.loads((demo.folder / f"results/scorecards/{path}.json").read_text())
+def test_the_demo_is_scored(demo: Checkout, search: str) -> None:
+    card = json.loads((demo.folder / f"results/scorecards/{search}.json").read_text())
     assert card["spectra"] > 0
-    assert len((demo.folder / f"results/scorecards/{path}.txt").read_text().splitlines()) > 10
+    assert len((demo.folder / f"results/scorecards/{search}.txt").read_text().splitlines()) > 10
 
 
 @pytest.mark.parametrize("arguments", [[], ["--configfile", "config/demo.yaml"]], ids=["default", "demo"])
