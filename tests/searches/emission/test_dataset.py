@@ -27,7 +27,7 @@ def windows(tmp_path: Path) -> Path:
         [SpectrumBatch.from_arrays(identity, wave, flux, np.ones(flux.shape))],
         rows=3,
     )
-    table = window_bundle(tmp_path / "night.arrow")
+    table = window_bundle(tmp_path / "night.arrow", min_good=0.5)
     assert table["row"].to_pylist() == [0, 1, 2, 3]
     assert table["status"].to_pylist() == ["ok", "truncated", "too_few_pixels", "ok"]
     assert table["window"].is_null().to_pylist() == [False, True, True, False]
