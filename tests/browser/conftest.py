@@ -24,6 +24,7 @@ ARGUMENTS = [
 MISSING = "Chromium is not installed (Debian: apt-get install chromium)"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Without Chromium these tests are skipped on a laptop, and fail where changes are checked."""
     for item in items:

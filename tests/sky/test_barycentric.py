@@ -80,7 +80,7 @@ import numpy as np
 from astropy.time import Time
 from starsift.searches.binaries.suspects import barycentric_correction
 from starsift.searches.mstars.kinematics import galactic, space_velocities
-from starsift.demo.mrs import (simulate_survey)
+from starsift.demo.mrs import simulate_survey
 
 def refuse(*arguments, **named):
     raise AssertionError("this needs a network")
@@ -96,7 +96,8 @@ minutes = 1440 * np.array([47892, 58484, 61349, 64328, 66000, 87704, 88433])
 velocity = barycentric_correction(np.full(7, 100.0), np.full(7, 20.0), minutes, np.full(7, 1200.0))
 assert np.isfinite(velocity).all()
 assert np.isfinite(galactic([10.0], [20.0])).all()
-assert np.isfinite(space_velocities([10.0], [20.0], [100.0], [5.0], [5.0], [30.0])).all()
+star = ([10.0], [20.0], [100.0], [5.0], [5.0], [30.0])
+assert np.isfinite(space_velocities(*star, solar_motion=(10, 5, 7))).all()
 simulate_survey(sys.argv[2], seed=1, n_plans=1, n_spectrographs=1, n_stars=40, exposures=1)
 """
 

@@ -28,6 +28,7 @@ from starsift.demo.sdss import simulate_sdss
 from starsift.searches.registry import SEARCHES
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that look at one finished run go to one process, those of other runs to others."""
     for item in items:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from fixtures.checkouts import ROOT, make_checkout
+from fixtures.checkouts import ROOT, make_checkout, python
 from fixtures.review_files import make_results
 
 from starsift.catalog.provenance import write_provenance
@@ -86,8 +86,14 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, folder / name)
     programs = folder / ".venv/bin"
     programs.mkdir(parents=True)
-    for name, module in {"snakemake": "-m snakemake", "starsift": "-m starsift.cli", "python": ""}.items():
-        (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n')
+    # `starsift run` becomes another program, which a process of the server cannot.
+    starts = {
+        "snakemake": [python(), "-m", "snakemake"],
+        "starsift": [sys.executable, "-m", "starsift.cli"],
+        "python": [python()],
+    }
+    for name, words in starts.items():
+        (programs / name).write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
         (programs / name).chmod(0o755)
     (folder / ".venv/.installed").touch()
     simulate_survey(folder / "simulated", seed=3, n_plans=1, n_spectrographs=1, n_stars=3, exposures=1)
