@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from fixtures.settings import complete
 
 from starsift.errors import SettingsError
 from starsift.searches.bhb.baselines import BASELINES
@@ -25,11 +26,6 @@ from starsift.survey.readers.registry import READERS
 from starsift.survey.settings import KINDS, Partition
 
 ROOT = Path(__file__).parents[1]
-
-
-def complete(*contents: dict[str, Any], arguments: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Settings of files that are nowhere, and of arguments."""
-    return complete_settings({f"none-{at}.yaml": content for at, content in enumerate(contents)}, arguments)
 
 
 @pytest.fixture

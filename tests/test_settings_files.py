@@ -7,17 +7,13 @@ from typing import Any
 
 import pytest
 import yaml
+from fixtures.settings import complete
 
-from starsift.settings import Settings, complete_settings, default_settings
+from starsift.settings import Settings, default_settings
 from starsift.settings_base import Group, help_of
 from starsift.settings_files import config_yaml, files
 
 ROOT = Path(__file__).parents[1]
-
-
-def complete(*contents: dict[str, Any], arguments: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Settings of files that are nowhere, and of arguments."""
-    return complete_settings({f"none-{at}.yaml": content for at, content in enumerate(contents)}, arguments)
 
 
 @pytest.fixture

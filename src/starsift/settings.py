@@ -213,11 +213,13 @@ def complete_settings(
     if isinstance(own.get("surveys"), dict):
         settings["surveys"] |= own["surveys"]
     _convert(settings, text)
-    errors = sorted(_errors(settings), key=lambda error: error["type"] != "extra_forbidden")
-    if errors:
-        # A misspelt key is also a missing one: the misspelling is what the user must see.
-        raise SettingsError(_message(errors[0], sources))
-    return as_dict(Settings.model_validate(settings))
+    try:
+        return as_dict(Settings.model_validate(settings))
+    except ValidationError as error:
+        errors = error.errors(include_url=False)
+    # A misspelt key is also a missing one: the misspelling is what the user must see.
+    errors.sort(key=lambda error: error["type"] != "extra_forbidden")
+    raise SettingsError(_message(errors[0], sources))
 
 
 def read_lines(path: str | os.PathLike[str]) -> dict[Key, int | None]:

@@ -70,14 +70,7 @@ def labelled_bundle_files(pattern):
 def simulated_cutouts(wildcards):
     """Simulated images are remade with their survey."""
     cutouts = survey("cutouts")(wildcards)
-    made = cutouts is not None and is_simulated(cutouts["root"])
-    return getattr(rules, f"simulate_{Path(cutouts['root']).parts[2]}").output.cutouts if made else []
-
-
-def manifest_digest(wildcards):
-    """A digest of a bundle's manifest: a new manifest writes all of them again, most with the same content."""
-    path = Path(f"results/manifest/{wildcards.survey}/{wildcards.bundle}.parquet")
-    return digest(path) if path.exists() else None  # evaluated again before the job runs
+    return simulated_output(cutouts["root"], "cutouts") if cutouts else []
 
 
 rule bhb_cutouts:
@@ -93,7 +86,7 @@ rule bhb_cutouts:
         mem_mb=2000,
         runtime=120,
     params:
-        content=manifest_digest,
+        content=content("results/manifest/{survey}/{bundle}.parquet"),
         cutouts=survey("cutouts"),
         image={key: BHB["image"][key] for key in ("size", "max_offset", "max_bad")},
         code=code("bhb/cutouts"),

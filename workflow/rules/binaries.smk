@@ -232,7 +232,7 @@ rule binaries_catalog:
     params:
         match_radius=BINARIES["objects"]["match_radius"],
         store=LABELS,
-        people=label_digest_for("binaries"),
+        labels=label_digest_for("binaries"),
         settings=BINARIES_PUBLISHED,
         code=code("binaries/catalog"),
     script:

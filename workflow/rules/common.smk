@@ -1,6 +1,5 @@
 # What all rule files share: checked settings, and the few functions that rules call. Logic lives in the library.
 import functools
-import hashlib
 import os
 import re
 import shlex
@@ -11,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from starsift.io.files import atomic_path
-from starsift.catalog.provenance import fingerprint, package_fingerprint
+from starsift.catalog.provenance import checksum, fingerprint, package_fingerprint
 from starsift.settings import SettingsError, complete_settings, missing_triggers
 from starsift.learning.labels import check_labels, label_digest, read_labels
 from starsift.searches.registry import SEARCHES, report_categories
@@ -71,10 +70,16 @@ def is_simulated(path):
     return SIMULATED and Path(path).parts[:2] == ("results", "simulated")
 
 
+def simulated_output(root, name):
+    """The output `name` of the rule that simulates a folder; the files of real surveys are no rule's output."""
+    return (
+        getattr(getattr(rules, f"simulate_{Path(root).parts[2]}").output, name) if is_simulated(root) else []
+    )
+
+
 def simulated_files(wildcards):
-    """Simulated spectra are remade with their survey; the files of real surveys are nobody's output."""
-    root = survey("root")(wildcards)
-    return getattr(rules, f"simulate_{Path(root).parts[2]}").output.spectra if is_simulated(root) else []
+    """Simulated spectra are remade with their survey."""
+    return simulated_output(survey("root")(wildcards), "spectra")
 
 
 def external_input(path):
@@ -140,18 +145,13 @@ def each_bundle(pattern, name=None):
     return files
 
 
-def digest(path):
-    """SHA-256 of a small file."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
 def content(pattern):
     """A digest of a job's file, for `params`: other content runs the job again, another time of writing does not. A
     function of wildcards: Snakemake compares none that also takes the job's input."""
 
     def digest_of_file(wildcards):
         path = Path(pattern.format(**wildcards))
-        return digest(path) if path.exists() else None
+        return checksum(path) if path.exists() else None
 
     return digest_of_file
 

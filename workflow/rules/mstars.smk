@@ -201,7 +201,7 @@ rule mstars_catalog:
         | MSTARS["kinematics"],
         probability=MSTARS["catalog"]["probability"],
         store=LABELS,
-        people=label_digest_for("mstars"),
+        labels=label_digest_for("mstars"),
         settings=MSTARS_PUBLISHED,
         code=code("mstars/catalog"),
     script:

@@ -11,6 +11,7 @@ from astropy.table import Table
 
 from starsift.demo.fitswriter import Card
 from starsift.errors import SettingsError
+from starsift.io.files import atomic_path
 from starsift.sky.barycentric import XINGLONG
 
 TEXT, BOOL, REAL = pa.string(), pa.bool_(), pa.float32()
@@ -86,9 +87,8 @@ def write_catalog(path: Path, columns: dict[str, np.ndarray]) -> None:
     table = Table(columns)
     for name in UNITS.keys() & columns.keys():
         table[name].unit = UNITS[name]
-    temporary = path.with_name(f".{path.name}.part")
-    fits.HDUList([fits.PrimaryHDU(), fits.table_to_hdu(table)]).writeto(temporary, overwrite=True)
-    temporary.replace(path)
+    with atomic_path(path) as temporary:
+        fits.HDUList([fits.PrimaryHDU(), fits.table_to_hdu(table)]).writeto(temporary, overwrite=True)
 
 
 def described_table(columns: Mapping[str, tuple[Any, ...]]) -> pa.Table:

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from isal import igzip
 
+from starsift.io.files import atomic_path
+
 BLOCK = 2880
 Value = bool | int | float | str
 Card = tuple[str, Value, str]
@@ -118,9 +120,8 @@ def table(name: str, columns: dict[str, np.ndarray], cards: Sequence[Card], *, t
 
 def write(path: Path, parts: Sequence[bytes]) -> None:
     """Write bytes to `path`, complete or not at all."""
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(b"".join(parts))
-    temporary.replace(path)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(b"".join(parts))
 
 
 def write_gzip(path: Path, parts: Sequence[bytes]) -> None:

@@ -33,7 +33,7 @@ BHB = CLASSES[1]
 SNR_EDGES = (0.0, 5.0, 10.0, 20.0, np.inf)
 RATIO = (0.95, 1.05)  # of measured to true distances, their median
 PULL = (0.8, 1.25)  # standard deviation of (measured - true) / error
-UNLUCKY = 2.0  # standard deviations by which a purity may miss what was asked
+UNLUCKY = 2.0  # standard deviations by which a purity may miss the required one
 UNUSABLE = ("short", "masked", "broken")  # defects that no spectrum can be used with
 
 
@@ -53,7 +53,7 @@ def score_bhb(
     predictions : of all spectra of the survey: `spectrum_id`, `image_status`, `modality` and `p_bhb`, not
         calibrated, null where a spectrum could not be used
     calibration : contents of calibration.json: `purity`, and `modalities` with a `temperature` each; without
-        it, probabilities count as calibrated and no purity as asked
+        it, probabilities count as calibrated and no purity is required
 
     Returns
     -------
@@ -87,11 +87,11 @@ def score_bhb(
         for low, high in pairwise(SNR_EDGES)
     ]
     whole, usable = compare("all", np.ones(len(names), dtype=bool)), compare("usable spectra", used)
-    asked = None if calibration is None else float(calibration["purity"])
+    purity = None if calibration is None else float(calibration["purity"])
     lines = [
-        *_ratios(whole, asked),
+        *_ratios(whole, purity),
         value_line("recall, usable spectra", usable["recall"], usable["bhb"]),
-        *(line for row in parts for line in _ratios(row, asked)),
+        *(line for row in parts for line in _ratios(row, purity)),
         *(line for row in ranges for line in _ratios(row, None)),
         *(
             mean_line(f"share of {name} stars in the catalogue", found[pool & used & (kind == name)])
@@ -114,12 +114,12 @@ def _labelled_stars(truth_path: str | os.PathLike[str]) -> np.ndarray:
     return np.unique(table["star"].to_numpy()[table["labelled"].to_numpy()])
 
 
-def _ratios(row: Mapping[str, Any], asked: float | None) -> list[Line]:
-    """Precision, against the purity that was asked less the luck of the draw, recall and F1."""
+def _ratios(row: Mapping[str, Any], purity: float | None) -> list[Line]:
+    """Precision, against the required purity less the luck of the draw, recall and F1."""
     low = name = None
-    if asked is not None and row["found"]:
-        low = asked - UNLUCKY * float(np.sqrt(asked * (1 - asked) / row["found"]))
-        name = f"purity reached, {row['name']}, {asked:g} required"
+    if purity is not None and row["found"]:
+        low = purity - UNLUCKY * float(np.sqrt(purity * (1 - purity) / row["found"]))
+        name = f"purity reached, {row['name']}, {purity:g} required"
     return [
         value_line(name or f"precision, {row['name']}", row["precision"], row["found"], low),
         value_line(f"recall, {row['name']}", row["recall"], row["bhb"]),
@@ -137,8 +137,8 @@ def _calibration(
     """Expected calibration errors of probabilities, as they come and calibrated, of `some` spectra (n,)."""
     raw = predictions["p_bhb"].fill_null(0.0).to_numpy().astype(np.float64)
     scaled = raw.copy()
-    told = {} if calibration is None else calibration["modalities"]
-    for name, values in told.items():
+    modalities = {} if calibration is None else calibration["modalities"]
+    for name, values in modalities.items():
         rows = modality == name
         pair = np.stack([1 - raw[rows], raw[rows]], axis=1)
         scaled[rows] = apply_temperature(pair, values["temperature"])[:, 1]

@@ -126,15 +126,19 @@ def _rounds(
 ) -> list[dict[str, Any]]:
     """Of each round: what was estimated, from how many, and what is true of all that the network predicts."""
     story = []
-    for k, told in enumerate(rounds):
-        row = {"round": told["round"], "estimate": told["precision"], "sample": told["n_precision"]}
+    for k, record in enumerate(rounds):
+        row = {
+            "round": record["round"],
+            "estimate": record["precision"],
+            "sample": record["n_precision"],
+        }
         true = _run("", predictions[k], truth_path) if predictions else None
         story.append(
             row
             | {
                 "precision": true and true["precision"],
                 "recall": true and true["recall"],
-                "predicted": sum(told["predicted"][name] for name in EMISSION_CLASSES),
+                "predicted": sum(record["predicted"][name] for name in EMISSION_CLASSES),
             }
         )
     return story

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from starsift.errors import InputError
+from starsift.io.files import atomic_path
 from starsift.resources import resource
 from starsift.sky.air import air_to_vacuum
 
@@ -183,10 +184,8 @@ def write_grid(
         "provenance": provenance,
     }
     table = pa.table(columns).replace_schema_metadata({FOOTER_KEY: json.dumps(footer)})
-    destination = Path(path)
-    temporary = destination.with_name(f".{destination.name}.part")
-    pq.write_table(table, temporary, compression="zstd", compression_level=15, use_dictionary=False)
-    temporary.replace(destination)
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd", compression_level=15, use_dictionary=False)
 
 
 def _footer(source: str, metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:

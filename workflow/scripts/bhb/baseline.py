@@ -1,9 +1,7 @@
 """Train a classifier of spectra that is not a network."""
 
-import json
-
 from starsift.catalog.provenance import bundle_seed
-from starsift.io.files import atomic_path
+from starsift.io.files import write_json
 from starsift.io.parquet import write_parquet
 from starsift.logs import log_to
 from starsift.searches.bhb.baselines import train_baseline
@@ -15,5 +13,4 @@ model, run = snakemake.wildcards.model, int(snakemake.wildcards.run)
 seed = bundle_seed(snakemake.params.seed, f"{model} {run}") % 2**32
 record, predictions = train_baseline(model, read_dataset(snakemake.input.dataset), seed=seed)
 write_parquet(predictions, output.predictions)
-with atomic_path(output.training) as draft:
-    draft.write_text(json.dumps(record | {"run": run}, sort_keys=True) + "\n")
+write_json(record | {"run": run}, output.training)

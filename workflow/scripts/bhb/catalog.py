@@ -1,14 +1,12 @@
 """Publish the catalogue of blue horizontal branch stars, the rejected candidates, and the funnel."""
 
-import json
-from pathlib import Path
-
 import pyarrow.parquet as pq
 
 from starsift.catalog.columns import conform
 from starsift.catalog.listing import plain_text
 from starsift.catalog.provenance import provenance
 from starsift.catalog.publish import publish
+from starsift.io.files import read_json
 from starsift.io.parquet import write_counts, write_csv, write_parquet
 from starsift.learning.labels import read_labels, warn_unmatched
 from starsift.logs import log_to
@@ -20,7 +18,7 @@ log_to(snakemake.log[0])
 source, output, settings = snakemake.input, snakemake.output, snakemake.params
 warn_unmatched(settings.store, "bhb", "results")
 labels = read_labels(settings.store, VOCABULARY, missing_ok=True)
-calibration = json.loads(Path(source.calibration).read_text())
+calibration = read_json(source.calibration)
 dataset = pq.read_table(source.dataset, columns=["spectrum_id", "survey", "class", "split"])
 photometry = {name: settings.catalog[name] for name in ("magnitude", "extinction")}
 candidates, funnel = gather_candidates(source.predictions, labels, calibration)

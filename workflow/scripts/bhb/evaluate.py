@@ -1,8 +1,6 @@
 """Score all models on the held-out stars, and compare them."""
 
-import json
-from pathlib import Path
-
+from starsift.io.files import read_json
 from starsift.io.parquet import write_parquet
 from starsift.logs import log_to
 from starsift.searches.bhb.comparison import model_gaps, score_runs
@@ -14,5 +12,5 @@ runs = read_runs(source.predictions)
 metrics = score_runs(runs)
 write_parquet(metrics, output.metrics)
 write_parquet(model_gaps(metrics, runs), output.gaps)
-calibration = json.loads(Path(source.calibration).read_text())
+calibration = read_json(source.calibration)
 write_parquet(read_examples(source.dataset, runs, calibration), output.examples)

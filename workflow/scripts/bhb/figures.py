@@ -1,10 +1,8 @@
 """Draw the figures of the BHB report."""
 
-import json
-from pathlib import Path
-
 import pyarrow.parquet as pq
 
+from starsift.io.files import read_json
 from starsift.logs import log_to
 from starsift.report.plots import draw_figures
 from starsift.searches.bhb.evaluation import read_runs
@@ -14,6 +12,6 @@ log_to(snakemake.log[0])
 source = snakemake.input
 tables = {name: pq.read_table(source[name]) for name in ("catalog", "metrics", "examples")}
 tables["runs"] = read_runs(source.predictions)
-tables["calibration"] = json.loads(Path(source.calibration).read_text())
-tables["trainings"] = [json.loads(Path(path).read_text()) for path in source.trainings]
+tables["calibration"] = read_json(source.calibration)
+tables["trainings"] = [read_json(path) for path in source.trainings]
 draw_figures(FIGURES, tables, snakemake.output.items())

@@ -1,9 +1,7 @@
 """Train one network: an encoder, the fusion of two encoders, or all parts at once."""
 
-import json
-
 from starsift.catalog.provenance import bundle_seed
-from starsift.io.files import atomic_path
+from starsift.io.files import write_json
 from starsift.io.parquet import write_parquet
 from starsift.learning.backend import load_network, save_network
 from starsift.logs import log_to
@@ -25,5 +23,4 @@ trained = train(
 )
 save_network(trained.model, output.model)
 write_parquet(trained.predictions, output.predictions)
-with atomic_path(output.training) as draft:
-    draft.write_text(json.dumps(trained.record | {"run": run}, sort_keys=True) + "\n")
+write_json(trained.record | {"run": run}, output.training)

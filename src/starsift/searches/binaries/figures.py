@@ -299,16 +299,6 @@ FIGURES: dict[str, Callable[..., Figure]] = {
         rv_differences,
     )
 }
-# figure -> argument -> name of the table
-INPUTS: dict[str, dict[str, str]] = {
-    "snr_magnitude": {"manifest": "manifest", "spectra": "spectra"},
-    "examples": {"examples": "examples"},
-    "rv_errors": {"spectra": "spectra"},
-    "detection_rates": {"rates": "rates"},
-    "flux_ratio": {"flux_ratios": "flux_ratios"},
-    "exposures": {"objects": "objects"},
-    "rv_differences": {"spectra": "spectra"},
-}
 # table -> columns that figures show; all of the others
 COLUMNS = {"manifest": ["snr", "phot_g_mean_mag"]}
 

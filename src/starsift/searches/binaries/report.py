@@ -1,11 +1,10 @@
 """The tables of the report, as HTML pages."""
 
-import json
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
+from starsift.io.files import read_json
 from starsift.report.pages import Row, mean_scatter, page, read_csv
 from starsift.searches.binaries.evaluation import summarise_folds
 
@@ -21,7 +20,7 @@ def selection_page(selection: str | os.PathLike[str], status: str | os.PathLike[
 
 def cross_validation_page(folds: Iterable[str | os.PathLike[str]]) -> str:
     """Mean and scatter of each classifier's metrics over the folds (JSON of `cross_validate_fold`)."""
-    results = [json.loads(Path(path).read_text()) for path in folds]
+    results = [read_json(path) for path in folds]
     metrics = ("accuracy", "precision", "recall", "f1")
     rows: list[Row] = [("classifier", "category", *metrics)]
     for row in summarise_folds(results):

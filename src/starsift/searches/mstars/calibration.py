@@ -1,16 +1,14 @@
 """Probabilities of being an M star from scores: learned from spectra that the hasher has not seen."""
 
-import json
 import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
-from starsift.io.files import atomic_path
+from starsift.io.files import read_json, write_json
 from starsift.searches.mstars.hamming import rank_codes
 from starsift.searches.mstars.model import Method, train
 
@@ -36,13 +34,12 @@ class Calibration:
 
 def write_calibration(calibration: Calibration, path: PathLike) -> None:
     """Write a calibration as JSON."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(asdict(calibration), sort_keys=True) + "\n")
+    write_json(asdict(calibration), path)
 
 
 def read_calibration(path: PathLike) -> Calibration:
     """Read what `write_calibration` wrote."""
-    return Calibration(**json.loads(Path(path).read_text()))
+    return Calibration(**read_json(path))
 
 
 def score_unseen(
