@@ -180,12 +180,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def snakemake_command(options: argparse.Namespace) -> list[str]:
-    """The command that `starsift run` stands for.
-
-    Raises
-    ------
-    InputError : a settings file or the profile does not exist.
-    """
+    """The command that `starsift run` stands for; InputError if a settings file or the profile is missing."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(workflow_root() / "Snakefile")]
     if options.config:
         command += ["--configfile", *(str(_find_settings(file)) for file in options.config)]

@@ -16,10 +16,7 @@ class InputError(StarsiftError, ValueError):
 class SpectrumError(InputError):
     """A spectrum or an image that cannot be used; the others of its survey can.
 
-    Attributes
-    ----------
-    status : str
-        One word for tables and counts, such as ``missing_file``.
+    `status` is one word for tables and counts, such as ``missing_file``.
     """
 
     def __init__(self, status: str, message: str) -> None:

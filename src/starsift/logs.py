@@ -10,14 +10,10 @@ from starsift.errors import StarsiftError
 
 
 def log_to(path: str | os.PathLike[str]) -> None:
-    """Send all output of this process, also that of compiled libraries, to a log file.
+    """Send all output of this process, also that of compiled libraries, to a log file, which is overwritten.
 
     The message of an exception that ends the process goes to the log and to the terminal. Its traceback goes
     to the log, except for errors of starsift and of the operating system, whose message says what to do.
-
-    Parameters
-    ----------
-    path : the log file; it is overwritten
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     terminal = os.fdopen(os.dup(2), "w", buffering=1)

@@ -225,9 +225,7 @@ def complete_settings(
 def read_lines(path: str | os.PathLike[str]) -> dict[Key, int | None]:
     """Lines of a YAML file in which settings are, by the path of the setting; none if it is not YAML.
 
-    Raises
-    ------
-    SettingsError : a key is there twice in one group, and YAML would forget the first.
+    Raises SettingsError if a key is there twice in one group: YAML would forget the first.
     """
     try:
         document = yaml.compose(Path(path).read_text(), yaml.SafeLoader)
@@ -342,12 +340,7 @@ def _equivalents(value: Any, written: Any) -> Iterator[Any]:
 
 
 def missing_triggers(active: Iterable[str]) -> str | None:
-    """A warning that names the rerun triggers of Snakemake that are off; None: all are on.
-
-    Parameters
-    ----------
-    active : names of those that are on, such as "mtime"
-    """
+    """A warning that names the rerun triggers of Snakemake that are off, such as "mtime"; None: all are on."""
     on = set(active)
     off = [name for name in _TRIGGERS if name not in on]
     if not off:

@@ -56,10 +56,7 @@ def size(least: int, most: int | None = None) -> Any:
 def problem(message: str, *key: str | int) -> PydanticCustomError:
     """An error that a validator raises: a message to go on after the name of the setting.
 
-    Parameters
-    ----------
-    message : what is wrong and what to do
-    key : of the setting inside the group that is validated
+    It says what is wrong and what to do; `key` is that of the setting inside the group that is validated.
     """
     return PydanticCustomError("problem", "{message}", {"message": message, "key": key})
 

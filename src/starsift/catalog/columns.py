@@ -58,11 +58,8 @@ def conform(table: pa.Table, schema: TableSchema) -> pa.Table:
     """The declared columns of a table, in order and of the declared types, rows sorted by the key.
 
     Columns that are not declared are left out. Types are converted only where no value changes, except that
-    float64 may be rounded to float32. NaN becomes null.
-
-    Raises
-    ------
-    ResultsError : a column is missing or cannot be converted, a value is missing, two rows have the same key.
+    float64 may be rounded to float32. NaN becomes null. Raises ResultsError if a column is missing or cannot
+    be converted, a value is missing, or two rows have the same key.
     """
     problems = _missing(table, schema)
     columns = {}

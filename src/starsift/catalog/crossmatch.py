@@ -106,10 +106,8 @@ def nearest(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The nearest source of each spectrum; many spectra may have the same one. Parameters as `crossmatch`.
 
-    Returns
-    -------
-    row of the source (n,) int64, -1 where none is within the radius (of equally near ones the first)
-    separation (n,) arcsec, NaN where there is none
+    Returns the row of the source (n,) int64, -1 where none is within the radius, the first of equally near
+    ones; and the separation (n,) arcsec, NaN where there is none.
     """
     i, j, apart = crossmatch(ra, dec, table_ra, table_dec, radius)
     row = np.full(np.shape(ra), -1, dtype=np.int64)
@@ -213,9 +211,7 @@ def attach(
 def standard_columns(sources: pa.Table) -> pa.Table:
     """All columns of `ALIASES`, in our types; missing, NaN, infinite and -9999 become null.
 
-    Raises
-    ------
-    InputError : ra or dec is missing, or values are not what they should be.
+    Raises InputError if ra or dec is missing, or values are not what they should be.
     """
     present: dict[str, str] = {}
     for name in sources.column_names:

@@ -19,10 +19,7 @@ from starsift.survey.identity import MISSING
 def listed_columns(listed: pa.Table, names: Sequence[str], schema: TableSchema) -> dict[str, Any]:
     """Columns of the survey's catalogue, null where it has none, says -9999, or Gaia's source is 0.
 
-    Parameters
-    ----------
-    listed : rows of a manifest
-    names : of columns of `schema`, which says their types
+    `listed` are rows of a manifest, `names` columns of `schema`, which says their types.
     """
     columns = {}
     for name in names:

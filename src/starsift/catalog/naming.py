@@ -49,12 +49,9 @@ def _digits(values: np.ndarray, width: int) -> np.ndarray:
 
 
 def dates(listed: pa.Table) -> dict[str, pa.Array]:
-    """Modified Julian day `mjd` of each spectrum, and `obsdate`, its date YYYY-MM-DD.
+    """Modified Julian day `mjd` of each spectrum of a manifest, and `obsdate`, its date YYYY-MM-DD.
 
-    Parameters
-    ----------
-    listed : rows of a manifest. Where it has no `mjd` that follows from `lmjd`: in LAMOST the day before, in
-        SDSS, which counts by `mjd`, the same day.
+    Without a column `mjd`, it follows from `lmjd`: in LAMOST the day before, in SDSS the same day.
     """
     same = pc.match_substring_regex(listed["spectrum_id"], f"^{SDSS_NAME.pattern}")
     mjd = pc.subtract(listed["lmjd"].cast(pa.int32()), pc.if_else(same, 0, 1).cast(pa.int32()))

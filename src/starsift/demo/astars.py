@@ -284,12 +284,8 @@ def noiseless(stars: AStars) -> np.ndarray:
 def observe_astars(rng: np.random.Generator, stars: AStars) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Expose spectra: noise, residuals of the sky, calibration errors, runs of bad pixels.
 
-    Returns
-    -------
-    flux, ivar : (n, p) float32
-        On `GRID`, 1e-17 erg/s/cm2/Angstrom.
-    mask : (n, p) bool
-        Bad pixels, their ivar is 0.
+    Returns flux, ivar (n, p) float32 on `GRID`, 1e-17 erg/s/cm2/Angstrom; and mask (n, p), bad pixels of ivar
+    0.
     """
     n, p = stars.n, GRID.pixels
     flux, ivar = np.empty((2, n, p), dtype=np.float32)

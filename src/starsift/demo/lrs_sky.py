@@ -421,9 +421,7 @@ def assign_fibers(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Order (n,) of spectra by plan, spectrograph and fibre, and the fibres in this order.
 
-    Raises
-    ------
-    SettingsError : if a spectrograph has not enough fibres.
+    Raises SettingsError if a spectrograph has not enough fibres.
     """
     order = np.lexsort([rng.random(len(plan)), spid, plan])
     _, start, count = np.unique((plan * 100 + spid)[order], return_index=True, return_counts=True)
@@ -443,9 +441,7 @@ def assign_spectra(
 ) -> Observed:
     """Plans and fibres of one spectrum a source, and of a second one of those `again` (see `observe_again`).
 
-    Raises
-    ------
-    SettingsError : if a spectrograph has not enough fibres.
+    Raises SettingsError if a spectrograph has not enough fibres.
     """
     plans = np.array([(field.plans * 2)[:2] for field in fields])
     first = plans[sources.field, rng.integers(0, 2, sources.n)]

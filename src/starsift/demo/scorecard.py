@@ -51,9 +51,7 @@ def value_line(
 def compare_found(name: str, found: np.ndarray, real: np.ndarray, what: str) -> dict[str, Any]:
     """Precision, recall and F1 of the found ones (n,) bool; None where nothing is to be divided by.
 
-    Parameters
-    ----------
-    what : key for the number of `real` ones
+    `what` is the key for the number of `real` ones.
     """
     right = int((found & real).sum())
     chosen, there = int(found.sum()), int(real.sum())
@@ -80,12 +78,7 @@ def calibration_line(name: str, probability: np.ndarray, real: np.ndarray) -> Li
 
 
 def find_listed(catalog: pa.Table, names: list[str]) -> np.ndarray:
-    """Places (m,) of a catalogue's spectra among those with a prediction.
-
-    Raises
-    ------
-    ValueError : a spectrum of the catalogue has no prediction.
-    """
+    """Places (m,) of a catalogue's spectra among those with a prediction; ValueError if one has none."""
     place = {name: i for i, name in enumerate(names)}
     listed = catalog["spectrum_id"].to_pylist()
     unpredicted = [name for name in listed if name not in place]
@@ -128,12 +121,7 @@ def velocity_lines(
 
 
 def match_truth(truth_path: str | os.PathLike[str], ids: list[str]) -> pa.Table:
-    """Rows of a truth table of spectra `ids`, in their order.
-
-    Raises
-    ------
-    ValueError : if a spectrum is not in the truth.
-    """
+    """Rows of a truth table of spectra `ids`, in their order; ValueError if a spectrum is not in it."""
     truth = pq.read_table(truth_path)
     place = {key: i for i, key in enumerate(truth["spectrum_id"].to_pylist())}
     unknown = [key for key in ids if key not in place]

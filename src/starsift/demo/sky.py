@@ -233,11 +233,8 @@ def draw_sky(rng: np.random.Generator, plans: list[Plan], spectrographs: list[in
 def assign_fibers(rng: np.random.Generator, sky: Sky, plan: int, spid: int) -> tuple[np.ndarray, np.ndarray]:
     """Stars that a plan observes with a spectrograph, and their fibres, in the order of fibres.
 
-    Cross-talk victims get the fibre next to their partner's; the others any free one.
-
-    Raises
-    ------
-    SettingsError : if there are more stars than fibres.
+    Cross-talk victims get the fibre next to their partner's; the others any free one. Raises SettingsError if
+    there are more stars than fibres.
     """
     stars = np.flatnonzero(((sky.plan == plan) | (sky.second_plan == plan)) & (sky.spid == spid))
     if len(stars) > FIBERS:

@@ -158,9 +158,7 @@ def first_outside(column: pa.ChunkedArray | pa.Array, low: float, high: float) -
 def whole_numbers(path: str | os.PathLike[str], name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Names (text); a whole number that passed through floats (266.0) becomes one again.
 
-    Raises
-    ------
-    InputError : a name is a number, but not a whole one.
+    Raises InputError if a name is a number, but not a whole one.
     """
     made = pc.replace_substring_regex(column, r"^(\d+)\.0*$", r"\1")
     wrong = pc.fill_null(pc.match_substring_regex(made, r"^[+-]?\d*\.\d*([eE][+-]?\d+)?$"), False)

@@ -74,12 +74,7 @@ def write_counts(counts: Mapping[str, int], path: str | os.PathLike[str], what: 
 
 
 def table_writer(path: str | os.PathLike[str]) -> Callable[[pa.Table, str | os.PathLike[str]], None]:
-    """`write_parquet` or `write_csv`, as the end of a file's name says.
-
-    Raises
-    ------
-    InputError : the name ends in neither .parquet nor .csv.
-    """
+    """`write_parquet` or `write_csv`, as the end of a file's name says; InputError if it is neither."""
     writers = {".parquet": write_parquet, ".csv": write_csv}
     suffix = Path(path).suffix.lower()
     if suffix not in writers:

@@ -29,10 +29,7 @@ BATCH = 4096  # rows at a time: the fastest measured; 16 MB of 1 001-point float
 def load_keras() -> ModuleType:
     """Import Keras: quiet, in full float32, within the threads that OMP_NUM_THREADS grants.
 
-    Raises
-    ------
-    SettingsError
-        KERAS_BACKEND names a backend that is unknown or not installed.
+    Raises SettingsError if KERAS_BACKEND names a backend that is unknown or not installed.
     """
     backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if backend not in BACKENDS:
@@ -62,10 +59,8 @@ def load_keras() -> ModuleType:
 def namespace(kind: Literal["numpy", "keras"] | None = None) -> ModuleType:
     """The array functions that kernels compute with: `numpy`, or `keras.ops` on the backend of KERAS_BACKEND.
 
-    Parameters
-    ----------
-    kind : None takes `keras` where the user has set KERAS_BACKEND, else `numpy`, which on a CPU is as fast
-        and starts at once.
+    None takes `keras` where the user has set KERAS_BACKEND, else `numpy`, which on a CPU is as fast and
+    starts at once.
     """
     if kind is None:
         kind = "keras" if os.environ.get("KERAS_BACKEND", "numpy") != "numpy" else "numpy"
@@ -120,9 +115,7 @@ def predict_batches(model: Any, x: np.ndarray | Sequence[np.ndarray], batch_size
 def save_network(model: Any, path: str | os.PathLike[str]) -> None:
     """Write a Keras model to a `.keras` file, whole or not at all; the same network gives the same bytes.
 
-    Raises
-    ------
-    ResultsError : the name of the file does not end in .keras.
+    Raises ResultsError if the name of the file does not end in .keras.
     """
     path = Path(path)
     if path.suffix != ".keras":
@@ -140,9 +133,7 @@ def save_network(model: Any, path: str | os.PathLike[str]) -> None:
 def load_network(path: str | os.PathLike[str]) -> Any:
     """The Keras model that `save_network` wrote, to be used, not trained on.
 
-    Raises
-    ------
-    ResultsError : the file is missing or damaged.
+    Raises ResultsError if the file is missing or damaged.
     """
     path = Path(path)
     advice = "run the training again"

@@ -73,9 +73,7 @@ def fit_temperature(
 def apply_temperature(probabilities: npt.ArrayLike, temperature: float) -> np.ndarray:
     """Calibrated probabilities softmax(log(p) / T), (n, k) float64.
 
-    Raises
-    ------
-    TrainingError : the temperature is not a positive number.
+    Raises TrainingError if the temperature is not a positive number.
     """
     if not 0 < temperature < np.inf:
         raise TrainingError(f"temperature is {temperature}, expected a positive number")

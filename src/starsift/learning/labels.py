@@ -82,9 +82,7 @@ class Vocabulary(Protocol):
 def connect_store(path: PathLike) -> sqlite3.Connection:
     """Open a label store so that nothing can be written to it.
 
-    Raises
-    ------
-    InputError : no such file, no label store, or one of a newer version.
+    Raises InputError if there is no such file, or it is no label store or one of a newer version.
     """
     file = Path(path)
     if not file.is_file():
@@ -117,12 +115,7 @@ def _rename_columns(database: sqlite3.Connection) -> None:
 
 
 def check_store(database: sqlite3.Connection, file: PathLike) -> int:
-    """The version of a label store.
-
-    Raises
-    ------
-    InputError : the database is no label store, or one of a newer version.
-    """
+    """The version of a label store; InputError if it is none, or of a newer version."""
     try:
         mark = database.execute("PRAGMA application_id").fetchone()[0]
         version = database.execute("PRAGMA user_version").fetchone()[0]
@@ -274,13 +267,7 @@ def _refuse_unknown(file: PathLike, table: pa.Table, search: str, words: Mapping
 
 
 def unmatched(labels: pa.Table, results: PathLike) -> tuple[list[str], int]:
-    """Labelled spectra that are none of a run's, sorted, and how many spectra the run has.
-
-    Parameters
-    ----------
-    labels : with spectrum_id
-    results : the folder that the workflow writes
-    """
+    """Labelled spectra that are not in the folder of `results`, sorted, and how many spectra the run has."""
     manifests = [path for path in Path(results).glob("manifest/*.parquet") if path.with_suffix("").is_dir()]
     known = {
         name for path in manifests for name in pq.read_table(path, columns=["spectrum_id"])[0].to_pylist()
@@ -339,12 +326,7 @@ def consensus(table: pa.Table) -> pa.Table:
 
 
 def with_labels(table: pa.Table, labels: pa.Table) -> pa.Table:
-    """Append the columns label and vetted_by to a table with spectrum_id; null where there is no label.
-
-    Parameters
-    ----------
-    labels : of `read_labels`
-    """
+    """Append label and vetted_by of `read_labels` to a table with spectrum_id; null without a label."""
     at = pc.index_in(table["spectrum_id"].combine_chunks(), value_set=labels["spectrum_id"].combine_chunks())
     for name in ("label", "vetted_by"):
         table = table.append_column(name, labels[name].take(at))
@@ -352,12 +334,7 @@ def with_labels(table: pa.Table, labels: pa.Table) -> pa.Table:
 
 
 def label_digest(labels: pa.Table, spectra: pa.ChunkedArray | None = None) -> str:
-    """SHA-256 of the labels of some spectra, or of all: it changes with these labels only.
-
-    Parameters
-    ----------
-    labels : spectrum_id, label, vetted_by
-    """
+    """SHA-256 of the labels of some spectra, or of all: spectrum_id, label, vetted_by."""
     if spectra is not None:
         labels = labels.filter(pc.is_in(labels["spectrum_id"], value_set=spectra.combine_chunks()))
     said = labels.sort_by("spectrum_id").select(["spectrum_id", "label", "vetted_by"]).to_pylist()

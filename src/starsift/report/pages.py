@@ -57,9 +57,7 @@ def mean_scatter(mean: float, scatter: float | None, digits: int) -> str:
 def link_spectra(text: str, table: pa.Table) -> str:
     """The page with each cell that is the name of a spectrum made a link.
 
-    Parameters
-    ----------
-    table : with `spectrum_id` and `link`, null where there is none
+    `table` has `spectrum_id` and `link`, null where there is none.
     """
     links = dict(zip(table["spectrum_id"].to_pylist(), table["link"].to_pylist(), strict=True))
 

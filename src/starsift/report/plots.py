@@ -104,9 +104,8 @@ def padded(numbers: np.ndarray, share: float = 0.03) -> tuple[float, float]:
 def plot_reliability(main: Axes, below: Axes, curves: Mapping[str, pa.Table]) -> None:
     """How often predictions of a given probability come true, and how many there are, on two axes.
 
-    Parameters
-    ----------
-    curves : label -> table of `starsift.learning.calibration.reliability`; before calibration, then after
+    `curves` are tables of `starsift.learning.calibration.reliability` by label: before, then after
+    calibration.
     """
     main.plot((0, 1), (0, 1), color="0.6", linestyle=":", linewidth=0.8)
     for (label, table), colour, marker in zip(curves.items(), (ORANGE, GREEN), "so", strict=True):

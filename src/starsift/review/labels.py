@@ -232,12 +232,7 @@ class LabelStore:
         return chosen
 
     def release(self, queue: str, who: str) -> None:
-        """Give up all that a person holds in a queue.
-
-        Raises
-        ------
-        InputError, ReadOnlyError, OSError : as in `add`.
-        """
+        """Give up all that a person holds in a queue; raises what `add` raises."""
         queue, who = check_text("queue", queue), check_person(who)
         with self._transaction() as database:
             database.execute("DELETE FROM claims WHERE queue = ? AND who = ?", (queue, who))
@@ -265,9 +260,8 @@ class LabelStore:
     def export(self, path: PathLike) -> pa.Table:
         """Write the current labels as Parquet or CSV, as `path` ends: the same labels make the same bytes.
 
-        Returns
-        -------
-        Table of the schema `starsift.learning.labels.LABELS`, sorted by search, spectrum_id, vetted_by
+        Returns the Table, of schema `starsift.learning.labels.LABELS`, sorted by search, spectrum_id,
+        vetted_by.
         """
         write = table_writer(path)
         with self._lock:

@@ -22,10 +22,7 @@ _COLUMNS = ("spectrum_id", "band", "bundle", "ra", "dec", "snr", "lmjd", "lmjm")
 class Neighbours:
     """Exposures of the stars of a queue in all packed surveys of the kind of its spectra.
 
-    Parameters
-    ----------
-    queue : of candidates; those without coordinates have no neighbours
-    manifests : of the surveys
+    Candidates of the queue without coordinates have no neighbours. `manifests` are those of the surveys.
     """
 
     def __init__(self, queue: Queue, manifests: Sequence[Path]) -> None:

@@ -15,13 +15,7 @@ from starsift.spectra.rows import FILES, Place
 
 
 class Places:
-    """Finds packed spectra in a folder of results.
-
-    Parameters
-    ----------
-    folder : of the results
-    surveys : of each search its own survey, whose manifest is read first
-    """
+    """Finds packed spectra in a folder of results. The manifest of a search's own survey is read first."""
 
     def __init__(self, folder: Path, surveys: dict[str, str]) -> None:
         self.folder = folder
@@ -44,9 +38,7 @@ class Places:
     def place(self, queue: Queue, position: int) -> Place:
         """Where the spectrum of a candidate is packed.
 
-        Raises
-        ------
-        ResultsError : it is in no bundle, or not where the queue says.
+        Raises ResultsError if it is in no bundle, or not where the queue says.
         """
         bundles, codes = self._bundles_of(queue)
         bundle = bundles[codes[position]] if codes[position] >= 0 else ""

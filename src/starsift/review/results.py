@@ -79,10 +79,8 @@ class Results:
     def _item(self, id: str, position: int) -> dict[str, Any]:
         """All that is shown of one candidate but its labels; see docs/review.md.
 
-        Raises
-        ------
-        NotFoundError : there is no such queue or position
-        ResultsError : its spectrum cannot be read
+        Raises NotFoundError if there is no such queue or position, ResultsError if its spectrum cannot be
+        read.
         """
         queue = self.queue(id)
         if not 0 <= position < len(queue.ids):

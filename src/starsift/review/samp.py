@@ -72,9 +72,7 @@ class SampLink:
     def send_spectrum(self, name: str, wavelength: np.ndarray, flux: np.ndarray, error: np.ndarray) -> int:
         """Send a spectrum: as such to applications that know spectra, as a table to the others.
 
-        Parameters
-        ----------
-        wavelength (n,) : vacuum Angstrom; flux, error (n,) : of good pixels
+        Its good pixels are `wavelength` (n,) vacuum Angstrom, `flux` and `error` (n,).
         """
         table = Table({"wavelength": wavelength * u.AA, "flux": flux, "error": error})
         table.meta = {"description": f"{name}, vacuum wavelengths, heliocentric"}
@@ -94,12 +92,9 @@ class SampLink:
             return _some(loaded, "a spectrum or a table")
 
     def send_table(self, name: str, table: Callable[[], Table]) -> int:
-        """Send the table of a queue.
+        """Send the table of a queue, by whose `name` rows are marked afterwards.
 
-        Parameters
-        ----------
-        name : of the queue, by which rows are marked afterwards
-        table : makes the table, rows by position; not called where there is no hub
+        `table` makes it, with rows by position; it is not called where there is no hub.
         """
         with self._lock:
             self._listeners("table.load.votable")

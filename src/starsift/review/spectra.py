@@ -26,12 +26,8 @@ class Spectra:
     def read(self, place: Place) -> tuple[np.ndarray, dict[str, Any]]:
         """Wavelength (n,), and the spectrum as the page gets it: `spectrum` (`read_grid`), flux, error, good.
 
-        `good` says which pixels are shown. These are also fluxes that the survey gave no weight, such as
-        LAMOST's strong emission lines; their error is 0.
-
-        Raises
-        ------
-        ResultsError : the spectrum cannot be read, or could not be used.
+        `good` says which pixels are shown, also fluxes that the survey gave no weight, such as LAMOST's
+        strong emission lines; their error is 0. Raises ResultsError if the spectrum cannot be read or used.
         """
         record = self._reader.row(self._file(place), place, _COLUMNS, keep=True)
         status = record["status"][0].as_py()

@@ -36,10 +36,7 @@ EARTH_POTENTIAL = 6.25e7  # m^2/s^2, GM / r on the surface
 def mid_exposure(lmjm: npt.ArrayLike, exptime: npt.ArrayLike) -> np.ndarray:
     """UTC modified Julian dates (n,) of the middle of exposures at Xinglong.
 
-    Parameters
-    ----------
-    lmjm : (n,) local modified Julian minutes at the start of the exposure
-    exptime : (n,) s; NaN is taken as 0
+    They start at local modified Julian minutes `lmjm` (n,); `exptime` (n,) is in s, NaN is taken as 0.
     """
     start = (np.asarray(lmjm, dtype=np.float64) - UTC_OFFSET) / 1440
     return np.asarray(start + np.nan_to_num(np.asarray(exptime, dtype=np.float64)) / 2 / DAYSEC)

@@ -337,11 +337,7 @@ def write_bundle(
     """Write batches to an Arrow file, one at a time: memory does not grow with the bundle.
 
     Each batch is cut where the partition changes and after ``rows`` spectra. Spectra whose status is not ok
-    are kept as rows without pixels.
-
-    Returns
-    -------
-    dict : how many spectra have each status, sorted by name
+    are kept as rows without pixels. Returns how many spectra have each status, sorted by name.
     """
     counts: dict[str, int] = {}
     options = pa.ipc.IpcWriteOptions(compression="lz4")

@@ -228,12 +228,7 @@ def _matrix(source: str, table: pa.Table, name: str, width: int | None) -> np.nd
 def load_grid(path: str | Path | None = None) -> TemplateGrid:
     """Load and validate a template grid, by default the one that ships; wavelengths come out in vacuum.
 
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    InputError
-        If the file is not a valid grid; the message says why.
+    Raises FileNotFoundError, or InputError if the file is not a valid grid; the message says why.
     """
     path = SHIPPED if path is None else path
     source = str(path)

@@ -150,12 +150,7 @@ def _rows(
 
 
 def cutout_status(path: PathLike) -> pa.Table:
-    """`spectrum_id` and `status` of all rows of a file of `pack_cutouts`.
-
-    Raises
-    ------
-    ValueError : the file is no file of cutouts.
-    """
+    """`spectrum_id` and `status` of all rows of a file of `pack_cutouts`; ValueError for another file."""
     with _open(path) as file:
         return file.read(columns=["spectrum_id", "status"])
 

@@ -68,9 +68,7 @@ def snap_grid(log_wavelength: np.ndarray) -> np.ndarray:
 def log_grid(where: str, header: Mapping[str, Any], n: int, without: str) -> np.ndarray:
     """log10 of n wavelengths from the cards COEFF0 and COEFF1, or CRVAL1 and CD1_1.
 
-    Raises
-    ------
-    SpectrumError : status missing_column, message `without`: there are no such cards.
+    Raises SpectrumError, status missing_column and message `without`, if there are no such cards.
     """
     start, step = number(header, "COEFF0", "CRVAL1"), number(header, "COEFF1", "CD1_1")
     if not (start > 0 and step > 0):
@@ -81,11 +79,9 @@ def log_grid(where: str, header: Mapping[str, Any], n: int, without: str) -> np.
 def checked(
     where: str, wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray, bad: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Arrays of one spectrum in native types, ascending, or a `SpectrumError` that says why it is useless.
+    """Arrays of one spectrum in native types, ascending.
 
-    Raises
-    ------
-    SpectrumError : status length_mismatch, wavelength_order, nan_flux, zero_flux or all_masked.
+    Raises SpectrumError: status length_mismatch, wavelength_order, nan_flux, zero_flux or all_masked.
     """
     if not len(wavelength) == len(flux) == len(ivar) == len(bad):
         lengths = f"{len(wavelength)}, {len(flux)}, {len(ivar)}, {len(bad)}"

@@ -192,9 +192,7 @@ def open_fits(
 def unpacked(path: str | os.PathLike[str]) -> bytes:
     """All bytes of a file, without the compression around it: equal for copies that differ in that only.
 
-    Raises
-    ------
-    SpectrumError : status missing_file, unreadable, truncated or corrupt.
+    Raises SpectrumError: status missing_file, unreadable, truncated or corrupt.
     """
     path = Path(path)
     file = _Unpacked(path, _unpack_whole(path, _read_bytes(path)))

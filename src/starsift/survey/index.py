@@ -87,9 +87,7 @@ def _index_file(root: Path, name: str) -> list[dict[str, Any]]:
 def index_headers(hdus: Sequence[Hdu]) -> list[dict[str, Any]]:
     """What the headers of an opened file say of each of its spectra, by the names of `INDEX_COLUMNS`.
 
-    Raises
-    ------
-    SpectrumError : the file holds no spectrum that belongs in an index, or a header is damaged.
+    Raises SpectrumError if the file holds no spectrum that belongs in an index, or a header is damaged.
     """
     try:
         rows = recognize(hdus).index(hdus)

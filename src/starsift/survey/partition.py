@@ -196,11 +196,8 @@ def write_manifest(
     """Write a survey's manifest, its selection table, and the part of the manifest that each bundle needs.
 
     ``{survey}.parquet``, ``{survey}-selection.csv``, ``{survey}/{bundle}.parquet``. Files that do not change
-    are left alone, so that results made from them stay up to date; bundles that are gone are removed.
-
-    Returns
-    -------
-    list of str : names of the bundles, sorted
+    are left alone, so that results made from them stay up to date; bundles that are gone are removed. Returns
+    the names of the bundles, sorted.
     """
     folder = Path(directory)
     _replace(folder / f"{survey}.parquet", _parquet(manifest))

@@ -20,9 +20,7 @@ def iter_values(column: pa.ChunkedArray) -> Iterator[Any]:
 def template_columns(template: str) -> set[str]:
     """The columns that a path template is made of, and ``date``, which follows from lmjd.
 
-    Raises
-    ------
-    SettingsError : the braces of the template do not match, or it has none.
+    Raises SettingsError if the braces of the template do not match, or it has none.
     """
     try:
         parts = string.Formatter().parse(template)
@@ -40,9 +38,7 @@ def template_columns(template: str) -> set[str]:
 def format_paths(table: pa.Table, template: str) -> Iterator[str | None]:
     """The path of each row from a template over the table's columns; None where one of them is null.
 
-    Raises
-    ------
-    SettingsError : the template names a column that there is not, or does not fit a row.
+    Raises SettingsError if the template names a column that there is not, or does not fit a row.
     """
     fields = template_columns(template)
     unknown = sorted(fields - {"date"} - set(table.column_names))

@@ -23,10 +23,8 @@ def summarize_reading(
 
     Parameters
     ----------
-    index : index files of all packed bundles
-    manifest : the survey's manifest, for the name of each spectrum's file
-    counts : CSV file to write: status, number of spectra
-    unusable : Parquet file to write: spectrum_id, band, status, file
+    index, manifest : index files of all packed bundles; the survey's manifest, for the names of files
+    counts, unusable : to write: a CSV of status and number; a Parquet file of spectrum_id, band, status, file
     """
     columns = ["spectrum_id", "band", "status"]
     tables = [pq.read_table(path, columns=columns) for path in index]

@@ -22,11 +22,9 @@ _MANY_COLUMNS = 1000  # an image so wide and much less high holds spectra in its
 def recognize(hdus: Sequence[Hdu]) -> Reader:
     """The reader of an opened file.
 
-    Raises
-    ------
-    SpectrumError : no reader reads the file. Status not_a_spectrum, unsupported_spectrum (of another
-        instrument or layout) or missing_extension (of LAMOST, without a spectrum in it); the message says
-        what the file seems to be.
+    Raises SpectrumError if no reader reads it: status not_a_spectrum, unsupported_spectrum (another
+    instrument or layout) or missing_extension (LAMOST, without a spectrum); the message says what the file
+    seems to be.
     """
     header = hdus[0].header
     target = str(header.get("OBS_TYPE") or "OBJ").strip().upper()

@@ -154,9 +154,7 @@ def _feature(wavelength: np.ndarray, shape: str, air: float, width: float) -> np
 def load_bands(grid: LogGrid = LAMOST_LRS, folder: Path = SHIPPED) -> BandModel:
     """Read the features and the sequence, and compute the depths on a grid.
 
-    Raises
-    ------
-    ValueError : a species of one file is not in the other, or a feature has an unknown shape.
+    Raises ValueError if a species of one file is not in the other, or a feature has an unknown shape.
     """
     wavelength = grid.wavelength
     with (folder / "sequence.csv").open(newline="") as stream:

@@ -132,10 +132,8 @@ def draw_emitters(
 def emission_profiles(stars: Emitters, sigma: float, offset: float | np.ndarray = 0.0) -> np.ndarray:
     """Light of the lines (n, PATCH), 1 in all, per km/s, at `VELOCITY` + `offset`.
 
-    Parameters
-    ----------
-    sigma : line spread of the spectrograph, km/s
-    offset : (n,) or one number, km/s; minus the velocity of a star moves its line there
+    `sigma` is the line spread of the spectrograph, km/s; `offset`, (n,) or one number, km/s: minus the
+    velocity of a star moves its line there.
     """
     frequency = 2 * np.pi * np.fft.rfftfreq(PATCH, STEP)
     some = np.exp(-0.5 * (frequency * sigma) ** 2) > NEGLIGIBLE

@@ -116,10 +116,7 @@ def _sample(
 def sample(wavelength_model: np.ndarray, flux_model: np.ndarray, wavelength: np.ndarray) -> np.ndarray:
     """Model spectra (n, p), uniform in ln(wavelength), at other wavelengths (n, pixel); float32.
 
-    Raises
-    ------
-    ValueError
-        If the model is not uniform in ln(wavelength), has the wrong shape, or does not cover `wavelength`.
+    Raises ValueError if the model is not uniform, has the wrong shape, or does not cover `wavelength`.
     """
     log = np.log(wavelength_model)
     step = (log[-1] - log[0]) / (len(log) - 1)
@@ -298,9 +295,7 @@ def _coadd(
 def coadd(observation: Observation, exposures: int, arm: str) -> tuple[np.ndarray, ...]:
     """Combine every `exposures` consecutive rows on a grid uniform in log10(wavelength).
 
-    Returns
-    -------
-    wavelength (pixel,), flux, ivar (m, pixel) float32, and_mask, or_mask (m, pixel) bool
+    Returns wavelength (pixel,), flux, ivar (m, pixel) float32, and_mask, or_mask (m, pixel) bool.
     """
     first, last = np.log10(COADD_RANGE[arm])
     grid = 10 ** np.arange(first, last, COADD_STEP)

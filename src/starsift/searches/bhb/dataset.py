@@ -314,9 +314,7 @@ class Dataset:
 def read_dataset(path: PathLike) -> Dataset:
     """Read a data set. Memory holds it once: the file is read in small batches.
 
-    Raises
-    ------
-    InputError : the file is not a data set.
+    Raises InputError if the file is not a data set.
     """
     try:
         # Otherwise all of a column is fetched ahead.
@@ -356,9 +354,7 @@ def read_dataset(path: PathLike) -> Dataset:
 def held_out_predictions(dataset: Dataset, probability: Callable[[Dataset], np.ndarray]) -> pa.Table:
     """Predictions of a model for the validation and test sets, sorted by `spectrum_id` in each.
 
-    Parameters
-    ----------
-    probability : of BHB, (n,), for a part of the data set
+    `probability` gives that of BHB, (n,), for a part of the data set.
     """
     tables = []
     for name in HELD_OUT:

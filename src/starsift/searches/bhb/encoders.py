@@ -90,11 +90,8 @@ PRESETS = {
 def spectrum_encoder(preset: Preset, *, attention: bool = True) -> Any:
     """VGG of one dimension: spectra (n, 3522) to tokens (n, 7, d) and a vector (n, d).
 
-    Parameters
-    ----------
-    attention : weight the segments; without it, the first line of Table 6
-
-    Source: Wei et al. 2023, section 4.2, equations 3 and 4, figure 5; Simonyan & Zisserman 2014.
+    Without `attention`, segments have no weights: the first line of Table 6. Source: Wei et al. 2023, section
+    4.2, equations 3 and 4, figure 5; Simonyan & Zisserman 2014.
     """
     keras = load_keras()
     layers, ops = keras.layers, keras.ops

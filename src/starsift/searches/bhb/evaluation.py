@@ -235,12 +235,9 @@ def fit_calibration(predictions: Mapping[str, pa.Table], purity: float, *, run: 
 
 
 def calibrate(p_bhb: npt.ArrayLike, temperature: float) -> np.ndarray:
-    """Calibrated probabilities of being a BHB, (n,) float32 as they are published.
+    """Calibrated probabilities of being a BHB, (n,) float32 as they are published, from those of the network.
 
-    Parameters
-    ----------
-    p_bhb : (n,) as they come from the network; NaN stays
-    temperature : of `starsift.learning.calibration.fit_temperature`
+    NaN stays. `temperature` is that of `starsift.learning.calibration.fit_temperature`.
     """
     p = np.asarray(p_bhb, np.float64)
     return apply_temperature(np.stack([1 - p, p], axis=1), temperature)[:, 1].astype(np.float32)

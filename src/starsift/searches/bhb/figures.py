@@ -309,9 +309,7 @@ def _modalities(runs: Runs, calibration: Mapping[str, Any]) -> list[tuple[str, s
 def colours(catalog: pa.Table) -> Figure:
     """Dereddened colours of the catalogue, and the relations of BHB stars and blue stragglers.
 
-    Parameters
-    ----------
-    catalog : Table with `u_g_0`, `g_r_0` (mag) and `p_bhb`
+    Reads `u_g_0`, `g_r_0` (mag) and `p_bhb`.
     """
     with report_style():
         figure = Figure(figsize=(5.5, 4.5), layout="constrained")
@@ -348,12 +346,7 @@ def colours(catalog: pa.Table) -> Figure:
 
 
 def distances(catalog: pa.Table) -> Figure:
-    """Distances of the catalogue, and distance against magnitude.
-
-    Parameters
-    ----------
-    catalog : Table with `distance` (kpc) and `g_0` (mag, without extinction)
-    """
+    """`distance` (kpc) of the catalogue, and distance against magnitude `g_0` (mag, without extinction)."""
     with report_style():
         figure = Figure(figsize=(8, 3.6), layout="constrained")
         left, right = figure.subplots(1, 2)
@@ -379,9 +372,7 @@ def distances(catalog: pa.Table) -> Figure:
 def examples(examples: pa.Table) -> Figure:
     """Spectra and images of BHB stars and others, certain and uncertain ones (Figures 2 and 3).
 
-    Parameters
-    ----------
-    examples : Table of `starsift.searches.bhb.evaluation.read_examples`
+    The table is that of `starsift.searches.bhb.evaluation.read_examples`.
     """
     with report_style():
         lines = max(1, examples.num_rows)

@@ -67,12 +67,7 @@ def load_published() -> dict[tuple[str, str], dict[str, float]]:
 
 
 def classes_table(metrics: pa.Table) -> Table:
-    """Scores of BATMM by class (Table 5), beside the paper's.
-
-    Parameters
-    ----------
-    metrics : of `starsift.searches.bhb.comparison.score_runs`
-    """
+    """Scores of BATMM by class (Table 5), of `bhb.comparison.score_runs`, beside the paper's."""
     published = load_published()
     own = _scores(metrics)
     rows: list[Row] = [("class", "runs", *_score_names(), "AUC", "average precision")]
@@ -89,13 +84,7 @@ def classes_table(metrics: pa.Table) -> Table:
 
 
 def models_table(name: str, metrics: pa.Table) -> Table:
-    """Scores (mean of both classes) of the models of a table of the paper, beside the paper's.
-
-    Parameters
-    ----------
-    name : table6, table7 or table8
-    metrics : as in `classes_table`
-    """
+    """Scores (mean of both classes) of the models of table6, table7 or table8, beside the paper's."""
     published = load_published()
     own = _scores(metrics)
     title, models = COMPARISONS[name]
@@ -110,12 +99,7 @@ def models_table(name: str, metrics: pa.Table) -> Table:
 
 
 def gaps_table(gaps: pa.Table) -> Table:
-    """Differences of F1 between models, their errors, and the paper's differences.
-
-    Parameters
-    ----------
-    gaps : of `starsift.searches.bhb.comparison.model_gaps`
-    """
+    """Differences of F1 between models, their errors, and the paper's differences."""
     published = load_published()
     errors = ("error of training", "error of the test set")
     more = ("exceeds error of training", "exceeds both errors")
@@ -163,12 +147,7 @@ def gaps_page(gaps: pa.Table) -> str:
 
 
 def dataset_page(counts: PathLike, dropped: PathLike) -> str:
-    """Labelled stars before and after processing (Table 2), and the reasons for dropping others.
-
-    Parameters
-    ----------
-    counts, dropped : `dataset.csv` and `dataset-dropped.csv`
-    """
+    """Labelled stars before and after processing (Table 2), and why others were dropped: two CSV files."""
     return page("Dataset", [("Labelled spectra", read_csv(counts)), ("Dropped spectra", read_csv(dropped))])
 
 
@@ -180,10 +159,7 @@ def funnel_page(funnel: PathLike) -> str:
 def candidates_page(catalog: pa.Table, rejected: pa.Table, number: int = 1000) -> str:
     """The catalogue, and the candidates that people rejected, with links to the spectra.
 
-    Parameters
-    ----------
-    catalog, rejected : columns of `starsift.searches.bhb.columns.BHB`
-    number : most rows of each, by decreasing probability
+    Tables have the columns of `bhb.columns.BHB`; `number` rows of each are shown, by decreasing probability.
     """
     header = ("spectrum", "star", "spectra", "S/N", "P(BHB)", "inputs", "g₀", "(u−g)₀", "(g−r)₀")
     order = [("p_bhb", "descending"), ("spectrum_id", "ascending")]

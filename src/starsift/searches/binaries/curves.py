@@ -38,12 +38,9 @@ class Curves:
 def write_curves(
     path: str | os.PathLike[str], batches: Iterable[tuple[pa.Table, CCFs]], velocities: np.ndarray
 ) -> None:
-    """Write the CCFs of a bundle, batch by batch.
+    """Write the CCFs of a bundle, batch by batch: identity rows, and CCFs as `correlate` gives them.
 
-    Parameters
-    ----------
-    batches : of (identity rows, their CCFs), as `starsift.spectra.ccf.correlate` gives them
-    velocities : (velocity,) km/s, uniform
+    `velocities` (velocity,) are uniform, km/s.
     """
     step = (velocities[-1] - velocities[0]) / (velocities.size - 1)
     grid = (velocities[0], step, velocities.size)

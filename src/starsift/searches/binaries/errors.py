@@ -117,13 +117,12 @@ def write_errors(
     rv_err: np.ndarray,
     reliability: np.ndarray,
 ) -> None:
-    """Write velocity errors, one row a spectrum, null where there is no candidate.
+    """Write velocity errors, one row a spectrum of the bundle's components, null where there is no candidate.
 
     Parameters
     ----------
-    table : of the bundle's components
-    rows : (m,) positions of the candidates in it
-    rv_err : (m, width) km/s; reliability : (m,); as `monte_carlo` returns them
+    rows : (m,) positions of the candidates in the table
+    rv_err, reliability : (m, width) km/s and (m,), as `monte_carlo` returns them
     """
     count = np.zeros(table.num_rows, np.int16)
     count[rows] = table["n_components"].to_numpy()[rows]

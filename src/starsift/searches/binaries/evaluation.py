@@ -71,10 +71,8 @@ def cross_validate_fold(
 def summarise_folds(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Mean and sample standard deviation of each metric over the folds.
 
-    Returns
-    -------
-    One row a classifier and category (overall, L2, L3): classifier, category, n_folds, then {metric}_mean and
-    {metric}_std for each of `METRICS`; the deviation of one fold alone is None.
+    Returns a row a classifier and category (overall, L2, L3): classifier, category, n_folds, then
+    {metric}_mean and {metric}_std for each of `METRICS`; the deviation of one fold alone is None.
     """
     folds = [result["fold"] for result in results]
     if not folds or len(set(folds)) != len(folds) or len({result["n_folds"] for result in results}) != 1:

@@ -33,9 +33,7 @@ FIT_FROM = 80.0  # km/s: from here on all are found, and the distribution is fit
 def snr_magnitude(manifest: pa.Table, spectra: pa.Table) -> Figure:
     """S/N against Gaia G of all selected exposures, and of the binaries among them (Figures 1 and 10).
 
-    Parameters
-    ----------
-    manifest, spectra : Tables with `snr` and `phot_g_mean_mag`, `spectra` also with `multiplicity`
+    Both tables have `snr` and `phot_g_mean_mag`, `spectra` also `multiplicity`.
     """
     with report_style():
         figure = Figure(figsize=(6.5, 5.5), layout="constrained")
@@ -70,10 +68,7 @@ def snr_magnitude(manifest: pa.Table, spectra: pa.Table) -> Figure:
 def examples(examples: pa.Table, *, ccf_threshold: float, d2_threshold: float) -> Figure:
     """Spectra with their CCFs and derivatives, thresholds and velocities (Figures 2, 3 and 7).
 
-    Parameters
-    ----------
-    examples : Table of `starsift.searches.binaries.examples.collect_examples`
-    ccf_threshold, d2_threshold : as fractions of the range, as in `find_components`
+    The table is that of `collect_examples`, thresholds are fractions of the range, as in `find_components`.
     """
     rows = examples.to_pylist()
     with report_style():
@@ -124,9 +119,7 @@ def _draw_example(axes: np.ndarray, row: dict, ccf_threshold: float, d2_threshol
 def rv_errors(spectra: pa.Table) -> Figure:
     """Velocity error against S/N (Figure 4): a point a component, and the median in bins of S/N.
 
-    Parameters
-    ----------
-    spectra : Table with `multiplicity`, `snr`, `rv_1_err` to `rv_3_err` (km/s)
+    Reads `multiplicity`, `snr`, `rv_1_err` to `rv_3_err` (km/s).
     """
     with report_style():
         figure = Figure(figsize=(8, 3.8), layout="constrained")
@@ -163,10 +156,7 @@ def rv_errors(spectra: pa.Table) -> Figure:
 def detection_rates(rates: pa.Table) -> Figure:
     """Share of injected twin binaries that are resolved, against velocity difference and S/N (Figure 5).
 
-    Parameters
-    ----------
-    rates : Table of `binaries.injection.detection_rates`: `teff` (K) and `logg` of both stars,
-        `delta_rv` (km/s), `snr`, `rate` (0 to 1)
+    Reads `teff` (K) and `logg` of both stars, `delta_rv` (km/s), `snr`, `rate` (0 to 1).
     """
     twins = list(dict.fromkeys(zip(rates["teff"].to_pylist(), rates["logg"].to_pylist(), strict=True)))
     with report_style():
@@ -200,10 +190,7 @@ def detection_rates(rates: pa.Table) -> Figure:
 def flux_ratio(flux_ratios: pa.Table) -> Figure:
     """Pairs of dwarfs that are resolved, with contours of their flux ratio (Figure 6).
 
-    Parameters
-    ----------
-    flux_ratios : Table of `starsift.searches.binaries.injection.flux_ratio_limits`: `teff_1`, `teff_2` (K),
-        `flux_ratio` (second over first), `detected`
+    Reads `teff_1`, `teff_2` (K), `flux_ratio` (second over first), `detected`.
     """
     with report_style():
         figure = Figure(figsize=(5.5, 5), layout="constrained")
@@ -224,12 +211,7 @@ def flux_ratio(flux_ratios: pa.Table) -> Figure:
 
 
 def exposures(objects: pa.Table) -> Figure:
-    """Number of binaries against the number of their exposures (Figure 8).
-
-    Parameters
-    ----------
-    objects : Table with `multiplicity`, `n_exposures`
-    """
+    """Number of binaries by `multiplicity` against the number of their exposures `n_exposures` (Figure 8)."""
     with report_style():
         figure = Figure(figsize=(6, 4), layout="constrained")
         axis = figure.add_subplot()
@@ -255,9 +237,7 @@ def exposures(objects: pa.Table) -> Figure:
 def rv_differences(spectra: pa.Table) -> Figure:
     """Distribution of the velocity differences of SB2 spectra, with an exponential fit (Figure 9).
 
-    Parameters
-    ----------
-    spectra : Table with `multiplicity`, `rv_1`, `rv_2` (km/s)
+    Reads `multiplicity`, `rv_1`, `rv_2` (km/s).
     """
     with report_style():
         figure = Figure(figsize=(6, 4), layout="constrained")

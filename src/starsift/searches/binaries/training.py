@@ -88,10 +88,7 @@ class Classifier:
     def load(cls, path: str | os.PathLike[str]) -> "Classifier":
         """Read a network that `save` wrote.
 
-        Raises
-        ------
-        TrainingError
-            The file is missing, damaged or not one of the networks of `CLASSIFIERS`.
+        Raises TrainingError if the file is missing, damaged or not one of the networks of `CLASSIFIERS`.
         """
         try:
             model = load_network(path)

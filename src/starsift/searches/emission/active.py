@@ -33,13 +33,10 @@ def margin(probability: np.ndarray) -> np.ndarray:
 
 
 def bald(passes: np.ndarray) -> np.ndarray:
-    """Disagreement of networks (n,): the entropy of their mean less their mean entropy.
+    """Disagreement of t networks (n,): the entropy of their mean less their mean entropy.
 
-    Parameters
-    ----------
-    passes : (t, n, k) probabilities of t networks, here dropout passes
-
-    Source: Houlsby et al. 2011, arXiv:1112.5745; Gal et al. 2017, arXiv:1703.02910.
+    `passes` are their probabilities (t, n, k), here of dropout passes. Source: Houlsby et al. 2011,
+    arXiv:1112.5745; Gal et al. 2017, arXiv:1703.02910.
     """
     return np.asarray(entropy(passes.mean(axis=0)) - entropy(passes).mean(axis=0))
 
@@ -47,12 +44,8 @@ def bald(passes: np.ndarray) -> np.ndarray:
 def k_centre(features: np.ndarray, n: int) -> np.ndarray:
     """Rows of a batch that covers the others: the first row, then repeatedly the row farthest from the batch.
 
-    Parameters
-    ----------
-    features : (m, d)
-    n : rows to select; all where m is not greater
-
-    Source: Sener & Savarese 2018, arXiv:1708.00489, algorithm 1.
+    Selects `n` rows of features (m, d), or all where m is not greater. Source: Sener & Savarese 2018,
+    arXiv:1708.00489, algorithm 1.
     """
     x = np.asarray(features, np.float64)
     squares = (x**2).sum(axis=1)
@@ -93,9 +86,7 @@ STRATEGIES: Mapping[str, Strategy] = {
 def select_rows(score: np.ndarray, n: int, features: np.ndarray | None = None) -> np.ndarray:
     """Rows of the n highest scores (m,), ties in their order; with features (m, d) a diverse batch.
 
-    Parameters
-    ----------
-    features : only those of the `SHORTLIST` * n highest scores are used
+    Only features of the `SHORTLIST` * n highest scores are used.
     """
     order = np.argsort(-np.asarray(score, np.float64), kind="stable")
     if features is None:

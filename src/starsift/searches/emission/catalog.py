@@ -240,12 +240,7 @@ def _label_columns(rows: pa.Table, round_labels: pa.Table, labels: pa.Table) -> 
 
 
 def with_windows(rows: pa.Table, candidates: pa.Table) -> pa.Table:
-    """Append `bundle`, `row` and `window` to rows of `assemble`, sorted by spectrum_id.
-
-    Parameters
-    ----------
-    candidates : of `gather_candidates`
-    """
+    """Append bundle, row and window of `gather_candidates` to rows of `assemble`, sorted by spectrum_id."""
     rows = rows.sort_by("spectrum_id")
     at = pc.index_in(rows["spectrum_id"], value_set=candidates["spectrum_id"].combine_chunks())
     for name in ("bundle", "row", "window"):

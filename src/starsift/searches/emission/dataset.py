@@ -175,9 +175,7 @@ def read_usable(path: PathLike) -> tuple[pa.Table, np.ndarray]:
 def add_windows(rows: pa.Table, paths: Sequence[PathLike]) -> pa.Table:
     """Append the column window to rows with bundle and spectrum_id, from files named after the bundles.
 
-    Raises
-    ------
-    InputError : a spectrum is not in the file of its bundle.
+    Raises InputError if a spectrum is not in the file of its bundle.
     """
     ids, bundles = rows["spectrum_id"].combine_chunks(), rows["bundle"]
     found = []
@@ -198,10 +196,7 @@ def add_windows(rows: pa.Table, paths: Sequence[PathLike]) -> pa.Table:
 def training_set(initial: PathLike, rounds: Sequence[PathLike]) -> tuple[np.ndarray, np.ndarray]:
     """Windows (n, 140) and class numbers (n,) of the first training set and of the queries of rounds.
 
-    Parameters
-    ----------
-    initial : file of `initial_set`
-    rounds : files `round-NN/labels.parquet`
+    `initial` is the file of `initial_set`, `rounds` are files `round-NN/labels.parquet`.
     """
     tables = [pq.read_table(initial, columns=["label", "window"])]
     for path in rounds:

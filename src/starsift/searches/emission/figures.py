@@ -48,12 +48,9 @@ Style = dict[str, Any]
 
 
 def precision(rounds: Rounds, *, threshold: float, passes: int) -> Figure:
-    """Estimated precision by round (Figure 5).
+    """Estimated precision by round (Figure 5); learning ends when it exceeds the threshold `passes` times.
 
-    Parameters
-    ----------
-    rounds : contents of `round.json`: `round`, `n_precision`, `true_positives`
-    threshold, passes : learning ends when the precision passes the threshold for the `passes`-th time
+    Rounds are contents of `round.json`: `round`, `n_precision`, `true_positives`.
     """
     known = sorted((one for one in rounds if one["n_precision"]), key=lambda one: one["round"])
     with report_style():
@@ -95,12 +92,7 @@ def precision(rounds: Rounds, *, threshold: float, passes: int) -> Figure:
 
 
 def answers(queries: pa.Table) -> Figure:
-    """Labels of each round, and the entropy of the queried spectra.
-
-    Parameters
-    ----------
-    queries : Table of `starsift.searches.emission.labels.read_round_labels`
-    """
+    """Labels of each round, and the entropy of the queried spectra, of `read_round_labels`."""
     rows = queries.filter(pc.equal(queries["purpose"], "query"))
     with report_style():
         figure = Figure(figsize=(6.5, 5.5), layout="constrained")
@@ -146,12 +138,7 @@ def answers(queries: pa.Table) -> Figure:
 
 
 def queries(queries: pa.Table) -> Figure:
-    """The queried spectra of the last round with the highest scores, and their labels.
-
-    Parameters
-    ----------
-    queries : as for `answers`
-    """
+    """The queried spectra of the last round with the highest scores, and their labels, as for `answers`."""
     rows = queries.filter(pc.equal(queries["purpose"], "query"))
     last = pc.max(rows["round"]).as_py()
     rows = (
@@ -168,12 +155,7 @@ def queries(queries: pa.Table) -> Figure:
 
 
 def initial(initial: pa.Table) -> Figure:
-    """Examples of each class in the first training set (Figure 3).
-
-    Parameters
-    ----------
-    initial : Table with `spectrum_id`, `label`, `window`
-    """
+    """Examples of each class in the first training set (Figure 3): `spectrum_id`, `label`, `window`."""
     initial = initial.sort_by("spectrum_id")
     rng, number = np.random.default_rng(0), 4
     with report_style():
@@ -194,9 +176,7 @@ def initial(initial: pa.Table) -> Figure:
 def single_peaks(candidates: pa.Table) -> Figure:
     """Spectra of single peaks: those of the highest probability, and others at random (Figure 6).
 
-    Parameters
-    ----------
-    candidates : Table with `spectrum_id`, `profile`, `p_single`, `p_double`, `origin`, `window`
+    Reads `spectrum_id`, `profile`, `p_single`, `p_double`, `origin`, `window`.
     """
     return _examples(candidates, SINGLE, "p_single")
 
@@ -225,10 +205,8 @@ def _examples(candidates: pa.Table, name: str, probability: str) -> Figure:
 def calibration(held_out: pa.Table, calibration: Mapping[str, Any]) -> Figure:
     """Reliability of the probability of emission, before and after calibration.
 
-    Parameters
-    ----------
-    held_out : Table with uncalibrated probabilities and `label`, of spectra that were not trained on
-    calibration : contents of `calibration.json`: `temperature`
+    `held_out` has uncalibrated probabilities and `label` of spectra that were not trained on; `calibration`,
+    of `calibration.json`, has `temperature`.
     """
     temperature = calibration["temperature"]
     with report_style():
@@ -254,12 +232,7 @@ def calibration(held_out: pa.Table, calibration: Mapping[str, Any]) -> Figure:
 
 
 def snr_magnitude(candidates: pa.Table) -> Figure:
-    """Signal-to-noise ratios and magnitudes of the catalogue.
-
-    Parameters
-    ----------
-    candidates : Table with `profile`, `snr`, `phot_g_mean_mag`
-    """
+    """Signal-to-noise ratios and magnitudes of the catalogue: `profile`, `snr`, `phot_g_mean_mag`."""
     with report_style():
         figure = Figure(figsize=(8, 3.6), layout="constrained")
         left, right = figure.subplots(1, 2)
@@ -301,11 +274,9 @@ def snr_magnitude(candidates: pa.Table) -> Figure:
 def exposures(candidates: pa.Table, number: int = 6, most: int = 6) -> Figure:
     """Stars with several spectra in the catalogue (Appendix B.2).
 
-    Parameters
-    ----------
-    candidates : Table with `spectrum_id`, `profile`, `group_id`, `group_name`, `obsdate`, `snr`, `window`
-    number : of stars: those with the most exposures, and among these the highest S/N
-    most : exposures of one star, evenly spread in time
+    Shows `number` stars, those with the most exposures, and among these the highest S/N; of each at most
+    `most` exposures, evenly spread in time. Reads `spectrum_id`, `profile`, `group_id`, `group_name`,
+    `obsdate`, `snr`, `window`.
     """
     rows = candidates.filter(pc.not_equal(candidates["profile"], UNINTERESTING))
     rows = rows.sort_by([("obsdate", "ascending"), ("spectrum_id", "ascending")])

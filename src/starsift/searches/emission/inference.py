@@ -101,12 +101,7 @@ def _transform_kernel(kernel: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class NumpyNetwork:
-    """A trained network that predicts without Keras.
-
-    Attributes
-    ----------
-    weights : name of a layer -> kernel and bias, float32
-    """
+    """A trained network that predicts without Keras: the name of a layer -> kernel and bias, float32."""
 
     weights: dict[str, tuple[np.ndarray, np.ndarray]]
 
@@ -114,9 +109,7 @@ class NumpyNetwork:
     def load(cls, path: str | os.PathLike[str]) -> "NumpyNetwork":
         """Read a network that `starsift.learning.backend.save_network` wrote, without Keras.
 
-        Raises
-        ------
-        ResultsError : the file is missing, damaged or another network.
+        Raises ResultsError if the file is missing, damaged or another network.
         """
         weights = {}
         try:
@@ -186,10 +179,7 @@ class NumpyNetwork:
     def predict_passes(self, convolved: np.ndarray, passes: int, *, seed: int) -> np.ndarray:
         """Probabilities (passes, n, 3) float32 with active dropout, as a sample of networks.
 
-        Parameters
-        ----------
-        convolved : (n, 3584), of `convolve`: only the layers after the convolutions drop units
-
+        `convolved` is the output (n, 3584) of `convolve`: only the layers after the convolutions drop units.
         Source: Gal & Ghahramani 2016, arXiv:1506.02142.
         """
         (first, bias), (second, second_bias) = (self.weights[name] for name in CONNECTED)

@@ -20,13 +20,7 @@ PRECISIONS = ("float32", "bfloat16")
 
 
 def build(*, seed: int = 0, precision: str = "float32") -> Any:
-    """The untrained network: (n, 140) windows to (n, 3) probabilities.
-
-    Parameters
-    ----------
-    seed : of the weights
-    precision : of the computation: float32, or bfloat16, which is not for training
-    """
+    """The untrained network: (n, 140) windows to (n, 3) probabilities. bfloat16 is not for training."""
     if precision not in PRECISIONS:
         raise ValueError(f"precision is {precision!r}: expected one of {', '.join(PRECISIONS)}")
     keras = load_keras()

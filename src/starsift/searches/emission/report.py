@@ -35,9 +35,7 @@ class Run(NamedTuple):
 def partial_confusion(candidates: pa.Table) -> list[ConfusionRow]:
     """Predicted and actual class of the candidates, without those that the oracle found (Table 1).
 
-    Parameters
-    ----------
-    candidates : Table with `origin`, `predicted`, `vetted`, `profile`
+    Reads `origin`, `predicted`, `vetted`, `profile`.
     """
     rows = candidates.filter(pc.equal(candidates["origin"], PREDICTED))
     actual = pc.if_else(rows["vetted"], rows["profile"], pa.scalar(None, pa.string()))
@@ -66,12 +64,9 @@ def confusion_page(candidates: pa.Table) -> str:
 
 
 def rounds_page(rounds: Sequence[Mapping[str, Any]], threshold: float) -> str:
-    """Training, predictions and estimated precision of each round.
+    """Training, predictions and estimated precision of each round, from `round.json`.
 
-    Parameters
-    ----------
-    rounds : contents of `round.json`
-    threshold : of the precision, which ends active learning
+    Active learning ends when the precision exceeds the threshold.
     """
     header = ("round", "training set", "labelled so far", "epochs", "loss")
     predicted = [f"predicted {name}" for name in EMISSION_CLASSES]
@@ -99,12 +94,9 @@ def rounds_page(rounds: Sequence[Mapping[str, Any]], threshold: float) -> str:
 
 
 def baseline_page(runs: Sequence[Run], candidates: pa.Table) -> str:
-    """Precision without active learning (Table A.1) and with it.
+    """Precision without active learning (Table A.1) and with it, of candidates as in `partial_confusion`.
 
-    Parameters
-    ----------
-    runs : each with `sample`, a Table with `predicted` and `label`, null where there is none
-    candidates : as for `partial_confusion`
+    The sample of each run has `predicted` and `label`, null where there is none.
     """
     names = ("", *(f"{name}: " for name in EMISSION_CLASSES), "either: ")
     quantities = ("precision", "of labelled", "predicted")
@@ -137,10 +129,8 @@ def _precisions(found: Sequence[ConfusionRow], predicted: Sequence[int]) -> list
 def candidates_page(candidates: pa.Table, number: int = 1000) -> str:
     """The catalogue and the rejected candidates, with links to the spectra (section 4.1).
 
-    Parameters
-    ----------
-    candidates : columns of `starsift.searches.emission.columns.EMISSION`
-    number : of rows in each table, by decreasing probability
+    They have the columns of `emission.columns.EMISSION`; each table shows `number` rows, by decreasing
+    probability.
     """
     kept = pc.not_equal(candidates["profile"], CLASSES[-1])
     parts = {"In the catalogue": candidates.filter(kept), "Rejected": candidates.filter(pc.invert(kept))}

@@ -30,10 +30,8 @@ _M = re.compile(r"[dg]?Me?(?![a-z])", re.IGNORECASE)  # no other word, such as "
 def read_sources(path: PathLike | None) -> pa.Table | None:
     """A table of Gaia, 2MASS and WISE sources.
 
-    Raises
-    ------
-    InputError : the file cannot be read, or source_id has lost digits.
-    ResultsError : a column is missing or has the wrong type.
+    Raises InputError if the file cannot be read, or source_id has lost digits; ResultsError if a column is
+    missing or has the wrong type.
     """
     if path is None:
         return None

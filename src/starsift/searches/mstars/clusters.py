@@ -232,9 +232,7 @@ def draw_positives(
 ) -> np.ndarray:
     """Positions in `clusters.rows` of a positive sample, ascending; fewer than `size` where spectra run out.
 
-    Parameters
-    ----------
-    giant_fraction : of the sample; where one luminosity class runs out, the other fills up
+    Where giants or dwarfs run out, the others fill up.
     """
     m = clusters
     good = ~m.defective & ~m.dropped[m.cluster]

@@ -217,12 +217,7 @@ def write_sample(sample: Sample, bundle: PathLike, table: PathLike) -> None:
 
 
 def read_sample(bundle: PathLike, table: PathLike) -> Sample:
-    """Read what `write_sample` wrote.
-
-    Raises
-    ------
-    InputError : the two files are not of one sample.
-    """
+    """Read what `write_sample` wrote; InputError if the two files are not of one sample."""
     rows = pq.read_table(table, schema=SAMPLE)
     identity = read_identity(bundle)
     if not rows["spectrum_id"].equals(identity["spectrum_id"]):

@@ -33,11 +33,8 @@ EVALUATION = pa.schema(
 def precision_at(truth: np.ndarray, score: np.ndarray) -> np.ndarray:
     """Precision at each recall of `RECALLS`, (100,): the best of any threshold that recalls as much or more.
 
-    Parameters
-    ----------
-    truth : (n,) bool; score : (n,), the higher the more likely
-
-    Source: equations 8 (the paper's "accuracy" is precision) and 9.
+    `truth` (n,) is bool, `score` (n,) the higher the more likely. Source: equations 8 (the paper's "accuracy"
+    is precision) and 9.
     """
     precision, recall, _ = precision_recall_curve(truth, score)
     best = np.maximum.accumulate(precision)  # recall falls along the arrays
@@ -147,12 +144,10 @@ def query_curves(
     bits: int,
     seed: int,
 ) -> tuple[float, np.ndarray]:
-    """Average precision, and precision at each recall of `RECALLS`, of positive spectra as single queries:
-    means over the queries, as the paper's figure 8 has them.
+    """Average precision, and precision at each recall of `RECALLS`, of positive spectra as single queries.
 
-    Parameters
-    ----------
-    features, labels, is_m, unseen : as in `score_unseen`; truth : (m,) bool, of the unseen
+    These are means over the queries, as in the paper's figure 8. Parameters are those of `score_unseen`, and
+    `truth` (m,) bool of the unseen.
     """
     hasher = train(features, labels, method, bits=bits, seed=seed).hasher
     queries, pool = hasher.transform(features[is_m]), hasher.transform(unseen)

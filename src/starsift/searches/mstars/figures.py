@@ -119,21 +119,14 @@ def _draw_curve(axis: Axes, evaluation: pa.Table, row: AveragePrecision, name: s
 def top_matches(matches: pa.Table) -> Figure:
     """A late-type query and its nearest spectra (Figure 9).
 
-    Parameters
-    ----------
-    matches : Table with `panel` ("top" are drawn), `is_query`, `rank` (1 = nearest), `spectrum_id`,
-        `hamming_distance` (bits), `wavelength` (vacuum Angstrom) and `flux`, lists
+    Reads `panel` ("top" are drawn), `is_query`, `rank` (1 = nearest), `spectrum_id`, `hamming_distance`
+    (bits), `wavelength` (vacuum Angstrom) and `flux`, lists.
     """
     return _ranked(matches, "top", BLACK)
 
 
 def ranked_matches(matches: pa.Table) -> Figure:
-    """A query and spectra at ranks that grow by powers of ten (Figure 10).
-
-    Parameters
-    ----------
-    matches : as in `top_matches`; those of the panel "ranks" are drawn
-    """
+    """A query and spectra at ranks that grow by powers of ten (Figure 10), in the panel "ranks"."""
     return _ranked(matches, "ranks", BLUE)
 
 
@@ -174,12 +167,7 @@ def _draw_spectrum(axis: Axes, row: Mapping, base: float, colour: str) -> None:
 
 
 def subtypes(catalog: pa.Table) -> Figure:
-    """Number of spectra by subtype, dwarfs and giants (Figure 11).
-
-    Parameters
-    ----------
-    catalog : Table with `subclass`, `giant`
-    """
+    """Number of spectra by `subclass`, dwarfs and giants by `giant` (Figure 11)."""
     with report_style():
         figure = Figure(figsize=(6.5, 4), layout="constrained")
         axis = figure.add_subplot()
@@ -208,12 +196,7 @@ def subtypes(catalog: pa.Table) -> Figure:
 
 
 def snr(catalog: pa.Table) -> Figure:
-    """Distribution of S/N in r (Figure 12).
-
-    Parameters
-    ----------
-    catalog : Table with `snrr`
-    """
+    """Distribution of S/N in r, `snrr` (Figure 12)."""
     with report_style():
         figure = Figure(figsize=(6, 4), layout="constrained")
         axis = figure.add_subplot()
@@ -241,9 +224,7 @@ def magnitudes(
 ) -> Figure:
     """Magnitudes of the M stars found and of those released before, as shares of each (Figure 13, in r).
 
-    Parameters
-    ----------
-    catalog, released : Tables with the magnitude, `released` with `subclass`: only its M stars count
+    Of the released spectra only those of M stars count, by `subclass`.
     """
     with report_style():
         figure = Figure(figsize=(6, 4), layout="constrained")
@@ -273,12 +254,7 @@ def magnitudes(
 
 
 def subtype_comparison(catalog: pa.Table, released: pa.Table) -> Figure:
-    """Subtypes of the M stars found and of those released before, as shares of each (Figure 14).
-
-    Parameters
-    ----------
-    catalog, released : Tables with `subclass`
-    """
+    """Subtypes (`subclass`) of the M stars found and of those released, as shares of each (Figure 14)."""
     with report_style():
         figure = Figure(figsize=(6.5, 4), layout="constrained")
         axis = figure.add_subplot()
@@ -343,11 +319,8 @@ def giants_spectra(all_m: pa.Table, separators: Separators) -> Figure:
 def giants_photometry(all_m: pa.Table, separators: Separators) -> Figure:
     """Giants by each of the photometric separators, and where they are in luminosity (Figure 16).
 
-    Parameters
-    ----------
-    all_m : Table with `m_g`, `bp_rp`, `phot_g_mean_mag`, `j`, and of the separators their columns
-        and votes, `giant_<name>`
-    separators : as in `giants_spectra`; those by photometry are drawn
+    Reads `m_g`, `bp_rp`, `phot_g_mean_mag`, `j`, and of the separators their columns and votes,
+    `giant_<name>`.
     """
     planes = _planes(separators, "photometry")
     with report_style():
@@ -445,11 +418,8 @@ def _draw_stars(axis: Axes, x: np.ndarray, y: np.ndarray, groups: Groups) -> Non
 def activity(all_m: pa.Table, *, threshold: float) -> Figure:
     """H-alpha emission and the share of active dwarfs by subtype (Figure 17).
 
-    Parameters
-    ----------
-    all_m : Table with `subclass`, `subtype`, `giant`, `ewha` (Angstrom), and `active`, null where the
-        continuum at H-alpha is too faint
-    threshold : the equivalent width (Angstrom) from which a star is active, drawn as a line
+    Reads `subclass`, `subtype`, `giant`, `ewha` (Angstrom), and `active`, null where the continuum at H-alpha
+    is too faint. A line shows the `threshold` (Angstrom) from which a star is active.
     """
     bright = pc.is_valid(all_m["active"])
     dwarfs = all_m.filter(pc.and_(bright, pc.fill_null(pc.equal(all_m["giant"], 0), False)))
@@ -513,11 +483,7 @@ def _draw_shares(axis: Axes, digit: np.ndarray, active: np.ndarray) -> None:
 def kinematics(bins: pa.Table) -> Figure:
     """Mean velocities and dispersions of dwarfs against height, active and inactive (Figure 18).
 
-    Parameters
-    ----------
-    bins : Table of `starsift.searches.mstars.kinematics.dispersions`, a row a bin of height and population:
-        `bin_low`, `bin_high` (pc), `population` (active, inactive), `n`, `mean_u`, `sigma_u`, the same of v
-        and w, and the error of each, `mean_u_err` (km/s)
+    `bins` are those of `starsift.searches.mstars.kinematics.dispersions`.
     """
     # One far giant taken for a dwarf would set the scale.
     bins = bins.filter(pc.greater_equal(bins["n"], 3))

@@ -326,12 +326,9 @@ def contrast(
 def rank_codes(
     pool: np.ndarray, positive: np.ndarray, negative: np.ndarray, ranking: str, *, xp: ModuleType = np
 ) -> np.ndarray:
-    """Scores (n,) float32 of pool codes, the higher the more like an M star.
+    """Scores (n,) float32 of pool codes, the higher the more like an M star, by ranking nearest or contrast.
 
-    Parameters
-    ----------
-    pool, positive, negative : (…, bits / 8) uint8
-    ranking : nearest or contrast
+    Codes `pool`, `positive` and `negative` are (…, bits / 8) uint8.
     """
     if ranking == "nearest":
         return -nearest_codes(pool, positive, 1, xp=xp)[0][:, 0].astype(np.float32)

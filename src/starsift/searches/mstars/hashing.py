@@ -24,14 +24,9 @@ CHUNK = 512
 
 
 class Hasher(TransformerMixin, BaseEstimator):
-    """Base of the hashers: `fit` learns the thresholds, `transform` gives packed codes.
+    """Base of the hashers: `fit` learns the thresholds, `transform` gives packed codes of `n_bits`, in bytes.
 
     A subclass defines `_learn(X, y, rng)`, which sets its weights, and `features(X) -> (n, n_bits)`.
-
-    Parameters
-    ----------
-    n_bits : length of the code, a multiple of 8
-    random_state : seed
     """
 
     def __init__(self, n_bits: int = 256, random_state: int = 0) -> None:
@@ -120,9 +115,7 @@ class PCAHasher(LinearHasher):
 class ITQHasher(LinearHasher):
     """Principal components, rotated until their signs lose least (Gong & Lazebnik 2011, section 2.2).
 
-    Parameters
-    ----------
-    n_iterations : of the alternating minimisation
+    `n_iterations` are those of the alternating minimisation.
     """
 
     def __init__(self, n_bits: int = 256, n_iterations: int = 50, random_state: int = 0) -> None:

@@ -21,12 +21,7 @@ COMPONENTS = ("u", "v", "w")
 
 
 def distance(parallax: npt.ArrayLike, parallax_error: npt.ArrayLike, max_relative_error: float) -> np.ndarray:
-    """Distances (n,) in pc, 1/parallax; NaN unless the error is less than this share of the parallax.
-
-    Parameters
-    ----------
-    parallax, parallax_error : (n,) mas; NaN where not measured
-    """
+    """Distances (n,) in pc of parallaxes in mas; NaN unless the error is less than this share of them."""
     parallax, error = np.asarray(parallax, dtype=np.float64), np.asarray(parallax_error, dtype=np.float64)
     good = (parallax > 0) & (error >= 0) & (error < max_relative_error * parallax)
     return np.divide(1000.0, parallax, out=np.full(good.shape, np.nan), where=good)
@@ -40,10 +35,7 @@ def absolute_magnitude(
 ) -> np.ndarray:
     """Absolute G magnitudes (n,), not corrected for extinction: M_G = G + 5 + 5 log10(parallax / 1000 mas).
 
-    Parameters
-    ----------
-    g : (n,) mag
-    parallax, parallax_error, max_relative_error : see `distance`, where it is NaN so is the magnitude
+    `g` (n,) is in mag; see `distance` for the others: where it is NaN so is the magnitude.
     """
     return (
         np.asarray(g, dtype=np.float64)
@@ -65,11 +57,7 @@ def galactic(ra: npt.ArrayLike, dec: npt.ArrayLike) -> tuple[np.ndarray, np.ndar
 def height(distance: npt.ArrayLike, b: npt.ArrayLike, sun: float) -> np.ndarray:
     """Height (n,) above the Galactic plane in pc, negative to the south.
 
-    Parameters
-    ----------
-    distance : (n,) pc
-    b : (n,) degrees
-    sun : pc, height of the Sun
+    From `distance` (n,) pc, latitude `b` (n,) degrees, and the height of the `sun` in pc.
     """
     return np.asarray(distance, dtype=np.float64) * np.sin(np.radians(b)) + sun
 

@@ -104,12 +104,7 @@ class Separator:
         x_error: npt.ArrayLike = 0.0,
         y_error: npt.ArrayLike = 0.0,
     ) -> np.ndarray:
-        """Natural logarithm of how much likelier giants than dwarfs are there, NaN where not measured.
-
-        Parameters
-        ----------
-        x, y, x_error, y_error : (n,)
-        """
+        """Log odds (n,), natural, of giants against dwarfs at x, y (n,); NaN where not measured."""
         x = np.asarray(x, dtype=np.float64)
         at, dwarfs, giants = np.array(self.points).T
         line, gap = (dwarfs + giants) / 2, (giants - dwarfs) / 2
@@ -122,9 +117,7 @@ class Separator:
 def separators(settings: Sequence[Mapping[str, Any]]) -> tuple[Separator, ...]:
     """Separators of settings: one mapping each, with the names of `Separator`.
 
-    Raises
-    ------
-    SettingsError : a setting is missing, unknown or wrong, or two separators have one name.
+    Raises SettingsError if a setting is missing, unknown or wrong, or two separators have one name.
     """
     try:
         result = tuple(Separator(**one) for one in settings)
@@ -231,10 +224,7 @@ def _floats(table: pa.Table, name: str) -> np.ndarray:
 def giant_by_magnitude(m_g: npt.ArrayLike, limit: float = GAIA_LIMIT) -> pa.Array:
     """Luminosity class by Gaia, to validate the separators: 1 for a giant, 0 for a dwarf, null where unknown.
 
-    Parameters
-    ----------
-    m_g : (n,) absolute G magnitudes of good parallaxes, see `mstars.kinematics.absolute_magnitude`
-    limit : giants are brighter
+    Giants are brighter than the limit; `m_g` (n,) is that of `mstars.kinematics.absolute_magnitude`.
     """
     m_g = np.asarray(m_g, dtype=np.float64)
     return pa.array(m_g < limit, mask=~np.isfinite(m_g)).cast(pa.int8())

@@ -77,12 +77,9 @@ def measure_rows(
 
 
 def velocity_bank(sample: Sample, *, minimum_members: int, velocity_max: float) -> TemplateBank:
-    """Velocity templates: mean spectra of the M stars of a sample, by subtype and luminosity class.
+    """Velocity templates up to `velocity_max` km/s: mean spectra of M stars by subtype and luminosity class.
 
-    Parameters
-    ----------
-    minimum_members : spectra that make a template
-    velocity_max : km/s
+    `minimum_members` spectra make a template.
     """
     m = sample.is_m
     flux = sample.flux[m] - sample.zero[m, None]

@@ -96,12 +96,7 @@ class Model:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Model":
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        TrainingError : the file is not a model.
-        """
+        """Read what `save` wrote; TrainingError if the file is not a model."""
         try:
             with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as content:
                 record = json.loads(str(content["settings"]))

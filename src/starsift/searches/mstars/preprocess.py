@@ -209,10 +209,7 @@ def median_snr(
 ) -> np.ndarray:
     """Median signal-to-noise ratio a pixel (n,) in a window, NaN where no pixel of it is good.
 
-    Parameters
-    ----------
-    wavelength : (n, p) or (p,) Angstrom; flux, ivar : (n, p), flux above its zero
-    window : Angstrom
+    `wavelength` is (n, p) or (p,) Angstrom like the window; `flux` above its zero and `ivar` are (n, p).
     """
     good = (wavelength >= window[0]) & (wavelength <= window[1]) & (ivar > 0)
     ratio = np.where(good, flux * np.sqrt(ivar), np.nan)

@@ -26,10 +26,8 @@ class AveragePrecision(NamedTuple):
 def positive_sample_page(sample: pa.Table, clusters: pa.Table) -> str:
     """The positive sample by type, luminosity class and S/N (Table 1), and the clusters that it came from.
 
-    Parameters
-    ----------
-    sample : Table with `role` (dwarf, giant, negative), `subclass` (M3, dM3, gM3) and `snr` in r
-    clusters : Table with `kind` (dwarf, giant), `members`, `drawn` and `defective`, a row a cluster
+    `sample` has `role` (dwarf, giant, negative), `subclass` (M3, dM3, gM3) and `snr` in r; `clusters` has
+    `kind` (dwarf, giant), `members`, `drawn` and `defective`.
     """
     bins = ["< 5", "5-10", "10-30", "> 30", "unknown"]
     positive = sample.filter(pc.not_equal(sample["role"], "negative"))
@@ -60,10 +58,8 @@ def positive_sample_page(sample: pa.Table, clusters: pa.Table) -> str:
 def average_precisions(evaluation: pa.Table) -> list[AveragePrecision]:
     """Mean and sample standard deviation over the splits of each method and code length, the best first.
 
-    Parameters
-    ----------
-    evaluation : Table with `method`, `bits` (0 or null where a method has no codes), `split`,
-        `average_precision`, the same in all rows of one split
+    Reads `method`, `bits` (0 or null where a method has no codes), `split`, `average_precision`, the same in
+    all rows of one split.
     """
     bits = pc.fill_null(evaluation["bits"], 0).to_pylist()
     keys = zip(evaluation["method"].to_pylist(), bits, evaluation["split"].to_pylist(), strict=True)
@@ -81,12 +77,7 @@ def average_precisions(evaluation: pa.Table) -> list[AveragePrecision]:
 
 
 def evaluation_page(evaluation: pa.Table) -> str:
-    """Average precision of every method at every code length, the best method first.
-
-    Parameters
-    ----------
-    evaluation : as `average_precisions` takes it
-    """
+    """Average precision of every method at every code length, the best first, as in `average_precisions`."""
     results = average_precisions(evaluation)
     lengths = sorted({row.bits for row in results})
     cells = {(row.method, row.bits): mean_scatter(row.mean, row.scatter, digits=4) for row in results}
@@ -99,13 +90,10 @@ def evaluation_page(evaluation: pa.Table) -> str:
 
 
 def vetting_page(candidates: pa.Table, number: int = 200) -> str:
-    """The candidates to vet first.
+    """The candidates to vet first: `number` of them, those of the highest score.
 
-    Parameters
-    ----------
-    candidates : Table with `spectrum_id`, `designation`, `score`, `p_m`, `subclass`, `snrr`, `giant`,
-        `best_rank`, `nearest_query`
-    number : how many, those of the highest score
+    Reads `spectrum_id`, `designation`, `score`, `p_m`, `subclass`, `snrr`, `giant`, `best_rank`,
+    `nearest_query`.
     """
     order = [("score", "descending"), ("spectrum_id", "ascending")]
     indices = pc.sort_indices(candidates, sort_keys=order)[:number]

@@ -92,14 +92,9 @@ class Subtypes:
 
 
 def load_subtypes(path: str | os.PathLike[str] | None = None) -> SubtypeTable:
-    """Read a table of subtypes, by default the one shipped in resources/mstars.
+    """Read a CSV of subtypes (type, index, mean, scatter), by default the one shipped in resources/mstars.
 
-    A CSV with the columns type, index, mean, scatter.
-
-    Raises
-    ------
-    InputError
-        A column is missing, or an index lacks a subtype.
+    Raises InputError if a column is missing, or an index lacks a subtype.
     """
     file = Path(path) if path is not None else SHIPPED
     columns = ("type", "index", "mean", "scatter")
