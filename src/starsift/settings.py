@@ -340,7 +340,7 @@ def _equivalents(value: Any, written: Any) -> Iterator[Any]:
 
 
 def missing_triggers(active: Iterable[str]) -> str | None:
-    """A warning that names the rerun triggers of Snakemake that are off, such as "mtime"; None: all are on."""
+    """A warning that names the rerun triggers of Snakemake that are off, such as "mtime"; None: all on."""
     on = set(active)
     off = [name for name in _TRIGGERS if name not in on]
     if not off:

@@ -52,11 +52,7 @@ COLUMNS = tuple(name for name in ALIASES if name not in REQUIRED)
 
 
 def crossmatch(
-    ra: npt.ArrayLike,
-    dec: npt.ArrayLike,
-    table_ra: npt.ArrayLike,
-    table_dec: npt.ArrayLike,
-    radius: float,
+    ra: npt.ArrayLike, dec: npt.ArrayLike, table_ra: npt.ArrayLike, table_dec: npt.ArrayLike, radius: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All pairs of a spectrum and a source that are at most `radius` apart.
 
@@ -98,11 +94,7 @@ def crossmatch(
 
 
 def nearest(
-    ra: npt.ArrayLike,
-    dec: npt.ArrayLike,
-    table_ra: npt.ArrayLike,
-    table_dec: npt.ArrayLike,
-    radius: float,
+    ra: npt.ArrayLike, dec: npt.ArrayLike, table_ra: npt.ArrayLike, table_dec: npt.ArrayLike, radius: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """The nearest source of each spectrum; many spectra may have the same one. Parameters as `crossmatch`.
 
@@ -140,13 +132,7 @@ def group_exposures(ra: np.ndarray, dec: np.ndarray, radius: float) -> np.ndarra
     return np.argsort(np.argsort(first))[group]
 
 
-def attach(
-    rows: pa.Table,
-    sources: pa.Table,
-    radius: float,
-    *,
-    years: float = 0.0,
-) -> pa.Table:
+def attach(rows: pa.Table, sources: pa.Table, radius: float, *, years: float = 0.0) -> pa.Table:
     """Add the values of a table of sources to each spectrum.
 
     A spectrum whose `gaia_source_id` the table has belongs to that source, however far it is: bright stars

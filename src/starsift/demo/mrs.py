@@ -314,12 +314,7 @@ def _truth_rows(visit: Visit, sky: Sky, number: int, fraction: np.ndarray) -> pa
         "kind": (TEXT, "single, rotator, sb2, sb3, noise, moon or crosstalk", "", kind),
         "n_components": (INT8, "stars in the system", "", count),
         "rv": (REALS, inner_first, "km/s", lists(visit.rv)),
-        "flux_fraction": (
-            REALS,
-            "share of each component in the system's light",
-            "",
-            lists(fraction[star]),
-        ),
+        "flux_fraction": (REALS, "share of each component in the system's light", "", lists(fraction[star])),
         "mass": (REALS, "mass of each component", "solMass", lists(systems.mass)),
         "radius": (REALS, "radius of each component", "solRad", lists(systems.radius)),
         "teff": (REALS, "effective temperature of each component", "K", lists(systems.teff)),

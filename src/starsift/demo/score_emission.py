@@ -127,11 +127,7 @@ def _rounds(
     """Of each round: what was estimated, from how many, and what is true of all that the network predicts."""
     story = []
     for k, record in enumerate(rounds):
-        row = {
-            "round": record["round"],
-            "estimate": record["precision"],
-            "sample": record["n_precision"],
-        }
+        row = {"round": record["round"], "estimate": record["precision"], "sample": record["n_precision"]}
         true = _run("", predictions[k], truth_path) if predictions else None
         story.append(
             row

@@ -9,10 +9,7 @@ METRICS = ("accuracy", "precision", "recall", "f1")
 
 
 def evaluate_classes(
-    truth: np.ndarray,
-    predicted: np.ndarray,
-    classes: Sequence[int],
-    report: Mapping[str, int],
+    truth: np.ndarray, predicted: np.ndarray, classes: Sequence[int], report: Mapping[str, int]
 ) -> dict[str, dict[str, float]]:
     """Metrics over all classes and for single ones.
 

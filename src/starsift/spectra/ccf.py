@@ -369,11 +369,7 @@ def correlate_normalized(
 
 
 def _correlate(
-    position: np.ndarray,
-    flux: np.ndarray,
-    good: np.ndarray,
-    bank: TemplateBank,
-    xp: ModuleType,
+    position: np.ndarray, flux: np.ndarray, good: np.ndarray, bank: TemplateBank, xp: ModuleType
 ) -> CCFs:
     spread_flux, weight, sums = spread(position, flux, good, bank)
     usable = sums[:, 2] >= bank.minimum_pixels

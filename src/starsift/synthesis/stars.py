@@ -541,9 +541,7 @@ ROUNDS = 500  # of rejection; a wish that is still not met is impossible
 
 
 def draw_binaries(
-    rng: np.random.Generator,
-    n: int,
-    delta_rv: tuple[float, float] | None = (60.0, 250.0),
+    rng: np.random.Generator, n: int, delta_rv: tuple[float, float] | None = (60.0, 250.0)
 ) -> Systems:
     """Close main-sequence binaries with their orbits.
 

@@ -26,12 +26,7 @@ from starsift.searches.bhb.columns import BHB
 from starsift.searches.bhb.dataset import SPLITS
 from starsift.searches.bhb.evaluation import calibrate
 from starsift.searches.bhb.inputs import BANDS, FUSED
-from starsift.searches.bhb.photometry import (
-    absolute_magnitude,
-    dereddened,
-    distance,
-    magnitudes,
-)
+from starsift.searches.bhb.photometry import absolute_magnitude, dereddened, distance, magnitudes
 from starsift.spectra.batches import IDENTITY_NAMES
 
 PathLike = str | os.PathLike[str]
@@ -158,12 +153,7 @@ def _check_unique(names: pa.ChunkedArray, where: str) -> None:
 
 
 def read_manifests(
-    manifests: Sequence[PathLike],
-    candidates: pa.Table,
-    dataset: pa.Table,
-    *,
-    magnitude: str,
-    extinction: str,
+    manifests: Sequence[PathLike], candidates: pa.Table, dataset: pa.Table, *, magnitude: str, extinction: str
 ) -> pa.Table:
     """Rows of the candidates and of the labelled spectra in the manifests.
 

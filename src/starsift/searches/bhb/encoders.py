@@ -120,11 +120,7 @@ def spectrum_encoder(preset: Preset, *, attention: bool = True) -> Any:
     x = vgg(x, preset)
     x = layers.Reshape((SEGMENTS, -1))(x)
     tokens = layers.EinsumDense(
-        "nsf,fd->nsd",
-        (SEGMENTS, preset.tokens),
-        activation="relu",
-        bias_axes="sd",
-        name="tokens",
+        "nsf,fd->nsd", (SEGMENTS, preset.tokens), activation="relu", bias_axes="sd", name="tokens"
     )(x)
     vector = layers.Dense(preset.tokens, activation="relu", name="vector")(layers.Flatten()(tokens))
     return keras.Model(inputs, [tokens, vector], name="spectrum_encoder")
@@ -144,11 +140,7 @@ def vgg(x: Any, preset: Preset) -> Any:
 
 
 def image_encoder(
-    preset: Preset,
-    size: int,
-    *,
-    squeeze: bool = True,
-    pretrained: str | os.PathLike[str] | None = None,
+    preset: Preset, size: int, *, squeeze: bool = True, pretrained: str | os.PathLike[str] | None = None
 ) -> Any:
     """ResNet over five bands: images (n, size, size, 5) to tokens (n, k, d) and their mean (n, d).
 

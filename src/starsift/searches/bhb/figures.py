@@ -75,10 +75,7 @@ def roc_pr(runs: Runs, calibration: Mapping[str, Any]) -> Figure:
             false, true, _ = roc_curve(test.truth, test.p_bhb)
             label = f"run {number}: AUC = {area:.4f}" if number == shown else None
             left.plot(false, true, color=BLUE, label=label, **style)
-            curves = {
-                BHB: stepped(test.truth, test.p_bhb),
-                NOT_BHB: stepped(1 - test.truth, -test.p_bhb),
-            }
+            curves = {BHB: stepped(test.truth, test.p_bhb), NOT_BHB: stepped(1 - test.truth, -test.p_bhb)}
             curves[ALL] = (curves[BHB] + curves[NOT_BHB]) / 2
             for kind in REPORTED:
                 area = float(np.mean(curves[kind][1:]))

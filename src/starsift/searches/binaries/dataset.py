@@ -205,12 +205,7 @@ def _collect(
     ratio, rv, count, ccf = (
         (np.concatenate(column) for column in zip(*parts, strict=True))
         if parts
-        else (
-            np.zeros(0),
-            np.zeros((0, 1)),
-            np.zeros(0, np.int16),
-            np.zeros((0, size), np.float32),
-        )
+        else (np.zeros(0), np.zeros((0, 1)), np.zeros(0, np.int16), np.zeros((0, size), np.float32))
     )
     return pa.table(
         {

@@ -38,12 +38,7 @@ def _detected(
 
 
 def detection_rates(
-    laboratory: Laboratory,
-    *,
-    seed: int,
-    trials: int,
-    delta_rv: Sequence[float],
-    snr: Sequence[float],
+    laboratory: Laboratory, *, seed: int, trials: int, delta_rv: Sequence[float], snr: Sequence[float]
 ) -> pa.Table:
     """Detection rate of twins against velocity difference and S/N (Figure 5).
 

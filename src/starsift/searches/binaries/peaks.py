@@ -169,14 +169,7 @@ def find_components(
 
     def work(part: slice) -> Components:
         return _find_chunk(
-            ccf[part],
-            velocities,
-            sigma_start,
-            sigma_step,
-            sigma_max,
-            ccf_threshold,
-            d2_threshold,
-            xp,
+            ccf[part], velocities, sigma_start, sigma_step, sigma_max, ccf_threshold, d2_threshold, xp
         )
 
     parts = map_chunks(work, len(ccf), CHUNK, serial=xp is not np)

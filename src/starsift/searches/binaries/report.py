@@ -11,10 +11,7 @@ from starsift.searches.binaries.evaluation import summarise_folds
 
 def selection_page(selection: str | os.PathLike[str], status: str | os.PathLike[str]) -> str:
     """The cuts (CSV: cut, before, removed, after) and the spectra by status (CSV: status, spectra)."""
-    tables = [
-        ("Cuts, in order", read_csv(selection)),
-        ("Selected spectra by status", read_csv(status)),
-    ]
+    tables = [("Cuts, in order", read_csv(selection)), ("Selected spectra by status", read_csv(status))]
     return page("The survey", tables)
 
 

@@ -182,9 +182,7 @@ class Injection(Group):
 
     trials: int = setting("Simulated spectra at each point of the grid.", 50, ge=1)
     delta_rv: Annotated[list[NonNegative], size(1)] = setting(
-        "Velocity differences of the grid.",
-        [20, 30, 40, 50, 60, 70, 80, 90, 100, 120, 150, 200],
-        unit="km/s",
+        "Velocity differences of the grid.", [20, 30, 40, 50, 60, 70, 80, 90, 100, 120, 150, 200], unit="km/s"
     )
     snr: Annotated[list[Positive], size(1)] = setting(
         "Signal-to-noise ratios of the grid.", [5, 10, 15, 20, 30, 50, 100]

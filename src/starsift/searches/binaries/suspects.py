@@ -52,12 +52,7 @@ def barycentric_correction(
 
 
 def flag_moonlight(
-    rv: np.ndarray,
-    rv_err: np.ndarray,
-    correction: np.ndarray,
-    *,
-    sigmas: float,
-    floor: float,
+    rv: np.ndarray, rv_err: np.ndarray, correction: np.ndarray, *, sigmas: float, floor: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Flag spectra with a component that stands still for the observer.
 

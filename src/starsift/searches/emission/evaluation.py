@@ -26,12 +26,7 @@ PathLike = str | os.PathLike[str]
 
 
 def evaluate_round(
-    labels: pa.Table,
-    previous: Sequence[Mapping[str, Any]],
-    *,
-    threshold: float,
-    passes: int,
-    max_rounds: int,
+    labels: pa.Table, previous: Sequence[Mapping[str, Any]], *, threshold: float, passes: int, max_rounds: int
 ) -> dict[str, Any]:
     """Estimate the precision of a round, and decide whether it is the last one.
 

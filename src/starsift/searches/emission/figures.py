@@ -13,12 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.figure import Figure
 
-from starsift.learning.calibration import (
-    apply_temperature,
-    expected_calibration_error,
-    reliability,
-    wilson,
-)
+from starsift.learning.calibration import apply_temperature, expected_calibration_error, reliability, wilson
 from starsift.report.plots import (
     BLACK,
     BLUE,
@@ -237,10 +232,7 @@ def snr_magnitude(candidates: pa.Table) -> Figure:
         figure = Figure(figsize=(8, 3.6), layout="constrained")
         left, right = figure.subplots(1, 2)
         profile = np.array(candidates["profile"].to_pylist(), dtype=object)
-        for axis, name, words in (
-            (left, "snr", "S/N per pixel"),
-            (right, "phot_g_mean_mag", "Gaia G (mag)"),
-        ):
+        for axis, name, words in ((left, "snr", "S/N per pixel"), (right, "phot_g_mean_mag", "Gaia G (mag)")):
             numbers = values(candidates, name)
             ratio = name == "snr"
             shown = np.isin(profile, EMISSION_CLASSES) & np.isfinite(numbers)

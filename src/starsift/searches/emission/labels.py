@@ -15,13 +15,7 @@ import pyarrow.parquet as pq
 
 from starsift.errors import InputError, ResultsError
 from starsift.learning.labels import consensus
-from starsift.searches.emission.classes import (
-    CLASSES,
-    PIXELS,
-    PROBABILITIES,
-    predicted_class,
-    probabilities,
-)
+from starsift.searches.emission.classes import CLASSES, PIXELS, PROBABILITIES, predicted_class, probabilities
 from starsift.searches.emission.words import VOCABULARY
 
 PathLike = str | os.PathLike[str]

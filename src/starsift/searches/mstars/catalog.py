@@ -104,12 +104,7 @@ def characterize(
     rows = rows.set_column(rows.column_names.index("phot_g_mean_mag"), "phot_g_mean_mag", magnitude)
     for table in (
         separate(rows, separators, giant_share=giant_share),
-        derive(
-            rows,
-            max_relative_error=max_relative_error,
-            solar_motion=solar_motion,
-            sun_height=sun_height,
-        ),
+        derive(rows, max_relative_error=max_relative_error, solar_motion=solar_motion, sun_height=sun_height),
     ):
         for name in table.column_names:
             rows = rows.append_column(name, table[name])

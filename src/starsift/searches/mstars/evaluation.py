@@ -76,15 +76,7 @@ def evaluate(
 
         truth = is_m[known], is_m[unseen]
         tables.append(
-            evaluate_split(
-                both,
-                labels[known],
-                *truth,
-                split=number,
-                methods=methods,
-                bits=bits,
-                seed=seed,
-            )
+            evaluate_split(both, labels[known], *truth, split=number, methods=methods, bits=bits, seed=seed)
         )
     return pa.concat_tables(tables)
 

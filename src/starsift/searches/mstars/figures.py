@@ -218,10 +218,7 @@ def snr(catalog: pa.Table) -> Figure:
         return figure
 
 
-def magnitudes(
-    catalog: pa.Table,
-    released: pa.Table,
-) -> Figure:
+def magnitudes(catalog: pa.Table, released: pa.Table) -> Figure:
     """Magnitudes of the M stars found and of those released before, as shares of each (Figure 13, in r).
 
     Of the released spectra only those of M stars count, by `subclass`.
@@ -449,13 +446,7 @@ def activity(all_m: pa.Table, *, threshold: float) -> Figure:
         if typical:
             low, middle, high = np.array(list(typical.values())).T
             label = "active: median, 16 to 84 %"
-            style: Style = {
-                "color": BLACK,
-                "marker": "o",
-                "markersize": 4,
-                "capsize": 2,
-                "linewidth": 1,
-            }
+            style: Style = {"color": BLACK, "marker": "o", "markersize": 4, "capsize": 2, "linewidth": 1}
             top.errorbar(list(typical), middle, [middle - low, high - middle], label=label, **style)
         top.axhline(threshold, color=BLACK, linestyle=":", linewidth=0.8)
         top.set(ylabel="equivalent width of Hα (Å), emission positive", ylim=limits)

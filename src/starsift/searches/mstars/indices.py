@@ -104,11 +104,7 @@ def load_indices(path: str | os.PathLike[str] | None = None) -> dict[str, IndexD
         where = f"{file}: index {row['name']}"
         if row["name"] in definitions:
             raise InputError(f"{where} is defined twice; delete one row")
-        for column, known in (
-            ("method", METHODS),
-            ("medium", ("air", "vacuum")),
-            ("subtype", ("yes", "no")),
-        ):
+        for column, known in (("method", METHODS), ("medium", ("air", "vacuum")), ("subtype", ("yes", "no"))):
             if row[column] not in known:
                 raise InputError(f"{where}: {column} is {row[column]!r}, it must be {' or '.join(known)}")
         definitions[row["name"]] = IndexDefinition(

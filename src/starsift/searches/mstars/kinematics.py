@@ -28,10 +28,7 @@ def distance(parallax: npt.ArrayLike, parallax_error: npt.ArrayLike, max_relativ
 
 
 def absolute_magnitude(
-    g: npt.ArrayLike,
-    parallax: npt.ArrayLike,
-    parallax_error: npt.ArrayLike,
-    max_relative_error: float,
+    g: npt.ArrayLike, parallax: npt.ArrayLike, parallax_error: npt.ArrayLike, max_relative_error: float
 ) -> np.ndarray:
     """Absolute G magnitudes (n,), not corrected for extinction: M_G = G + 5 + 5 log10(parallax / 1000 mas).
 
@@ -107,11 +104,7 @@ def space_velocities(
 
 
 def derive(
-    rows: pa.Table,
-    *,
-    max_relative_error: float,
-    solar_motion: Sequence[float],
-    sun_height: float,
+    rows: pa.Table, *, max_relative_error: float, solar_motion: Sequence[float], sun_height: float
 ) -> pa.Table:
     """Magnitudes, distances and velocities from coordinates, radial velocities and astrometry.
 

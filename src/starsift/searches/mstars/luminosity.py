@@ -98,11 +98,7 @@ class Separator:
         return [name for term in (self.x, self.y) for name in re.split("[+-]", term)]
 
     def log_odds(
-        self,
-        x: npt.ArrayLike,
-        y: npt.ArrayLike,
-        x_error: npt.ArrayLike = 0.0,
-        y_error: npt.ArrayLike = 0.0,
+        self, x: npt.ArrayLike, y: npt.ArrayLike, x_error: npt.ArrayLike = 0.0, y_error: npt.ArrayLike = 0.0
     ) -> np.ndarray:
         """Log odds (n,), natural, of giants against dwarfs at x, y (n,); NaN where not measured."""
         x = np.asarray(x, dtype=np.float64)
@@ -130,11 +126,7 @@ def separators(settings: Sequence[Mapping[str, Any]]) -> tuple[Separator, ...]:
 
 
 def separate(
-    table: pa.Table,
-    separators: Sequence[Separator],
-    *,
-    giant_share: float,
-    cap: float = CAP,
+    table: pa.Table, separators: Sequence[Separator], *, giant_share: float, cap: float = CAP
 ) -> pa.Table:
     """Separate giants from dwarfs.
 

@@ -85,13 +85,7 @@ def _queries(sample: Sample) -> tuple[int, int]:
 
 
 def _row(
-    panel: str,
-    is_query: bool,
-    rank: int,
-    name: str,
-    distance: int,
-    wavelength: np.ndarray,
-    flux: np.ndarray,
+    panel: str, is_query: bool, rank: int, name: str, distance: int, wavelength: np.ndarray, flux: np.ndarray
 ) -> dict[str, Any]:
     values = (panel, is_query, rank, name, distance, wavelength.tolist(), flux.tolist())
     return dict(zip(MATCHES.names, values, strict=True))

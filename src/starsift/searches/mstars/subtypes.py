@@ -214,12 +214,7 @@ def _chi2(
             log_det[s, t] = determinant
 
 
-def classify(
-    fluxes: WindowFluxes,
-    table: SubtypeTable,
-    *,
-    calibration: float = CALIBRATION,
-) -> Subtypes:
+def classify(fluxes: WindowFluxes, table: SubtypeTable, *, calibration: float = CALIBRATION) -> Subtypes:
     """Subtypes of spectra whose windows are measured.
 
     Parameters

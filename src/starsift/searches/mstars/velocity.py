@@ -82,12 +82,7 @@ class Velocities:
 
 
 def mean_templates(
-    flux: np.ndarray,
-    ivar: np.ndarray,
-    subclass: Sequence[str | None],
-    *,
-    minimum: int,
-    enough: int = ENOUGH,
+    flux: np.ndarray, ivar: np.ndarray, subclass: Sequence[str | None], *, minimum: int, enough: int = ENOUGH
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Mean spectra by luminosity class and subtype, of a sample in the rest frame.
 
@@ -259,11 +254,7 @@ def _high_pass(
                 out_ivar[s, i] = 0.0
 
 
-def high_pass(
-    wavelength: np.ndarray,
-    flux: np.ndarray,
-    ivar: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
+def high_pass(wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Divide spectra by their running mean, twice taken, across gaps.
 
     Spikes (cosmic rays) and `MASKED` are masked first.
@@ -346,11 +337,7 @@ def build_velocity_bank(
 
 
 def measure_velocities(
-    batch: SpectrumBatch,
-    bank: TemplateBank,
-    *,
-    floor: float,
-    minimum_probability: float = SECURE,
+    batch: SpectrumBatch, bank: TemplateBank, *, floor: float, minimum_probability: float = SECURE
 ) -> Velocities:
     """Radial velocity of each spectrum: the highest peak of its CCFs with all templates.
 
@@ -396,11 +383,7 @@ def measure_velocities(
 
 
 def _measure(
-    wavelength: np.ndarray,
-    flux: np.ndarray,
-    ivar: np.ndarray,
-    bank: TemplateBank,
-    minimum_pixels: int,
+    wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray, bank: TemplateBank, minimum_pixels: int
 ) -> Velocities:
     """One chunk, float64: errors without scale and floor, velocities however improbable."""
     flux, ivar = high_pass(wavelength, flux, ivar)
