@@ -78,10 +78,8 @@ def read_table(path: str | os.PathLike[str]) -> Table:
         Missing values are masked, also in columns of integers; units, where the file has them, are on the
         columns. Columns of vectors are left out, except of Parquet.
 
-    Raises
-    ------
-    InputError
-        There is no such file, or the table cannot be used, as when identifiers have lost digits.
+    Raises InputError: there is no such file, or the table cannot be used, as when identifiers have lost
+    digits.
     """
     import pyarrow as pa
 

@@ -187,14 +187,8 @@ def complete_settings(
     files : contents of the user's configuration files by path, later ones win
     arguments : "key=value" of the command line, values in YAML; these win over files
 
-    Returns
-    -------
-    settings as dictionaries, lists, numbers and text
-
-    Raises
-    ------
-    SettingsError : names a key that is wrong, its file and line where they are known, what was expected and
-        what was found.
+    Returns settings as dictionaries, lists, numbers and text. Raises SettingsError: names a key that is
+    wrong, its file and line where they are known, what was expected and what was found.
     """
     sources = [
         Source(_shown(path), dict.fromkeys(_paths(content)) | read_lines(path))

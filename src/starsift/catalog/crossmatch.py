@@ -67,9 +67,7 @@ def crossmatch(
     i, j : (pair,) int64, row of the spectrum and of the source
     separation : (pair,) arcsec; sorted by i, then separation, then j
 
-    Raises
-    ------
-    InputError : the radius is not a positive number of at most one degree.
+    Raises InputError: the radius is not a positive number of at most one degree.
     """
     if not 0 < radius <= 3600:
         raise InputError(f"radius is {radius} arcsec, expected more than 0 and at most 3600")
@@ -119,9 +117,7 @@ def group_exposures(ra: np.ndarray, dec: np.ndarray, radius: float) -> np.ndarra
     ra, dec : (n,) degrees; where not finite, a spectrum is a star of its own
     radius : arcsec
 
-    Returns
-    -------
-    (n,) int64, from 0 in the order of each star's first spectrum
+    Returns (n,) int64, from 0 in the order of each star's first spectrum.
 
     Source: Skoda et al. 2020, Appendix B.2.
     """
@@ -149,15 +145,9 @@ def attach(rows: pa.Table, sources: pa.Table, radius: float, *, years: float = 0
         along the proper motions: LAMOST's coordinates are of 2000, Gaia DR2's of 2015.5, so a star of more
         than 0.32 arcsec a year is missed at 5 arcsec otherwise.
 
-    Returns
-    -------
-    rows with `COLUMNS` and match_separation (arcsec), null where nothing matches or the table lacks a column;
-    gaia_source_id stays as it was there
-
-    Raises
-    ------
-    InputError : ra or dec is missing (all that is missing is listed), values have the wrong type, an
-        identifier is repeated.
+    Returns rows with `COLUMNS` and match_separation (arcsec), null where nothing matches or the table lacks a
+    column; gaia_source_id stays as it was there. Raises InputError: ra or dec is missing (all that is missing
+    is listed), values have the wrong type, an identifier is repeated.
     """
     sources = standard_columns(sources)
     ra, dec = (_floats(rows[name]) for name in REQUIRED)

@@ -65,9 +65,7 @@ def fill_links(rows: pa.Table, template: str | None, setting: str) -> pa.Array:
     template : such as "https://archive.org/view?obsid={obsid}"; None: no links
     setting : where the template comes from, for messages
 
-    Raises
-    ------
-    ResultsError : the template names a column that there is not.
+    Raises ResultsError: the template names a column that there is not.
     """
     if template is None:
         return pa.nulls(rows.num_rows, pa.string())

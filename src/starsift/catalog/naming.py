@@ -19,9 +19,7 @@ def designation(ra: npt.ArrayLike, dec: npt.ArrayLike) -> pa.Array:
     ----------
     ra, dec : (n,) degrees
 
-    Returns
-    -------
-    (n,) strings Jhhmmss.ss+ddmmss.s, null where the coordinates are not finite
+    Returns (n,) strings Jhhmmss.ss+ddmmss.s, null where the coordinates are not finite.
     """
     ra, dec = np.asarray(ra, dtype=np.float64), np.asarray(dec, dtype=np.float64)
     good = np.isfinite(ra) & np.isfinite(dec)

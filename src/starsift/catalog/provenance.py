@@ -61,9 +61,7 @@ def fingerprint(*modules: str, root: str | os.PathLike[str] | None = None) -> st
     -------
     str : 64 hexadecimal digits, SHA-256 over names and sources in the order of the names.
 
-    Raises
-    ------
-    ResultsError : a module has no source file below `root`.
+    Raises ResultsError: a module has no source file below `root`.
     """
     if not modules:
         raise ResultsError("fingerprint: no module is named")
@@ -245,9 +243,7 @@ def verify(path: str | os.PathLike[str], root: str | os.PathLike[str] | None = N
     -------
     list of Check : one a recorded file, inputs first, sorted by path.
 
-    Raises
-    ------
-    ResultsError : `path` is missing or is not a provenance file.
+    Raises ResultsError: `path` is missing or is not a provenance file.
     """
     path = Path(path)
     try:

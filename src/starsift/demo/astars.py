@@ -215,9 +215,7 @@ def draw_astars(rng: np.random.Generator, n: int, n_fields: int = 8) -> AStars:
     n : int
     n_fields : int
 
-    Returns
-    -------
-    AStars
+    Returns AStars.
     """
     counts = [round(share * n) for share in SHARES[1:]]
     kind = rng.permutation(np.repeat(np.arange(3), [n - sum(counts), *counts]))

@@ -87,9 +87,7 @@ def draw_cutouts(rng: np.random.Generator, stars: AStars, size: int) -> np.ndarr
     ----------
     size : pixels a side
 
-    Returns
-    -------
-    (n, 5, size, size) float32, nanomaggies
+    Returns (n, 5, size, size) float32, nanomaggies.
     """
     images = np.empty((stars.n, 5, size, size), dtype=np.float32)
     for start in range(0, stars.n, CHUNK):

@@ -115,9 +115,7 @@ def simulate_emission(
     dict
         Counts: labelled, unused, pool, single, double, weak (spectra of emission-line stars that show none).
 
-    Raises
-    ------
-    SettingsError : if the survey cannot have this size.
+    Raises SettingsError if the survey cannot have this size.
     """
     common.check_size(layout, LAYOUTS, n_spectrographs, n_plans=n_plans, n_labelled=n_labelled, n_pool=n_pool)
     if not 0 <= emitters <= 0.3:

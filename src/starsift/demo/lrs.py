@@ -378,9 +378,7 @@ def simulate_lrs(
     -------
     dict : counts: files, m_released, m_pool (M stars among released ones and in the pool), confirmed, pool
 
-    Raises
-    ------
-    SettingsError : if the survey cannot have this size.
+    Raises SettingsError if the survey cannot have this size.
     """
     common.check_size(
         layout, LAYOUTS, n_spectrographs, n_plans=n_plans, n_released=n_released, n_unknown=n_unknown

@@ -365,9 +365,7 @@ def simulate_survey(
     -------
     dict : counts: files, blue exposures, and stars of each kind
 
-    Raises
-    ------
-    SettingsError : if the survey cannot have this size.
+    Raises SettingsError if the survey cannot have this size.
     """
     common.check_size(layout, LAYOUTS, n_spectrographs, n_plans=n_plans, n_stars=n_stars, exposures=exposures)
     out = Path(out_dir)

@@ -55,15 +55,10 @@ def score_bhb(
     calibration : contents of calibration.json: `purity`, and `modalities` with a `temperature` each; without
         it, probabilities count as calibrated and no purity is required
 
-    Returns
-    -------
-    dict for `starsift.demo.scorecard.describe`: `spectra` (of the pool) and `lines`, a list of {name, value,
-    number, target, passed}; and `comparison`, a row for all and for each modality and range of S/N: name,
-    precision, recall, f1, found, false, bhb; `false`: spectra by kind.
-
-    Raises
-    ------
-    ValueError : a spectrum is not in the truth, or one of the catalogue has no prediction.
+    Returns a dict for `starsift.demo.scorecard.describe`: `spectra` (of the pool) and `lines`, a list of
+    {name, value, number, target, passed}; and `comparison`, a row for all and for each modality and range of
+    S/N: name, precision, recall, f1, found, false, bhb; `false`: spectra by kind. Raises ValueError: a
+    spectrum is not in the truth, or one of the catalogue has no prediction.
     """
     names = predictions["spectrum_id"].to_pylist()
     truth = match_truth(truth_path, names)

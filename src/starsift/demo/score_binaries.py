@@ -33,13 +33,8 @@ def score(truth_path: str | os.PathLike[str], spectra: pa.Table) -> dict[str, ob
     spectra : one row a selected spectrum: identity, `snr`, `n_components`, `rv`, `rv_err`, `multiplicity`,
         `suspect_moonlight`, `suspect_crosstalk`
 
-    Returns
-    -------
-    dict with `spectra` (their number) and `lines`: a list of {name, value, number, target, passed}.
-
-    Raises
-    ------
-    ValueError : if a spectrum is not in the truth.
+    Returns a dict with `spectra` (their number) and `lines`: a list of {name, value, number, target, passed}.
+    Raises ValueError if a spectrum is not in the truth.
     """
     truth = match_truth(truth_path, spectra["spectrum_id"].to_pylist())
 

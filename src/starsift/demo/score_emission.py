@@ -66,16 +66,11 @@ def score_emission(
     predictions : the same as `final` of each round, in the order of `rounds`; without them the true precision
         of rounds is left out
 
-    Returns
-    -------
-    dict for `starsift.demo.scorecard.describe`: `spectra` (with a prediction) and `lines`, a list of {name,
-    value, number, target, passed}; and `comparison`, a row each for the catalogue and each run without active
-    learning: precision, recall, f1, found, false; `rounds`: round, estimate, its sample, truth, predicted;
-    `false` and `missed`: spectra by kind.
-
-    Raises
-    ------
-    ValueError : if a spectrum is not in the truth, or there are predictions of other rounds.
+    Returns a dict for `starsift.demo.scorecard.describe`: `spectra` (with a prediction) and `lines`, a list
+    of {name, value, number, target, passed}; and `comparison`, a row each for the catalogue and each run
+    without active learning: precision, recall, f1, found, false; `rounds`: round, estimate, its sample,
+    truth, predicted; `false` and `missed`: spectra by kind. Raises ValueError if a spectrum is not in the
+    truth, or there are predictions of other rounds.
     """
     if predictions and len(predictions) != len(rounds):
         raise ValueError(f"there are predictions of {len(predictions)} rounds, and {len(rounds)} rounds")

@@ -32,14 +32,8 @@ def score_mstars(
     catalog : the catalogue `mstars`: `spectrum_id`, `subtype`, `rv`, `rv_err`, `giant`, `active`, `ewha`,
         `distance`, `u`, `v`, `w`; null where not measured, `giant` and `active` 1, 0 or logical
 
-    Returns
-    -------
-    dict with `spectra` (in the pool) and `lines`: a list of {name, value, number, target, passed}, for
-    `starsift.demo.scorecard.describe`.
-
-    Raises
-    ------
-    ValueError : if a spectrum is not in the truth.
+    Returns a dict with `spectra` (in the pool) and `lines`: a list of {name, value, number, target, passed},
+    for `starsift.demo.scorecard.describe`. Raises ValueError if a spectrum is not in the truth.
     """
     ids = {name: table["spectrum_id"].to_pylist() for name, table in (("union", search), ("list", catalog))}
     match_truth(truth_path, ids["union"])  # all known?

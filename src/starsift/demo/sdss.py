@@ -361,9 +361,7 @@ def simulate_sdss(
     -------
     dict : counts: plates, stars, labelled, pool, and of the latter two those of BHB stars
 
-    Raises
-    ------
-    SettingsError : if the survey cannot have this size.
+    Raises SettingsError if the survey cannot have this size.
     """
     n = n_labelled + n_pool
     if min(n_labelled, n_pool) < 1 or n > PLATES * PLATE_STARS:

@@ -104,10 +104,8 @@ def cast_column(
     column : (row,) of any type
     kind : an integer or floating type, or string
 
-    Raises
-    ------
-    InputError
-        A value is not of that kind, does not fit in it, or has lost digits; the message names its row.
+    Raises InputError: a value is not of that kind, does not fit in it, or has lost digits; the message names
+    its row.
     """
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.int8())

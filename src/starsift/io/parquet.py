@@ -40,9 +40,7 @@ def write_parquet(
     sort_by : columns by which rows are sorted, ascending, nulls last; by default they stay in their order
     metadata : keys for the footer, added to those of the table's schema
 
-    Raises
-    ------
-    KeyError : a column of `sort_by` is not in the table.
+    Raises KeyError: a column of `sort_by` is not in the table.
     """
     missing = [name for name in sort_by if name not in table.column_names]
     if missing:

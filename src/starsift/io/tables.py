@@ -72,12 +72,9 @@ def read_table(
         of Parquet. Sexagesimal text in columns of coordinates (ra, dec, RAJ2000, ...) is degrees, the right
         ascension taken in hours unless it says d.
 
-    Raises
-    ------
-    InputError
-        There is no such file, it is no table or a damaged one, a column occurs twice, a coordinate cannot
-        be understood, or a column of identifiers (a name that ends in "id") holds numbers that have lost
-        their last digits.
+    Raises InputError: there is no such file, it is no table or a damaged one, a column occurs twice, a
+    coordinate cannot be understood, or a column of identifiers (a name that ends in "id") holds numbers that
+    have lost their last digits.
     """
     source = Path(path)
     try:

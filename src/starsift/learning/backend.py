@@ -89,9 +89,7 @@ def predict_batches(model: Any, x: np.ndarray | Sequence[np.ndarray], batch_size
     x : (n, ...) float32, or a list of these where the model has several inputs
     batch_size : rows at a time; the last batch is padded to it, so that one shape is compiled, not two
 
-    Returns
-    -------
-    (n, ...) float32, or a list of these where the model has several outputs
+    Returns (n, ...) float32, or a list of these where the model has several outputs.
     """
     inputs = [x] if isinstance(x, np.ndarray) else list(x)
     shapes = model.output_shape

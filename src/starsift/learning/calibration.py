@@ -39,14 +39,9 @@ def fit_temperature(
     weights : (n,) number of examples that each row stands for
     lowest : temperature to accept
 
-    Returns
-    -------
-    T from `lowest` to the greater of `TEMPERATURES`; above 1 where the network is overconfident. 1 if there
-    are too few labels, with a warning in the log.
-
-    Raises
-    ------
-    TrainingError : shapes do not agree, a label is no class number, or a row does not hold probabilities.
+    Returns T from `lowest` to the greater of `TEMPERATURES`; above 1 where the network is overconfident. 1 if
+    there are too few labels, with a warning in the log. Raises TrainingError: shapes do not agree, a label is
+    no class number, or a row does not hold probabilities.
     """
     p, classes = _checked(probabilities, labels)
     if len(p) < fewest:
@@ -119,9 +114,7 @@ def reliability(probability: npt.ArrayLike, outcome: npt.ArrayLike, bins: int = 
     Table, a row a bin: `low`, `high`, `n`, `found`, and where n > 0 `mean_probability`, `share` and its
         interval of 95 %, `share_low`, `share_high`. A probability on an inner edge counts in the bin above.
 
-    Raises
-    ------
-    TrainingError : shapes do not agree, or a probability is not within 0 and 1.
+    Raises TrainingError: shapes do not agree, or a probability is not within 0 and 1.
     """
     p, true = np.asarray(probability, np.float64), np.asarray(outcome, bool)
     edges = np.linspace(0.0, 1.0, bins + 1)

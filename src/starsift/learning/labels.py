@@ -154,15 +154,9 @@ def load_labels(file: PathLike, *, search: str | None = None, missing_ok: bool =
     search : of the labels, where the file has no column search (or `path`, its old name)
     missing_ok : no file means no labels
 
-    Returns
-    -------
-    Table of the schema `LABELS`; vetted_by, queue, time and version are null where not known. In the order of
-    the file.
-
-    Raises
-    ------
-    InputError : the file cannot be read, a column is missing, a value cannot be understood, or one person
-        labels a spectrum twice.
+    Returns a Table of the schema `LABELS`; vetted_by, queue, time and version are null where not known. In
+    the order of the file. Raises InputError: the file cannot be read, a column is missing, a value cannot be
+    understood, or one person labels a spectrum twice.
     """
     return _load(file, search, missing_ok).drop_columns([_ROW])
 
@@ -182,14 +176,9 @@ def read_labels(
     strict : a label must be one of the search's words, or one of its classes; otherwise the class of a label
         that is not is null
 
-    Returns
-    -------
-    Table sorted by spectrum_id: search, spectrum_id, label, class, vetted_by (names joined with "+", null
-    where not known), n_labels int32, agree bool (all labels are the same)
-
-    Raises
-    ------
-    InputError : as in `load_labels`, and for labels that are not in the vocabulary.
+    Returns a Table sorted by spectrum_id: search, spectrum_id, label, class, vetted_by (names joined with
+    "+", null where not known), n_labels int32, agree bool (all labels are the same). Raises InputError: as in
+    `load_labels`, and for labels that are not in the vocabulary.
     """
     classes = vocabulary.classes
     table = _labels_of(_load(file, vocabulary.name, missing_ok), vocabulary.name)
@@ -211,10 +200,8 @@ def check_words(file: PathLike, table: pa.Table, vocabularies: Iterable[Vocabula
     table : of `load_labels`, in the order of the file
     vocabularies : all searches
 
-    Raises
-    ------
-    InputError : there is no such search, or a label that no review app wrote is none of its words; the
-        message lists them.
+    Raises InputError: there is no such search, or a label that no review app wrote is none of its words; the
+    message lists them.
     """
     table = table.append_column(_ROW, pa.array(range(1, table.num_rows + 1), pa.int64()))
     known = {vocabulary.name: vocabulary for vocabulary in vocabularies}
@@ -243,9 +230,7 @@ def check_labels(file: PathLike, vocabularies: Mapping[str, Vocabulary], searche
     vocabularies : all searches by name
     searches : names of those that run
 
-    Raises
-    ------
-    InputError : as in `read_labels` and `check_words`.
+    Raises InputError: as in `read_labels` and `check_words`.
     """
     for name in searches:
         table = _load(file, name, missing_ok=True)

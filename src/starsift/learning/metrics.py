@@ -20,11 +20,9 @@ def evaluate_classes(
     report : name -> class number, the classes to report one by one, each against the rest; those that are not
         in `classes` are left out
 
-    Returns
-    -------
-    {"overall": metrics, name: metrics, ...} with `METRICS` in each. Overall accuracy is the fraction called
-    right, the other three are the unweighted means over the classes (macro). A ratio whose denominator is
-    zero counts as 0.
+    Returns {"overall": metrics, name: metrics, ...} with `METRICS` in each. Overall accuracy is the fraction
+    called right, the other three are the unweighted means over the classes (macro). A ratio whose denominator
+    is zero counts as 0.
     """
     precision, recall, f1, _ = precision_recall_fscore_support(
         truth, predicted, labels=list(classes), average=None, zero_division=0.0

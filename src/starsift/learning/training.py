@@ -42,14 +42,8 @@ def train_epochs(
     validate : gives the loss on the validation set after an epoch
     callbacks : keras.callbacks.Callback, such as EarlyStopping, which see the values that are returned
 
-    Returns
-    -------
-    A value an epoch of `loss`, the mean over its batches, `last_batch_loss`, and with `validate`
-    `validation_loss`.
-
-    Raises
-    ------
-    TrainingError : the loss is not finite.
+    Returns a value an epoch of `loss`, the mean over its batches, `last_batch_loss`, and with `validate`
+    `validation_loss`. Raises TrainingError: the loss is not finite.
     """
     keras = load_keras()
     # The same layers in a model of its own, so that no optimiser is saved with the network.

@@ -127,9 +127,7 @@ class LabelStore:
         -------
         Event : the one that is now revoked; None if there was none left
 
-        Raises
-        ------
-        InputError, ReadOnlyError, OSError : as in `add`.
+        Raises InputError, ReadOnlyError, OSError: as in `add`.
         """
         queue, who = check_text("queue", queue), check_person(who)
         with self._transaction() as database:
@@ -192,13 +190,8 @@ class LabelStore:
         count : how many at most
         second_opinion : also what others labelled, but not `who`
 
-        Returns
-        -------
-        list of spectrum_id, in the order of the candidates; empty where nothing is left for this person
-
-        Raises
-        ------
-        InputError, ReadOnlyError, OSError : as in `add`.
+        Returns a list of spectrum_id, in the order of the candidates; empty where nothing is left for this
+        person. Raises InputError, ReadOnlyError, OSError: as in `add`.
         """
         check_search(search)
         queue, who = check_text("queue", queue), check_person(who)

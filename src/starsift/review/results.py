@@ -45,9 +45,7 @@ class Results:
     ----------
     folder : results of a run
 
-    Raises
-    ------
-    ResultsError : there is no such folder
+    Raises ResultsError: there is no such folder.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:

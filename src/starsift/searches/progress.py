@@ -27,9 +27,7 @@ def describe_results(results: str | os.PathLike[str]) -> Iterator[str]:
     ----------
     results : the folder that the workflow writes
 
-    Raises
-    ------
-    FileNotFoundError : there is no manifest yet.
+    Raises FileNotFoundError: there is no manifest yet.
     """
     folder = Path(results)
     manifests = sorted(folder.glob("manifest/*-selection.csv"), key=_survey)

@@ -30,9 +30,7 @@ def report_categories(searches: Iterable[str]) -> dict[str, str]:
     ----------
     searches : those that run
 
-    Returns
-    -------
-    names by search and section, such as "mstars/catalog"; "scores" comes last
+    Returns names by search and section, such as "mstars/catalog"; "scores" comes last.
     """
     titles = {
         f"{name}/{key}": f"{search.title} – {section}"

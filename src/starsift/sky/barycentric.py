@@ -52,10 +52,8 @@ def correction(
     ra, dec : degrees, ICRS
     mjd : UTC modified Julian dates; all three of any shapes that broadcast
 
-    Returns
-    -------
-    float64, km/s, good to 0.001 km/s; NaN where a coordinate or date is not finite, or the date is not in the
-    years 1900 to 2100
+    Returns float64, km/s, good to 0.001 km/s; NaN where a coordinate or date is not finite, or the date is
+    not in the years 1900 to 2100.
 
     Source: Wright & Eastman 2014, PASP 126, 838, equation 28, for a star without motion of its own.
     """

@@ -144,10 +144,7 @@ class SpectrumBatch:
         mask : (n, pixel), optional
             uint8: bits as above. Any other type: not zero is bad (`MASK_SURVEY`).
 
-        Raises
-        ------
-        ResultsError
-            Shapes do not agree, an identity column is missing, or wavelengths do not ascend.
+        Raises ResultsError: shapes do not agree, an identity column is missing, or wavelengths do not ascend.
         """
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is masked below
             flux_ = np.array(flux, dtype=np.float32, ndmin=2)
@@ -427,10 +424,7 @@ def read_bundle(path: str | os.PathLike[str], rows: int | None = None) -> Iterat
     ----------
     rows : largest number of spectra in a batch; by default as they were written
 
-    Raises
-    ------
-    FileNotFoundError, ResultsError
-        There is no such file, or it is not a bundle.
+    Raises FileNotFoundError, ResultsError: there is no such file, or it is not a bundle.
     """
     with _open(path) as reader:
         for i in range(reader.num_record_batches):
@@ -447,9 +441,7 @@ def read_rows(path: str | os.PathLike[str], positions: npt.ArrayLike) -> Spectru
     ----------
     positions : (m,), in the bundle, from 0
 
-    Raises
-    ------
-    IndexError : a position is not in the bundle.
+    Raises IndexError: a position is not in the bundle.
     """
     places = np.asarray(positions, dtype=np.int64).ravel()
     with _open(path, ["status"]) as reader:

@@ -97,9 +97,7 @@ def build_bank(
     continuum_degree : of the polynomial that normalises templates and spectra
     minimum_pixels : a spectrum with fewer good pixels in the range is not usable
 
-    Raises
-    ------
-    ValueError : if the templates do not reach the wavelength range at every velocity.
+    Raises ValueError if the templates do not reach the wavelength range at every velocity.
     """
     rows = [grid.nearest(*t) for t in templates]
     bank = shift_curves(
@@ -134,9 +132,7 @@ def shift_curves(
     names, templates : what the bank says of each curve: a name; (template, 3) Teff, log g, [Fe/H]
     resolution, wavelength_range, velocity_max, velocity_step : as in `build_bank`
 
-    Raises
-    ------
-    ValueError : if the templates do not reach the wavelength range at every velocity.
+    Raises ValueError if the templates do not reach the wavelength range at every velocity.
     """
     count = round(velocity_max / velocity_step)
     velocities = np.arange(-count, count + 1) * velocity_step
@@ -290,9 +286,7 @@ def pearson(flux: Any, weight: Any, sums: Any, bank: TemplateBank, xp: ModuleTyp
     flux (n * copies, pixel), weight (n, pixel), sums (n * copies, 3) : from `spread`
     xp : the array namespace (numpy, or keras.ops); arrays in are of that namespace
 
-    Returns
-    -------
-    (n * copies, template, node) array of `xp`; 0 where a spectrum has no variance.
+    Returns (n * copies, template, node) array of `xp`; 0 where a spectrum has no variance.
     """
     shape = (-1, len(bank.templates), bank.nodes.size)
     cross = xp.matmul(flux, bank.profiles)
@@ -329,9 +323,7 @@ def correlate(batch: SpectrumBatch, bank: TemplateBank, *, xp: ModuleType = np) 
     bank : from `build_bank`
     xp : numpy, or keras.ops for the matrix products on the Keras backend
 
-    Returns
-    -------
-    CCFs with `ccf` (n, velocity) float32.
+    Returns CCFs with `ccf` (n, velocity) float32.
 
     Source: Li et al. 2023, equation 1, as Pearson's r over the pixels that are good and overlap.
     """

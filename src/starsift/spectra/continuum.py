@@ -160,8 +160,8 @@ def _divide(
 def fit_continuum(wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray, *, degree: int) -> np.ndarray:
     """Fit the pseudo-continuum of many spectra at once.
 
-    Medians in 128 bins (so a cosmic ray does not count) are fitted with a Chebyshev series; bins
-    more than one robust sigma below or three above the fit are left out, eight times over.
+    Medians in 128 bins (so a cosmic ray does not count) are fitted with a Chebyshev series; bins more than
+    one robust sigma below or three above the fit are left out, eight times over.
 
     Parameters
     ----------
@@ -169,9 +169,7 @@ def fit_continuum(wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray, *,
     flux, ivar : (n, pixel) float32; pixels with ivar 0 are ignored
     degree : degree of the series
 
-    Returns
-    -------
-    (n, pixel) float32, in the unit of flux, positive everywhere.
+    Returns (n, pixel) float32, in the unit of flux, positive everywhere.
     """
     continuum = np.empty(flux.shape, np.float32)
     _fit(wavelength, flux, ivar, degree, continuum)

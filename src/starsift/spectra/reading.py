@@ -39,10 +39,7 @@ def read_spectra(files: PathLike | Iterable[PathLike]) -> SpectrumBatch:
         (``batch.ok`` is False), ``status`` in ``batch.identity`` says why in a word, and a warning of the
         logger ``starsift`` in a sentence.
 
-    Raises
-    ------
-    InputError
-        A folder holds no FITS file.
+    Raises InputError: a folder holds no FITS file.
     """
     rows: list[dict[str, Any]] = []
     spectra: list[Spectrum | None] = []

@@ -95,9 +95,7 @@ def resample(
         Both 0 where the spectrum does not reach or a neighbour that counts is masked. ivar is that of the
         interpolated value; it does not include the correlated noise of neighbouring values.
 
-    Raises
-    ------
-    ValueError : the shapes do not agree, or there are fewer than two pixels.
+    Raises ValueError: the shapes do not agree, or there are fewer than two pixels.
     """
     n, q = flux.shape
     if wavelength.shape != (n, q) or ivar.shape != (n, q) or q < 2:
@@ -148,9 +146,7 @@ def interpolate_gaps(flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
     ----------
     flux, ivar : (n, p)
 
-    Returns
-    -------
-    (n, p) float32; ends take the nearest good pixel, a spectrum without any is all 0.
+    Returns (n, p) float32; ends take the nearest good pixel, a spectrum without any is all 0.
     """
     out = np.empty(flux.shape, np.float32)
     map_chunks(lambda part: _interpolate_gaps(flux[part], ivar[part], out[part]), len(flux), CHUNK)

@@ -45,9 +45,7 @@ class RowReader:
         ----------
         keep : the record batch stays decoded: its other rows are read next
 
-        Raises
-        ------
-        ResultsError : the file cannot be read, or another spectrum is in this place.
+        Raises ResultsError: the file cannot be read, or another spectrum is in this place.
         """
         try:
             read = self._batch if keep else self._read_batch

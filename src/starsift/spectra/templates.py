@@ -142,9 +142,7 @@ def write_grid(
     medium : "air" or "vacuum", what the wavelengths are measured in
     provenance : code, atmospheres, line list: what a reader needs to cite
 
-    Raises
-    ------
-    InputError : if the arrays do not make a valid grid.
+    Raises InputError if the arrays do not make a valid grid.
     """
     params = np.asarray(params, dtype=np.float64)
     wavelength = np.asarray(wavelength, dtype=np.float64)

@@ -68,9 +68,7 @@ def pack_cutouts(
     -------
     dict : how many spectra have each status, sorted by name. What cannot be used is logged.
 
-    Raises
-    ------
-    SettingsError : the template does not fit the manifest.
+    Raises SettingsError: the template does not fit the manifest.
     """
     table = pq.ParquetFile(manifest).read()
     n = table.num_rows
@@ -197,9 +195,7 @@ def iter_cutouts(path: PathLike, sizes: int | Iterable[int]) -> Iterator[tuple[n
     ------
     status, images : as in `read_cutouts`
 
-    Raises
-    ------
-    ValueError : the file is no file of cutouts, or has fewer rows than `sizes` asks for.
+    Raises ValueError: the file is no file of cutouts, or has fewer rows than `sizes` asks for.
     """
     with _open(path) as file:
         n, shape = file.metadata.num_rows, _shape(file)

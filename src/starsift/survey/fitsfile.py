@@ -143,9 +143,7 @@ def open_fits(
         end of a gzipped file is tested only if it is reached.
     fast : False reads everything with astropy, for comparison
 
-    Raises
-    ------
-    SpectrumError : status missing_file, unreadable, not_fits, truncated or corrupt.
+    Raises SpectrumError: status missing_file, unreadable, not_fits, truncated or corrupt.
     """
     path = Path(path)
     packed = _unpack_whole(path, _read_bytes(path))

@@ -72,15 +72,9 @@ def read_cutout(
         the star must be in the part that is read
     fast : False reads with astropy, for comparison
 
-    Returns
-    -------
-    (5, size, size) float32, in the order ugriz
-
-    Raises
-    ------
-    CutoutError : status missing_file, corrupt_file, missing_band, wrong_shape, too_small, wrong_place (the
-        star is not in it), gaps (too many pixels, or one near the middle, are not finite or in a stretch of
-        equal values) or misaligned.
+    Returns (5, size, size) float32, in the order ugriz. Raises CutoutError: status missing_file,
+    corrupt_file, missing_band, wrong_shape, too_small, wrong_place (the star is not in it), gaps (too many
+    pixels, or one near the middle, are not finite or in a stretch of equal values) or misaligned.
     """
     paths = [path] if isinstance(path, str | os.PathLike) else list(path)
     if len(paths) not in (1, len(BANDS)):

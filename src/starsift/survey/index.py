@@ -36,9 +36,7 @@ def index_folder(folder: str | os.PathLike[str]) -> pa.Table:
     pyarrow.Table : schema `INDEX_COLUMNS`, sorted by path; ``path`` is relative to ``folder``; ``survey`` is
         mrs, lrs, sdss or null
 
-    Raises
-    ------
-    InputError : the folder does not exist or holds no FITS file.
+    Raises InputError: the folder does not exist or holds no FITS file.
     """
     root = Path(folder)
     if not root.is_dir():

@@ -71,9 +71,7 @@ def make_manifest(
     spectra_per_bundle : whole partitions of a night are joined up to this number of spectra
     level : ``night``, or ``spectrograph``: each partition is a bundle
 
-    Raises
-    ------
-    SettingsError : the template or a setting is wrong, or two rows are the same spectrum.
+    Raises SettingsError: the template or a setting is wrong, or two rows are the same spectrum.
     """
     kind = survey_kind(survey)
     if level not in LEVELS:

@@ -54,10 +54,8 @@ def apply_cuts(table: pa.Table, cuts: Sequence[Mapping[str, Any]]) -> tuple[pa.T
         A line for the files of an index that are no spectra of a survey, if any; a line a cut; and one for
         duplicated rows.
 
-    Raises
-    ------
-    SettingsError
-        A cut is malformed, names a column that is not there, or nothing is left (with the count of each cut).
+    Raises SettingsError: a cut is malformed, names a column that is not there, or nothing is left (with the
+    count of each cut).
     """
     if not table.num_rows:
         raise SettingsError("the catalogue has no rows: there is nothing to select")

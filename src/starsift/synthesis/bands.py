@@ -211,13 +211,7 @@ def dwarfs(
         Equivalent width of H-alpha emission, Angstrom, 0 for inactive stars; other lines go with it.
     scatter : standard deviation of ln(strength), drawn with `rng`
 
-    Returns
-    -------
-    (n, p) float32, median 1 in the r band
-
-    Raises
-    ------
-    ValueError : if a type lies outside the sequence.
+    Returns (n, p) float32, median 1 in the r band. Raises ValueError if a type lies outside the sequence.
     """
     at = np.atleast_1d(np.asarray(number, dtype=np.float64))
     _check_types(at, model)

@@ -99,13 +99,8 @@ def shift(grid: LogGrid, flux: npt.ArrayLike, rv: npt.ArrayLike) -> np.ndarray:
     flux : (n, p) array
     rv : (n,) or one number, km/s, positive to the red; c z for a redshift z
 
-    Returns
-    -------
-    (n, p) float32: Lagrange interpolation over six pixels; where nothing is known, the end pixel is repeated
-
-    Raises
-    ------
-    ValueError : if a velocity is not finite or not above -c.
+    Returns (n, p) float32: Lagrange interpolation over six pixels; where nothing is known, the end pixel is
+    repeated. Raises ValueError if a velocity is not finite or not above -c.
     """
     spectra = np.ascontiguousarray(flux, dtype=np.float32)
     velocity = np.broadcast_to(np.asarray(rv, dtype=np.float64), len(spectra))
@@ -146,9 +141,7 @@ def miscalibrate(flux: npt.ArrayLike, amplitude: npt.ArrayLike, rng: np.random.G
     flux : (n, p) array
     amplitude : (n,) or one number, relative rms of the error over the spectrum, 0.05 for 5 %
 
-    Returns
-    -------
-    (n, p) float32, positive where `flux` is: the factor is the exponential of a smooth curve
+    Returns (n, p) float32, positive where `flux` is: the factor is the exponential of a smooth curve.
     """
     spectra = np.asarray(flux, dtype=np.float32)
     n, p = spectra.shape
@@ -212,9 +205,7 @@ def add_noise(
     -------
     flux, ivar : (n, p) float32
 
-    Raises
-    ------
-    ValueError : if shapes do not fit, a ratio is not positive, or the window holds no pixel.
+    Raises ValueError if shapes do not fit, a ratio is not positive, or the window holds no pixel.
     """
     spectra = np.asarray(flux, dtype=np.float32)
     lam = np.asarray(wavelength, dtype=np.float64)
@@ -261,9 +252,7 @@ def featureless(rng: np.random.Generator, n: int, wavelength: npt.ArrayLike) -> 
     ----------
     wavelength : (p,) Angstrom
 
-    Returns
-    -------
-    (n, p) float32, noiseless, of mean 1
+    Returns (n, p) float32, noiseless, of mean 1.
     """
     lam = np.asarray(wavelength, dtype=np.float32)
     slope = rng.normal(0, 1.5, (n, 1)).astype(np.float32)

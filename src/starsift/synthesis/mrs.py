@@ -167,13 +167,8 @@ def observe(
     cosmic_rays, masked, sky, blaze : add hits by cosmic rays (half of them flagged), bad pixels (flagged,
         ivar 0), residuals of sky lines, the blaze
 
-    Returns
-    -------
-    Observation
-
-    Raises
-    ------
-    ValueError : if the model does not fit (see `sample`) or a signal-to-noise ratio is not positive.
+    Returns Observation. Raises ValueError if the model does not fit (see `sample`) or a signal-to-noise ratio
+    is not positive.
     """
     snr = np.asarray(snr, dtype=np.float64)
     n = len(flux_model)
@@ -320,9 +315,7 @@ def red_model(systems: Systems, rv: np.ndarray, fraction: np.ndarray) -> tuple[n
     systems : (n, k) parameters; radius 0 where absent
     rv, fraction : (n, k) velocity in km/s, and share of the light
 
-    Returns
-    -------
-    wavelength (p,), flux (n, p), vacuum Angstrom, uniform in ln(wavelength); relative flux
+    Returns wavelength (p,), flux (n, p), vacuum Angstrom, uniform in ln(wavelength); relative flux.
     """
     pixels = int(np.log(6830.0 / 6275.0) / (RED_STEP_KMS / C_KMS))
     wavelength = 6275.0 * np.exp(RED_STEP_KMS / C_KMS * np.arange(pixels))

@@ -255,9 +255,7 @@ class Synthesizer:
     step_kms : float
         Velocity of one pixel.
 
-    Raises
-    ------
-    InputError : if the grid's resolution is too low or its nodes do not fill a box.
+    Raises InputError if the grid's resolution is too low or its nodes do not fill a box.
     """
 
     def __init__(self, grid: TemplateGrid, resolution: float = 7500.0) -> None:
@@ -353,10 +351,8 @@ class Synthesizer:
         ndarray (n, pixel) float32
             Sum over components of surface flux (erg/s/cm2/A) x radius^2, on `wavelength`.
 
-        Raises
-        ------
-        ValueError
-            If a value is not finite, or a vsini or velocity is beyond what the padding allows (500 km/s).
+        Raises ValueError if a value is not finite, or a vsini or velocity is beyond what the padding allows
+        (500 km/s).
         """
         inputs = np.broadcast_arrays(
             *(np.asarray(x, dtype=np.float64) for x in (teff, logg, feh, vsini, rv, radius))
@@ -556,9 +552,7 @@ def draw_binaries(
     -------
     Systems : two components, the heavier first
 
-    Raises
-    ------
-    ValueError : if no such binaries exist.
+    Raises ValueError if no such binaries exist.
     """
     wanted = np.zeros(n) if delta_rv is None else rng.uniform(*delta_rv, n)
     found: list[tuple[np.ndarray, Systems]] = []
@@ -633,9 +627,7 @@ def draw_triples(
     delta_rv : (low, high) or None; both differences between neighbouring velocities lie in this range at
         time 0, km/s: by rejection, or uniform when not hierarchical. None: any (hierarchical only).
 
-    Raises
-    ------
-    ValueError : if no such triples exist.
+    Raises ValueError if no such triples exist.
     """
     if not hierarchical:
         low, high = (60.0, 250.0) if delta_rv is None else delta_rv

@@ -38,9 +38,7 @@ def train_baseline(name: str, dataset: Dataset, *, seed: int) -> tuple[dict[str,
     -------
     record, predictions : as of `starsift.searches.bhb.training.train`; the record has the chosen settings
 
-    Raises
-    ------
-    TrainingError : there is no such model.
+    Raises TrainingError: there is no such model.
 
     Source: Smith et al. 2010 and Vickers et al. 2021, as Wei et al. 2023 use them.
     """

@@ -56,9 +56,7 @@ def gather_candidates(
         and `origin`, sorted by spectrum_id
     funnel : number of spectra after each step
 
-    Raises
-    ------
-    ResultsError : a file cannot be used, or a spectrum is listed twice.
+    Raises ResultsError: a file cannot be used, or a spectrum is listed twice.
     """
     labelled = labels["spectrum_id"].filter(pc.equal(labels["class"], "BHB")).combine_chunks()
     parts = [_ROWS.empty_table()]
@@ -163,9 +161,8 @@ def read_manifests(
     candidates : of `gather_candidates`; dataset : of labelled spectra; both with spectrum_id
     magnitude, extinction : names of columns, with {band}
 
-    Returns
-    -------
-    Table with `survey`, identity, ra, dec, and the other columns of the catalogue that the manifests have
+    Returns a Table with `survey`, identity, ra, dec, and the other columns of the catalogue that the
+    manifests have.
     """
     photometry = [t.replace("{band}", band) for t in (magnitude, extinction) for band in BANDS]
     names = [*dict.fromkeys((*IDENTITY_NAMES, *_PLACES, "mjd", *_SURVEY_COLUMNS, *photometry))]

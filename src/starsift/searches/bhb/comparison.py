@@ -105,10 +105,8 @@ def score_model(test: Scored) -> dict[str, dict[str, float]]:
     ----------
     test : of `select`
 
-    Returns
-    -------
-    {class: {metric: value}} of `REPORTED` and `METRICS`. The area under the ROC curve is the same for both
-    classes. Average precision is the area under the precision-recall curve of that class, in steps.
+    Returns {class: {metric: value}} of `REPORTED` and `METRICS`. The area under the ROC curve is the same for
+    both classes. Average precision is the area under the precision-recall curve of that class, in steps.
     """
     found = evaluate_classes(test.truth, test.p_bhb >= 0.5, (0, 1), {NOT_BHB: 0, BHB: 1})
     auc = float(roc_auc_score(test.truth, test.p_bhb))
@@ -132,13 +130,9 @@ def score_runs(runs: Runs) -> pa.Table:
     ----------
     runs : (model, run, predictions) of each, as `Run`
 
-    Returns
-    -------
-    Table, schema `SCORES`, sorted by model and run, each with the classes in the order of `REPORTED`
-
-    Raises
-    ------
-    TrainingError : as `select`, with the model and run; the same run twice; or two test sets.
+    Returns a Table, schema `SCORES`, sorted by model and run, each with the classes in the order of
+    `REPORTED`. Raises TrainingError: as `select`, with the model and run; the same run twice; or two test
+    sets.
     """
     rows: list[dict[str, Any]] = []
     test, seen = None, ""
@@ -179,9 +173,7 @@ def summarize_runs(table: pa.Table) -> pa.Table:
     ----------
     table : of `score_runs`
 
-    Returns
-    -------
-    Table, schema `SUMMARY`, in the order of `table`; standard deviations are null for a single run
+    Returns a Table, schema `SUMMARY`, in the order of `table`; standard deviations are null for a single run.
     """
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in table.to_pylist():
@@ -209,16 +201,11 @@ def model_gap(table: pa.Table, first: str, second: str, runs: Runs = ()) -> dict
     first, second : models
     runs : those of `table`; without them `se_stars` is None
 
-    Returns
-    -------
-    `first`, `second`; `n_runs` that both have; `difference`, its mean over these runs; and its standard
-    errors: `se_runs`, from the scatter of the runs (sample standard deviation / sqrt(n), None for one run),
-    and `se_stars`, from the finite test set (standard deviation over bootstrap samples of the stars, the same
-    stars for both models and all runs)
-
-    Raises
-    ------
-    TrainingError : the models have no run in common.
+    Returns `first`, `second`; `n_runs` that both have; `difference`, its mean over these runs; and its
+    standard errors: `se_runs`, from the scatter of the runs (sample standard deviation / sqrt(n), None for
+    one run), and `se_stars`, from the finite test set (standard deviation over bootstrap samples of the
+    stars, the same stars for both models and all runs). Raises TrainingError: the models have no run in
+    common.
     """
     score = {
         (row["model"], row["run"]): row["f1"]
@@ -276,10 +263,8 @@ def model_gaps(table: pa.Table, runs: Runs = ()) -> pa.Table:
     ----------
     table, runs : as in `model_gap`
 
-    Returns
-    -------
-    Table, schema `GAPS`, in the order of `PAIRS`, without pairs that have no run in common; what cannot be
-    computed is null
+    Returns a Table, schema `GAPS`, in the order of `PAIRS`, without pairs that have no run in common; what
+    cannot be computed is null.
     """
     have: dict[str, set[int]] = {}
     for model, number in zip(table["model"].to_pylist(), table["run"].to_pylist(), strict=True):

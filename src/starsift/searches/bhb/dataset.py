@@ -45,9 +45,7 @@ def split_stars(stars: npt.ArrayLike, seed: int, shares: Sequence[float]) -> np.
     stars : (n,) names
     shares : of the stars in each split, of sum 1
 
-    Raises
-    ------
-    InputError : there are not three shares from 0 to 1, of sum 1.
+    Raises InputError: there are not three shares from 0 to 1, of sum 1.
 
     Source: Wei et al. 2023, section 6.
     """
@@ -96,10 +94,8 @@ def build_dataset(
         them with an image; train, validation, test. Source: Wei et al. 2023, Table 2.
     dropped : reason and number of each class; reasons of the spectrum come before those of the image
 
-    Raises
-    ------
-    InputError : none of the spectra is in the survey, or has both a window and an image; a split lacks a
-        class; files do not belong together.
+    Raises InputError: none of the spectra is in the survey, or has both a window and an image; a split lacks
+    a class; files do not belong together.
     """
     rows = _find_labelled(labelled, bundles)
     spectra, status = _read_spectra(bundles, rows, min_good)

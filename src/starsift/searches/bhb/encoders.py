@@ -149,9 +149,7 @@ def image_encoder(
     squeeze : weight the bands; without it, the third line of Table 6
     pretrained : weights of `keras.applications.ResNet50` without top (three channels), a local file
 
-    Raises
-    ------
-    InputError : the file of weights is missing or does not fit.
+    Raises InputError: the file of weights is missing or does not fit.
 
     Source: Wei et al. 2023, section 4.1, equations 1 and 2, figure 4; He et al. 2015; Hu et al. 2017.
     """

@@ -46,9 +46,7 @@ def read_runs(paths: Sequence[PathLike]) -> list[Run]:
     ----------
     paths : of `models/{model}/run-{run}/predictions.parquet`
 
-    Raises
-    ------
-    TrainingError : a file is not in a folder of a run.
+    Raises TrainingError: a file is not in a folder of a run.
     """
     runs = []
     for path in map(Path, paths):
@@ -69,10 +67,8 @@ def select(predictions: pa.Table, split: str = "test") -> Scored:
     ----------
     predictions : Table with `spectrum_id`, `star`, `split`, `class`, `p_bhb`
 
-    Raises
-    ------
-    TrainingError : a column or a class is missing, a class is unknown, a spectrum is repeated, or a
-        probability is not from 0 to 1.
+    Raises TrainingError: a column or a class is missing, a class is unknown, a spectrum is repeated, or a
+    probability is not from 0 to 1.
     """
     needed = ("spectrum_id", "star", "split", "class", "p_bhb")
     missing = [name for name in needed if name not in predictions.column_names]
@@ -114,9 +110,7 @@ def choose_run(trainings: Sequence[Mapping[str, Any]]) -> int:
     ----------
     trainings : `training.json` of each run
 
-    Raises
-    ------
-    ResultsError : no run has a validation loss.
+    Raises ResultsError: no run has a validation loss.
     """
     best: list[tuple[float, int]] = []
     for training in trainings:
@@ -151,16 +145,14 @@ def purity_threshold(p: npt.ArrayLike, is_bhb: npt.ArrayLike, purity: float) -> 
         P(published, and no BHB star) <= (1 - purity) P(at or above the threshold that all n + 1 stars set),
 
     where that threshold is the lowest with false / all <= 1 - purity. Proof: for a false star that is
-    published, both thresholds are the same number. The latter depends on all n + 1 stars alike, so that
-    the new star is any of them with equal probability.
+    published, both thresholds are the same number. The latter depends on all n + 1 stars alike, so that the
+    new star is any of them with equal probability.
 
     So the purity holds on average over samples, where a sample without a threshold counts as pure. It is not
     guaranteed for a single sample. Where a purity is hardly within reach, the samples that reach it are the
     lucky ones: look at the number of stars above the threshold, and at an independent test.
 
-    Raises
-    ------
-    ResultsError : the purity is not between 0 and 1.
+    Raises ResultsError: the purity is not between 0 and 1.
     """
     if not 0 < purity < 1:
         raise ResultsError(f"purity is {purity}, expected more than 0 and less than 1; correct the settings")
@@ -187,12 +179,10 @@ def fit_calibration(predictions: Mapping[str, pa.Table], purity: float, *, run: 
     purity : required, above 0 and below 1; `purity_threshold` explains in which sense it holds
     run : number of the run
 
-    Returns
-    -------
-    dict for JSON: `run`, `purity`, `modalities`. Each of these has a `temperature`, a `threshold` of the
-    calibrated probability (null where no threshold reaches the purity), `n` validation stars, `n_above` of
-    them at or above the threshold, `n_test` stars, and their `completeness` and `purity` (null where no star
-    reaches the threshold)
+    Returns a dict for JSON: `run`, `purity`, `modalities`. Each of these has a `temperature`, a `threshold`
+    of the calibrated probability (null where no threshold reaches the purity), `n` validation stars,
+    `n_above` of them at or above the threshold, `n_test` stars, and their `completeness` and `purity` (null
+    where no star reaches the threshold).
 
     Raises
     ------
@@ -258,10 +248,8 @@ def read_examples(
     calibration : contents of `calibration.json`
     number : of each class
 
-    Returns
-    -------
-    Table with `spectrum_id`, `class`, `p_bhb` (calibrated), `certain` (bool), `spectrum`, `image`: BHB stars
-    first, in each class the most certain first. Empty where the run is missing.
+    Returns a Table with `spectrum_id`, `class`, `p_bhb` (calibrated), `certain` (bool), `spectrum`, `image`:
+    BHB stars first, in each class the most certain first. Empty where the run is missing.
     """
     chosen: list[dict[str, Any]] = []
     for model, run, predictions in runs:

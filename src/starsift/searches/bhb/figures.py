@@ -282,9 +282,8 @@ def purity_curve(truth: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, ...]:
     ----------
     truth : (n,) bool, n > 0; p : (n,)
 
-    Returns
-    -------
-    threshold (m,), ascending; purity and its interval of 95 % (Wilson): purity, low, high; completeness
+    Returns threshold (m,), ascending; purity and its interval of 95 % (Wilson): purity, low, high;
+    completeness.
     """
     threshold, first = np.unique(np.sort(p), return_index=True)
     number = p.size - first

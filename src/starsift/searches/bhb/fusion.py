@@ -39,9 +39,7 @@ def fusion_head(name: str, preset: Preset, image_tokens: int) -> Any:
     ----------
     image_tokens : k of the image encoder
 
-    Raises
-    ------
-    TrainingError : there is no such model.
+    Raises TrainingError: there is no such model.
     """
     if name not in FUSIONS:
         raise TrainingError(f"model {name!r} is not one of {', '.join(FUSIONS)}")

@@ -31,10 +31,9 @@ def windows(batch: SpectrumBatch, *, min_good: float) -> Windows:
     ----------
     min_good : share of the window's pixels that must be good
 
-    Returns
-    -------
-    Windows. The status of a spectrum without a window gives the reason: the batch's own, ``not_covered``
-    (it does not reach from the first to the last pixel of `GRID`), ``too_few_pixels``, or ``constant``.
+    Returns Windows. The status of a spectrum without a window gives the reason: the batch's own,
+    ``not_covered`` (it does not reach from the first to the last pixel of `GRID`), ``too_few_pixels``, or
+    ``constant``.
 
     Source: Wei et al. 2023, section 5.2 and equation 16.
     """
@@ -82,13 +81,8 @@ def scale_images(images: np.ndarray) -> np.ndarray:
     ----------
     images : (n, 5, h, w), nanomaggies
 
-    Returns
-    -------
-    (n, h, w, 5) float32
-
-    Raises
-    ------
-    InputError : the shape is wrong, or an image is constant or not finite (`read_cutout` refuses these).
+    Returns (n, h, w, 5) float32. Raises InputError: the shape is wrong, or an image is constant or not finite
+    (`read_cutout` refuses these).
 
     Source: Wei et al. 2023, section 5.1, equations 14 and 15.
     """

@@ -29,15 +29,9 @@ def read_labelled(path: PathLike) -> pa.Table:
     path : a table with `label`, and `spectrum_id` or plate, mjd (or lmjd) and fiberid.
         Labels are the words of the search.
 
-    Returns
-    -------
-    Table in the order of the file: `spectrum_id`, or `planid` (without leading zeros), `mjd` or `lmjd`,
-    `fiberid`; `label`, `class`
-
-    Raises
-    ------
-    InputError : the file cannot be read; a column or a value is missing; a plate, night or fibre is not a
-        whole number; a label is unknown; or a spectrum is listed twice.
+    Returns a Table in the order of the file: `spectrum_id`, or `planid` (without leading zeros), `mjd` or
+    `lmjd`, `fiberid`; `label`, `class`. Raises InputError: the file cannot be read; a column or a value is
+    missing; a plate, night or fibre is not a whole number; a label is unknown; or a spectrum is listed twice.
     """
     kinds = {word.label: word.label_class for word in VOCABULARY.words}
     result = _read_columns(path)
@@ -108,9 +102,7 @@ def labelled_bundles(catalog: PathLike, manifests: Iterable[PathLike]) -> list[s
     catalog : see `read_labelled`
     manifests : of the bundles, in the order of the result
 
-    Raises
-    ------
-    InputError : see `read_labelled`.
+    Raises InputError: see `read_labelled`.
     """
     labelled = read_labelled(catalog)
     wanted = spectrum_keys(labelled, labelled)

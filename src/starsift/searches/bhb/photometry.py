@@ -51,9 +51,7 @@ def load_relations(path: str | os.PathLike[str] | None = None) -> dict[str, Rela
     path : CSV with the columns relation, low, high, scatter, c0 to c4, source; by default
         resources/bhb/relations.csv
 
-    Raises
-    ------
-    InputError : a column is missing, or a value is not a number.
+    Raises InputError: a column is missing, or a value is not a number.
     """
     file = Path(path) if path is not None else SHIPPED
     powers = [f"c{k}" for k in range(_POWERS)]
@@ -83,9 +81,7 @@ def magnitudes(manifest: pa.Table, template: str) -> dict[str, np.ndarray]:
     -------
     dict : band of ugriz -> (n,) float64
 
-    Raises
-    ------
-    InputError : the template has no {band}, or a column holds no numbers.
+    Raises InputError: the template has no {band}, or a column holds no numbers.
     """
     return {band: _numbers(manifest, template, band, MAGNITUDES) for band in BANDS}
 
@@ -102,9 +98,7 @@ def dereddened(manifest: pa.Table, magnitude: str, extinction: str) -> dict[str,
     -------
     dict : u, g, r, i, z, and the colours u_g and g_r -> (n,) float64
 
-    Raises
-    ------
-    InputError : as in `magnitudes`.
+    Raises InputError: as in `magnitudes`.
     """
     observed = magnitudes(manifest, magnitude)
     found = {band: observed[band] - _numbers(manifest, extinction, band, EXTINCTIONS) for band in BANDS}
@@ -118,9 +112,7 @@ def absolute_magnitude(g_r: npt.ArrayLike) -> np.ndarray:
     ----------
     g_r : (n,) without extinction
 
-    Returns
-    -------
-    (n,) mag, NaN outside -0.25 < g-r < 0
+    Returns (n,) mag, NaN outside -0.25 < g-r < 0.
 
     References
     ----------

@@ -39,10 +39,8 @@ def predict_bundle(
     single : network of spectra, for spectra without an image
     min_good : see `starsift.searches.bhb.inputs.windows`
 
-    Returns
-    -------
-    Table of `SCHEMA`, a row per spectrum in the bundle's order. `modality` and `p_bhb` are null for spectra
-    without a window, whose status gives the reason.
+    Returns a Table of `SCHEMA`, a row per spectrum in the bundle's order. `modality` and `p_bhb` are null for
+    spectra without a window, whose status gives the reason.
     """
     parts, row = [SCHEMA.empty_table()], 0
     # Each batch is read once, and gives the number of its images.

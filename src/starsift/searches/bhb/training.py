@@ -78,11 +78,9 @@ def augment(values: np.ndarray, which: int, options: TrainingOptions, rng: np.ra
     values : spectra (n, 3522), or images (n, size, size, 5)
     which : 0 spectra, 1 images
 
-    Returns
-    -------
-    The same shape. The noise of each spectrum has a standard deviation drawn between 0 and `noise`. Each
-    spectrum is scaled as if its lowest and highest flux (equation 16) were those of spikes, which exceed the
-    spectrum by `spike` of its range on average. All stars of a batch have the same shift (at most `shift`
+    Returns the same shape. The noise of each spectrum has a standard deviation drawn between 0 and `noise`.
+    Each spectrum is scaled as if its lowest and highest flux (equation 16) were those of spikes, which exceed
+    the spectrum by `spike` of its range on average. All stars of a batch have the same shift (at most `shift`
     pixels), rotation and mirroring.
     """
     if which == 0:
@@ -125,13 +123,8 @@ def fit(
     label : (n,) class numbers of all rows
     validation : inputs and labels
 
-    Returns
-    -------
-    epochs, best_epoch, loss, validation_loss (a value per epoch)
-
-    Raises
-    ------
-    TrainingError : the loss is not finite.
+    Returns epochs, best_epoch, loss, validation_loss (a value per epoch). Raises TrainingError: the loss is
+    not finite.
 
     Source: Wei et al. 2023, sections 4.3 and 6: AdamW, warm-up, cross entropy, best weights on validation.
     """
@@ -196,9 +189,7 @@ def train(
         them
     pretrained : see `image_encoder`
 
-    Raises
-    ------
-    TrainingError : unknown name or preset, or the trained encoders are missing or of another preset.
+    Raises TrainingError: unknown name or preset, or the trained encoders are missing or of another preset.
 
     Source: Wei et al. 2023, sections 4, 6 and 7.3 to 7.4.
     """

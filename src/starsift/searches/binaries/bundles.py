@@ -20,9 +20,7 @@ def join_bundles(stages: Mapping[str, Iterable[str | os.PathLike[str]]]) -> Iter
     stages : for each stage the files of all bundles, in the same order of bundles; of columns that several
         stages have, the first one's is kept
 
-    Raises
-    ------
-    ResultsError : the files of a bundle hold different spectra; names them.
+    Raises ResultsError: the files of a bundle hold different spectra; names them.
     """
     for files in zip(*stages.values(), strict=True):
         joined = pq.read_table(files[0])

@@ -56,13 +56,8 @@ def make_objects(spectra: pa.Table, exposures: pa.Table, radius: float) -> tuple
         gaia_source_id
     radius : arcsec, see `group_stars`
 
-    Returns
-    -------
-    spectra with object_id; objects as in `BINARIES_OBJECTS`, sorted by object_id
-
-    Raises
-    ------
-    ResultsError : a detection is not among the exposures, or has neither Gaia source nor coordinates.
+    Returns spectra with object_id; objects as in `BINARIES_OBJECTS`, sorted by object_id. Raises
+    ResultsError: a detection is not among the exposures, or has neither Gaia source nor coordinates.
     """
     # Sorted by time, so that a star is named after its first exposure and keeps its name as nights are added.
     exposures = exposures.select(_EXPOSURE_COLUMNS).sort_by(

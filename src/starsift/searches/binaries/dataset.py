@@ -114,14 +114,9 @@ def training_set(
     hard_fraction : share of L1 and L2 in which the CCF step sees more components than there are stars; 0 as
         in the paper
 
-    Returns
-    -------
-    Table with `label` int8 (0 to 3), `snr`, `rv` (list, km/s, the truth), `n_components` (what the CCF step
-    saw) and `ccf` (fixed-size list of float32).
-
-    Raises
-    ------
-    TrainingError : the settings make a class that cannot be filled.
+    Returns a Table with `label` int8 (0 to 3), `snr`, `rv` (list, km/s, the truth), `n_components` (what the
+    CCF step saw) and `ccf` (fixed-size list of float32). Raises TrainingError: the settings make a class that
+    cannot be filled.
     """
     hard = round(hard_fraction * per_class)
     gaps = (float(delta_rv[0]), float(delta_rv[1]))

@@ -94,9 +94,7 @@ def matched_scatter(observed: np.ndarray, copies: np.ndarray) -> np.ndarray:
     observed : (n, width) km/s, NaN where there is none
     copies : (n, copy, width of copies) km/s, likewise
 
-    Returns
-    -------
-    (n, width) float32 km/s, NaN with fewer than 10 matches.
+    Returns (n, width) float32 km/s, NaN with fewer than 10 matches.
     """
     distance = np.abs(observed[:, None, :, None] - copies[:, :, None, :])
     distance = np.where(np.isnan(distance), np.inf, distance)

@@ -40,11 +40,9 @@ def cross_validate_fold(
     fold : 0 to n_folds - 1, the one to test on
     seed : of the split (the same in every fold) and of the training
 
-    Returns
-    -------
-    dict for JSON: fold, n_folds, seed, n_train, n_test and `classifiers`: for each of C1 to C4 `n_test` (a
-    classifier is tested on the labels that it knows) and the metrics of `evaluate_classes`: overall, L2 and
-    L3.
+    Returns a dict for JSON: fold, n_folds, seed, n_train, n_test and `classifiers`: for each of C1 to C4
+    `n_test` (a classifier is tested on the labels that it knows) and the metrics of `evaluate_classes`:
+    overall, L2 and L3.
 
     Source: Li et al. 2023, section 3.2.2 and Appendix A.
     """

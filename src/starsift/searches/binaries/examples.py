@@ -46,9 +46,7 @@ def collect_examples(
     spectra, curves, components, classes : files of the stages, one a bundle, bundles in the same order
     continuum_degree, sigma_start : as in the ccf and peaks stages
 
-    Returns
-    -------
-    Table, schema `EXAMPLES`; masked pixels of `flux` are NaN.
+    Returns a Table, schema `EXAMPLES`; masked pixels of `flux` are NaN.
     """
     best: dict[str, tuple[float, int, int, Mapping[str, Any]]] = {}
     for bundle, (found, voted) in enumerate(zip(components, classes, strict=True)):

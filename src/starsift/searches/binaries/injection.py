@@ -49,9 +49,8 @@ def detection_rates(
     delta_rv : km/s, each difference tried
     snr : each S/N tried
 
-    Returns
-    -------
-    Table with `teff` (K), `logg` (dex) of the twins, `delta_rv` (km/s), `snr`, `trials` and `rate` (0 to 1).
+    Returns a Table with `teff` (K), `logg` (dex) of the twins, `delta_rv` (km/s), `snr`, `trials` and `rate`
+    (0 to 1).
     """
     rng = np.random.default_rng([seed, 5])
     star, difference, ratio, _ = (
@@ -76,9 +75,8 @@ def flux_ratio_limits(laboratory: Laboratory, *, seed: int, teff: Sequence[float
     laboratory : with the survey's settings
     teff : (first, last, step) K, of both stars; equal radii and log g 4.5, as in the paper
 
-    Returns
-    -------
-    Table with `teff_1`, `teff_2` (K), `flux_ratio` (second over first, in the blue arm) and `detected`.
+    Returns a Table with `teff_1`, `teff_2` (K), `flux_ratio` (second over first, in the blue arm) and
+    `detected`.
     """
     rng = np.random.default_rng([seed, 6])
     first, last, step = teff

@@ -99,9 +99,7 @@ def smoothed_derivatives(
     coefficients : (n, term) of the CCFs, `ccf @ basis.analysis`
     sigma : km/s
 
-    Returns
-    -------
-    smooth (n, velocity); second (n, velocity), (km/s)^-2; third (n, velocity - 1), (km/s)^-3, halfway
+    Returns smooth (n, velocity); second (n, velocity), (km/s)^-2; third (n, velocity - 1), (km/s)^-3, halfway
     between the velocities.
     """
     # Wide Gaussians let fewer terms through; the rest would be denormal numbers, slow beyond reason.
@@ -160,9 +158,7 @@ def find_components(
         the smoothed CCF is above the first and its second derivative below the second
     xp : numpy, or keras.ops for the matrix products on the Keras backend
 
-    Returns
-    -------
-    Components
+    Returns Components.
 
     Source: Li et al. 2023, section 3.1.2; Merle et al. 2017, section 2.
     """

@@ -31,13 +31,8 @@ def predict_bundle(
     curves, components : files of the bundle, from the ccf and peaks stages
     models : files of all networks of `CLASSIFIERS`
 
-    Returns
-    -------
-    Table, a row a spectrum: identity and the columns of `classify`.
-
-    Raises
-    ------
-    TrainingError : a file is no network of `CLASSIFIERS`, or a network is missing.
+    Returns a Table, a row a spectrum: identity and the columns of `classify`. Raises TrainingError: a file is
+    no network of `CLASSIFIERS`, or a network is missing.
     """
     classifiers = {one.name: one for one in map(Classifier.load, models)}
     missing = [name for name in CLASSIFIERS if name not in classifiers]
@@ -70,10 +65,8 @@ def classify(
     classifiers : the networks of `starsift.searches.binaries.training.CLASSIFIERS`
     sb2_threshold, sb3_threshold : see `vote`
 
-    Returns
-    -------
-    Table (n rows): p_c1_l0 ... p_c4_l3 float32, null for spectra that a classifier does not classify;
-    multiplicity string, null where the vote made it neither SB2 nor SB3.
+    Returns a Table (n rows): p_c1_l0 ... p_c4_l3 float32, null for spectra that a classifier does not
+    classify; multiplicity string, null where the vote made it neither SB2 nor SB3.
     """
     n_components = np.asarray(n_components)
     probability = {

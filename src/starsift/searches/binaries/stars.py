@@ -21,9 +21,7 @@ def group_stars(ra: np.ndarray, dec: np.ndarray, gaia_source_id: np.ndarray, rad
     gaia_source_id : (n,) int, 0 or less where there is none
     radius : arcsec
 
-    Returns
-    -------
-    (n,) int64, from 0 without gaps
+    Returns (n,) int64, from 0 without gaps.
     """
     ra, dec, source = np.asarray(ra, float), np.asarray(dec, float), np.asarray(gaia_source_id, np.int64)
     known = source > 0

@@ -44,9 +44,8 @@ def barycentric_correction(
     lmjm : (n,) local (UTC+8) modified Julian minutes at the start of the exposure
     exptime : (n,) s; NaN is taken as 0
 
-    Returns
-    -------
-    (n,) float64, km/s; NaN where coordinates are not finite, see `starsift.sky.barycentric.correction`
+    Returns (n,) float64, km/s; NaN where coordinates are not finite, see
+    `starsift.sky.barycentric.correction`.
     """
     return barycentric.correction(ra, dec, barycentric.mid_exposure(lmjm, exptime))
 
@@ -63,9 +62,7 @@ def flag_moonlight(
     sigmas : largest difference, in errors
     floor : km/s; errors count as at least this, a missing one as the floor
 
-    Returns
-    -------
-    flag (n,) bool; component (n,) int8, the one nearest to the correction, -1 where not flagged
+    Returns flag (n,) bool; component (n,) int8, the one nearest to the correction, -1 where not flagged.
     """
     away = np.abs(rv - np.asarray(correction)[:, None])
     still = away <= sigmas * _bounded(rv_err, floor)  # false for NaN
@@ -87,8 +84,8 @@ def flag_crosstalk(
 
     The CCFs of two single stars of like type and velocity agree by chance, most of all in a cluster. Two or
     more velocities that agree one by one do not. So a pair is flagged if every component of the spectrum with
-    fewer of them has its like in the other, these are at least two, and the curves
-    correlate. (A component more is allowed on one side: noise may add one.)
+    fewer of them has its like in the other, these are at least two, and the curves correlate. (A component
+    more is allowed on one side: noise may add one.)
 
     Parameters
     ----------
@@ -98,9 +95,8 @@ def flag_crosstalk(
     rv, rv_err : (n, component) km/s, NaN where there is none
     correlation : Pearson's r of the two CCFs is at least this
 
-    Returns
-    -------
-    flag (n,) bool; partner (n,) int64, row of the neighbour that correlates best, -1 where not flagged
+    Returns flag (n,) bool; partner (n,) int64, row of the neighbour that correlates best, -1 where not
+    flagged.
     """
     partner = np.full(len(rv), -1, dtype=np.int64)
     a, b = _neighbours(identity)
@@ -145,10 +141,8 @@ def find_suspects(
     match_radius : arcsec, see `group_stars`
     moonlight_sigmas, moonlight_floor, crosstalk_correlation : see `flag_moonlight`, `flag_crosstalk`
 
-    Returns
-    -------
-    Table, schema `SUSPECTS`, in the order of `rows`; barycentric_correction is null where there are fewer
-    than two components.
+    Returns a Table, schema `SUSPECTS`, in the order of `rows`; barycentric_correction is null where there are
+    fewer than two components.
     """
     rv_err = np.pad(rv_err, ((0, 0), (0, rv.shape[1] - rv_err.shape[1])), constant_values=np.nan)
     multiple = np.flatnonzero(np.isfinite(rv).sum(axis=1) >= 2)

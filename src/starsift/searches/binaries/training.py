@@ -182,11 +182,8 @@ def train_classifier(
     mirror : mirror half of the examples of each epoch
     seed : same data and seed, same network
 
-    Raises
-    ------
-    TrainingError
-        Shapes disagree, values are not finite, a label is not 0-3, a class has no example, or `name` is
-        unknown.
+    Raises TrainingError: shapes disagree, values are not finite, a label is not 0-3, a class has no example,
+    or `name` is unknown.
 
     Source: Li et al. 2023, section 3.2.2; what it leaves open is decided at the top of this module.
     """

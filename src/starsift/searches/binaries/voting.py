@@ -54,11 +54,9 @@ def funnel(table: pa.Table) -> pa.Table:
     ----------
     table : with the columns of `starsift.searches.binaries.predict.classify`
 
-    Returns
-    -------
-    One row for SB2 and SB3 and each classifier that votes on it: candidate_class string; n_candidates;
-    classifier string; l0, l1, l2, l3 the calls (null where the classifier does not know the class);
-    n_selected by the vote. Counts are int64.
+    Returns one row for SB2 and SB3 and each classifier that votes on it: candidate_class string;
+    n_candidates; classifier string; l0, l1, l2, l3 the calls (null where the classifier does not know the
+    class); n_selected by the vote. Counts are int64.
     """
     rows = []
     for kind, _, _, names in VOTES:

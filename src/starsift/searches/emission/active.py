@@ -110,9 +110,8 @@ def select_query(
     sample : number of random predicted emission spectra for the estimate of precision
     seed : of that sample, which does not depend on the order of the pool
 
-    Returns
-    -------
-    Table with purpose ("query", "precision"), rank int32, and the columns of the pool without features.
+    Returns a Table with purpose ("query", "precision"), rank int32, and the columns of the pool without
+    features.
     """
     unlabelled = pool.filter(pc.invert(pc.is_in(pool["spectrum_id"], pa.array(labelled, pa.string()))))
     unlabelled = unlabelled.sort_by("spectrum_id")

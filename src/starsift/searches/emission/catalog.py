@@ -57,9 +57,7 @@ def gather_candidates(
         `origin`; `round` of those that the oracle found; sorted by spectrum_id
     funnel : spectra left after each step
 
-    Raises
-    ------
-    ResultsError : files do not belong together, or the oracle labelled a spectrum that is in none.
+    Raises ResultsError: files do not belong together, or the oracle labelled a spectrum that is in none.
     """
     queried = round_labels.filter(pc.equal(round_labels["purpose"], "query"))
     queried = queried.select(["spectrum_id", "label", "round"])
@@ -130,13 +128,8 @@ def measure_candidates(candidates: pa.Table, spectra: Sequence[PathLike]) -> pa.
     candidates : of `gather_candidates`
     spectra : packed bundles, named after them
 
-    Returns
-    -------
-    Table of the schema `LINES`, in the order of the candidates
-
-    Raises
-    ------
-    ResultsError : a candidate's bundle is not there.
+    Returns a Table of the schema `LINES`, in the order of the candidates. Raises ResultsError: a candidate's
+    bundle is not there.
     """
     bundle = np.asarray(candidates["bundle"].to_pylist(), dtype=object)
     positions = candidates["row"].to_numpy()
@@ -184,9 +177,7 @@ def assemble(
     catalogue, rejected : columns of `EMISSION`; rejected are those that people found uninteresting
     funnel : spectra left after each step, and stars
 
-    Raises
-    ------
-    ResultsError : the tables are not of one run, or the link names an unknown column.
+    Raises ResultsError: the tables are not of one run, or the link names an unknown column.
     """
     at = pc.index_in(candidates["spectrum_id"], value_set=manifest["spectrum_id"].combine_chunks())
     if at.null_count:

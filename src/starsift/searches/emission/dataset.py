@@ -88,9 +88,7 @@ def initial_set(
     table : spectrum_id, label, window; sorted by spectrum_id
     counts : number of spectra by status: ``ok``, ``unlabelled``, or the defect of the file or its window
 
-    Raises
-    ------
-    InputError : no spectrum can be used.
+    Raises InputError: no spectrum can be used.
 
     Source: Skoda et al. 2020, section 3.2.
     """

@@ -37,10 +37,9 @@ def evaluate_round(
     threshold, passes : active learning ends when the estimate exceeds the threshold for the `passes`-th time
     max_rounds : or after this number of rounds
 
-    Returns
-    -------
-    dict for JSON: round, precision (null where no emission was predicted), n_precision, true_positives,
-    passed (rounds above the threshold so far), stop, n_labelled (for the training set, so far).
+    Returns a dict for JSON: round, precision (null where no emission was predicted), n_precision,
+    true_positives, passed (rounds above the threshold so far), stop, n_labelled (for the training set, so
+    far).
     """
     purpose = labels["purpose"].to_numpy(zero_copy_only=False)
     sample = labels["label"].filter(pa.array(purpose == "precision")).to_pylist()
@@ -72,14 +71,9 @@ def held_out_labels(
     predictions : files of the bundles, by the final network
     n_predicted : round -> spectra that its network predicted to be in emission
 
-    Returns
-    -------
-    Table sorted by spectrum_id: spectrum_id, uncalibrated `PROBABILITIES`, label (the latest), and `weight`:
-    predicted spectra of that round for each spectrum of its sample
-
-    Raises
-    ------
-    ResultsError : a spectrum has no prediction.
+    Returns a Table sorted by spectrum_id: spectrum_id, uncalibrated `PROBABILITIES`, label (the latest), and
+    `weight`: predicted spectra of that round for each spectrum of its sample. Raises ResultsError: a spectrum
+    has no prediction.
     """
     trained = labels["spectrum_id"].filter(pc.equal(labels["purpose"], "query")).combine_chunks()
     rows = labels.filter(pc.invert(pc.is_in(labels["spectrum_id"], value_set=trained)))
@@ -113,10 +107,8 @@ def fit_calibration(held_out: pa.Table) -> dict[str, Any]:
     ----------
     held_out : of `held_out_labels`
 
-    Returns
-    -------
-    dict for JSON: `temperature`, `n_labels`; `error_before` and `error_after` (expected calibration errors of
-    the probability of emission), null without labels
+    Returns a dict for JSON: `temperature`, `n_labels`; `error_before` and `error_after` (expected calibration
+    errors of the probability of emission), null without labels.
     """
     p = probabilities(held_out)
     classes = np.array([CLASSES.index(label) for label in held_out["label"].to_pylist()], dtype=np.int64)

@@ -49,9 +49,7 @@ def label_query(query: pa.Table, labels: pa.Table, *, advice: str) -> pa.Table:
     labels : spectrum_id, class, vetted_by (one row a spectrum)
     advice : what to do where labels are missing
 
-    Raises
-    ------
-    InputError : names how many are missing.
+    Raises InputError: names how many are missing.
     """
     at = pc.index_in(query["spectrum_id"].combine_chunks(), value_set=labels["spectrum_id"].combine_chunks())
     if at.null_count:
@@ -71,14 +69,9 @@ def read_round_labels(paths: Sequence[PathLike]) -> pa.Table:
     ----------
     paths : of `round-NN/labels.parquet`
 
-    Returns
-    -------
-    Table of the schema `ROUND_LABELS`, sorted by round, purpose ("query" first) and rank; `vetted_by` is null
-    where a file does not have it
-
-    Raises
-    ------
-    ResultsError : a file is not in a folder of a round, lacks a column, or a label is no class.
+    Returns a Table of the schema `ROUND_LABELS`, sorted by round, purpose ("query" first) and rank;
+    `vetted_by` is null where a file does not have it. Raises ResultsError: a file is not in a folder of a
+    round, lacks a column, or a label is no class.
     """
     tables = [ROUND_LABELS.empty_table()]
     for path in paths:
@@ -110,13 +103,8 @@ def candidate_labels(labels: pa.Table) -> pa.Table:
     labels : of `starsift.learning.labels.load_labels`. Those of the queue of candidates count, and those
         without a queue, which somebody wrote into a table.
 
-    Returns
-    -------
-    Table of `starsift.learning.labels.consensus`, and `class`
-
-    Raises
-    ------
-    ResultsError : a label is not in the vocabulary.
+    Returns a Table of `starsift.learning.labels.consensus`, and `class`. Raises ResultsError: a label is not
+    in the vocabulary.
     """
     queue = pc.fill_null(labels["queue"], QUEUE)
     chosen = pc.and_(pc.equal(labels["search"], "emission"), pc.equal(queue, QUEUE))

@@ -121,9 +121,7 @@ def _peaks(ratio: np.ndarray, noise: np.ndarray, line: np.ndarray) -> tuple[np.n
     ----------
     ratio, noise : (n, p) flux over continuum, its error; line : (p,) bool
 
-    Returns
-    -------
-    wavelength (n, 2) Angstrom; whether the peak is significant (n, 2) bool
+    Returns wavelength (n, 2) Angstrom; whether the peak is significant (n, 2) bool.
     """
     pixels = ratio.shape[1]
     smooth = gaussian_filter1d(ratio, SMOOTHING, axis=1, mode="nearest")

@@ -39,10 +39,8 @@ def predict_bundle(
     seed : of dropout
     kind : see `starsift.learning.backend.namespace`
 
-    Returns
-    -------
-    Table: spectrum_id, bundle, row, the probabilities, score, and for a diverse strategy features (null but
-    for the highest scores).
+    Returns a Table: spectrum_id, bundle, row, the probabilities, score, and for a diverse strategy features
+    (null but for the highest scores).
     """
     table, x = read_usable(path)
     numpy_network, chosen = NumpyNetwork.load(model), STRATEGIES[strategy]

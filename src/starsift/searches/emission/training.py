@@ -42,13 +42,8 @@ def balance(windows: np.ndarray, labels: np.ndarray, *, seed: int) -> tuple[np.n
     windows : (n, 140) float32
     labels : (n,) class numbers
 
-    Returns
-    -------
-    windows (m, 140) float32, labels (m,); the real examples first.
-
-    Raises
-    ------
-    TrainingError : a class has fewer than two examples.
+    Returns windows (m, 140) float32, labels (m,); the real examples first. Raises TrainingError: a class has
+    fewer than two examples.
 
     Source: Skoda et al. 2020, section 2.2; Chawla et al. 2002.
     """

@@ -77,10 +77,8 @@ def window(batch: SpectrumBatch, *, min_good: float) -> Windows:
     ----------
     min_good : share of the window's observed pixels that must be good
 
-    Returns
-    -------
-    Windows. The status of a spectrum without a window is that of the batch, ``no_window`` (its wavelengths do
-    not cover the window), ``too_few_pixels`` or ``constant``.
+    Returns Windows. The status of a spectrum without a window is that of the batch, ``no_window`` (its
+    wavelengths do not cover the window), ``too_few_pixels`` or ``constant``.
 
     Source: Skoda et al. 2020, section 3.2 and equation 3.
     """

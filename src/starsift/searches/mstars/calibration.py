@@ -59,9 +59,7 @@ def score_unseen(
     labels : (n,) str; is_m : (n,) bool
     method : without a hasher, spectra are compared by the cosine of the angle between them, less their means
 
-    Returns
-    -------
-    (m,) float32, the higher the more like an M star
+    Returns (m,) float32, the higher the more like an M star.
     """
     if method.hasher is None:
         return _cosine(unseen, features[is_m])
@@ -123,9 +121,7 @@ def pool_prior(log_odds: np.ndarray, prior: float) -> float:
     ----------
     log_odds : (n,) of the pool's spectra, for a share `prior`
 
-    Returns
-    -------
-    float, at least one spectrum's share, at most a half
+    Returns a share, at least one spectrum's share, at most a half.
 
     Source: Saerens, Latinne & Decaestecker 2002, Neural Computation 14, 21.
     """

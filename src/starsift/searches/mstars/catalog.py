@@ -50,9 +50,7 @@ def join_measurements(candidates: pa.Table, measurements: pa.Table) -> pa.Table:
     candidates : of `starsift.searches.mstars.predict.rank_pool`
     measurements : of `starsift.searches.mstars.measurements.measure`, the same spectra in any order
 
-    Raises
-    ------
-    ResultsError : a candidate has no measurements.
+    Raises ResultsError: a candidate has no measurements.
     """
     rows = candidates.drop_columns(["bundle", "row"])
     measured = measurements.take(_places(rows["spectrum_id"], measurements["spectrum_id"], "measurements"))
@@ -89,9 +87,7 @@ def characterize(
     separators, giant_share : as in `starsift.searches.mstars.luminosity.separate`
     max_relative_error, solar_motion, sun_height : as in `starsift.searches.mstars.kinematics.derive`
 
-    Raises
-    ------
-    ResultsError : a spectrum is not in the manifest.
+    Raises ResultsError: a spectrum is not in the manifest.
     """
     listed = manifest.take(_places(rows["spectrum_id"], manifest["spectrum_id"], "manifest"))
     for name in ("ra", "dec", "file", "gaia_source_id"):
@@ -145,9 +141,7 @@ def all_m(catalogue: pa.Table, released: pa.Table) -> pa.Table:
     ----------
     catalogue : of `build_catalog`; released : of `characterize`
 
-    Returns
-    -------
-    Table of the columns of `MSTARS` that both have, and `released` (bool)
+    Returns a Table of the columns of `MSTARS` that both have, and `released` (bool).
     """
     names = [name for name in catalogue.column_names if name in released.column_names]
     parts = []

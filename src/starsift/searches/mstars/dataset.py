@@ -153,11 +153,8 @@ def build_sample(
     Sample : positives and negatives in the order of the survey, then the templates
     Table of schema `starsift.searches.mstars.clusters.CLUSTERS`; `members` counts the usable spectra
 
-    Raises
-    ------
-    InputError
-        Bundles and manifests do not fit, a column is missing, an identifier occurs twice, a template is not
-        of an M star, or there is no positive or no negative spectrum.
+    Raises InputError: bundles and manifests do not fit, a column is missing, an identifier occurs twice, a
+    template is not of an M star, or there is no positive or no negative spectrum.
 
     Source: Guo et al. 2019, sections 3.3 and 3.4, Table 1.
     """

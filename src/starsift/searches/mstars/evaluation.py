@@ -62,9 +62,7 @@ def evaluate(
     splits : random halves, stratified by M or not
     methods : names in `METHODS`
 
-    Returns
-    -------
-    Table of schema `EVALUATION`, 100 rows a curve.
+    Returns a Table of schema `EVALUATION`, 100 rows a curve.
     """
     halves = StratifiedShuffleSplit(splits, train_size=0.5, random_state=seed)
     tables = []
@@ -100,9 +98,7 @@ def evaluate_split(
     labels : (n,) str; is_m : (n,) bool; truth : (m,) bool, of the unseen
     bits, methods : as in `evaluate`
 
-    Returns
-    -------
-    Table of schema `EVALUATION`, 100 rows a curve.
+    Returns a Table of schema `EVALUATION`, 100 rows a curve.
     """
     rows = []
     for name in methods:

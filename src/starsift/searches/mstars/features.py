@@ -20,9 +20,7 @@ def represent(flux: np.ndarray, ivar: np.ndarray, zero: np.ndarray, representati
     ----------
     flux, ivar : (n, p) of `mstars.preprocess.Prepared`; zero : (n,), where no flux lies in `flux`
 
-    Returns
-    -------
-    (n, p) or (n, p // 8) float32
+    Returns (n, p) or (n, p // 8) float32.
     """
     if representation == "flux":
         return min_max(flux)  # added noise may have left the range
@@ -43,9 +41,7 @@ def spectral_features(flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
     flux, ivar : (n, p) float32 on a grid uniform in log wavelength, any flux units; ivar 0 in bad pixels,
         whose flux is not used
 
-    Returns
-    -------
-    (n, p // 8) float32, each row scaled to unit mean square; 0 where a spectrum has no good pixels.
+    Returns (n, p // 8) float32, each row scaled to unit mean square; 0 where a spectrum has no good pixels.
     """
     bins = flux.shape[1] // BIN
     kernels = [_kernel(bins, sigma / BIN) for sigma in (NARROW, WIDE)]

@@ -188,13 +188,8 @@ def count_distances(pool: np.ndarray, queries: np.ndarray, *, xp: ModuleType = n
     pool : (n, bytes) uint8; queries : (m, bytes) uint8
     xp : numpy for the Numba kernel, or keras.ops for the Keras backend
 
-    Returns
-    -------
-    (m, bits + 1) int64; counts of the parts of a pool add up.
-
-    Raises
-    ------
-    TrainingError : codes are not packed bytes, or differ in length.
+    Returns (m, bits + 1) int64; counts of the parts of a pool add up. Raises TrainingError: codes are not
+    packed bytes, or differ in length.
     """
     _check_codes(pool, queries)
     bits = 8 * queries.shape[1]
@@ -217,9 +212,7 @@ def cut_distances(counts: np.ndarray, fraction: float) -> Cuts:
     ----------
     counts : (m, bits + 1) over all parts of the pool, from `count_distances`
 
-    Raises
-    ------
-    TrainingError : the fraction is not in (0, 1], or the pool is empty.
+    Raises TrainingError: the fraction is not in (0, 1], or the pool is empty.
     """
     if not 0.0 < fraction <= 1.0:
         raise TrainingError(f"fraction is {fraction}: expected more than 0 and at most 1, such as 0.1")
@@ -239,9 +232,7 @@ def mark_union(pool: np.ndarray, queries: np.ndarray, cuts: Cuts, *, xp: ModuleT
     ----------
     pool : (n, bytes) uint8; queries : (m, bytes) uint8, those of `cuts`
 
-    Raises
-    ------
-    TrainingError : codes are not packed bytes, differ in length, or are not those of the cuts.
+    Raises TrainingError: codes are not packed bytes, differ in length, or are not those of the cuts.
     """
     _check_codes(pool, queries)
     if len(cuts.cut) != len(queries) or cuts.rank.shape[1] != 8 * queries.shape[1] + 1:
@@ -280,9 +271,7 @@ def nearest_codes(
     -------
     distance : (n, k) int16 and index : (n, k) int64 into the queries, ascending by distance, then by index
 
-    Raises
-    ------
-    TrainingError : codes are not packed bytes, differ in length, or there are fewer queries than k.
+    Raises TrainingError: codes are not packed bytes, differ in length, or there are fewer queries than k.
     """
     _check_codes(pool, queries)
     if not 1 <= k <= len(queries):
@@ -312,9 +301,7 @@ def contrast(
     ----------
     pool (n, bytes), positive (m, bytes), negative (l, bytes) : uint8
 
-    Returns
-    -------
-    (n,) float32; above 0 where the positive sample is nearer.
+    Returns (n,) float32; above 0 where the positive sample is nearer.
     """
     means = [
         nearest_codes(pool, sample, min(k, len(sample)), xp=xp)[0].mean(axis=1, dtype=np.float64)

@@ -227,9 +227,7 @@ def codes_of(column: pa.ChunkedArray, size: int = 1) -> np.ndarray:
     column : of binary values
     size : bytes of a code, for a column that has none
 
-    Raises
-    ------
-    TrainingError : the codes differ in length.
+    Raises TrainingError: the codes differ in length.
     """
     lengths = pc.unique(pc.binary_length(column)).to_pylist()
     if len(lengths) > 1:

@@ -92,10 +92,7 @@ def load_indices(path: str | os.PathLike[str] | None = None) -> dict[str, IndexD
         CSV with the columns name, method, feature, continuum, medium (air or vacuum), subtype (yes or no),
         source; by default the one shipped in resources/mstars.
 
-    Raises
-    ------
-    InputError
-        A column is missing, or a row cannot be parsed.
+    Raises InputError: a column is missing, or a row cannot be parsed.
     """
     file = Path(path) if path is not None else SHIPPED
     columns = ("name", "method", "feature", "continuum", "medium", "subtype", "source")
@@ -278,10 +275,7 @@ def measure_windows(
         Pixels with ivar that is not positive, or flux that is not finite, are left out.
     definitions : as from `load_indices`
 
-    Raises
-    ------
-    ValueError
-        Shapes do not agree.
+    Raises ValueError: shapes do not agree.
     """
     lam, flux_, ivar_ = as_spectra(wavelength, flux, ivar)
     chosen = list(definitions.values())
@@ -367,10 +361,7 @@ def zeta(
     -------
     value, error : (n,) float64
 
-    Raises
-    ------
-    ValueError
-        No such relation, or errors of another shape.
+    Raises ValueError: no such relation, or errors of another shape.
 
     Source: Lepine, Rich & Shara 2007, equations 1 and 2; coefficients of Lepine et al. 2013.
     """

@@ -112,10 +112,8 @@ def derive(
     ----------
     rows : n rows with ra, dec, rv, phot_g_mean_mag, parallax, parallax_error, pmra, pmdec, which may be null
 
-    Returns
-    -------
-    pyarrow.Table of n rows: m_g (mag), distance, h_disc (pc), u, v, w (km/s), l, b (degrees); null where what
-    they follow from is missing, or the parallax too uncertain
+    Returns a Table of n rows: m_g (mag), distance, h_disc (pc), u, v, w (km/s), l, b (degrees); null
+    where what they follow from is missing, or the parallax too uncertain.
     """
     ra, dec, rv, g, parallax, error, pmra, pmdec = (
         np.asarray(rows[name].cast(pa.float64()).to_numpy())
@@ -157,12 +155,10 @@ def dispersions(
     clip : robust standard deviations from the median beyond which values are left out, because one wrong
         radial velocity of 400 km/s makes a dispersion; None: nothing is left out, as in the paper
 
-    Returns
-    -------
-    pyarrow.Table: one row a bin and population with any star, sorted: bin_low, bin_high (pc), population
-    (active, inactive), n, and for each of u, v, w the mean and dispersion and their errors, mean_u,
-    mean_u_err, sigma_u, sigma_u_err, in km/s; the last three are null for a single star. Errors are those of
-    normal distributions, sigma / sqrt(n) and sigma / sqrt(2 (n - 1)).
+    Returns a Table: one row a bin and population with any star, sorted: bin_low, bin_high (pc),
+    population (active, inactive), n, and for each of u, v, w the mean and dispersion and their errors,
+    mean_u, mean_u_err, sigma_u, sigma_u_err, in km/s; the last three are null for a single star. Errors are
+    those of normal distributions, sigma / sqrt(n) and sigma / sqrt(2 (n - 1)).
     """
     velocities = np.stack([np.asarray(x, dtype=np.float64) for x in (u, v, w)])
     h, active = np.abs(np.asarray(h_disc, dtype=np.float64)), np.asarray(active, dtype=np.float64)

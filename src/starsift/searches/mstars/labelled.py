@@ -83,9 +83,7 @@ def read_labelled(bundles: Sequence[PathLike], manifests: Sequence[PathLike]) ->
     manifests : of each bundle, the same spectra in the same order: spectrum_id, class, subclass, and rv
         (km/s) or z or both
 
-    Raises
-    ------
-    InputError : bundles and manifests do not fit, or a column is missing.
+    Raises InputError: bundles and manifests do not fit, or a column is missing.
     """
     if not bundles or len(bundles) != len(manifests):
         raise InputError(

@@ -131,8 +131,8 @@ def separate(
     """Separate giants from dwarfs.
 
     The log odds of all separators that can be measured are added up, with their weights. Each counts at most
-    `cap`, since lines, gaps and errors are not known well enough for more: none decides alone against two.
-    A giant needs a sum that outweighs how rare giants are.
+    `cap`, since lines, gaps and errors are not known well enough for more: none decides alone against two. A
+    giant needs a sum that outweighs how rare giants are.
 
     Parameters
     ----------
@@ -150,9 +150,7 @@ def separate(
         giant_log_odds : float32, the sum, without the share
         giant_<name> : int8, side on which each separator has the star, null where it could not be measured
 
-    Raises
-    ------
-    SettingsError : a column is missing; all are listed. The share is not between 0 and 1.
+    Raises SettingsError: a column is missing; all are listed. The share is not between 0 and 1.
     """
     if not 0 < giant_share < 1:
         raise SettingsError(f"giant_share is {giant_share}, expected a number between 0 and 1")

@@ -39,9 +39,7 @@ def collect_matches(
     codes, spectra : files of the pool's bundles, in one order
     top : how many of the nearest
 
-    Returns
-    -------
-    Table of schema `MATCHES`.
+    Returns a Table of schema `MATCHES`.
     """
     tables = [pq.read_table(path, columns=["spectrum_id", "code"]) for path in codes]
     pool = pa.concat_tables(tables)

@@ -40,11 +40,9 @@ def measure(
     activity_snr, activity_width : S/N of the continuum at H alpha above which activity is known, and width
         of the line (Angstrom) that an active star exceeds
 
-    Returns
-    -------
-    Table of n rows: identity; rv, rv_err (km/s), ccf_max, template; snr_r; the indices, zeta and ewha with
-    errors; snr_ha; subtype, subtype_err, subclass; active (1, 0). Null where something could not be measured.
-    Indices of spectra without a velocity are those of the spectrum as observed.
+    Returns a Table of n rows: identity; rv, rv_err (km/s), ccf_max, template; snr_r; the indices, zeta and
+    ewha with errors; snr_ha; subtype, subtype_err, subclass; active (1, 0). Null where something could not be
+    measured. Indices of spectra without a velocity are those of the spectrum as observed.
     """
     velocities = measure_velocities(batch, bank, floor=velocity_floor)
     rest = batch.wavelength / (1.0 + np.nan_to_num(velocities.rv.astype(np.float64)) / C_KMS)[:, None]

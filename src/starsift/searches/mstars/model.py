@@ -120,9 +120,7 @@ def train(features: np.ndarray, labels: np.ndarray, method: Method, *, bits: int
     features : (n, q) from `starsift.searches.mstars.features.represent`, of the method's representation
     labels : (n,) str, the class of each spectrum, as `Sample.labels`
 
-    Raises
-    ------
-    TrainingError : the method has no hasher, or the sample is too small for it.
+    Raises TrainingError: the method has no hasher, or the sample is too small for it.
     """
     if method.hasher not in HASHERS:
         raise TrainingError(f"hasher is {method.hasher!r}: expected one of {', '.join(HASHERS)}")

@@ -100,9 +100,7 @@ def rank_pool(
     candidates : of the same schema, by falling score
     funnel : how many spectra are left after each step
 
-    Raises
-    ------
-    TrainingError : no spectrum of the pool can be used, or codes differ in length.
+    Raises TrainingError: no spectrum of the pool can be used, or codes differ in length.
     """
     positive = pc.not_equal(reference["role"], "negative")
     positives = codes_of(reference["code"].filter(positive))

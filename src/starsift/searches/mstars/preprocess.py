@@ -80,9 +80,7 @@ def prepare(batch: SpectrumBatch, rv: npt.ArrayLike | None = None) -> Prepared:
     batch : SpectrumBatch of n spectra
     rv : (n,) km/s, optional; spectra are shifted to rest, those whose velocity is NaN stay as observed
 
-    Returns
-    -------
-    Prepared. Why a spectrum cannot be used is in its status; nothing is raised.
+    Returns Prepared. Why a spectrum cannot be used is in its status; nothing is raised.
 
     Source: Guo et al. 2019, section 2.2 and equation 1.
     """
@@ -128,9 +126,7 @@ def is_defective(flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
     flux, ivar : (n, p) on `LAMOST_LRS`, in any unit whose zero is no flux; pixels whose ivar is not positive
         are bad. Of mean spectra, ivar may be the number of spectra that are good in each pixel.
 
-    Returns
-    -------
-    bool (n,)
+    Returns bool (n,).
     """
     return np.asarray((longest_gap(flux, ivar) > MAX_GAP) | _has_step(flux, ivar))
 

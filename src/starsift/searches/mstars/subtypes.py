@@ -138,10 +138,7 @@ def make_table(types: npt.ArrayLike, names: Sequence[str], values: npt.ArrayLike
         standard deviation of a type's spectra (where there is one only: that of its neighbours), `ROUNDING`
         times the index's change from type to type, and `FLOOR`, in quadrature.
 
-    Raises
-    ------
-    TrainingError
-        There are fewer than two subtypes, or a value is missing.
+    Raises TrainingError: there are fewer than two subtypes, or a value is missing.
     """
     kinds, indices = np.asarray(types, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if not np.isfinite(indices).all():
@@ -222,10 +219,7 @@ def classify(fluxes: WindowFluxes, table: SubtypeTable, *, calibration: float = 
     fluxes : the windows of (at least) the indices of the table
     calibration : relative rms of smooth errors of flux calibration, 0.05 for 5 %
 
-    Raises
-    ------
-    ValueError
-        An index of the table is not among the measured ones.
+    Raises ValueError: an index of the table is not among the measured ones.
     """
     missing = [name for name in table.names if name not in fluxes.names]
     if missing:
@@ -295,10 +289,7 @@ def measure_subtypes(
         rest on the indices that both have, and that are defined with ``subtype`` yes
     calibration : as in `classify`
 
-    Raises
-    ------
-    ValueError
-        Shapes do not agree, or the table and the definitions have no index in common.
+    Raises ValueError: shapes do not agree, or the table and the definitions have no index in common.
     """
     known = load_indices() if definitions is None else definitions
     types = load_subtypes() if table is None else table

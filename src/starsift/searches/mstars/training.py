@@ -47,11 +47,9 @@ def train_reference(
     bits : length of the code
     copies, copy_snr : as `copies` and `snr` of `noisy_copies`; spectra of class UNKNOWN are noisy already
 
-    Returns
-    -------
-    Model; Table of schema `REFERENCE`, a row a spectrum of the sample in order, then the copies; Calibration,
-    of copies of M stars and of spectra of class UNKNOWN that are none, and where these are few of copies of
-    other classes too.
+    Returns Model; Table of schema `REFERENCE`, a row a spectrum of the sample in order, then the copies;
+    Calibration, of copies of M stars and of spectra of class UNKNOWN that are none, and where these are few
+    of copies of other classes too.
     """
     chosen = METHODS[method]
     labels = sample.labels

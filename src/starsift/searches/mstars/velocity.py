@@ -101,9 +101,7 @@ def mean_templates(
     flux : (len(names), p) float32, median of a member 1. A member counts by its inverse variance, but hardly
         more beyond a signal-to-noise ratio of `MEMBER_SNR`, so that no bright star stands for its subtype.
 
-    Raises
-    ------
-    TrainingError : no subtype has enough members.
+    Raises TrainingError: no subtype has enough members.
     """
     if not len(flux) == len(ivar) == len(subclass):
         raise ValueError(
@@ -348,9 +346,7 @@ def measure_velocities(
     floor : km/s, systematic error added in quadrature
     minimum_probability : a spectrum has no velocity whose highest peak is less probable than this
 
-    Returns
-    -------
-    Velocities of the n spectra, in order.
+    Returns Velocities of the n spectra, in order.
 
     Notes
     -----

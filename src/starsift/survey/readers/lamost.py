@@ -49,9 +49,7 @@ def read_columns(
     masks : names of columns of masks, the first one that there is counts
     snap : whether the grid is one of 1e-4 dex, see `snap_grid`
 
-    Raises
-    ------
-    SpectrumError : columns are missing, or the spectrum cannot be used.
+    Raises SpectrumError: columns are missing, or the spectrum cannot be used.
     """
     columns = hdu.columns(["FLUX", "IVAR", "WAVELENGTH", "LOGLAM", *masks])
     missing = [name for name in ("FLUX", "IVAR") if name not in columns]

@@ -46,9 +46,7 @@ def read_exposures(
     list of Exposure : in file order. In a file of several spectra, a useless one has a ``status`` and empty
         arrays; the others are not lost with it.
 
-    Raises
-    ------
-    SpectrumError : the file cannot be read, is not of this kind, or its only spectrum cannot be used.
+    Raises SpectrumError: the file cannot be read, is not of this kind, or its only spectrum cannot be used.
     """
     hdus = open_fits(path, extensions, fast=fast)
     readers = [reader for reader in READERS if reader.kind == kind]
