@@ -29,9 +29,6 @@ def write(tmp_path: Path) -> Write:
     return write
 
 
-# Vocabulary
-
-
 def test_words_of_every_search() -> None:
     for search in SEARCHES.values():
         assert 4 <= len(search.words) <= 7
@@ -45,9 +42,6 @@ def test_words_of_every_search() -> None:
     assert set(classes["bhb"]) == {"BHB", "not BHB"}
     for word in SEARCHES["mstars"].words:  # the rule by which the catalogue of M stars goes
         assert (word.label_class == "M") == word.label.startswith("M ")
-
-
-# One label a spectrum
 
 
 def votes(*rows: tuple[str, str | None, str | None, int | None], **columns: list) -> pa.Table:
@@ -109,9 +103,6 @@ def test_order_does_not_matter(data: st.DataObject) -> None:
         assert row["n_labels"] == len(given)
         assert row["agree"] == (len(set(given)) == 1)
         assert given.count(row["label"]) == max(map(given.count, given))
-
-
-# Files
 
 
 def test_minimal_table_is_of_the_search_that_reads_it(write: Write) -> None:

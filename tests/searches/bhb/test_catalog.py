@@ -21,11 +21,7 @@ from starsift.catalog.publish import publish, read_table
 from starsift.errors import ResultsError
 from starsift.io.parquet import write_csv, write_parquet
 from starsift.learning.labels import read_labels
-from starsift.searches.bhb.catalog import (
-    build_catalog,
-    gather_candidates,
-    read_manifests,
-)
+from starsift.searches.bhb.catalog import build_catalog, gather_candidates, read_manifests
 from starsift.searches.bhb.columns import BHB
 from starsift.searches.bhb.search import SEARCH
 
@@ -357,9 +353,6 @@ def test_observations_without_an_identifier(run: dict[str, Any], tmp_path: Path)
     assert good["obsid"].null_count == good["link"].null_count == good.num_rows - 1
     publish(good, BHB, tmp_path / "bhb", {"seed": 1})
     assert len(Table.read(tmp_path / "bhb.fits")) == good.num_rows
-
-
-# Files
 
 
 def test_the_catalogue_is_published(run: dict[str, Any], tmp_path: Path) -> None:

@@ -43,9 +43,6 @@ def f1(tp: int, fp: int, fn: int, tn: int) -> float:
     return (2 * tp / (2 * tp + fp + fn) + 2 * tn / (2 * tn + fp + fn)) / 2
 
 
-# One run
-
-
 def test_scores_by_hand() -> None:
     found = score_model(select(predictions()))
     assert list(found) == [BHB, NOT_BHB, ALL]
@@ -110,9 +107,6 @@ def test_a_null_probability_is_named() -> None:
         select(replaced(table, "p_bhb", p))
 
 
-# Several
-
-
 def test_runs_are_collected_in_order() -> None:
     table = score_runs(
         [("spectrum", 1, changed(n3=0.6)), ("spectrum", 0, predictions()), ("add", 0, predictions())]
@@ -170,9 +164,6 @@ def test_means_and_sample_deviations() -> None:
     assert rows["add", BHB]["recall_std"] == pytest.approx(0.0013**0.5 / 2)
     assert rows["add", ALL]["n_runs"] == 3
     assert (rows["svm", ALL]["n_runs"], rows["svm", ALL]["f1_std"]) == (1, None)
-
-
-# Differences
 
 
 def test_a_paired_difference() -> None:

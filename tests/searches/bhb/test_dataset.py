@@ -223,8 +223,7 @@ def test_data_sets_that_cannot_be_made(
         pa.array([name.endswith(("0003", "0005")) for name in labels["spectrum_id"].to_pylist()])
     )
     with pytest.raises(
-        InputError,
-        match="has both a spectrum and an image: spectrum: missing_file 2, image: missing_file 2",
+        InputError, match="has both a spectrum and an image: spectrum: missing_file 2, image: missing_file 2"
     ):
         build_dataset(bad, files, seed=SEED, **OPTIONS)
     with pytest.raises(InputError, match=r"is in .*bundle-0.parquet and again in .*bundle-0.parquet"):

@@ -26,8 +26,6 @@ from starsift.searches.bhb.inputs import BHB, NOT_BHB
 
 BOTH, ALONE = "spectrum+image", "spectrum"
 
-# The run that classifies
-
 
 def test_the_run_with_the_lowest_loss() -> None:
     fitted = [
@@ -40,9 +38,6 @@ def test_the_run_with_the_lowest_loss() -> None:
     for bad in ([], [{"run": 0}], [{"run": 0, "validation_loss": None}], [{"run": 0, "validation_loss": []}]):
         with pytest.raises(ResultsError, match=f"none of {len(bad)} runs has a validation loss"):
             choose_run(bad)
-
-
-# Thresholds
 
 
 def test_the_lowest_threshold_by_hand() -> None:
@@ -107,9 +102,6 @@ def test_the_purity_asked_for_holds_on_average(stars: int, apart: float, purity:
     assert wrong.mean() <= allowed.mean() + spread * (wrong - allowed).std()
     if stars * (1 - purity) > 30 and apart > 1.5:  # no more careful than it needs to be
         assert false.mean() >= 0.75 * (1 - purity)
-
-
-# Calibration
 
 
 def overconfident(
@@ -191,9 +183,6 @@ def test_parts_without_a_class() -> None:
         fit_calibration({BOTH: table.slice(60)}, 0.9, run=0)
     with pytest.raises(ResultsError, match="purity is 1, expected"):
         fit_calibration({BOTH: table}, 1, run=0)
-
-
-# Files
 
 
 def test_runs_are_read_from_their_folders(tmp_path: Path) -> None:

@@ -17,14 +17,7 @@ from starsift.searches.bhb import training
 from starsift.searches.bhb.dataset import CLASSES, Dataset
 from starsift.searches.bhb.encoders import PRESETS
 from starsift.searches.bhb.fusion import fusion_head
-from starsift.searches.bhb.training import (
-    Trained,
-    augment,
-    fit,
-    predict_part,
-    schedule,
-    train,
-)
+from starsift.searches.bhb.training import Trained, augment, fit, predict_part, schedule, train
 
 QUICK = training_options(epochs=8, patience=8, batch_size=10, learning_rate=3e-3, warmup_epochs=1)
 ONCE = training_options(epochs=1, batch_size=20, learning_rate=3e-3, noise=0.02, shift=3, flip=True)
@@ -87,9 +80,6 @@ def auc(trained: Trained) -> float:
 
 def started_from_zero(model: Any) -> dict[str, np.ndarray]:
     return {w.path: np.asarray(w) for w in model.weights if w.path.endswith(("/beta", "/bias"))}
-
-
-# The rate, the augmentation
 
 
 def test_learning_rate_rises_and_falls() -> None:
@@ -163,9 +153,6 @@ def test_spikes_press_the_spectrum_together() -> None:
     assert abs(np.corrcoef(below, above)[0, 1]) < 0.1
 
 
-# One training
-
-
 def toy(seed: int = 0) -> tuple[Any, np.ndarray, np.ndarray]:
     keras = load_keras()
     set_seed(seed)
@@ -216,9 +203,6 @@ def test_fit_ends_by_patience_and_keeps_the_best_epoch() -> None:
     assert record["validation_loss"] == sorted(record["validation_loss"])
     after = cross_entropy(model, x, 1 - label)
     assert before < after == pytest.approx(record["validation_loss"][0], rel=1e-5)
-
-
-# Networks of two classes of stars
 
 
 def test_each_learns(spectrum: Trained, image: Trained, batmm: Trained, end_to_end: Trained) -> None:

@@ -12,13 +12,7 @@ from fixtures.settings import BINARIES
 
 from starsift.errors import TrainingError
 from starsift.learning.backend import load_keras
-from starsift.searches.binaries.training import (
-    CLASSIFIERS,
-    Classifier,
-    augment,
-    centre,
-    train_classifier,
-)
+from starsift.searches.binaries.training import CLASSIFIERS, Classifier, augment, centre, train_classifier
 
 
 def digest(array: np.ndarray) -> str:

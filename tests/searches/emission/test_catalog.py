@@ -10,17 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from astropy.table import Table
-from fixtures.emission_run import (
-    DOUBLE,
-    DULL,
-    IDS,
-    PER,
-    SINGLE,
-    label_table,
-    manifest,
-    profile,
-    write_round,
-)
+from fixtures.emission_run import DOUBLE, DULL, IDS, PER, SINGLE, label_table, manifest, profile, write_round
 
 from starsift.catalog.columns import conform
 from starsift.catalog.listing import plain_text
@@ -48,9 +38,6 @@ def catalog(run: dict[str, Any], labels: pa.Table | None = None, **settings: Any
 
 def numbers(table: pa.Table) -> list[int]:
     return [IDS.index(name) for name in table["spectrum_id"].to_pylist()]
-
-
-# Who is a candidate
 
 
 def test_candidates_are_predicted_or_found_by_the_oracle(run: dict[str, Any]) -> None:
@@ -115,9 +102,6 @@ def test_files_that_do_not_belong_together(run: dict[str, Any], tmp_path: Path) 
         catalog(run, manifest=manifest().slice(2))
 
 
-# What people say
-
-
 def test_only_labels_of_candidates_vet_them(run: dict[str, Any]) -> None:
     """The truth of every spectrum is in the table, as the simulated oracle has it; it must not be used."""
     truth = label_table(*((k, "bad", "simulated") for k in range(2 * PER)), who="truth")
@@ -158,9 +142,6 @@ def test_labels_of_the_rounds_count(run: dict[str, Any], tmp_path: Path) -> None
     good, _, _ = catalog(run | {"rounds": [run["rounds"][0], named]})
     who = {IDS.index(row["spectrum_id"]): row["vetted_by"] for row in good.to_pylist()}
     assert (who[9], who[6], who[2]) == ("B. Watcher", "B. Watcher", None)
-
-
-# What is known of a candidate
 
 
 def test_columns_of_the_catalogue(run: dict[str, Any]) -> None:
@@ -240,9 +221,6 @@ def test_observations_without_an_identifier(run: dict[str, Any], tmp_path: Path)
     assert good["obsid"].null_count == good["link"].null_count == good.num_rows
     publish(good, EMISSION, tmp_path / "emission", {"seed": 1})
     assert pq.read_table(tmp_path / "emission.parquet")["obsid"].null_count == good.num_rows
-
-
-# Files
 
 
 def test_all_candidates_with_their_windows(run: dict[str, Any]) -> None:

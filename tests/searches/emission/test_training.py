@@ -35,9 +35,7 @@ def test_too_few_examples_are_named() -> None:
     assert np.bincount(balance(x, y, seed=0)[1]).min() > 10
 
 
-def test_training_ends_without_improvement_and_goes_on_from_a_network(
-    tmp_path: Path,
-) -> None:
+def test_training_ends_without_improvement_and_goes_on_from_a_network(tmp_path: Path) -> None:
     path = tmp_path / "first.keras"
     x, y = windows(150, 0)
     save_network(train(x, y, seed=5, **EMISSION["training"] | {"max_epochs": 5}).model, path)

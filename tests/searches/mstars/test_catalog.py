@@ -191,9 +191,6 @@ def numbers(table: pa.Table) -> list[int]:
     return [IDS.index(name) for name in table["spectrum_id"].to_pylist()]
 
 
-# The join
-
-
 def test_measurements_are_as_expected(measurements: pa.Table) -> None:
     """What the other tests rest on."""
     assert [name[0] for name in measurements["subclass"].to_pylist()] == ["M"] * 7 + ["K"]
@@ -265,9 +262,6 @@ def test_no_candidates_make_an_empty_catalogue(
         assert velocity_bins(catalogue).num_rows == 0
 
 
-# What is published
-
-
 def test_unlabelled_candidates_are_published_from_a_probability_on(build: Build) -> None:
     catalogue, vetting, funnel = build(probability=0.6)
     # The sixth and seventh are not likely enough, the eighth is a K star.
@@ -320,9 +314,6 @@ def test_a_subtype_that_could_not_be_measured(build: Build, measurements: pa.Tab
     )
     assert numbers(catalogue) == [0, 2, 3, 4, 5]
     assert funnel["of type M"] == 5
-
-
-# Other surveys
 
 
 def test_nothing_is_known_without_sources(build: Build) -> None:
@@ -425,15 +416,8 @@ def test_settings_reach_their_functions(build: Build, sources: pa.Table) -> None
     assert ((odds > sure) & (odds < np.log(0.93 / 0.07))).any()
 
 
-# Released M stars
-
-
 def test_all_m_stars(
-    build: Build,
-    measurements: pa.Table,
-    manifest: pa.Table,
-    sources: pa.Table,
-    settings: dict[str, Any],
+    build: Build, measurements: pa.Table, manifest: pa.Table, sources: pa.Table, settings: dict[str, Any]
 ) -> None:
     catalogue, vetting, _ = build(sources=sources)
     rows = characterize(measurements.slice(1, 3), manifest, sources, **settings)
@@ -468,9 +452,6 @@ def test_bins_are_those_of_dwarfs() -> None:
     assert velocity_bins(table, 150.0).equals(expected)
     known = dwarf & np.array([a is not None for a in active])
     assert sum(velocity_bins(table)["n"].to_pylist()) == known.sum() - 1
-
-
-# Labels and sources
 
 
 def test_rows_without_label_are_not_vetted(tmp_path: Path, build: Build) -> None:

@@ -140,9 +140,6 @@ def test_what_is_easy_is_found_whole() -> None:
     assert pc.min(table["precision"]).as_py() > 0.98
 
 
-# The real thing
-
-
 def load_benchmark():
     path = Path(__file__).parents[3] / "benchmarks" / "hashing.py"
     spec = importlib.util.spec_from_file_location("hashing_benchmark", path)

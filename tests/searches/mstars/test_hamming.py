@@ -180,8 +180,7 @@ def test_a_cut_keeps_all_that_tie_with_the_last() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(st.integers(0, 50), min_size=9, max_size=9).filter(sum),
-    st.floats(0.0, 1.0, exclude_min=True),
+    st.lists(st.integers(0, 50), min_size=9, max_size=9).filter(sum), st.floats(0.0, 1.0, exclude_min=True)
 )
 def test_a_cut_is_the_least_that_keeps_enough(counts: list[int], fraction: float) -> None:
     cuts = cut_distances(np.array([counts]), fraction)

@@ -53,26 +53,12 @@ KMS = 4.740470  # km/s of 1 arcsec/yr at 1 pc
 
 def _johnson_soderblom(ra, dec, parallax, pmra, pmdec, rv):
     """U, V, W (3, n) without the Sun's motion: the matrix product T A of the published formula."""
-    theta = np.array(
-        [
-            [np.cos(POLE_L), np.sin(POLE_L), 0],
-            [np.sin(POLE_L), -np.cos(POLE_L), 0],
-            [0, 0, 1],
-        ]
-    )
+    theta = np.array([[np.cos(POLE_L), np.sin(POLE_L), 0], [np.sin(POLE_L), -np.cos(POLE_L), 0], [0, 0, 1]])
     tilt = np.array(
-        [
-            [-np.sin(POLE_DEC), 0, np.cos(POLE_DEC)],
-            [0, -1, 0],
-            [np.cos(POLE_DEC), 0, np.sin(POLE_DEC)],
-        ]
+        [[-np.sin(POLE_DEC), 0, np.cos(POLE_DEC)], [0, -1, 0], [np.cos(POLE_DEC), 0, np.sin(POLE_DEC)]]
     )
     turn = np.array(
-        [
-            [np.cos(POLE_RA), np.sin(POLE_RA), 0],
-            [np.sin(POLE_RA), -np.cos(POLE_RA), 0],
-            [0, 0, 1],
-        ]
+        [[np.cos(POLE_RA), np.sin(POLE_RA), 0], [np.sin(POLE_RA), -np.cos(POLE_RA), 0], [0, 0, 1]]
     )
     a, d = np.radians(ra), np.radians(dec)
     local = np.array(

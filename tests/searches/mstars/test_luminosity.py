@@ -11,11 +11,7 @@ from fixtures.mstars_data import GIANTS, SEPARATORS
 from starsift.errors import SettingsError
 from starsift.searches.mstars import luminosity
 from starsift.searches.mstars.indices import load_indices, measure_indices
-from starsift.searches.mstars.luminosity import (
-    Separator,
-    giant_by_magnitude,
-    separators,
-)
+from starsift.searches.mstars.luminosity import Separator, giant_by_magnitude, separators
 
 ROOT = Path(__file__).parents[3]
 TEMPLATES = ROOT.parent / "shared/data/sdss-templates/templates.npz"

@@ -15,11 +15,7 @@ from starsift.searches.mstars.measurements import INDICES, measure, measure_rows
 from starsift.searches.mstars.preprocess import prepare
 from starsift.searches.mstars.velocity import build_velocity_bank
 from starsift.sky.constants import C_KMS
-from starsift.spectra.batches import (
-    IDENTITY_NAMES,
-    SpectrumBatch,
-    write_bundle,
-)
+from starsift.spectra.batches import IDENTITY_NAMES, SpectrumBatch, write_bundle
 from starsift.spectra.ccf import TemplateBank
 from starsift.spectra.resample import LAMOST_LRS
 from starsift.synthesis.bands import dwarfs, giants, lrs_bands
@@ -56,11 +52,7 @@ def stars() -> SpectrumBatch:
 
 @pytest.fixture(scope="module")
 def measured(stars: SpectrumBatch, bank: TemplateBank) -> pa.Table:
-    return measure(
-        stars,
-        bank,
-        **MEASURE,
-    )
+    return measure(stars, bank, **MEASURE)
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +66,7 @@ def hard(stars: SpectrumBatch, bank: TemplateBank) -> tuple[SpectrumBatch, pa.Ta
     ivar[3] = 1.0
     ivar[4, (WAVE > 6530) & (WAVE < 6600)] = 0.0
     batch = make_batch(flux, ivar)
-    return batch, measure(
-        batch,
-        bank,
-        **MEASURE,
-    )
+    return batch, measure(batch, bank, **MEASURE)
 
 
 def column(table: pa.Table, name: str) -> np.ndarray:
@@ -124,14 +112,7 @@ def test_identity_and_order_are_kept(stars: SpectrumBatch, measured: pa.Table, b
     for name in IDENTITY_NAMES:
         assert measured[name].equals(stars.identity[name]), name
     order = np.random.default_rng(2).permutation(stars.n)
-    turned, expected = (
-        measure(
-            stars.take(order),
-            bank,
-            **MEASURE,
-        ),
-        measured.take(order),
-    )
+    turned, expected = (measure(stars.take(order), bank, **MEASURE), measured.take(order))
     for name in turned.column_names:
         if pa.types.is_floating(
             turned.schema.field(name).type
@@ -178,14 +159,7 @@ def test_settings(stars: SpectrumBatch, measured: pa.Table, bank: TemplateBank) 
         column(rough, "rv_err"), np.hypot(np.sqrt(column(measured, "rv_err") ** 2 - 9), 20), rtol=1e-4
     )
     assert rough["active"].null_count == stars.n
-    assert (
-        measure(
-            stars,
-            bank,
-            **MEASURE | {"activity_width": 10.0},
-        )["active"].to_pylist()
-        == [0] * stars.n
-    )
+    assert measure(stars, bank, **MEASURE | {"activity_width": 10.0})["active"].to_pylist() == [0] * stars.n
 
 
 def test_rows_of_a_bundle(

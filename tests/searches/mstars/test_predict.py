@@ -120,9 +120,6 @@ def test_m_stars_are_found_among_new_spectra(
     assert pool["spectrum_id"].to_pylist() == names
 
 
-# The search
-
-
 def random_codes(rng: np.random.Generator, n: int, size: int = 2, unusable: float = 0.0) -> list[Any]:
     codes = list(rng.integers(0, 256, (n, size), dtype=np.uint8))
     return [None if rng.random() < unusable else code for code in codes]
@@ -273,12 +270,7 @@ def test_a_pool_smaller_than_the_queries(tmp_path: Path, ranking: str) -> None:
     bundles = {"a": random_codes(rng, 3)}
     reference = make_reference(["dwarf"] * 40 + ["negative"] * 5, random_codes(rng, 45))
     pool, _, funnel = rank_pool(
-        write_codes(tmp_path, bundles),
-        reference,
-        CALIBRATION,
-        fraction=0.1,
-        probability=0.0,
-        ranking=ranking,
+        write_codes(tmp_path, bundles), reference, CALIBRATION, fraction=0.1, probability=0.0, ranking=ranking
     )
     expected = naive_search(bundles, reference, 0.1, ranking)
     # Each query keeps one, and those as near.

@@ -78,11 +78,7 @@ def test_real_lamost_m_dwarfs_are_measured_as_their_pipeline_does() -> None:
         "spectrum_id": [p.stem for p in paths]
     }
     arrays = [(e.wavelength, e.flux, e.ivar, e.mask) for e in spectra]
-    found = measure(
-        SpectrumBatch.from_ragged(identity, arrays),
-        bank,
-        **MEASURE,
-    )
+    found = measure(SpectrumBatch.from_ragged(identity, arrays), bank, **MEASURE)
     rv = found["rv"].to_numpy()
     for row, header in enumerate(headers[:4]):
         assert abs(rv[row] - C_KMS * float(header["Z"])) < 12
