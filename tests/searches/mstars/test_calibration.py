@@ -67,13 +67,6 @@ def test_probabilities_of_known_scores(monkeypatch: pytest.MonkeyPatch) -> None:
     expected, observed, number = reliability(expit(found.log_odds(fresh)), fresh_m).T
     assert len(number) == 10
     np.testing.assert_allclose(observed, expected, atol=0.03)
-    # Where M stars are rarer than in the sample, the prior tells.
-    rare = fresh_m & (rng.random(fresh_m.size) < 0.1)
-    kept = rare | ~fresh_m
-    share = rare[kept].mean()
-    expected, observed, number = reliability(expit(found.log_odds(fresh[kept], share)), rare[kept]).T
-    assert np.average(np.abs(observed - expected), weights=number) < 0.01
-    assert pool_prior(found.log_odds(fresh[kept]), found.prior) == pytest.approx(share, rel=0.1)
 
 
 def test_copies_of_a_spectrum_are_not_on_both_sides_and_only_some_rows_count(

@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
 from astropy.table import Table
-from fixtures import settings as shipped
+from fixtures.figures import put
+from fixtures.mstars_data import GIANTS, MEASURE, SEPARATORS, dwarf_bank
+from fixtures.settings import MSTARS as SETTINGS
 from fixtures.survey_files import identity_of
 
 from starsift.catalog.columns import conform
@@ -27,21 +28,14 @@ from starsift.searches.mstars.catalog import (
 )
 from starsift.searches.mstars.columns import MSTARS
 from starsift.searches.mstars.kinematics import dispersions
-from starsift.searches.mstars.luminosity import separators
 from starsift.searches.mstars.measurements import measure
 from starsift.searches.mstars.predict import POOL
 from starsift.searches.mstars.search import SEARCH
-from starsift.searches.mstars.velocity import build_velocity_bank
 from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.resample import LAMOST_LRS
 from starsift.synthesis.bands import dwarfs, giants, lrs_bands
 from starsift.synthesis.degrade import add_noise
 
-MEASURE = {
-    key: shipped.MSTARS["measure"][key] for key in ("velocity_floor", "activity_snr", "activity_width")
-}
-
-ROOT = Path(__file__).parents[3]
 WAVE = LAMOST_LRS.wavelength
 N = 8
 IDS = [f"spec-{i}" for i in range(N)]
@@ -53,16 +47,9 @@ GAIA = [11, 12, None, 14, None, 16, None, 18]
 
 @pytest.fixture(scope="module")
 def settings() -> dict[str, Any]:
-    """As they ship, but for the separator of the last kind."""
-    mstars = yaml.safe_load((ROOT / "config/config.yaml").read_text())["mstars"]
-    catalog = mstars["catalog"]
-    return {
-        "match_radius": catalog["match_radius"],
-        "epoch_years": catalog["epoch_years"],
-        "separators": separators(mstars["giants"]["separators"]),
-        "giant_share": mstars["giants"]["giant_share"],
-        **mstars["kinematics"],
-    }
+    own = {name: SETTINGS["catalog"][name] for name in ("match_radius", "epoch_years")}
+    own |= {"separators": SEPARATORS, "giant_share": GIANTS["giant_share"]}
+    return own | SETTINGS["kinematics"]
 
 
 @pytest.fixture(scope="module")
@@ -82,14 +69,7 @@ def batch() -> SpectrumBatch:
 
 @pytest.fixture(scope="module")
 def measurements(batch: SpectrumBatch) -> pa.Table:
-    kinds = np.arange(0.0, 8.0)
-    return measure(
-        batch,
-        build_velocity_bank(
-            [f"dM{k:.0f}" for k in kinds], dwarfs(lrs_bands(), 40 + kinds), velocity_max=800.0
-        ),
-        **MEASURE,
-    )
+    return measure(batch, dwarf_bank(np.arange(0.0, 8.0)), **MEASURE)
 
 
 @pytest.fixture(scope="module")
@@ -179,13 +159,6 @@ def label_table(**labels: str | None) -> pa.Table:
     return pa.table({name: pa.array(values, pa.string()) for name, values in fields.items()})
 
 
-def put(table: pa.Table, name: str, values: Any) -> pa.Table:
-    """The table with a column replaced or added."""
-    if name in table.column_names:
-        return table.set_column(table.column_names.index(name), name, values)
-    return table.append_column(name, values)
-
-
 def numbers(table: pa.Table) -> list[int]:
     """Which of the spectra a table holds."""
     return [IDS.index(name) for name in table["spectrum_id"].to_pylist()]
@@ -202,12 +175,9 @@ def test_tables_join_in_any_order(
 ) -> None:
     catalogue, vetting, funnel = build()
     rng = np.random.default_rng(0)
-    turned = build(
-        measurements=measurements.take(rng.permutation(N)), manifest=manifest.take(rng.permutation(N))
-    )
-    assert turned[0].equals(catalogue)
-    assert turned[1].equals(vetting)
-    assert turned[2] == funnel
+    turned = {"measurements": measurements, "manifest": manifest}
+    turned = {name: table.take(rng.permutation(N)) for name, table in turned.items()}
+    assert build(**turned) == (catalogue, vetting, funnel)
     # Each row has its own values of all three tables.
     assert vetting["spectrum_id"].to_pylist() == IDS
     for name in ("p_m", "score", "nearest_query", "n_bad", "ra"):
@@ -269,16 +239,9 @@ def test_unlabelled_candidates_are_published_from_a_probability_on(build: Build)
     assert numbers(vetting) == list(range(N))
     assert not any(catalogue["vetted"].to_pylist())
     assert catalogue["label"].null_count == catalogue["vetted_by"].null_count == 5
-    active = sum(vetting["active"].to_pylist()[:5])
-    assert funnel == {
-        "vetted": 0,
-        "confirmed or likely": 6,
-        "of type M": 5,
-        "dwarfs": 5,
-        "giants": 0,
-        "active": active,
-    }
-    assert active == 2
+    assert sum(vetting["active"].to_pylist()[:5]) == 2
+    steps = ("vetted", "confirmed or likely", "of type M", "dwarfs", "giants", "active")
+    assert funnel == dict(zip(steps, (0, 6, 5, 5, 0, 2), strict=True))
     assert build(probability=0.0)[2]["giants"] == 2
     assert numbers(build(probability=0.9)[0]) == [0, 1]
 
@@ -308,10 +271,8 @@ def test_labels_of_other_spectra_do_not_matter(build: Build) -> None:
 
 
 def test_a_subtype_that_could_not_be_measured(build: Build, measurements: pa.Table) -> None:
-    unknown = pa.array([None, None, *measurements["subclass"].to_pylist()[2:]], pa.string())
-    catalogue, _, funnel = build(
-        measurements=put(measurements, "subclass", unknown), labels=label_table(s0="M")
-    )
+    unknown = [None, None, *measurements["subclass"].to_pylist()[2:]]
+    catalogue, _, funnel = build(measurements=put(measurements, subclass=unknown), labels=label_table(s0="M"))
     assert numbers(catalogue) == [0, 2, 3, 4, 5]
     assert funnel["of type M"] == 5
 
@@ -352,7 +313,7 @@ def test_sources_by_identifier_and_by_coordinates(build: Build, sources: pa.Tabl
 
 def test_epoch_and_radius_of_the_match(build: Build, sources: pa.Table) -> None:
     assert build(sources=sources, match_radius=0.5)[1]["gaia_source_id"][2].as_py() is None
-    fast = put(sources, "pmra", pa.array([0.0, 0.0, 900.0, 0.0, 0.0]))
+    fast = put(sources, pmra=[0.0, 0.0, 900.0, 0.0, 0.0])
     moved = build(sources=fast, epoch_years=15.5)[1]["gaia_source_id"].to_pylist()
     assert [moved[2], moved[4]] == [None, 15]
 
@@ -361,16 +322,15 @@ def test_what_surveys_write_for_missing_is_null(
     build: Build, manifest: pa.Table, measurements: pa.Table
 ) -> None:
     mine = measurements["snr_r"].to_pylist()
-    missing = put(manifest, "snrr", pa.array([5.5, -9999.0, None, float("nan"), 2, 3, 4, 5], pa.float64()))
-    missing = put(
-        missing, "phot_g_mean_mag", pa.array([-9999, None, float("nan"), *[15.0] * 5], pa.float32())
-    )
+    nan = float("nan")
+    missing = put(manifest, phot_g_mean_mag=[-9999, None, nan, *[15.0] * 5])
+    missing = missing.append_column("snrr", pa.array([5.5, -9999.0, None, nan, 2, 3, 4, 5]))
     _, vetting, _ = build(manifest=missing)
     assert vetting["snrr"].to_pylist() == [5.5, *mine[1:4], 2, 3, 4, 5]
     assert vetting["phot_g_mean_mag"].to_pylist() == [None] * 3 + [15.0] * 5
     # Without the column, what was measured.
     assert build()[1]["snrr"].to_pylist() == mine
-    noise = put(measurements, "snr_r", pa.nulls(N, pa.float32()))
+    noise = put(measurements, snr_r=None)
     assert build(measurements=noise)[1]["snrr"].null_count == N
 
 
@@ -380,7 +340,7 @@ def test_dates_and_names(build: Build, manifest: pa.Table) -> None:
     assert set(vetting["mjd"].to_pylist()) == {56_299}
     assert set(vetting["obsdate"].to_pylist()) == {"2013-01-07"}
     assert vetting["designation"][0].as_py() == "J075200.00+213000.0"
-    given = put(manifest, "mjd", pa.array([56_300, None] + [56_299] * 6, pa.int32()))
+    given = manifest.append_column("mjd", pa.array([56_300, None] + [56_299] * 6, pa.int32()))
     _, vetting, _ = build(manifest=given)
     assert vetting["mjd"].to_pylist()[:3] == [56_300, 56_299, 56_299]
     assert vetting["obsdate"].to_pylist()[:2] == ["2013-01-08", "2013-01-07"]
@@ -408,17 +368,13 @@ def test_settings_reach_their_functions(build: Build, sources: pa.Table) -> None
     # Where nearly all stars are giants, what hardly speaks against one is one.
     odds = vetting["giant_log_odds"].to_numpy()
     sure = np.log(0.001 / 0.999)
-    assert (
-        build(sources=sources, giant_share=0.999)[1]["giant"].to_pylist()
-        == (odds > sure).astype(int).tolist()
-    )
+    frequent = build(sources=sources, giant_share=0.999)[1]["giant"].to_pylist()
+    assert frequent == (odds > sure).astype(int).tolist()
     assert vetting["giant"].to_pylist() == (odds > np.log(0.93 / 0.07)).astype(int).tolist()
     assert ((odds > sure) & (odds < np.log(0.93 / 0.07))).any()
 
 
-def test_all_m_stars(
-    build: Build, measurements: pa.Table, manifest: pa.Table, sources: pa.Table, settings: dict[str, Any]
-) -> None:
+def test_all_m_stars(build, measurements, manifest, sources, settings) -> None:
     catalogue, vetting, _ = build(sources=sources)
     rows = characterize(measurements.slice(1, 3), manifest, sources, **settings)
     # As of candidates.
@@ -456,9 +412,8 @@ def test_bins_are_those_of_dwarfs() -> None:
 
 def test_rows_without_label_are_not_vetted(tmp_path: Path, build: Build) -> None:
     """As in a list that somebody is still working on."""
-    (tmp_path / "l.csv").write_text(
-        "spectrum_id,label,vetted_by\nspec-0,,me\nspec-1, ,\nspec-2,sky,me\n,,\n,,\n"
-    )
+    rows = "spec-0,,me\nspec-1, ,\nspec-2,sky,me\n,,\n,,\n"
+    (tmp_path / "l.csv").write_text("spectrum_id,label,vetted_by\n" + rows)
     labels = read_labels(tmp_path / "l.csv", SEARCH, strict=False)
     assert labels["spectrum_id"].to_pylist() == ["spec-2"]
     catalogue, _, funnel = build(labels=labels)
@@ -472,10 +427,8 @@ def test_sources_are_read(tmp_path: Path, sources: pa.Table, build: Build) -> No
     expected = build(sources=sources)[1]
     assert build(sources=read_sources(tmp_path / "s.parquet"))[1].equals(expected)
     table = Table({name: sources[name].to_numpy() for name in sources.column_names})
-    table.write(tmp_path / "s.fits")
-    table.write(tmp_path / "s.ecsv")
-    table.write(tmp_path / "s.csv")
     for name in ("s.fits", "s.ecsv", "s.csv"):
+        table.write(tmp_path / name)
         assert build(sources=read_sources(tmp_path / name))[1].equals(expected), name
 
 
@@ -485,15 +438,14 @@ def test_sources_that_cannot_be_read(tmp_path: Path, ending: str) -> None:
     for content in (None, b"nothing of the kind"):
         if content is not None:
             path.write_bytes(content)
-        with pytest.raises(
-            ValueError, match=rf"s\.{ending}: (no such|no table|this is not|cannot be|the table)"
-        ):
+        message = rf"s\.{ending}: (no such|no table|this is not|cannot be|the table)"
+        with pytest.raises(ValueError, match=message):
             read_sources(path)
 
 
 def test_observations_without_an_identifier(build: Build, candidates: pa.Table, tmp_path: Path) -> None:
     """The first releases of LAMOST have none; the spectrum's name is its identity."""
-    none = put(candidates, "obsid", pa.nulls(candidates.num_rows, pa.int64()))
+    none = put(candidates, obsid=None)
     without, given = build(candidates=none)[0], build()[0]
     assert without.num_rows
     assert without["obsid"].null_count == without.num_rows

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fixtures.figures import put
 from fixtures.settings import MSTARS
 from fixtures.survey_files import identity_of
 
@@ -85,9 +86,7 @@ def write_survey(
         identity = identity_of(part["spectrum_id"].to_pylist(), obsid=rows, planid=plan, snr=part["snr"])
         bundles.append(folder / f"b{i}.arrow")
         manifests.append(folder / f"b{i}.parquet")
-        write_bundle(
-            bundles[-1], [SpectrumBatch.from_arrays(pa.table(identity), WAVE, flux[rows], ivar[rows])]
-        )
+        write_bundle(bundles[-1], [SpectrumBatch.from_arrays(identity, WAVE, flux[rows], ivar[rows])])
         pq.write_table(part.drop_columns(["truth", "snr"]), manifests[-1])
     return {"bundles": bundles, "manifests": manifests}
 
@@ -239,9 +238,8 @@ def test_bad_pixels_are_filled_and_counted(tmp_path: Path) -> None:
 def test_fewer_spectra_than_clusters(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     manifest, flux, ivar = survey(12)
     with caplog.at_level(logging.WARNING):
-        sample, clusters = build_sample(
-            **write_survey(tmp_path, manifest, flux, ivar), **MSTARS["sample"], seed=0
-        )
+        paths = write_survey(tmp_path, manifest, flux, ivar)
+        sample, clusters = build_sample(**paths, **MSTARS["sample"], seed=0)
     assert counts(sample.role) == {"dwarf": 4, "giant": 2, "negative": 6}
     assert 1 <= clusters.num_rows <= 6
     said = [record.getMessage() for record in caplog.records]
@@ -252,11 +250,8 @@ def test_fewer_spectra_than_clusters(tmp_path: Path, caplog: pytest.LogCaptureFi
 def test_one_m_star_is_enough(tmp_path: Path) -> None:
     manifest, flux, ivar = survey(12)
     rows = [0, 3, 9]
-    sample, clusters = build_sample(
-        **write_survey(tmp_path, manifest.take(rows), flux[rows], ivar[rows], parts=1),
-        **MSTARS["sample"],
-        seed=0,
-    )
+    paths = write_survey(tmp_path, manifest.take(rows), flux[rows], ivar[rows], parts=1)
+    sample, clusters = build_sample(**paths, **MSTARS["sample"], seed=0)
     assert sample.is_m.tolist() == [True, False, False]
     assert clusters.num_rows == 1
 
@@ -267,8 +262,7 @@ def test_equal_spectra_make_one_cluster(tmp_path: Path) -> None:
     up = np.random.default_rng(2).random((10, WAVE.size)) < 0.5
     flux[::6] = np.where(up, np.nextafter(flux[0], np.float32(np.inf)), flux[0])
     rows = np.flatnonzero(~np.isin(np.resize(KINDS, 60), ["dM4", "gM2"]))
-    manifest = manifest.take(rows)
-    manifest = manifest.set_column(3, "rv", pa.array(np.zeros(len(rows))))
+    manifest = put(manifest.take(rows), rv=np.zeros(len(rows)))
     sample, clusters = build_sample(**write_survey(tmp_path, manifest, flux[rows], ivar[rows]), **SETTINGS)
     assert clusters["members"].to_pylist() == [10]
     assert sample.is_m.sum() == 10
@@ -313,11 +307,7 @@ def test_templates_join_the_positive_sample(
     ],
 )
 def test_bad_templates_are_errors(
-    tmp_path: Path,
-    paths: dict[str, Any],
-    templates: dict[str, list[Any]],
-    change: dict[str, Any],
-    message: str,
+    tmp_path: Path, paths: dict[str, Any], templates: dict[str, Any], change: dict[str, Any], message: str
 ) -> None:
     path = tmp_path / "templates.parquet"
     pq.write_table(pa.table(templates | change), path)
@@ -325,15 +315,11 @@ def test_bad_templates_are_errors(
         build_sample(**paths, **SETTINGS | {"templates": path})
 
 
-def change_column(table: pa.Table, name: str, values: Sequence[Any]) -> pa.Table:
-    return table.set_column(table.column_names.index(name), name, pa.array(values))
-
-
 def test_duplicate_identifiers_are_an_error(tmp_path: Path) -> None:
     manifest, flux, ivar = survey(24)
     ids = manifest["spectrum_id"].to_pylist()
     ids[20] = ids[3]
-    paths = write_survey(tmp_path, change_column(manifest, "spectrum_id", ids), flux, ivar)
+    paths = write_survey(tmp_path, put(manifest, spectrum_id=ids), flux, ivar)
     with pytest.raises(InputError, match="more than once, the first is spec-0003"):
         build_sample(**paths, **SETTINGS)
 
@@ -364,17 +350,15 @@ def test_manifests_that_do_not_fit_are_errors(tmp_path: Path) -> None:
         build_sample(paths["bundles"], paths["manifests"][:1], **MSTARS["sample"], seed=0)
     with pytest.raises(InputError, match="hold different spectra"):
         build_sample(paths["bundles"], paths["manifests"][::-1], **MSTARS["sample"], seed=0)
-    pq.write_table(
-        pq.read_table(paths["manifests"][1]).drop_columns(["z", "rv", "class"]), paths["manifests"][1]
-    )
+    last = paths["manifests"][1]
+    pq.write_table(pq.read_table(last).drop_columns(["z", "rv", "class"]), last)
     with pytest.raises(InputError, match="lacks class, rv or z"):
         build_sample(**paths, **MSTARS["sample"], seed=0)
 
 
 def test_velocities_that_no_star_has_are_not_used(tmp_path: Path) -> None:
     manifest, flux, ivar = survey(24)
-    manifest = change_column(manifest, "rv", [-9999.0] * 24)
-    manifest = change_column(manifest, "z", [-9999.0] * 24)
+    manifest = put(manifest, rv=[-9999.0] * 24, z=[-9999.0] * 24)
     sample, _ = build_sample(**write_survey(tmp_path, manifest, flux, ivar), **SETTINGS)
     assert sample.table["rv"].null_count == len(sample.flux)
     assert sample.is_m.sum() == 12

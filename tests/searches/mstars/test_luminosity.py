@@ -1,20 +1,17 @@
 """Giants and dwarfs: published colours, indices of real mean spectra, evidence that contradicts itself."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from fixtures.mstars_data import GIANTS, SEPARATORS
+from fixtures.spectra import sdss_templates
 
 from starsift.errors import SettingsError
 from starsift.searches.mstars import luminosity
 from starsift.searches.mstars.indices import load_indices, measure_indices
 from starsift.searches.mstars.luminosity import Separator, giant_by_magnitude, separators
-
-ROOT = Path(__file__).parents[3]
-TEMPLATES = ROOT.parent / "shared/data/sdss-templates/templates.npz"
 
 # Pecaut & Mamajek 2013, table of 2019: K5V, M0V, M1V, ... M8V. W1-W2 is given for K5V and from M5V on; those
 # between are interpolated.
@@ -54,12 +51,6 @@ def _table(photometry=None, bands=None):
     columns |= photometry or {}
     columns |= dict(zip(NAMES, np.transpose(bands), strict=True)) if bands is not None else {}
     return pa.table(columns)
-
-
-def _templates(kind="M"):
-    file = np.load(TEMPLATES)
-    chosen = np.array([name.startswith(kind) and name != "M9" for name in file["names"]])
-    return 10 ** file["log10_wavelength"], file["flux"][chosen].astype(np.float64)
 
 
 def _bands(wavelength, flux, error):
@@ -104,10 +95,10 @@ def test_bands_of_giants():
     assert result["giant_h_jk"].null_count == 2
 
 
-@pytest.mark.skipif(not TEMPLATES.exists(), reason=f"needs the mean spectra of {TEMPLATES}")
 @pytest.mark.parametrize("snr", [1000, 10, 3])
 def test_dwarfs_of_real_mean_spectra(snr):
-    wavelength, flux = _templates()
+    names, wavelength, flux = sdss_templates()
+    flux = flux[[name[0] == "M" and name != "M9" for name in names]].astype(np.float64)
     assert len(flux) >= 15
     flux = np.repeat(flux, 20, axis=0)
     error = np.median(flux[:, (wavelength > 5600) & (wavelength < 6950)], axis=1)[:, None] / snr
@@ -124,10 +115,9 @@ def test_dwarfs_of_real_mean_spectra(snr):
     # Giants' indices with the same errors: better at higher S/N, where most are found.
     errors = np.stack([bands[f"{name}_err"].to_numpy() for name in NAMES], axis=1)
     late = GIANT_BANDS[1] + errors * np.random.default_rng(1).normal(size=(len(flux), 5))
-    columns = {f"{name}_err": errors[:, i] for i, name in enumerate(NAMES)}
     table = _table(bands=late)
-    for name, values in columns.items():
-        table = table.append_column(name, pa.array(values))
+    for name, values in zip(NAMES, errors.T, strict=True):
+        table = table.append_column(f"{name}_err", pa.array(values))
     assert np.mean(separate(table)["giant"].to_numpy() == 1) > (0.7 if snr == 3 else 0.95)
 
 
@@ -138,17 +128,8 @@ def test_what_the_class_rests_on():
     bands = np.stack([giant, dwarf, giant, dwarf, nothing, nothing, giant, dwarf, nothing])
     w12 = np.full(9, np.nan)
     result = separate(_table(_photometry(jk, w12), bands))
-    assert result["giant_evidence"].to_pylist() == [
-        "both",
-        "disagree, indices",
-        "disagree, indices",
-        "both",
-        "photometry",
-        "photometry",
-        "indices",
-        "indices",
-        "none",
-    ]
+    expected = ["both", *["disagree, indices"] * 2, "both", *["photometry"] * 2, *["indices"] * 2, "none"]
+    assert result["giant_evidence"].to_pylist() == expected
     assert result["giant"].to_pylist() == [1, 0, 1, 0, 1, 0, 1, 0, None]
     assert result["giant_log_odds"].null_count == 1
     # Colours that are sure outweigh bands that are not.

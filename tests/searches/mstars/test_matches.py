@@ -1,5 +1,6 @@
 """The spectra beside a query: the right ranks, distances and pixels."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -91,20 +92,20 @@ def write_pool(folder: Path, bundles: dict[str, list[int | None]]) -> tuple[list
     return files
 
 
-POOL: dict[str, list[int | None]] = {
-    "a": [50, None, 3, 60, 61, 62, None, 63],
-    "none": [None, None],
-    "b": [3, 1, 70, 71, 72, 73, 128, 74],
-}
+POOL = {"a": [50, None, 3, 60, 61, 62, None, 63], "none": [None] * 2, "b": [3, 1, 70, 71, 72, 73, 128, 74]}
+Collect = Callable[..., pa.Table]
 
 
-def test_ranks_and_distances(tmp_path: Path, sample: Sample, reference: pa.Table) -> None:
-    matches = collect_matches(sample, reference, *write_pool(tmp_path, POOL), top=4)
+@pytest.fixture
+def collect(tmp_path: Path, sample: Sample, reference: pa.Table) -> Collect:
+    return lambda pool, **top: collect_matches(sample, reference, *write_pool(tmp_path, pool), **top)
+
+
+def test_ranks_and_distances(collect: Collect) -> None:
+    matches = collect(POOL, top=4)
     assert matches.schema.equals(MATCHES)
-    found = [
-        (row["panel"], row["is_query"], row["rank"], row["spectrum_id"], row["hamming_distance"])
-        for row in matches.to_pylist()
-    ]
+    names = ("panel", "is_query", "rank", "spectrum_id", "hamming_distance")
+    found = list(zip(*(matches[name].to_pylist() for name in names), strict=True))
     # Of spectra equally far the first in the order of the bundles; of 14 spectra ranks 1 and 10.
     assert found == [
         ("top", True, 0, f"known-{LATE}", 0),
@@ -118,8 +119,8 @@ def test_ranks_and_distances(tmp_path: Path, sample: Sample, reference: pa.Table
     ]
 
 
-def test_spectra_are_those_of_the_bundles(tmp_path: Path, sample: Sample, reference: pa.Table) -> None:
-    matches = collect_matches(sample, reference, *write_pool(tmp_path, POOL), top=4).to_pylist()
+def test_spectra_are_those_of_the_bundles(collect: Collect, sample: Sample) -> None:
+    matches = collect(POOL, top=4).to_pylist()
     good = np.r_[0:10, 15:50]
     for row in matches:
         if row["is_query"]:
@@ -133,16 +134,15 @@ def test_spectra_are_those_of_the_bundles(tmp_path: Path, sample: Sample, refere
             np.testing.assert_allclose(row["flux"], level + np.linspace(0.1, 0.6, 50)[good], rtol=1e-6)
 
 
-def test_fewer_spectra_than_ranks(tmp_path: Path, sample: Sample, reference: pa.Table) -> None:
-    matches = collect_matches(sample, reference, *write_pool(tmp_path, {"a": [9, None, 4]}))
+def test_fewer_spectra_than_ranks(collect: Collect) -> None:
+    matches = collect({"a": [9, None, 4]})
     assert matches["panel"].to_pylist() == ["top"] * 3 + ["ranks"] * 2
     assert matches["rank"].to_pylist() == [0, 1, 2, 0, 1]
     assert matches["spectrum_id"].to_pylist()[1:3] == ["a-2", "a-0"]
 
 
-def test_ten_of_the_nearest_by_default(tmp_path: Path, sample: Sample, reference: pa.Table) -> None:
-    pool: dict[str, list[int | None]] = {"a": [*range(120, 10, -1)]}
-    matches = collect_matches(sample, reference, *write_pool(tmp_path, pool))
+def test_ten_of_the_nearest_by_default(collect: Collect) -> None:
+    matches = collect({"a": [*range(120, 10, -1)]})
     top = matches.filter(pa.compute.equal(matches["panel"], "top"))
     assert top["hamming_distance"].to_pylist() == [0, *range(11, 21)]
     ranks = matches.filter(pa.compute.equal(matches["panel"], "ranks"))
@@ -150,18 +150,14 @@ def test_ten_of_the_nearest_by_default(tmp_path: Path, sample: Sample, reference
     assert ranks["hamming_distance"].to_pylist() == [0, 8, 17, 107]
 
 
-def test_spectra_equally_far_come_in_the_order_of_the_pool(
-    tmp_path: Path, sample: Sample, reference: pa.Table
-) -> None:
-    pool: dict[str, list[int | None]] = {name: [50, 20] * 20 for name in "ab"}
-    matches = collect_matches(sample, reference, *write_pool(tmp_path, pool), top=30)
+def test_spectra_equally_far_come_in_the_order_of_the_pool(collect: Collect) -> None:
+    matches = collect({name: [50, 20] * 20 for name in "ab"}, top=30)
     expected = [f"{name}-{i}" for name in "ab" for i in range(1, 40, 2)]
     assert matches["spectrum_id"].to_pylist()[1:31] == expected[:30]
 
 
-def test_a_pool_of_no_use_leaves_the_queries(tmp_path: Path, sample: Sample, reference: pa.Table) -> None:
-    matches = collect_matches(sample, reference, *write_pool(tmp_path, {"a": [None, None]}))
-    assert matches["is_query"].to_pylist() == [True, True]
+def test_a_pool_of_no_use_leaves_the_queries(collect: Collect) -> None:
+    assert collect({"a": [None, None]})["is_query"].to_pylist() == [True, True]
 
 
 def test_one_m_star_alone(tmp_path: Path, sample: Sample, reference: pa.Table) -> None:

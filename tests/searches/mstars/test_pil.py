@@ -7,7 +7,6 @@ import pytest
 from scipy.special import expit
 
 from starsift.errors import TrainingError
-from starsift.searches.mstars.hashing import unpack
 from starsift.searches.mstars.pil import PILHasher, least_squares
 
 
@@ -99,21 +98,10 @@ def test_codes_keep_more_than_the_mean_spectrum(encoder: str) -> None:
     assert mean_square(unseen - decoded[::-1]) > blind
 
 
-def test_bits_are_the_last_layer_at_its_medians() -> None:
-    X = spectra()
-    fitted = PILHasher(24, hidden=(30,), encoder="random").fit(X)
-    features = fitted.features(X)
-    np.testing.assert_allclose(fitted.medians_, np.median(features, axis=0), atol=1e-6)
-    assert ((features > 0) & (features < 1)).all()
-    np.testing.assert_allclose(unpack(fitted.transform(X)).mean(axis=0), 0.5, atol=0.005)
-
-
 def test_parameters_and_codes_that_cannot_be() -> None:
     X = spectra(50)
     with pytest.raises(TrainingError, match="encoder is 'gamma': expected one of random, beta"):
         PILHasher(16, encoder="gamma").fit(X)
-    with pytest.raises(TrainingError, match="n_bits is 20: expected a multiple of 8"):
-        PILHasher(20).fit(X)
     with pytest.raises(TrainingError, match=r"hidden is \(16, 0\)"):
         PILHasher(16, hidden=(16, 0)).fit(X)
     fitted = PILHasher(16).fit(X)

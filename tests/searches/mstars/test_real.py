@@ -1,12 +1,10 @@
 """M stars among real spectra of SDSS and LAMOST, by a hash that learned from mean spectra."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
-from fixtures.mstars_data import GIANTS, SEPARATORS
-from fixtures.settings import MSTARS
+from fixtures.mstars_data import GIANTS, MEASURE, SEPARATORS
+from fixtures.spectra import load_benchmark, sdss_templates
+from fixtures.survey_files import DATA
 
 from starsift.searches.mstars.features import represent
 from starsift.searches.mstars.hamming import rank_codes
@@ -20,23 +18,14 @@ from starsift.spectra.batches import IDENTITY_NAMES, SpectrumBatch
 from starsift.survey.fitsfile import open_fits
 from starsift.survey.readers.registry import read_spectrum
 
-MEASURE = {key: MSTARS["measure"][key] for key in ("velocity_floor", "activity_snr", "activity_width")}
-
-ROOT = Path(__file__).parents[3]
-DATA = ROOT.parent / "shared/data"
 M_STARS = {"spec-0618-52049-0372", "spec-1123-52882-0065", "spec-5047-55833-0936"}  # M1, M4, M1
 
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="no real spectra at ../shared/data")
 
 
 def test_real_m_stars_score_above_all_other_real_spectra() -> None:
-    spec = importlib.util.spec_from_file_location("hashing", ROOT / "benchmarks/hashing.py")
-    assert spec is not None
-    assert spec.loader is not None
-    benchmark = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(benchmark)
-    with np.load(DATA / "sdss-templates/templates.npz") as file:
-        names, flux = file["names"].astype(str), file["flux"].astype(np.float32)
+    names, _, flux = sdss_templates()
+    benchmark = load_benchmark("hashing")
     everything, rng = np.arange(len(names)), np.random.default_rng(0)
     batch, is_m, labels = benchmark.observe(names, flux, everything, 2000, 5.0, "lamost", rng)
     ready = prepare(batch)
@@ -54,9 +43,8 @@ def test_real_m_stars_score_above_all_other_real_spectra() -> None:
     assert real.ok.all()
     assert len(found) >= 20
 
-    score = rank_codes(
-        model.encode(real.flux, real.ivar, real.zero), codes[is_m], codes[~is_m], method.ranking
-    )
+    found_codes = model.encode(real.flux, real.ivar, real.zero)
+    score = rank_codes(found_codes, codes[is_m], codes[~is_m], method.ranking)
     of_m = np.isin(list(found), sorted(M_STARS))
     assert of_m.sum() == 3
     assert score[of_m].min() > 0
@@ -64,9 +52,9 @@ def test_real_m_stars_score_above_all_other_real_spectra() -> None:
 
 
 def test_real_lamost_m_dwarfs_are_measured_as_their_pipeline_does() -> None:
-    with np.load(DATA / "sdss-templates/templates.npz") as file:
-        is_m = np.char.startswith(file["names"].astype(str), "M")
-        bank = build_velocity_bank(file["names"][is_m].tolist(), file["flux"][is_m], velocity_max=800.0)
+    names, _, flux = sdss_templates()
+    is_m = np.char.startswith(names, "M")
+    bank = build_velocity_bank(names[is_m].tolist(), flux[is_m], velocity_max=800.0)
     dr1, dr7 = "lamost-lrs-dr1/spec-55862-B6212_sp06", "lamost-lrs-dr7/spec-58575-HD103621N361936B01_sp03"
     paths = [DATA / f"{name}.fits" for name in (f"{dr1}-099", f"{dr1}-112", f"{dr7}-011", f"{dr7}-030")]
     # Of class Unknown in DR7; and a DR1 star whose Ca II, Na I 8190 and K I lines are at +110 to +180 km/s,
@@ -74,9 +62,7 @@ def test_real_lamost_m_dwarfs_are_measured_as_their_pipeline_does() -> None:
     paths += [DATA / f"{dr7}-072.fits", DATA / f"{dr1}-025.fits"]
     headers = [open_fits(path)[0].header for path in paths]
     spectra = [read_spectrum(path, "lrs") for path in paths]
-    identity = {name: [None] * len(paths) for name in IDENTITY_NAMES} | {
-        "spectrum_id": [p.stem for p in paths]
-    }
+    identity = dict.fromkeys(IDENTITY_NAMES, [None] * len(paths)) | {"spectrum_id": [p.stem for p in paths]}
     arrays = [(e.wavelength, e.flux, e.ivar, e.mask) for e in spectra]
     found = measure(SpectrumBatch.from_ragged(identity, arrays), bank, **MEASURE)
     rv = found["rv"].to_numpy()

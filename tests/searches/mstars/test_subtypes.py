@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fixtures.spectra import sdss_templates
 from fixtures.survey_files import real
 
 from starsift.searches.mstars.indices import IndexDefinition, load_indices, measure_windows
@@ -23,10 +24,8 @@ from starsift.synthesis.degrade import add_noise, miscalibrate
 WAVELENGTH = 10 ** (3.5682 + 1e-4 * np.arange(3909))
 # Six bands, each beside its own continuum, that deepen with the subtype by different amounts.
 BANDS = {
-    f"band{k}": IndexDefinition(
-        f"band{k}", "ratio", ((low, low + 20, 1.0),), ((low + 40, low + 60, 1.0),), True, "test"
-    )
-    for k, low in enumerate(range(5000, 8600, 600))
+    name: IndexDefinition(name, "ratio", ((low, low + 20, 1.0),), ((low + 40, low + 60, 1.0),), True, "test")
+    for name, low in zip((f"band{k}" for k in range(6)), range(5000, 8600, 600), strict=True)
 }
 SLOPES = np.linspace(0.04, 0.09, 6)
 TYPES = np.arange(-3.0, 11)
@@ -145,12 +144,11 @@ def test_shipped_table() -> None:
 def templates() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Wavelength, flux, number of the subtype, metallicity of mean SDSS spectra from K4 to L0."""
     numbers = {name: number for number, name in NAMES.items()}
-    with np.load(real("sdss-templates") / "templates.npz") as file:
-        parts = [(*name.split("_"), "")[:2] for name in file["names"]]
-        late = [k for k, (kind, _) in enumerate(parts) if kind in numbers]
-        kinds = np.array([numbers[parts[k][0]] for k in late])
-        metals = np.array([parts[k][1] for k in late])
-        return 10.0 ** file["log10_wavelength"], file["flux"][late], kinds, metals
+    names, wavelength, flux = sdss_templates()
+    parts = [(*name.split("_"), "")[:2] for name in names]
+    late = [k for k, (kind, _) in enumerate(parts) if kind in numbers]
+    kinds, metals = zip(*(parts[k] for k in late), strict=True)
+    return wavelength, flux[late], np.array([numbers[kind] for kind in kinds]), np.array(metals)
 
 
 def test_other_metallicities(templates: tuple[np.ndarray, ...]) -> None:
@@ -179,9 +177,8 @@ def test_calibration_errors_move_subtypes_little(templates: tuple[np.ndarray, ..
     for slope in (-0.5, 0.5):  # 20 % from 6000 to 9000 Angstrom
         tilted = m4 * (wavelength / 7000) ** slope
         assert abs(measure_subtypes(wavelength, tilted, ivar).subtype[0] - plain) < 0.5
-        assert measure_subtypes(wavelength, tilted, ivar, calibration=0.01).subtype[0] != pytest.approx(
-            plain, abs=0.05
-        )
+        found = measure_subtypes(wavelength, tilted, ivar, calibration=0.01).subtype[0]
+        assert found != pytest.approx(plain, abs=0.05)
 
 
 @pytest.mark.parametrize(
