@@ -53,15 +53,8 @@ def test_fusion_is_better_than_spectra_and_they_than_images(stars: Dataset) -> N
     chosen = {stage: TrainingOptions(**common | own) for stage, own in settings.items()}
     image = train("image", stars, preset="tiny", options=chosen["image"], seed=1)
     spectrum = train("spectrum", stars, preset="tiny", options=chosen["spectrum"], seed=1)
-    both = train(
-        "batmm",
-        stars,
-        preset="tiny",
-        options=chosen["fusion"],
-        seed=1,
-        spectrum=spectrum.model,
-        image=image.model,
-    )
+    parts = {"spectrum": spectrum.model, "image": image.model}
+    both = train("batmm", stars, preset="tiny", options=chosen["fusion"], seed=1, **parts)
     scores = {name: f1(one) for name, one in (("image", image), ("spectrum", spectrum), ("batmm", both))}
     print(scores)
     # Measured with five seeds on the demo: docs/bhb.md.

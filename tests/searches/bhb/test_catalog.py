@@ -13,6 +13,7 @@ import pytest
 from astropy import units as u
 from astropy.table import Table
 from fixtures import settings as shipped
+from fixtures.figures import put
 from fixtures.survey_files import identity_of
 
 from starsift.catalog.columns import conform
@@ -25,6 +26,7 @@ from starsift.searches.bhb.catalog import build_catalog, gather_candidates, read
 from starsift.searches.bhb.columns import BHB
 from starsift.searches.bhb.search import SEARCH
 
+SETTINGS = shipped.BHB["catalog"]
 BOTH, ALONE = "spectrum+image", "spectrum"
 
 CALIBRATION = {
@@ -91,13 +93,11 @@ def manifest(names: list[str], **more: Any) -> pa.Table:
 @pytest.fixture
 def run(tmp_path: Path) -> dict[str, Any]:
     folder = tmp_path / "predictions"
+    values = {"psfmag": (17.5, 16.3, 16.3, 16.4, 16.5), "extinction": (0.5, 0.4, 0.3, 0.2, 0.1)}
     photometry = {
-        f"psfmag_{band}": pa.array([value] * 8, pa.float32())
-        for band, value in zip("ugriz", (17.5, 16.3, 16.3, 16.4, 16.5), strict=True)
-    }
-    photometry |= {
-        f"extinction_{band}": pa.array([value] * 8, pa.float32())
-        for band, value in zip("ugriz", (0.5, 0.4, 0.3, 0.2, 0.1), strict=True)
+        f"{name}_{band}": pa.array([value] * 8, pa.float32())
+        for name, five in values.items()
+        for band, value in zip("ugriz", five, strict=True)
     }
     photometry["psfmag_r"] = pa.array([16.3] * 5 + [-9999.0, 16.8, 16.3], pa.float32())
     ra = 10 + 0.1 * np.arange(8)
@@ -135,16 +135,9 @@ def labelled(*rows: tuple[str, str, str]) -> pa.Table:
 def catalog(run: dict[str, Any], said: pa.Table, dataset: pa.Table | None = None, **settings: Any) -> Any:
     dataset = labelled() if dataset is None else dataset
     rows, funnel = gather_candidates(run["predictions"], said, settings.pop("calibration", CALIBRATION))
-    listed = read_manifests(
-        run["manifests"],
-        rows,
-        dataset,
-        magnitude=shipped.BHB["catalog"]["magnitude"],
-        extinction=shipped.BHB["catalog"]["extinction"],
-    )
-    good, bad, more = build_catalog(
-        rows, listed, said, dataset, **shipped.BHB["catalog"] | {"link": None} | settings
-    )
+    names = {name: SETTINGS[name] for name in ("magnitude", "extinction")}
+    listed = read_manifests(run["manifests"], rows, dataset, **names)
+    good, bad, more = build_catalog(rows, listed, said, dataset, **SETTINGS | {"link": None} | settings)
     return good, bad, funnel | more
 
 
@@ -161,44 +154,21 @@ def test_each_modality_has_its_threshold(run: dict[str, Any], tmp_path: Path) ->
     assert good["survey"].to_pylist() == ["sdss"] * 4 + ["lamost"]
     assert set(good["origin"].to_pylist()) == {"predicted"}
     assert bad.num_rows == 0
-    assert funnel == {
-        "spectra in the survey": 10,
-        "with a usable spectrum": 9,
-        "with an image": 5,
-        "predicted BHB": 5,
-        "looked at by people": 0,
-        "rejected by people": 0,
-        "added by people": 0,
-        "catalogue": 5,
-        "stars": 4,
-    }
+    steps = ["spectra in the survey", "with a usable spectrum", "with an image", "predicted BHB"]
+    steps += [f"{what} by people" for what in ("looked at", "rejected", "added")] + ["catalogue", "stars"]
+    assert funnel == dict(zip(steps, (10, 9, 5, 5, 0, 0, 0, 5, 4), strict=True))
     again = catalog(run | {"predictions": run["predictions"][::-1]}, people(tmp_path))[0]
     assert again.equals(good)
 
 
 def test_people_have_the_last_word(run: dict[str, Any], tmp_path: Path) -> None:
-    said = people(
-        *(
-            tmp_path,
-            (IDS[0], "BHB"),
-            (IDS[1], "BHB"),
-            (IDS[4], "BHB"),
-            (IDS[6], "not BHB"),
-            (IDS[7], "not BHB"),
-        )
-    )
+    labels = {0: "BHB", 1: "BHB", 4: "BHB", 6: "not BHB", 7: "not BHB"}
+    said = people(tmp_path, *((IDS[k], label) for k, label in labels.items()))
     good, bad, funnel = catalog(run, said)
     assert numbers(good) == [0, 1, 2, 4, 5, 8]
     assert numbers(bad) == [6]  # what the network did not call BHB needs no rejection
     rows = good.to_pylist()
-    assert [row["origin"] for row in rows] == [
-        "predicted",
-        "people",
-        "predicted",
-        "people",
-        "predicted",
-        "predicted",
-    ]
+    assert [row["origin"] for row in rows] == ["predicted", "people"] * 2 + ["predicted"] * 2
     assert [row["label"] for row in rows] == ["BHB", "BHB", None, "BHB", None, None]
     assert [row["vetted"] for row in rows] == [True, True, False, True, False, False]
     assert rows[0]["vetted_by"] == bad["vetted_by"][0].as_py() == "A. Reader"
@@ -279,10 +249,8 @@ def test_stars_and_their_part_in_the_training(run: dict[str, Any], tmp_path: Pat
 
 def test_a_star_without_coordinates(run: dict[str, Any], tmp_path: Path) -> None:
     table = pq.read_table(run["manifests"][0])
-    for name in ("ra", "dec"):
-        values = pa.array([None, *table[name].to_pylist()[1:]], pa.float64())
-        table = table.set_column(table.column_names.index(name), name, values)
-    write_parquet(table, run["manifests"][0])
+    columns = {name: [None, *table[name].to_pylist()[1:]] for name in ("ra", "dec")}
+    write_parquet(put(table, **columns), run["manifests"][0])
     good, _, _ = catalog(run, people(tmp_path), labelled((IDS[0], "BHB", "validation")))
     first = good.to_pylist()[0]
     assert [first[name] for name in ("ra", "designation", "group_name")] == [None] * 3
@@ -292,17 +260,12 @@ def test_a_star_without_coordinates(run: dict[str, Any], tmp_path: Path) -> None
 def test_a_spectrum_has_one_prediction(run: dict[str, Any], tmp_path: Path) -> None:
     none = people(tmp_path)
     twice = write_predictions(tmp_path / "p/other/c.parquet", [IDS[0]], [(ALONE, "no file", 0.99)])
-    with pytest.raises(
-        ResultsError, match=f"of all bundles: 1 spectra are listed more than once, the first is {IDS[0]}"
-    ):
-        gather_candidates([*run["predictions"], twice], none, CALIBRATION)
-    one = write_predictions(
-        tmp_path / "p/sdss/d.parquet", [IDS[0]] * 2, [(ALONE, "gap", 0.9), (BOTH, "ok", 0.1)]
-    )
-    with pytest.raises(
-        ResultsError, match=f"d.parquet: 1 spectra are listed more than once, the first is {IDS[0]}"
-    ):
-        gather_candidates([one], none, CALIBRATION)
+    rows = [(ALONE, "gap", 0.9), (BOTH, "ok", 0.1)]
+    one = write_predictions(tmp_path / "p/sdss/d.parquet", [IDS[0]] * 2, rows)
+    for where, files in {"of all bundles": [*run["predictions"], twice], "d.parquet": [one]}.items():
+        message = f"{where}: 1 spectra are listed more than once, the first is {IDS[0]}"
+        with pytest.raises(ResultsError, match=message):
+            gather_candidates(files, none, CALIBRATION)
 
 
 @pytest.mark.parametrize(
@@ -359,16 +322,11 @@ def test_the_catalogue_is_published(run: dict[str, Any], tmp_path: Path) -> None
     said = people(tmp_path, (IDS[4], "BHB"), (IDS[6], "not BHB"))
     dataset = labelled((IDS[0], "BHB", "train"))
     good, bad, funnel = catalog(run, said, dataset, link="https://a.example/{obsid}")
-    files = {}
-    for name in ("one", "two"):
-        stem = tmp_path / name / "bhb"
-        paths = publish(good, BHB, stem, {"seed": 1})
-        write_csv(plain_text(conform(good, BHB)), f"{stem}.csv")
-        files[name] = [path.read_bytes() for path in (*paths, stem.with_suffix(".csv"))]
+    publish(good, BHB, tmp_path / "bhb", {"seed": 1})
+    write_csv(plain_text(conform(good, BHB)), tmp_path / "bhb.csv")
     write_parquet(conform(bad, BHB), tmp_path / "rejected.parquet")
-    assert files["one"] == files["two"]
-    again = read_table(tmp_path / "one/bhb.parquet")
-    tables = [again, *(Table.read(tmp_path / f"one/bhb.{kind}") for kind in ("fits", "vot"))]
+    again = read_table(tmp_path / "bhb.parquet")
+    tables = [again, *(Table.read(tmp_path / f"bhb.{kind}") for kind in ("fits", "vot"))]
     for table in tables:
         assert [str(name) for name in table["spectrum_id"]] == good["spectrum_id"].to_pylist()
         assert {table[name].unit for name in ("distance", "distance_err")} == {u.kpc}
@@ -376,24 +334,19 @@ def test_the_catalogue_is_published(run: dict[str, Any], tmp_path: Path) -> None
         assert table["distance"][0] == pytest.approx(12.229, rel=1e-4)
         assert np.isnan(np.ma.filled(np.ma.asarray(table["p_bhb"]), np.nan)).tolist() == [0, 0, 1, 0, 0]
     assert again["distance"].meta["ucd"] == "pos.distance"
-    with (tmp_path / "one/bhb.csv").open(newline="") as file:
+    with (tmp_path / "bhb.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == BHB.names
-    assert (rows[0]["p_bhb"], rows[0]["split"], rows[1]["known_class"], rows[2]["p_bhb"]) == (
-        "0.9",
-        "train",
-        "",
-        "",
-    )
+    cells = rows[0]["p_bhb"], rows[0]["split"], rows[1]["known_class"], rows[2]["p_bhb"]
+    assert cells == ("0.9", "train", "", "")
     assert pq.read_table(tmp_path / "rejected.parquet")["label"].to_pylist() == ["not BHB"]
     assert json.dumps(funnel)
 
 
 def test_an_empty_catalogue(run: dict[str, Any], tmp_path: Path) -> None:
     modalities = {name: {"temperature": 1.0, "threshold": None} for name in (BOTH, ALONE)}
-    good, bad, funnel = catalog(
-        run, people(tmp_path), calibration={"modalities": modalities}, link="https://a.example/{obsid}"
-    )
+    changes = {"calibration": {"modalities": modalities}, "link": "https://a.example/{obsid}"}
+    good, bad, funnel = catalog(run, people(tmp_path), **changes)
     assert good.num_rows == bad.num_rows == funnel["catalogue"] == funnel["stars"] == 0
     assert funnel["spectra in the survey"] == 10
     publish(good, BHB, tmp_path / "bhb", {})

@@ -1,12 +1,12 @@
 """Scores over runs, differences between models and their errors, against numbers worked out by hand."""
 
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from fixtures.bhb_data import TRUTH, P, predictions
+from fixtures.figures import put
 
 from starsift.errors import TrainingError
 from starsift.searches.bhb.comparison import (
@@ -33,10 +33,6 @@ def changed(**which: float) -> pa.Table:
     for name, value in which.items():
         p[int(name[1:])] = value
     return predictions(p)
-
-
-def replaced(table: pa.Table, name: str, values: list[Any]) -> pa.Table:
-    return table.set_column(table.column_names.index(name), name, pa.array(values))
 
 
 def f1(tp: int, fp: int, fn: int, tn: int) -> float:
@@ -87,7 +83,7 @@ def test_tiny_probabilities_keep_their_order() -> None:
         (predictions(truth=[0] * 10), "test set: no spectrum is BHB"),
         (predictions(truth=[1] * 10), "test set: no spectrum is not BHB"),
         (predictions().drop_columns(["star"]), "predictions lack star"),
-        (replaced(predictions(), "class", ["quasar"] * 12), "class 'quasar' is not one of not BHB, BHB"),
+        (put(predictions(), **{"class": ["quasar"] * 12}), "class 'quasar' is not one of not BHB, BHB"),
         (changed(n2=float("nan")), "p_bhb of spec-0002 is nan, expected 0 to 1"),
         (changed(n2=1.2), "p_bhb of spec-0002 is 1.2"),
         (pa.concat_tables([predictions(), predictions()]), "spectrum spec-0000 is predicted twice"),
@@ -104,7 +100,7 @@ def test_a_null_probability_is_named() -> None:
     table = predictions()
     p = [None if name == "spec-0007" else 0.5 for name in table["spectrum_id"].to_pylist()]
     with pytest.raises(TrainingError, match="spec-0007 is nan"):
-        select(replaced(table, "p_bhb", p))
+        select(put(table, p_bhb=p))
 
 
 def test_runs_are_collected_in_order() -> None:
@@ -113,9 +109,8 @@ def test_runs_are_collected_in_order() -> None:
     )
     assert table.schema == SCORES
     keys = list(zip(*(table[name].to_pylist() for name in ("model", "run", "class")), strict=True))
-    assert keys == [
-        (*run, kind) for run in (("add", 0), ("spectrum", 0), ("spectrum", 1)) for kind in (BHB, NOT_BHB, ALL)
-    ]
+    runs = ("add", 0), ("spectrum", 0), ("spectrum", 1)
+    assert keys == [(*run, kind) for run in runs for kind in (BHB, NOT_BHB, ALL)]
     row = table.to_pylist()[-1]
     assert row["f1"] == pytest.approx(f1(4, 1, 0, 5))
     assert {name: row[name] for name in METRICS} == score_model(select(changed(n3=0.6)))[ALL]
@@ -179,10 +174,8 @@ def test_a_paired_difference() -> None:
 
 
 def test_one_run_has_no_scatter() -> None:
-    found = model_gap(metrics(batmm=[0.9], spectrum=[0.8]), "batmm", "spectrum")
-    assert (found["n_runs"], found["se_runs"]) == (1, None)
     row = model_gaps(metrics(batmm=[0.9], spectrum=[0.8])).to_pylist()[0]
-    assert (row["exceeds"], row["exceeds_both"]) == (None, None)
+    assert [row[name] for name in ("n_runs", "se_runs", "exceeds", "exceeds_both")] == [1, None, None, None]
 
 
 def test_models_without_a_common_run() -> None:
@@ -193,11 +186,9 @@ def test_models_without_a_common_run() -> None:
     assert model_gaps(table).num_rows == 0
 
 
-def large(
-    seed: int, right: float, n: int = 400, copies: int = 1, truth: np.ndarray | None = None
-) -> tuple[pa.Table, np.ndarray]:
+def large(seed: int, right: float, n: int = 400, copies: int = 1) -> tuple[pa.Table, np.ndarray]:
     """Predictions of `n` stars, right with a given probability, each with `copies` spectra; and which are."""
-    truth = np.arange(n) % 2 if truth is None else truth
+    truth = np.arange(n) % 2
     hit = np.random.default_rng(seed).random(n) < right
     p = np.where(hit == (truth == 1), 0.9, 0.1)
     stars = [f"star-{k}" for k in range(n) for _ in range(copies)]
@@ -228,11 +219,11 @@ def test_runs_do_not_lessen_the_error_of_the_test_set() -> None:
 
 
 def test_a_star_counts_once_however_many_its_spectra() -> None:
-    single = [("batmm", 0, large(1, 0.9)[0]), ("spectrum", 0, large(2, 0.8)[0])]
-    fourfold = [("batmm", 0, large(1, 0.9, copies=4)[0]), ("spectrum", 0, large(2, 0.8, copies=4)[0])]
-    a = model_gap(score_runs(single), "batmm", "spectrum", single)["se_stars"]
-    b = model_gap(score_runs(fourfold), "batmm", "spectrum", fourfold)["se_stars"]
-    assert b == pytest.approx(a, rel=0.1)  # not half of it
+    error = {}
+    for n in (1, 4):
+        runs = [("batmm", 0, large(1, 0.9, copies=n)[0]), ("spectrum", 0, large(2, 0.8, copies=n)[0])]
+        error[n] = model_gap(score_runs(runs), "batmm", "spectrum", runs)["se_stars"]
+    assert error[4] == pytest.approx(error[1], rel=0.1)  # not half of it
 
 
 def test_the_gaps() -> None:
@@ -268,8 +259,8 @@ def test_a_gap_may_exceed_one_error_and_not_both() -> None:
             truth = np.arange(40) % 2
             p = np.where(truth == 1, 0.8, 0.2) + extra
             # The models are wrong about different stars.
-            start = 0 if model == "batmm" else 20
-            p[start : start + wrong + (run == 0)] = 1 - p[start : start + wrong + (run == 0)]
+            some = (0 if model == "batmm" else 20) + np.arange(wrong + (run == 0))
+            p[some] = 1 - p[some]
             runs.append((model, run, predictions(p, truth)))
     row = model_gaps(score_runs(runs), runs).to_pylist()[0]
     assert 0 <= row["se_runs"] < row["difference"] < row["se_stars"]

