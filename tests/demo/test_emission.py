@@ -8,7 +8,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
-from fixtures.survey_files import assert_repeats
+from fixtures.demo import (
+    Truth,
+    assert_apart,
+    assert_repeats_on_any_threads,
+    file_of,
+    numbers,
+    read_truth,
+    separation,
+)
 from scipy.ndimage import gaussian_filter1d
 
 from starsift.demo.emission import oracle_labels, simulate_emission
@@ -37,23 +45,13 @@ def survey(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def truth(survey: Path) -> dict[str, np.ndarray]:
-    table = pq.read_table(survey / "truth.parquet")
-    return {name: np.array(table[name].to_pylist()) for name in table.column_names}
-
-
-def numbers(values: np.ndarray) -> np.ndarray:
-    return np.array([np.nan if v is None else v for v in values], dtype=float)
+def truth(survey: Path) -> Truth:
+    return read_truth(survey)
 
 
 def codes(survey: Path) -> dict[str, int]:
     with (survey / "labels.csv").open(newline="") as stream:
         return {row["id"]: int(row["label"]) for row in csv.DictReader(stream)}
-
-
-def file_of(survey: Path, stem: str) -> Path:
-    night, plan = stem.removeprefix("spec-").split("_sp")[0].split("-", 1)
-    return survey / "spectra" / night / plan / f"{stem}.fits.gz"
 
 
 def test_files_of_the_labelled_set_are_like_the_archives(survey: Path) -> None:
@@ -64,8 +62,7 @@ def test_files_of_the_labelled_set_are_like_the_archives(survey: Path) -> None:
     for path in files[::9]:
         with fits.open(path) as hdus:
             table = hdus[1]
-            assert table.columns.names == ["spectral", "flux"]
-            assert table.columns.formats == ["D", "D"]
+            assert (table.columns.names, table.columns.formats) == (["spectral", "flux"], ["D", "D"])
             assert table.header["DS_IDPUB"] == ONDREJOV_ID + path.stem
             assert table.header["TUNIT1"] == "Angstrom"
             wavelength, flux = table.data["spectral"], table.data["flux"]
@@ -83,8 +80,7 @@ def test_classes_of_the_labelled_set_are_those_of_the_paper(survey: Path) -> Non
 
 
 def test_labels_are_in_the_labelled_spectra(survey: Path) -> None:
-    height: dict[int, list[float]] = {0: [], 1: [], 3: []}
-    peaks: dict[int, list[int]] = {0: [], 1: [], 3: []}
+    height, peaks = ({0: [], 1: [], 3: []} for _ in range(2))
     for name, code in codes(survey).items():
         if code == UNUSED_CODE:
             continue
@@ -105,7 +101,7 @@ def test_labels_are_in_the_labelled_spectra(survey: Path) -> None:
 
 @pytest.mark.skipif(not REAL.exists(), reason="real spectra of Ondrejov are not here")
 def test_layout_is_that_of_a_real_file(survey: Path) -> None:
-    path = next(iter(sorted((survey / "ondrejov").glob("a*.fits"))))
+    path = min((survey / "ondrejov").glob("a*.fits"))
     with fits.open(path) as ours, fits.open(REAL) as real:
         assert ours[1].columns.names == real[1].columns.names
         assert ours[1].columns.formats == real[1].columns.formats
@@ -116,9 +112,7 @@ def test_layout_is_that_of_a_real_file(survey: Path) -> None:
         assert step[0] == pytest.approx(step[1], abs=1e-4)
 
 
-def test_files_of_the_pool_are_read_and_agree_with_the_catalogue(
-    survey: Path, truth: dict[str, np.ndarray]
-) -> None:
+def test_files_of_the_pool_are_read_and_agree_with_the_catalogue(survey: Path, truth: Truth) -> None:
     catalog = read_catalog(survey / "pool.fits", "lrs", ("designation", "snrr", "class", "subclass", "mjd"))
     rows = {Path(row["path"]).name.removesuffix(".fits.gz"): row for row in catalog.to_pylist()}
     assert sorted(rows) == sorted(truth["spectrum_id"])
@@ -135,7 +129,7 @@ def test_files_of_the_pool_are_read_and_agree_with_the_catalogue(
     assert len(set(catalog["obsid"].to_pylist())) == SIZE["n_pool"]
 
 
-def test_the_truth_is_whole_and_consistent(truth: dict[str, np.ndarray]) -> None:
+def test_the_truth_is_whole_and_consistent(truth: Truth) -> None:
     emission = truth["emission"].astype(bool)
     assert emission.sum() == pytest.approx(0.12 * SIZE["n_pool"], abs=6)
     share = (truth["label"] == CLASSES[1]).sum() / emission.sum()
@@ -160,7 +154,7 @@ def test_the_truth_is_whole_and_consistent(truth: dict[str, np.ndarray]) -> None
     assert 0.03 < (truth["snr"] < 5).mean() < 0.25
 
 
-def contrast(survey: Path, truth: dict[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
+def contrast(survey: Path, truth: Truth, rows: np.ndarray) -> np.ndarray:
     """H alpha (mean of seven pixels at the star's velocity) over the sides, in units of the noise."""
     values = []
     for row in rows:
@@ -173,7 +167,7 @@ def contrast(survey: Path, truth: dict[str, np.ndarray], rows: np.ndarray) -> np
     return np.array(values)
 
 
-def test_emission_is_in_the_spectra_and_absent_elsewhere(survey: Path, truth: dict[str, np.ndarray]) -> None:
+def test_emission_is_in_the_spectra_and_absent_elsewhere(survey: Path, truth: Truth) -> None:
     single = (truth["label"] == CLASSES[0]) & (numbers(truth["bump_snr"]) > 20)
     assert np.mean(contrast(survey, truth, np.flatnonzero(single)) > 3) > 0.9
     plain = (truth["kind"] == "star") & (truth["defect"] == "none") & (numbers(truth["type_number"]) < 25)
@@ -181,9 +175,7 @@ def test_emission_is_in_the_spectra_and_absent_elsewhere(survey: Path, truth: di
     assert np.mean(contrast(survey, truth, rows) < 0) > 0.95
 
 
-def test_some_sources_are_observed_again_nearby_under_other_names(
-    survey: Path, truth: dict[str, np.ndarray]
-) -> None:
+def test_some_sources_are_observed_again_nearby_under_other_names(survey: Path, truth: Truth) -> None:
     rows = read_catalog(survey / "pool.fits", "lrs", ("designation",)).to_pylist()
     by_stem = {Path(row["path"]).name.removesuffix(".fits.gz"): row for row in rows}
     source, count = np.unique(truth["source"], return_counts=True)
@@ -195,22 +187,14 @@ def test_some_sources_are_observed_again_nearby_under_other_names(
     for one in again:
         seen = [by_stem[stem] for stem in truth["spectrum_id"][truth["source"] == one]]
         assert len({row["planid"] for row in seen}) == len(seen)
-        first = seen[0]
-        for row in seen[1:]:
-            dec = row["dec"] - first["dec"]
-            ra = (row["ra"] - first["ra"]) * np.cos(np.radians(first["dec"]))
-            assert np.hypot(ra, dec) * 3600 < 5
+        assert max(separation(row, seen[0]) for row in seen) < 5
         names += len({row["designation"] for row in seen}) > 1
     assert names > 0.5 * len(again)
-    # Different stars are farther apart than fibres can be.
-    first = {one: truth["spectrum_id"][truth["source"] == one][0] for one in source}
-    place = np.array([(by_stem[stem]["ra"], by_stem[stem]["dec"]) for stem in first.values()])
-    x = np.stack([place[:, 0] * np.cos(np.radians(place[:, 1])), place[:, 1]], axis=1) * 3600
-    apart = np.hypot(*(x[:, None] - x[None]).transpose(2, 0, 1))
-    assert apart[~np.eye(len(x), dtype=bool)].min() > 20
+    first = [by_stem[truth["spectrum_id"][np.argmax(truth["source"] == one)]] for one in source]
+    assert_apart(*(np.array([row[name] for row in first]) for name in ("ra", "dec")))
 
 
-def test_the_oracle_speaks_as_people_do(survey: Path, truth: dict[str, np.ndarray]) -> None:
+def test_the_oracle_speaks_as_people_do(survey: Path, truth: Truth) -> None:
     labels = read_labels(survey / "oracle.parquet", SEARCH)
     said = dict(zip(labels["spectrum_id"].to_pylist(), labels["label"].to_pylist(), strict=True))
     terms = {word.label: word.label_class for word in SEARCH.words}
@@ -223,16 +207,9 @@ def test_the_oracle_speaks_as_people_do(survey: Path, truth: dict[str, np.ndarra
     assert set(table["vetted_by"].to_pylist()) == {"truth"}
 
 
-def test_equal_seeds_give_equal_bytes_on_any_number_of_threads(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    threads = iter("121")
-
-    def simulate(*args: Any, **size: Any) -> None:
-        monkeypatch.setenv("OMP_NUM_THREADS", next(threads))
-        simulate_emission(*args, **size)
-
-    assert_repeats(simulate, tmp_path, n_labelled=8, n_pool=40, emitters=0.2, n_plans=2, n_spectrographs=1)
+def test_equal_seeds_give_equal_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = {"n_labelled": 8, "n_pool": 40, "emitters": 0.2, "n_plans": 2, "n_spectrographs": 1}
+    assert_repeats_on_any_threads(simulate_emission, tmp_path, monkeypatch, **size)
 
 
 @pytest.mark.parametrize(
@@ -251,7 +228,6 @@ def test_impossible_surveys(tmp_path: Path, change: dict[str, Any], sentence: st
 
 
 def test_a_pool_without_emission(tmp_path: Path) -> None:
-    counts = simulate_emission(
-        tmp_path, seed=1, n_labelled=4, n_pool=20, emitters=0.0, n_plans=1, n_spectrographs=1
-    )
+    size = {"n_labelled": 4, "n_pool": 20, "emitters": 0.0, "n_plans": 1, "n_spectrographs": 1}
+    counts = simulate_emission(tmp_path, seed=1, **size)
     assert (counts["single"], counts["double"], counts["weak"]) == (0, 0, 0)

@@ -23,17 +23,11 @@ def test_writer_agrees_with_astropy(tmp_path: Path) -> None:
     ]
     for tall in (True, False):
         path = tmp_path / f"{tall}.fits.gz"
-        fitswriter.write_gzip(
-            path, [fitswriter.primary([]), fitswriter.table("T", columns, cards, tall=tall)]
-        )
+        table = fitswriter.table("T", columns, cards, tall=tall)
+        fitswriter.write_gzip(path, [fitswriter.primary([]), table])
         with fits.open(path) as hdus:
             hdus.verify("exception")
             for name, values in columns.items():
                 np.testing.assert_array_equal(np.ravel(hdus["T"].data[name]), values)
             header = hdus["T"].header
-            assert (header["WHO"], header["X"], header["BIG"], header["YES"]) == (
-                "O'Brien",
-                1.5,
-                2_000_000_000_000,
-                True,
-            )
+            assert [header[key] for key, _, _ in cards] == [value for _, value, _ in cards]

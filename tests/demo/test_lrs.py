@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
+from fixtures.demo import Truth, file_of, numbers, read_truth
 from fixtures.settings import MSTARS
 from fixtures.survey_files import assert_cards_of, assert_repeats, real
 
@@ -26,6 +27,7 @@ from starsift.survey.readers.registry import read_spectrum
 from starsift.synthesis.bands import dwarfs, giants, lrs_bands
 from starsift.synthesis.degrade import shift
 
+Gaia = Callable[[np.ndarray], dict[str, np.ndarray]]
 SIZE: dict[str, int] = {"n_plans": 4, "n_spectrographs": 2, "n_released": 500, "n_unknown": 400}
 CATALOGS = ("catalog", "labelled", "unknown")
 EXTRA = ("designation", "obsdate", "snru", "snrg", "snrr", "snri", "snrz", "z", "rv", "subclass")
@@ -39,9 +41,8 @@ def survey(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def truth(survey: Path) -> dict[str, np.ndarray]:
-    table = pq.read_table(survey / "truth.parquet")
-    return {name: np.array(table[name].to_pylist()) for name in table.column_names}
+def truth(survey: Path) -> Truth:
+    return read_truth(survey)
 
 
 @pytest.fixture(scope="module")
@@ -53,18 +54,8 @@ def stems(table: pa.Table) -> list[str]:
     return [Path(path).name.removesuffix(".fits.gz") for path in table["path"].to_pylist()]
 
 
-def numbers(values: np.ndarray) -> np.ndarray:
-    return np.array([np.nan if v is None else v for v in values], dtype=float)
-
-
-def file_of(survey: Path, stem: str) -> Path:
-    night, plan = stem.removeprefix("spec-").split("_sp")[0].split("-", 1)
-    return survey / "spectra" / night / plan / f"{stem}.fits.gz"
-
-
 def test_files_of_both_layouts_are_read(survey: Path, catalogs: dict[str, pa.Table]) -> None:
-    lengths = set()
-    kinds = set()
+    lengths, kinds = set(), set()
     rows = catalogs["catalog"].to_pylist()
     assert len(list((survey / "spectra").rglob("*.fits.gz"))) == len(rows) == 900
     for row in rows[::23]:
@@ -88,19 +79,14 @@ def test_headers_agree_with_the_catalogue(survey: Path, catalogs: dict[str, pa.T
     for row in catalogs["catalog"].to_pylist()[::97]:
         header = fits.getheader(survey / "spectra" / row["path"])
         assert header["VACUUM"] is True
-        assert (header["OBSID"], header["PLANID"], header["SPID"], header["FIBERID"]) == (
-            row["obsid"],
-            row["planid"],
-            row["spid"],
-            row["fiberid"],
-        )
-        assert (header["CLASS"], header["SUBCLASS"]) == (row["class"], row["subclass"])
+        for name in ("obsid", "planid", "spid", "fiberid", "class", "subclass"):
+            assert header[name.upper()] == row[name]
         assert header["DESIG"] == f"LAMOST {row['designation']}"
         assert Path(row["path"]).name == header["FILENAME"] + ".gz"
         assert row["path"].split("/")[:2] == [str(row["lmjd"]), row["planid"]]
 
 
-def test_catalogues_part_the_spectra(catalogs: dict[str, pa.Table], truth: dict[str, np.ndarray]) -> None:
+def test_catalogues_part_the_spectra(catalogs: dict[str, pa.Table], truth: Truth) -> None:
     whole, labelled, unknown = (set(stems(catalogs[name])) for name in CATALOGS)
     assert labelled | unknown == whole == set(truth["spectrum_id"])
     assert not labelled & unknown
@@ -121,13 +107,12 @@ def test_catalogues_part_the_spectra(catalogs: dict[str, pa.Table], truth: dict[
     assert counts == {"released": 500, "confirmed": 48, "pool": 352}
 
 
-def test_m_stars_are_many_among_released_and_few_and_faint_in_the_pool(truth: dict[str, np.ndarray]) -> None:
+def test_m_stars_are_many_among_released_and_few_and_faint_in_the_pool(truth: Truth) -> None:
     is_m, pool = truth["is_m"], truth["role"] == "pool"
     assert 0.45 < is_m[truth["role"] == "released"].mean() < 0.65
     assert 0.07 < is_m[pool].mean() < 0.14
     assert np.median(truth["snr"][is_m & pool]) < 3 < np.median(truth["snr"][is_m & ~pool])
-    assert truth["snr"][pool].min() >= 0.5
-    assert truth["snr"][pool].max() <= 10
+    assert 0.5 <= truth["snr"][pool].min() < truth["snr"][pool].max() <= 10
     assert set(truth["kind"][pool]) >= {"dwarf", "giant", "star", "galaxy", "quasar", "junk", "empty"}
     subtype = numbers(truth["subtype"])
     assert np.isnan(subtype[~is_m]).all()
@@ -136,15 +121,12 @@ def test_m_stars_are_many_among_released_and_few_and_faint_in_the_pool(truth: di
     assert 0.005 < truth["defective"].mean() < 0.06
 
 
-def test_released_subtypes_are_mostly_right(
-    catalogs: dict[str, pa.Table], truth: dict[str, np.ndarray]
-) -> None:
+def test_released_subtypes_are_mostly_right(catalogs: dict[str, pa.Table], truth: Truth) -> None:
     subclass = dict(zip(stems(catalogs["catalog"]), catalogs["catalog"]["subclass"].to_pylist(), strict=True))
     chosen = (truth["role"] == "released") & truth["is_m"]
     error = []
-    for stem, subtype, giant in zip(
-        truth["spectrum_id"][chosen], truth["subtype"][chosen], truth["giant"][chosen], strict=True
-    ):
+    columns = (truth[name][chosen] for name in ("spectrum_id", "subtype", "giant"))
+    for stem, subtype, giant in zip(*columns, strict=True):
         assert subclass[stem][0] == ("g" if giant else "d")
         error.append(int(subclass[stem][2]) - subtype)
     assert np.mean(np.abs(error) <= 0.51) == pytest.approx(0.88, abs=0.06)
@@ -158,13 +140,13 @@ def spectrum(survey: Path, stem: str) -> tuple[np.ndarray, np.ndarray]:
     return np.pad(seen.flux, (0, missing)), np.pad(good, (0, missing))
 
 
-def brightest(truth: dict[str, np.ndarray], chosen: np.ndarray, n: int) -> np.ndarray:
+def brightest(truth: Truth, chosen: np.ndarray, n: int) -> np.ndarray:
     rows = np.flatnonzero(chosen & ~truth["defective"])
     return rows[np.argsort(truth["snr"][rows])[::-1][:n]]
 
 
 @pytest.mark.parametrize("kind", ["dwarf", "giant"])
-def test_velocities_are_in_the_spectra(survey: Path, truth: dict[str, np.ndarray], kind: str) -> None:
+def test_velocities_are_in_the_spectra(survey: Path, truth: Truth, kind: str) -> None:
     error = []
     for row in brightest(truth, truth["kind"] == kind, 12):
         flux, ivar = spectrum(survey, truth["spectrum_id"][row])
@@ -188,14 +170,11 @@ def test_velocities_are_in_the_spectra(survey: Path, truth: dict[str, np.ndarray
     assert np.abs(error).max() < 40
 
 
-def test_indices_are_those_of_the_subtypes(survey: Path, truth: dict[str, np.ndarray]) -> None:
-    chosen = (
-        (truth["kind"] == "dwarf") & (numbers(truth["subtype"]) < 6) & (np.abs(numbers(truth["feh"])) < 0.3)
-    )
-    rows = brightest(truth, chosen, 25)
-    flux, ivar = (
-        np.stack(x) for x in zip(*(spectrum(survey, s) for s in truth["spectrum_id"][rows]), strict=True)
-    )
+def test_indices_are_those_of_the_subtypes(survey: Path, truth: Truth) -> None:
+    ordinary = (numbers(truth["subtype"]) < 6) & (np.abs(numbers(truth["feh"])) < 0.3)
+    rows = brightest(truth, (truth["kind"] == "dwarf") & ordinary, 25)
+    spectra = (spectrum(survey, stem) for stem in truth["spectrum_id"][rows])
+    flux, ivar = map(np.stack, zip(*spectra, strict=True))
     still = shift(LAMOST_LRS, flux, -truth["rv"][rows].astype(float))
     measured = measure_indices(LAMOST_LRS.wavelength, still, ivar)
     ideal = dwarfs(lrs_bands(), 40 + truth["subtype"][rows].astype(float))
@@ -210,12 +189,12 @@ def test_indices_are_those_of_the_subtypes(survey: Path, truth: dict[str, np.nda
 
 
 @pytest.fixture(scope="module")
-def gaia(survey: Path, truth: dict[str, np.ndarray]) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+def gaia(survey: Path, truth: Truth) -> Gaia:
     """Columns of the Gaia table for chosen spectra, NaN where missing."""
     table = pq.read_table(survey / "gaia.parquet")
     place = {key: i for i, key in enumerate(table["gaia_source_id"].to_pylist())}
 
-    def of(chosen: np.ndarray) -> dict[str, np.ndarray]:
+    def of(chosen: np.ndarray) -> Truth:
         at = np.array([place.get(key, -1) for key in truth["gaia_source_id"][chosen]])
         return {
             name: np.where(at >= 0, numbers(np.array(table[name].to_pylist()))[at], np.nan)
@@ -225,9 +204,7 @@ def gaia(survey: Path, truth: dict[str, np.ndarray]) -> Callable[[np.ndarray], d
     return of
 
 
-def test_astrometry_and_velocities_are_one_space_motion(
-    truth: dict[str, np.ndarray], gaia: Callable[[np.ndarray], dict[str, np.ndarray]]
-) -> None:
+def test_astrometry_and_velocities_are_one_space_motion(truth: Truth, gaia: Gaia) -> None:
     chosen = np.flatnonzero(truth["kind"] == "dwarf")
     star = gaia(chosen)
     good = star["parallax"] > 10 * star["parallax_error"]
@@ -236,15 +213,8 @@ def test_astrometry_and_velocities_are_one_space_motion(
     star = {name: column[good] for name, column in star.items()}
     distance = 1000 / star["parallax"]
     rv = truth["rv"][at].astype(float)
-    uvw = space_velocities(
-        star["ra"],
-        star["dec"],
-        distance,
-        star["pmra"],
-        star["pmdec"],
-        rv,
-        solar_motion=MSTARS["kinematics"]["solar_motion"],
-    )
+    columns = star["ra"], star["dec"], distance, star["pmra"], star["pmdec"], rv
+    uvw = space_velocities(*columns, solar_motion=MSTARS["kinematics"]["solar_motion"])
     for name, measured in zip("uvw", uvw, strict=True):
         error = measured - truth[name][at].astype(float)
         assert np.median(np.abs(error)) < 3
@@ -270,7 +240,7 @@ def test_m_stars_are_those_that_lamost_sees() -> None:
     assert sky.feh[sky.kind == "dwarf"].min() < -1.2
 
 
-def test_heights_and_populations(truth: dict[str, np.ndarray]) -> None:
+def test_heights_and_populations(truth: Truth) -> None:
     dwarf = truth["kind"] == "dwarf"
     active = dwarf & (truth["active"] == np.True_)
     quiet = dwarf & ~active
@@ -280,14 +250,11 @@ def test_heights_and_populations(truth: dict[str, np.ndarray]) -> None:
     assert numbers(truth["v"])[active].mean() > numbers(truth["v"])[quiet].mean()
     assert (numbers(truth["ewha"])[active] > 1.79).all()
     assert set(truth["population"][active]) == {"active"}
-    assert np.nanmax(
-        np.abs(numbers(truth["h_disc"])[dwarf] - height(0, 0, sun=MSTARS["kinematics"]["sun_height"]))
-    ) <= np.nanmax(numbers(truth["distance"])[dwarf])
+    above = numbers(truth["h_disc"])[dwarf] - height(0, 0, sun=MSTARS["kinematics"]["sun_height"])
+    assert np.nanmax(np.abs(above)) <= np.nanmax(numbers(truth["distance"])[dwarf])
 
 
-def test_colours_tell_giants_from_dwarfs(
-    truth: dict[str, np.ndarray], gaia: Callable[[np.ndarray], dict[str, np.ndarray]]
-) -> None:
+def test_colours_tell_giants_from_dwarfs(truth: Truth, gaia: Gaia) -> None:
     early = numbers(truth["subtype"]) < 6
     dwarf, giant = (gaia((truth["kind"] == kind) & early) for kind in ("dwarf", "giant"))
     assert np.nanmedian(giant["j"] - giant["k"]) > np.nanmedian(dwarf["j"] - dwarf["k"]) + 0.2
@@ -295,7 +262,7 @@ def test_colours_tell_giants_from_dwarfs(
     assert np.nanmedian(giant["w1"] - giant["w2"]) < np.nanmedian(dwarf["w1"] - dwarf["w2"]) - 0.1
 
 
-def test_gaia_is_incomplete_and_has_neighbours(survey: Path, truth: dict[str, np.ndarray]) -> None:
+def test_gaia_is_incomplete_and_has_neighbours(survey: Path, truth: Truth) -> None:
     table = pq.read_table(survey / "gaia.parquet")
     known = set(truth["gaia_source_id"])
     listed = set(table["gaia_source_id"].to_pylist())
@@ -306,7 +273,7 @@ def test_gaia_is_incomplete_and_has_neighbours(survey: Path, truth: dict[str, np
     assert table.schema.field("pmra").metadata[b"unit"] == b"mas/yr"
 
 
-def test_some_sources_are_observed_twice(truth: dict[str, np.ndarray]) -> None:
+def test_some_sources_are_observed_twice(truth: Truth) -> None:
     source, count = np.unique(truth["source"], return_counts=True)
     assert count.max() == 2
     assert 20 < (count == 2).sum() < 40
@@ -341,7 +308,7 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "layout is 'tall'" in capsys.readouterr().err
 
 
-def results(truth: dict[str, np.ndarray], chosen: np.ndarray) -> tuple[pa.Table, pa.Table]:
+def results(truth: Truth, chosen: np.ndarray) -> tuple[pa.Table, pa.Table]:
     """A search and a catalogue that are right in everything about the chosen spectra."""
     rows = np.flatnonzero(chosen)
     copied = ("subtype", "rv", "giant", "active", "ewha", "distance", "u", "v", "w")
@@ -351,7 +318,7 @@ def results(truth: dict[str, np.ndarray], chosen: np.ndarray) -> tuple[pa.Table,
     return pa.table(search), pa.table(catalog)
 
 
-def test_a_perfect_search_scores_one(survey: Path, truth: dict[str, np.ndarray]) -> None:
+def test_a_perfect_search_scores_one(survey: Path, truth: Truth) -> None:
     card = score_mstars(survey / "truth.parquet", *results(truth, truth["is_m"] & (truth["role"] == "pool")))
     lines: dict[str, Any] = {line["name"]: line for line in card["lines"]}  # type: ignore[attr-defined]
     assert card["spectra"] == 352
@@ -361,17 +328,13 @@ def test_a_perfect_search_scores_one(survey: Path, truth: dict[str, np.ndarray])
         assert lines[name]["value"] == 1
     assert lines["subtype within 1, dwarfs, S/N >= 3"]["value"] == 1
     assert lines["scatter of U, dwarfs (km/s)"]["value"] == 0
-    counts = [
-        lines[f"M stars in the union, S/N {x}"]["number"] for x in ("0 to 1", "1 to 2", "2 to 3", "3 to 5")
-    ]
-    assert (
-        sum(counts) + lines["M stars in the union, S/N above 5"]["number"]
-        == ((truth["role"] == "pool") & truth["is_m"]).sum()
-    )
+    steps = ("0 to 1", "1 to 2", "2 to 3", "3 to 5", "above 5")
+    counts = [lines[f"M stars in the union, S/N {step}"]["number"] for step in steps]
+    assert sum(counts) == ((truth["role"] == "pool") & truth["is_m"]).sum()
     assert any("M stars in the union" in line for line in describe(card))
 
 
-def test_a_blind_search_scores_chance(survey: Path, truth: dict[str, np.ndarray]) -> None:
+def test_a_blind_search_scores_chance(survey: Path, truth: Truth) -> None:
     pool = truth["role"] == "pool"
     half = pool & (np.arange(len(pool)) % 2 == 0)
     card = score_mstars(survey / "truth.parquet", *results(truth, half))
@@ -381,12 +344,11 @@ def test_a_blind_search_scores_chance(survey: Path, truth: dict[str, np.ndarray]
     assert lines["M stars in the catalogue, all"] == pytest.approx(0.5, abs=0.25)
 
 
-def test_an_empty_search_and_a_foreign_one(survey: Path, truth: dict[str, np.ndarray]) -> None:
+def test_an_empty_search_and_a_foreign_one(survey: Path, truth: Truth) -> None:
     search, catalog = results(truth, np.zeros(len(truth["is_m"]), dtype=bool))
-    search = search.set_column(0, "spectrum_id", pa.array([], pa.string()))
-    catalog = catalog.set_column(
-        catalog.column_names.index("spectrum_id"), "spectrum_id", pa.array([], pa.string())
-    )
+    nobody = pa.array([], pa.string())
+    search = search.drop_columns("spectrum_id").append_column("spectrum_id", nobody)
+    catalog = catalog.drop_columns("spectrum_id").append_column("spectrum_id", nobody)
     card = score_mstars(survey / "truth.parquet", search, catalog)
     values = {line["name"]: line["value"] for line in card["lines"]}  # type: ignore[attr-defined]
     assert values["M stars in the union, all"] == 0
@@ -404,7 +366,7 @@ def test_an_empty_search_and_a_foreign_one(survey: Path, truth: dict[str, np.nda
     ],
 )
 def test_files_have_the_cards_of_their_release(
-    survey: Path, truth: dict[str, np.ndarray], layout: str, folder: str, name: str
+    survey: Path, truth: Truth, layout: str, folder: str, name: str
 ) -> None:
     model = real(folder) / name
     for stem in truth["spectrum_id"][truth["layout"] == layout][:5]:

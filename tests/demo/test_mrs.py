@@ -159,9 +159,8 @@ def test_bytes_repeat(tmp_path: Path) -> None:
 
 
 def test_one_layout_only(tmp_path: Path) -> None:
-    counts = simulate_survey(
-        tmp_path, seed=3, layout="wide", n_plans=2, n_spectrographs=1, n_stars=6, exposures=1
-    )
+    size = {"n_plans": 2, "n_spectrographs": 1, "n_stars": 6, "exposures": 1}
+    counts = simulate_survey(tmp_path, seed=3, layout="wide", **size)
     assert counts["files"] == counts["blue_exposures"]
     for path in tmp_path.rglob("*.fits.gz"):
         with fits.open(path) as hdus:

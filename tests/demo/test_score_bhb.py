@@ -70,21 +70,22 @@ def test_the_pool_is_counted_and_nothing_else(truth: Path) -> None:
     card = score_bhb(truth, catalog([0, 1, 2, 4, 10, 11]), predictions())
     assert card["spectra"] == 10
     known = lines(card)
-    assert known["precision, all"]["value"] == 0.75
-    assert known["precision, all"]["number"] == 4
-    assert known["precision, all"]["target"] == ""
-    assert known["recall, all"]["value"] == 0.6  # one cannot be used, one is missed
+    assert [known["precision, all"][key] for key in ("value", "number", "target")] == [0.75, 4, ""]
     assert known["recall, all"]["number"] == 5
-    assert known["recall, usable spectra"]["value"] == 0.75
-    assert known["F1, all"]["value"] == round(2 * 3 / (4 + 5), 5)
-    assert known["precision, spectrum"]["value"] == 1
-    assert known["precision, spectrum+image"]["value"] == round(2 / 3, 5)
     assert known["recall, spectrum+image"]["number"] == 3
-    assert known["precision, S/N 0 to 5"]["value"] == 0.5
-    assert known["recall, S/N above 20"]["value"] == 0
+    expected = {
+        "recall, all": 0.6,  # one cannot be used, one is missed
+        "recall, usable spectra": 0.75,
+        "F1, all": 2 * 3 / (4 + 5),
+        "precision, spectrum": 1,
+        "precision, spectrum+image": 2 / 3,
+        "precision, S/N 0 to 5": 0.5,
+        "recall, S/N above 20": 0,
+        f"share of {STRAGGLER} stars in the catalogue": 1 / 3,
+        f"share of {YOUNG} stars in the catalogue": 0,
+    }
+    assert {name: known[name]["value"] for name in expected} == {k: round(v, 5) for k, v in expected.items()}
     assert known["precision, S/N above 20"]["value"] is None
-    assert known[f"share of {STRAGGLER} stars in the catalogue"]["value"] == round(1 / 3, 5)
-    assert known[f"share of {YOUNG} stars in the catalogue"]["value"] == 0
     assert card["false"] == {STRAGGLER: 1}
     rows = {row["name"]: row for row in card["comparison"]}  # type: ignore[attr-defined]
     assert list(rows) == ["all", ONE, BOTH, "S/N 0 to 5", "S/N 5 to 10", "S/N 10 to 20", "S/N above 20"]
@@ -93,14 +94,8 @@ def test_the_pool_is_counted_and_nothing_else(truth: Path) -> None:
 
 
 def test_purity_is_held_against_what_was_asked(truth: Path) -> None:
-    told = {
-        "run": 1,
-        "purity": 0.97,
-        "modalities": {
-            BOTH: {"temperature": 1.0, "threshold": 0.5},
-            ONE: {"temperature": 2.0, "threshold": 0.6},
-        },
-    }
+    temperature = {BOTH: {"temperature": 1.0, "threshold": 0.5}, ONE: {"temperature": 2.0, "threshold": 0.6}}
+    told = {"run": 1, "purity": 0.97, "modalities": temperature}
     known = lines(score_bhb(truth, catalog([0, 1, 2, 4]), predictions(), calibration=told))
     line = known["purity reached, all, 0.97 required"]
     assert line["value"] == 0.75
@@ -119,9 +114,9 @@ def test_purity_is_held_against_what_was_asked(truth: Path) -> None:
 def test_distances_of_bhb_stars(truth: Path) -> None:
     known = lines(score_bhb(truth, catalog([0, 1, 2, 3, 4]), predictions()))
     assert known["share of BHB stars with a distance"]["value"] == 0.75
-    assert known["distance, measured over true: median"]["value"] == pytest.approx(1.02, abs=1e-5)
-    assert known["distance, measured over true: median"]["passed"] is True
-    assert known["distance, measured over true: median"]["number"] == 3
+    median = known["distance, measured over true: median"]
+    assert median["value"] == pytest.approx(1.02, abs=1e-5)
+    assert (median["passed"], median["number"]) == (True, 3)
     assert known["distance, measured over true: scatter, robust"]["value"] == pytest.approx(0, abs=1e-5)
     pull = known["distance: standard deviation of (measured - true) / error"]
     assert pull["value"] == pytest.approx(np.std([0.2, 0.4, 0.6]), abs=1e-5)
@@ -130,10 +125,10 @@ def test_distances_of_bhb_stars(truth: Path) -> None:
 
 def test_cuts_on_quality_are_judged(truth: Path) -> None:
     known = lines(score_bhb(truth, catalog([0]), predictions()))
-    assert known["spectra dropped, of those that cannot be used"]["value"] == 1
-    assert known["spectra dropped, of those without a defect"]["value"] == 0
-    assert known["images dropped, of those with a defect"]["value"] == 1
-    assert known["images dropped, of those without a defect"]["value"] == round(2 / 9, 5)
+    names = [f"{what} dropped, of those" for what in ("spectra", "images")]
+    assert known[f"{names[0]} that cannot be used"]["value"] == 1
+    assert known[f"{names[1]} with a defect"]["value"] == 1
+    assert [known[f"{name} without a defect"]["value"] for name in names] == [0, round(2 / 9, 5)]
 
 
 def test_an_empty_catalogue_has_no_purity(truth: Path, tmp_path: Path) -> None:
@@ -150,9 +145,8 @@ def test_an_empty_catalogue_has_no_purity(truth: Path, tmp_path: Path) -> None:
 
 
 def test_strangers_are_refused(truth: Path) -> None:
-    with pytest.raises(
-        ValueError, match="1 spectra of the catalogue have no prediction: spec-2303-53700-0004"
-    ):
+    message = "1 spectra of the catalogue have no prediction: spec-2303-53700-0004"
+    with pytest.raises(ValueError, match=message):
         score_bhb(truth, catalog([4]), predictions().slice(0, 4))
     other = predictions().set_column(0, "spectrum_id", pa.array([f"x{name}" for name in IDS]))
     with pytest.raises(ValueError, match="12 spectra are not in the truth, the first is xspec"):

@@ -17,14 +17,8 @@ TRUTH: list[dict[str, Any]] = [
     {"kind": "sb3", "rv": [-120.0, 0.0, 120.0], "flux_fraction": [0.4, 0.3, 0.3], "vsini": [5.0] * 3},
     {"kind": "noise", "rv": [], "flux_fraction": [], "vsini": []},
     {"kind": "moon", "rv": [80.0], "flux_fraction": [1.0], "vsini": [5.0], "suspect": "moonlight"},
-    {
-        "kind": "crosstalk",
-        "rv": [0.0],
-        "flux_fraction": [1.0],
-        "vsini": [5.0],
-        "suspect": "crosstalk",
-        "partner": "s2",
-    },
+    {"kind": "crosstalk", "rv": [0.0], "flux_fraction": [1.0], "vsini": [5.0], "suspect": "crosstalk"}
+    | {"partner": "s2"},
 ]
 
 

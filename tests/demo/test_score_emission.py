@@ -85,28 +85,27 @@ def test_numbers_of_an_imperfect_search(truth: Path) -> None:
     blind = [predictions([SINGLE] * 10), predictions([OTHER] * 10)]
     card = score_emission(truth, predictions(LABELS), blind, [], found)
     got = values(card)
-    assert got["precision of emission"] == pytest.approx(3 / 6)
-    assert got["recall of emission"] == pytest.approx(3 / 4)
-    assert got["F1 of emission"] == pytest.approx(6 / 10)
-    assert got["precision of single peaks"] == pytest.approx(1 / 4)
-    assert got["recall of double peaks"] == pytest.approx(1 / 2)
-    assert got["class right, of emission in the catalogue"] == pytest.approx(2 / 3, abs=1e-5)
-    # A run that finds nothing has no precision.
-    assert got["precision of emission without active learning"] == pytest.approx(0.4)
-    assert got["recall of emission without active learning"] == pytest.approx(0.5)
-    assert got["gain in recall by active learning"] == pytest.approx(0.25)
+    expected = {
+        "precision of emission": 3 / 6,
+        "recall of emission": 3 / 4,
+        "F1 of emission": 6 / 10,
+        "precision of single peaks": 1 / 4,
+        "recall of double peaks": 1 / 2,
+        "class right, of emission in the catalogue": round(2 / 3, 5),
+        "precision of emission without active learning": 0.4,  # a run that finds nothing has no precision
+        "recall of emission without active learning": 0.5,
+        "gain in recall by active learning": 0.25,
+        "false: star, spike": 1,
+        "recall, S/N of the peak 0 to 15": 1,
+        "recall, S/N of the peak 15 to 40": 0,
+        "recall, velocities above 250 km/s": 0,
+        "share of others in the catalogue, S/N 0 to 5": 1 / 2,
+    }
+    assert {name: got[name] for name in expected} == pytest.approx(expected)
     assert card["false"] == {"dwarf": 1, "star": 1, "star, spike": 1}
     assert card["missed"] == {"young": 1}
-    assert got["false: star, spike"] == 1
-    assert got["recall, S/N of the peak 0 to 15"] == 1
-    assert got["recall, S/N of the peak 15 to 40"] == 0
-    assert got["recall, velocities above 250 km/s"] == 0
-    assert got["share of others in the catalogue, S/N 0 to 5"] == pytest.approx(1 / 2)
-    assert [row["name"] for row in card["comparison"]] == [  # type: ignore[attr-defined]
-        "active learning",
-        "no active learning, run 1",
-        "no active learning, run 2",
-    ]
+    names = ["active learning", "no active learning, run 1", "no active learning, run 2"]
+    assert [row["name"] for row in card["comparison"]] == names  # type: ignore[attr-defined]
 
 
 def test_the_class_is_the_profile(truth: Path) -> None:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
-from fixtures.survey_files import assert_repeats
+from fixtures.demo import Truth, assert_apart, assert_repeats_on_any_threads, read_truth, separation
 
 from starsift.demo import sdss
 from starsift.demo.astars import GRID
@@ -43,9 +43,8 @@ def survey(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def truth(survey: Path) -> dict[str, np.ndarray]:
-    table = pq.read_table(survey / "truth.parquet")
-    return {name: np.array(table[name].to_pylist()) for name in table.column_names}
+def truth(survey: Path) -> Truth:
+    return read_truth(survey)
 
 
 def spectrum_of(survey: Path, stem: str) -> Path:
@@ -56,7 +55,7 @@ def image_of(survey: Path, stem: str) -> Path:
     return survey / "cutouts" / stem[5:9] / f"cutout{stem[4:]}.fits"
 
 
-def test_files_are_read_and_agree_with_the_catalogue(survey: Path, truth: dict[str, np.ndarray]) -> None:
+def test_files_are_read_and_agree_with_the_catalogue(survey: Path, truth: Truth) -> None:
     bands = [f"{name}_{band}" for name in ("psfmag", "extinction") for band in BANDS]
     catalog = read_catalog(survey / "catalog.fits", "sdss", bands)
     assert catalog.num_rows == 260
@@ -75,16 +74,17 @@ def test_files_are_read_and_agree_with_the_catalogue(survey: Path, truth: dict[s
     assert len({(row["mjd"], row["fiberid"]) for row in rows.values()}) == 260
     assert max(row["fiberid"] for row in rows.values()) <= 640
     assert len({row["mjd"] for row in rows.values()}) == 2
-    by_id = {key: rows[key] for key in truth["obsid"]}
-    psf_g = np.array([row["psfmag_g"] for row in by_id.values()])
+    psf_g, a_g = (
+        np.array([rows[k][f"{name}_g"] for k in truth["obsid"]]) for name in ("psfmag", "extinction")
+    )
     assert np.abs(psf_g - truth["g"]).max() < 0.15
-    np.testing.assert_allclose([row["extinction_g"] for row in by_id.values()], truth["a_g"], rtol=1e-5)
+    np.testing.assert_allclose(a_g, truth["a_g"], rtol=1e-5)
     with fits.open(survey / "catalog.fits") as hdus:
         assert hdus[1].columns["psfmag_u"].unit == "mag"
         assert set(hdus[1].data["class"]) == {"STAR"}
 
 
-def test_spectra_are_as_sdss_writes_them(survey: Path, truth: dict[str, np.ndarray]) -> None:
+def test_spectra_are_as_sdss_writes_them(survey: Path, truth: Truth) -> None:
     whole = np.flatnonzero(truth["spectrum_defect"] == "none")[:6]
     for stem in truth["spectrum_id"][whole]:
         path = spectrum_of(survey, stem)
@@ -101,9 +101,7 @@ def test_spectra_are_as_sdss_writes_them(survey: Path, truth: dict[str, np.ndarr
             assert f"spec-{hdus[0].header['PLATEID']:04d}-{hdus[0].header['MJD']}" == stem[:15]
 
 
-def test_defects_of_spectra_are_in_the_files_and_in_the_truth(
-    survey: Path, truth: dict[str, np.ndarray]
-) -> None:
+def test_defects_of_spectra_are_in_the_files_and_in_the_truth(survey: Path, truth: Truth) -> None:
     defect = truth["spectrum_defect"]
     assert set(defect) == {"none", "short", "damaged", "masked", "broken"}
     ends = []
@@ -118,7 +116,7 @@ def test_defects_of_spectra_are_in_the_files_and_in_the_truth(
     assert set(ends) == {(True, False), (False, True)}
 
 
-def test_images_are_aligned_planes_with_coordinates(survey: Path, truth: dict[str, np.ndarray]) -> None:
+def test_images_are_aligned_planes_with_coordinates(survey: Path, truth: Truth) -> None:
     catalog = {row["obsid"]: row for row in read_catalog(survey / "catalog.fits", "sdss").to_pylist()}
     for row in np.flatnonzero((truth["image_defect"] == "none") & (truth["visits"] == 1))[:8]:
         with fits.open(image_of(survey, truth["spectrum_id"][row])) as hdus:
@@ -127,17 +125,13 @@ def test_images_are_aligned_planes_with_coordinates(survey: Path, truth: dict[st
             assert hdus[0].data is None
             listed = catalog[truth["obsid"][row]]
             for hdu in hdus[1:]:
-                assert hdu.data.shape == (24, 24)
-                assert hdu.data.dtype == np.dtype(">f4")
-                x, y = WCS(hdu.header).all_world2pix(listed["ra"], listed["dec"], 0)
-                assert abs(x - 11.5) < 0.6
-                assert abs(y - 11.5) < 0.6
+                assert (hdu.data.shape, hdu.data.dtype) == ((24, 24), np.dtype(">f4"))
+                place = WCS(hdu.header).all_world2pix(listed["ra"], listed["dec"], 0)
+                assert np.abs(np.array(place) - 11.5).max() < 0.6
                 assert WCS(hdu.header).proj_plane_pixel_scales()[0].to_value("arcsec") == pytest.approx(0.396)
 
 
-def test_defects_of_images_are_in_the_files_and_in_the_truth(
-    survey: Path, truth: dict[str, np.ndarray]
-) -> None:
+def test_defects_of_images_are_in_the_files_and_in_the_truth(survey: Path, truth: Truth) -> None:
     defect = truth["image_defect"]
     assert set(defect) == {"none", *MANY_IMAGES}
     known = set()
@@ -161,7 +155,7 @@ def test_defects_of_images_are_in_the_files_and_in_the_truth(
     assert known == {True, False}
 
 
-def test_some_stars_are_seen_on_two_nights(survey: Path, truth: dict[str, np.ndarray]) -> None:
+def test_some_stars_are_seen_on_two_nights(survey: Path, truth: Truth) -> None:
     catalog = {row["obsid"]: row for row in read_catalog(survey / "catalog.fits", "sdss").to_pylist()}
     again = np.unique(truth["star"][truth["visits"] == 2])
     assert len(again) == 10
@@ -170,21 +164,17 @@ def test_some_stars_are_seen_on_two_nights(survey: Path, truth: dict[str, np.nda
         rows = np.flatnonzero(truth["star"] == star)
         first, second = (catalog[truth["obsid"][row]] for row in rows)
         assert first["mjd"] != second["mjd"]
-        dec = first["dec"] - second["dec"]
-        ra = (first["ra"] - second["ra"]) * np.cos(np.radians(first["dec"]))
-        assert 0 < np.hypot(ra, dec) * 3600 < 0.3
+        assert 0 < separation(first, second) < 0.3
         paths = [image_of(survey, truth["spectrum_id"][row]) for row in rows]
         if paths[0].exists():
             images += 1
             assert paths[0].read_bytes() == paths[1].read_bytes()
     assert images > 0
     once = [catalog[truth["obsid"][np.argmax(truth["star"] == star)]] for star in np.unique(truth["star"])]
-    place = np.array([(row["ra"] * np.cos(np.radians(row["dec"])), row["dec"]) for row in once]) * 3600
-    apart = np.hypot(*(place[:, None] - place[None]).transpose(2, 0, 1))
-    assert apart[~np.eye(len(place), dtype=bool)].min() > 20
+    assert_apart(*(np.array([row[name] for row in once]) for name in ("ra", "dec")))
 
 
-def test_labels_are_right_and_of_some_spectra(survey: Path, truth: dict[str, np.ndarray]) -> None:
+def test_labels_are_right_and_of_some_spectra(survey: Path, truth: Truth) -> None:
     with (survey / "labelled.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     named = {f"spec-{int(r['plate']):04d}-{r['mjd']}-{int(r['fiberid']):04d}": r["label"] for r in rows}
@@ -197,16 +187,8 @@ def test_labels_are_right_and_of_some_spectra(survey: Path, truth: dict[str, np.
     assert list(truth["spectrum_id"]) == sorted(truth["spectrum_id"])
 
 
-def test_equal_seeds_give_equal_bytes_on_any_number_of_threads(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    threads = iter("121")
-
-    def simulate(*args: Any, **size: Any) -> None:
-        monkeypatch.setenv("OMP_NUM_THREADS", next(threads))
-        simulate_sdss(*args, **size)
-
-    assert_repeats(simulate, tmp_path, n_labelled=6, n_pool=14, size=16)
+def test_equal_seeds_give_equal_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_repeats_on_any_threads(simulate_sdss, tmp_path, monkeypatch, n_labelled=6, n_pool=14, size=16)
 
 
 def test_stars_fill_several_plates() -> None:

@@ -1,6 +1,5 @@
 """Scores over runs, differences between models and their errors, against numbers worked out by hand."""
 
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc

@@ -20,9 +20,8 @@ def vote(laboratory):
     examples = training_set(laboratory, seed=3, **BINARIES["training"] | {"per_class": 1000})
     ccf = np.stack(examples["ccf"].to_numpy())
     label = examples["label"].to_numpy()
-    networks = {
-        name: train_classifier(ccf, label, name, seed=3, **BINARIES["network"]) for name in CLASSIFIERS
-    }
+    settings = BINARIES["network"]
+    networks = {name: train_classifier(ccf, label, name, seed=3, **settings) for name in CLASSIFIERS}
 
     def call(systems, snr, rng):
         """What the CCF step and the vote make of systems: multiplicity (n,) and components."""
@@ -50,9 +49,7 @@ def test_single_stars_stay_single_and_what_is_selected_is_right(vote):
         2: draw_binaries(rng, 1500),
         3: draw_triples(rng, 1500),
     }
-    kind = {
-        number: vote(systems, draw_snr(rng, systems.n, 5, 200), rng)[0] for number, systems in draws.items()
-    }
+    kind = {n: vote(systems, draw_snr(rng, systems.n, 5, 200), rng)[0] for n, systems in draws.items()}
     assert (kind[1] != "").mean() <= 0.002
     share = {
         name: {number: SKY[number] * (kind[number] == name).mean() for number in SKY}

@@ -14,17 +14,14 @@ from starsift.searches.binaries.catalog import gather_catalog, make_objects
 from starsift.searches.binaries.columns import BINARIES_OBJECTS
 
 RADIUS = BINARIES["objects"]["match_radius"]
-
 ARCSEC = 1 / 3600
 
 
 def exposures(**columns):
     n = len(columns["ra"])
     base = {"spectrum_id": [f"e{i}" for i in range(n)], "band": ["B"] * n, "lmjm": list(range(n))}
-    table = pa.table(base | columns)
-    return table.set_column(
-        table.column_names.index("gaia_source_id"), "gaia_source_id", table["gaia_source_id"].cast(pa.int64())
-    )
+    source = pa.array(columns.pop("gaia_source_id"), pa.int64())
+    return pa.table(base | columns | {"gaia_source_id": source})
 
 
 def detections(survey, rows, **columns):
@@ -86,9 +83,8 @@ def test_object_is_named_after_its_first_exposure():
     assert objects["n_exposures"].to_pylist() == [2]
     # The source is known from another exposure of the star.
     survey = exposures(ra=[30.0, 30 + 2 * ARCSEC], dec=[5.0, 5.0], gaia_source_id=[None, 77])
-    assert make_objects(detections(survey, [0]), survey, radius=RADIUS)[0]["object_id"].to_pylist() == [
-        "gaia-77"
-    ]
+    spectra, _ = make_objects(detections(survey, [0]), survey, radius=RADIUS)
+    assert spectra["object_id"].to_pylist() == ["gaia-77"]
 
 
 def test_objects_do_not_depend_on_the_order_of_rows():
@@ -97,11 +93,9 @@ def test_objects_do_not_depend_on_the_order_of_rows():
     source = [int(p) + 1 if p % 2 else None for p in place]
     survey = exposures(ra=place * 0.1, dec=place * 0.2, gaia_source_id=source)
     found = detections(survey, np.arange(0, 60, 2), snr=rng.uniform(5, 100, 30).astype(np.float32))
-    objects = make_objects(found, survey, radius=RADIUS)[1]
-    shuffled = make_objects(found.take(rng.permutation(30)), survey.take(rng.permutation(60)), radius=RADIUS)[
-        1
-    ]
-    assert shuffled.equals(objects)
+    _, objects = make_objects(found, survey, radius=RADIUS)
+    turned = found.take(rng.permutation(30)), survey.take(rng.permutation(60))
+    assert make_objects(*turned, radius=RADIUS)[1].equals(objects)
     assert objects["n_detections"].to_numpy().sum() == 30
 
 
@@ -119,9 +113,8 @@ def test_detection_that_is_no_exposure_is_an_error():
 
 
 def test_star_without_name_is_an_error():
-    survey = exposures(
-        ra=pa.array([None], pa.float64()), dec=pa.array([None], pa.float64()), gaia_source_id=[None]
-    )
+    nowhere = pa.nulls(1, pa.float64())
+    survey = exposures(ra=nowhere, dec=nowhere, gaia_source_id=[None])
     with pytest.raises(ResultsError, match="e0 has neither gaia_source_id nor coordinates"):
         make_objects(detections(survey, [0]), survey, radius=RADIUS)
 

@@ -42,12 +42,8 @@ def test_errors_repeat_and_fall_with_signal(laboratory):
     for snr in (10.0, 80.0):
         batch = laboratory.observe(systems, np.full(40, snr), np.random.default_rng(6))
         _, found = laboratory.measure(batch)
-        first = monte_carlo(
-            batch, laboratory.bank, found, n_copies=30, seed=4, systematic=[0.0], **BINARIES["peaks"]
-        )
-        again = monte_carlo(
-            batch, laboratory.bank, found, n_copies=30, seed=4, systematic=[0.0], **BINARIES["peaks"]
-        )
+        settings = {"n_copies": 30, "seed": 4, "systematic": [0.0]} | BINARIES["peaks"]
+        first, again = (monte_carlo(batch, laboratory.bank, found, **settings) for _ in range(2))
         np.testing.assert_array_equal(first[0], again[0])
         medians.append(np.nanmedian(first[0]))
     assert medians[0] > 3 * medians[1]

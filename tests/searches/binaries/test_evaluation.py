@@ -26,12 +26,8 @@ def test_cross_validation_and_its_summary() -> None:
     coarse = make_ccfs(60, seed=1, points=101)
     results = [cross_validate_fold(*coarse, fold, 4, seed=2, **SMALL) for fold in range(2)]
     assert results[0]["n_train"] == 180
-    assert {name: r["n_test"] for name, r in results[0]["classifiers"].items()} == {
-        "C1": 60,
-        "C2": 60,
-        "C3": 45,
-        "C4": 45,
-    }
+    tested = {name: r["n_test"] for name, r in results[0]["classifiers"].items()}
+    assert tested == {"C1": 60, "C2": 60, "C3": 45, "C4": 45}
     rows = summarise_folds(results)
     assert [(row["classifier"], row["category"]) for row in rows] == [
         (name, category)

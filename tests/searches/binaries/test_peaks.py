@@ -26,9 +26,12 @@ def curves(rng, n, centres, heights, width=35.0, noise=0.0):
     """Sums of Gaussians, with noise as smooth as that of a CCF at R = 7500."""
     shape = np.exp(-0.5 * ((VELOCITIES - np.asarray(centres)[:, :, None]) / width) ** 2)
     curve = (np.asarray(heights)[:, :, None] * shape).sum(axis=1)
-    return (curve + noise * gaussian_filter1d(rng.standard_normal((n, VELOCITIES.size)), 25) * 10).astype(
-        np.float32
-    )
+    curve += 10 * noise * gaussian_filter1d(rng.standard_normal((n, VELOCITIES.size)), 25)
+    return curve.astype(np.float32)
+
+
+def find(ccf, **changes):
+    return find_components(ccf, VELOCITIES, **BINARIES["peaks"] | changes)
 
 
 def slow_components(curve, *, start=13.0, stop=100.0, ccf_threshold=0.6, d2_threshold=0.4):
@@ -59,7 +62,7 @@ def test_equals_the_slow_reference():
     centres = np.sort(rng.uniform(-300, 300, (n, 3)), axis=1)
     heights = rng.uniform(0, 1, (n, 3)) * (rng.random((n, 3)) < 0.7) + np.array([0.3, 0, 0])
     ccf = curves(rng, n, centres, heights, noise=0.02)
-    result = find_components(ccf, VELOCITIES, **BINARIES["peaks"])
+    result = find(ccf)
     assert set(result.count.tolist()) >= {1, 2, 3}  # the comparison means something
     assert (result.sigma > 13).any()
     differing = 0
@@ -88,9 +91,7 @@ def test_derivatives_are_those_of_scipy():
 
 def test_two_gaussians_are_found_where_they_are():
     rng = np.random.default_rng(1)
-    result = find_components(
-        curves(rng, 1, [[-60.3, 70.6]], [[1.0, 0.9]], width=30.0), VELOCITIES, **BINARIES["peaks"]
-    )
+    result = find(curves(rng, 1, [[-60.3, 70.6]], [[1.0, 0.9]], width=30.0))
     assert result.count[0] == 2
     assert result.converged[0]
     np.testing.assert_allclose(result.rv[0, :2], [-60.3, 70.6], atol=1.0)
@@ -99,12 +100,10 @@ def test_two_gaussians_are_found_where_they_are():
 def test_thresholds_decide_what_counts():
     rng = np.random.default_rng(1)
     ccf = curves(rng, 1, [[-150.0, 150.0]], [[1.0, 0.35]], width=30.0)
-    alone = find_components(ccf, VELOCITIES, **BINARIES["peaks"])
+    alone = find(ccf)
     assert alone.count[0] == 1
     assert alone.rv[0, 0] == pytest.approx(-150, abs=1)
-    lower = find_components(
-        ccf, VELOCITIES, **BINARIES["peaks"] | {"ccf_threshold": 0.3, "d2_threshold": 0.6}
-    )
+    lower = find(ccf, ccf_threshold=0.3, d2_threshold=0.6)
     assert lower.count[0] == 2
     np.testing.assert_allclose(lower.rv[0, :2], [-150, 150], atol=1.0)
 
@@ -115,8 +114,8 @@ def test_shift_scale_and_offset(shift, scale, offset):
     rng = np.random.default_rng(9)
     ccf = curves(rng, 1, [[-40.0, 90.0]], [[1.0, 0.8]])
     moved = curves(rng, 1, [[-40.0 + shift, 90.0 + shift]], [[1.0, 0.8]])
-    first = find_components(ccf, VELOCITIES, **BINARIES["peaks"])
-    second = find_components((scale * moved + offset).astype(np.float32), VELOCITIES, **BINARIES["peaks"])
+    first = find(ccf)
+    second = find((scale * moved + offset).astype(np.float32))
     assert second.count[0] == first.count[0] == 2
     np.testing.assert_allclose(second.rv[0, :2] - shift, first.rv[0, :2], atol=0.1)
 
@@ -125,31 +124,29 @@ def test_order_and_batch_size_do_not_matter():
     rng = np.random.default_rng(7)
     n = 3000  # more than a chunk
     ccf = curves(rng, n, rng.uniform(-300, 300, (n, 2)), rng.uniform(0.2, 1, (n, 2)), noise=0.05)
-    whole = find_components(ccf, VELOCITIES, **BINARIES["peaks"])
+    whole = find(ccf)
     order = rng.permutation(n)
-    permuted = find_components(ccf[order], VELOCITIES, **BINARIES["peaks"])
+    permuted = find(ccf[order])
     # Of 3 000 noisy curves one may lie on a threshold, where the last bit decides.
     same = permuted.count == whole.count[order]
     assert same.mean() > 0.998
     np.testing.assert_allclose(permuted.rv[same], whole.rv[order][same], atol=1e-2)
-    alone = find_components(ccf[17:18], VELOCITIES, **BINARIES["peaks"])
+    alone = find(ccf[17:18])
     np.testing.assert_allclose(alone.rv[0, :2], whole.rv[17, :2], atol=1e-2)
 
 
 def test_constant_and_empty_input():
-    flat = find_components(np.zeros((3, VELOCITIES.size), np.float32), VELOCITIES, **BINARIES["peaks"])
+    flat = find(np.zeros((3, VELOCITIES.size), np.float32))
     assert flat.count.tolist() == [0, 0, 0]
     assert not flat.converged.any()
     assert np.isnan(flat.rv).all()
-    empty = find_components(np.zeros((0, VELOCITIES.size), np.float32), VELOCITIES, **BINARIES["peaks"])
+    empty = find(np.zeros((0, VELOCITIES.size), np.float32))
     assert empty.rv.shape == (0, 3)
 
 
 def test_a_deep_valley_below_the_ccf_threshold_widens_the_smoothing():
     rng = np.random.default_rng(1)
-    result = find_components(
-        curves(rng, 1, [[-150.0, 150.0]], [[1.0, 0.5]], width=30.0), VELOCITIES, **BINARIES["peaks"]
-    )
+    result = find(curves(rng, 1, [[-150.0, 150.0]], [[1.0, 0.5]], width=30.0))
     assert result.sigma[0] > 13
     assert result.count[0] == 1
 

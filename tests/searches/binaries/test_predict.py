@@ -37,13 +37,10 @@ def candidates() -> tuple[np.ndarray, np.ndarray]:
 
 def test_classifiers_depend_on_the_number_of_components() -> None:
     ccf, n_components = candidates()
-    table = classify(ccf, n_components, ECHOES, **BINARIES["vote"])  # type: ignore[arg-type]
+    table = classify(ccf, n_components, ECHOES, **BINARIES["vote"])
     assert table.column_names == [column for names in COLUMNS.values() for column in names] + ["multiplicity"]
     assert table.schema.field("p_c1_l0").type == pa.float32()
-    assert (
-        table["multiplicity"].to_pylist()
-        == [None, "SB2", None, None] + [None, None, "SB3", None] + [None] * 4
-    )
+    assert table["multiplicity"].to_pylist() == [None, "SB2", *[None] * 4, "SB3", *[None] * 5]
     classified = {name: table[names[0]].is_valid().to_pylist()[:4] for name, names in COLUMNS.items()}
     assert classified == {
         "C1": [False, True, True, False],
@@ -57,21 +54,21 @@ def test_classifiers_depend_on_the_number_of_components() -> None:
 def test_order_of_spectra_does_not_matter() -> None:
     ccf, n_components = candidates()
     order = np.random.default_rng(1).permutation(len(ccf))
-    table = classify(ccf, n_components, ECHOES, **BINARIES["vote"])  # type: ignore[arg-type]
-    assert classify(ccf[order], n_components[order], ECHOES, **BINARIES["vote"]).equals(table.take(order))  # type: ignore[arg-type]
+    table = classify(ccf, n_components, ECHOES, **BINARIES["vote"])
+    assert classify(ccf[order], n_components[order], ECHOES, **BINARIES["vote"]).equals(table.take(order))
 
 
 def test_ccf_that_is_not_finite_is_no_candidate() -> None:
     ccf, n_components = candidates()
     ccf[1, 3] = np.nan
-    table = classify(ccf, n_components, ECHOES, **BINARIES["vote"])  # type: ignore[arg-type]
+    table = classify(ccf, n_components, ECHOES, **BINARIES["vote"])
     assert table["p_c1_l2"].to_pylist()[1] is None
     assert table["multiplicity"].to_pylist()[1] is None
 
 
 def test_no_candidates() -> None:
     for n in (0, 3):
-        table = classify(np.zeros((n, 4), np.float32), np.ones(n, int), ECHOES, **BINARIES["vote"])  # type: ignore[arg-type]
+        table = classify(np.zeros((n, 4), np.float32), np.ones(n, int), ECHOES, **BINARIES["vote"])
         assert table.num_rows == n
         assert table["multiplicity"].null_count == n
         counts = funnel(table)
@@ -81,7 +78,7 @@ def test_no_candidates() -> None:
 
 def test_funnel_is_the_papers_table_2() -> None:
     ccf, n_components = candidates()
-    rows = funnel(classify(ccf, n_components, ECHOES, **BINARIES["vote"])).to_pylist()  # type: ignore[arg-type]
+    rows = funnel(classify(ccf, n_components, ECHOES, **BINARIES["vote"])).to_pylist()
     assert [(r["candidate_class"], r["classifier"]) for r in rows] == [
         *(("SB2", name) for name in ("C1", "C2", "C3")),
         *(("SB3", name) for name in ("C1", "C2", "C4")),
@@ -98,7 +95,7 @@ def test_funnel_is_the_papers_table_2() -> None:
 def test_c2_multiplies_its_two_steps() -> None:
     ccf = np.random.default_rng(0).normal(size=(50, 4))
     first, second = ECHOES["C2a"].predict(ccf), ECHOES["C2b"].predict(ccf)
-    p = class_probabilities(ECHOES, "C2", ccf)  # type: ignore[arg-type]
+    p = class_probabilities(ECHOES, "C2", ccf)
     np.testing.assert_allclose(p[:, 2], first[:, 2] * second[:, 0], rtol=1e-6)
     np.testing.assert_allclose(p[:, 3], first[:, 2] * second[:, 1], rtol=1e-6)
     np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-5)
@@ -114,10 +111,6 @@ def test_a_bundle_has_a_row_a_spectrum(bundle: Path, components: Path, tmp_path:
     assert table.column_names[: len(IDENTITY_NAMES)] == list(IDENTITY_NAMES)
     assert table["spectrum_id"].to_pylist() == [f"s{i}" for i in range(5)]
     assert table["multiplicity"].to_pylist() == [None, "SB2", "SB3", None, None]
+    fewer = [path for path in models if path.stem != "C3"]
     with pytest.raises(TrainingError, match="models: C3 missing; run the training again"):
-        predict_bundle(
-            bundle,
-            components,
-            [path for path in models if path.stem != "C3"],
-            **BINARIES["vote"] | thresholds,
-        )
+        predict_bundle(bundle, components, fewer, **BINARIES["vote"] | thresholds)

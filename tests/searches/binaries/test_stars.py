@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from starsift.searches.binaries.stars import group_stars
 
 RADIUS = BINARIES["objects"]["match_radius"]
-
 ARCSEC = 1 / 3600
 
 

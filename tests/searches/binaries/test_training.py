@@ -1,12 +1,10 @@
 import hashlib
-import os
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fixtures.backends import run_python
 from fixtures.ccfs import SMALL, make_ccfs
 from fixtures.settings import BINARIES
 
@@ -61,9 +59,8 @@ def test_network_equals_plain_numpy(classifiers: dict[str, Classifier], coarse: 
     for i, (w, b) in enumerate(zip(weights[::2], weights[1::2], strict=True)):
         x = x @ w + b
         x = np.maximum(x, 0) if i < 2 else np.exp(x - x.max(axis=1, keepdims=True))
-    np.testing.assert_allclose(
-        classifiers["C3"].predict(coarse[0]), x / x.sum(axis=1, keepdims=True), atol=1e-5
-    )
+    expected = x / x.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(classifiers["C3"].predict(coarse[0]), expected, atol=1e-5)
 
 
 def test_absolute_scale_is_seen(classifiers: dict[str, Classifier], coarse: tuple) -> None:
@@ -91,10 +88,8 @@ def test_same_seed_same_network_in_another_process(coarse: tuple, tmp_path: Path
         "p = c.predict(make_ccfs(60, seed=1, points=101)[0])\n"
         "print(hashlib.sha256(p.tobytes()).hexdigest())\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    other = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True
-    )
+    other = run_python("-c", program)
+    assert other.returncode == 0, other.stderr
     here = train_classifier(*coarse, "C4", seed=5, **SMALL)
     here.save(tmp_path / "here.keras")
     assert other.stdout.split()[-1] == digest(here.predict(coarse[0]))
@@ -103,13 +98,11 @@ def test_same_seed_same_network_in_another_process(coarse: tuple, tmp_path: Path
 
 def test_centring_moves_the_highest_point_to_the_middle_and_undoes_shifts() -> None:
     v = np.arange(-500.0, 501.0)
-    pair = [
-        np.exp(-(((v - a) / 30) ** 2)) + 0.7 * np.exp(-(((v - a - 120) / 30) ** 2)) for a in (-150, 0, 90)
-    ]
-    moved = centre(np.array(pair, np.float32))
+    at = np.array([[-150], [0], [90]])
+    pair = np.exp(-(((v - at) / 30) ** 2)) + 0.7 * np.exp(-(((v - at - 120) / 30) ** 2))
+    moved = centre(pair.astype(np.float32))
     assert moved.argmax(axis=1).tolist() == [500] * 3
-    np.testing.assert_allclose(moved[0], moved[1], atol=1e-5)
-    np.testing.assert_allclose(moved[2], moved[1], atol=1e-5)
+    np.testing.assert_allclose(moved[[0, 2]], moved[[1, 1]], atol=1e-5)
     edge = np.zeros((1, 11), np.float32)
     edge[0, [0, 2]] = 1.0, 0.5
     assert centre(edge)[0].tolist() == [0, 0, 0, 0.5, 0, 1, 0, 0.5, 0, 0, 0]  # reflected at the end
@@ -120,8 +113,7 @@ def test_augment_shifts_and_mirrors() -> None:
     shifted = augment(ccf, np.random.default_rng(0), 3, False)
     assert set(shifted[:, 10].astype(int)) == set(range(7, 14))
     assert np.array_equal(np.diff(shifted[:, 3:-3], axis=1), np.ones((400, 13)))
-    assert shifted.min() >= 0
-    assert shifted.max() <= 19
+    assert 0 <= shifted.min() < shifted.max() <= 19
     mirrored = augment(ccf, np.random.default_rng(0), 0, True)
     backwards = mirrored[:, 0] == 19
     assert 120 < backwards.sum() < 280
@@ -165,19 +157,17 @@ def test_wrong_file_is_one_clear_sentence(classifiers: dict[str, Classifier], tm
 
 def test_bad_training_data_is_refused(classifiers: dict[str, Classifier], coarse: tuple) -> None:
     ccf, label = coarse
-    with pytest.raises(TrainingError, match="unknown classifier 'C9': expected one of C1"):
-        train_classifier(ccf, label, "C9", **BINARIES["network"])
-    with pytest.raises(TrainingError, match="no training example of L2 or L3, which C2a needs"):
-        train_classifier(ccf[:120], label[:120], "C2a", **BINARIES["network"])
-    with pytest.raises(TrainingError, match="label of training CCF 7 is 4"):
-        train_classifier(ccf, np.where(np.arange(len(label)) == 7, 4, label), "C1", **BINARIES["network"])
-    broken = ccf.copy()
-    broken[11, 5] = np.nan
-    with pytest.raises(TrainingError, match="training CCF 11 is not finite"):
-        train_classifier(broken, label, "C1", **BINARIES["network"])
-    with pytest.raises(TrainingError, match="as many labels"):
-        train_classifier(ccf, label[1:], "C1", **BINARIES["network"])
-    with pytest.raises(TrainingError, match="max_shift is 101: expected less than the 101"):
-        train_classifier(ccf, label, "C1", **BINARIES["network"] | {"max_shift": 101})
+    broken, wrong = ccf.copy(), label.copy()
+    broken[11, 5], wrong[7] = np.nan, 4
+    for x, y, name, changes, message in (
+        (ccf, label, "C9", {}, "unknown classifier 'C9': expected one of C1"),
+        (ccf[:120], label[:120], "C2a", {}, "no training example of L2 or L3, which C2a needs"),
+        (ccf, wrong, "C1", {}, "label of training CCF 7 is 4"),
+        (broken, label, "C1", {}, "training CCF 11 is not finite"),
+        (ccf, label[1:], "C1", {}, "as many labels"),
+        (ccf, label, "C1", {"max_shift": 101}, "max_shift is 101: expected less than the 101"),
+    ):
+        with pytest.raises(TrainingError, match=message):
+            train_classifier(x, y, name, **BINARIES["network"] | changes)
     with pytest.raises(TrainingError, match=r"C1 expects CCFs of 101 velocities.*\(3, 50\)"):
         classifiers["C1"].predict(ccf[:3, :50])

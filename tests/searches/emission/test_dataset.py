@@ -6,12 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fixtures.survey_files import identity_of
+from fixtures.spectra import make_batch
 
 from starsift.errors import InputError
 from starsift.searches.emission.classes import PIXELS
 from starsift.searches.emission.dataset import WINDOW, add_windows, read_usable, window_bundle
-from starsift.spectra.batches import SpectrumBatch, write_bundle
+from starsift.spectra.batches import write_bundle
 from starsift.spectra.resample import LAMOST_LRS
 
 
@@ -21,12 +21,8 @@ def windows(tmp_path: Path) -> Path:
     wave = LAMOST_LRS.wavelength
     flux = 100 + np.random.default_rng(0).normal(0, 1, (4, wave.size))
     flux[2, np.abs(wave - 6564.6) < 200] = np.nan
-    identity = identity_of([f"s{i}" for i in range(4)], status=["ok", "truncated", "ok", "ok"])
-    write_bundle(
-        tmp_path / "night.arrow",
-        [SpectrumBatch.from_arrays(identity, wave, flux, np.ones(flux.shape))],
-        rows=3,
-    )
+    batch = make_batch(flux, status=["ok", "truncated", "ok", "ok"])
+    write_bundle(tmp_path / "night.arrow", [batch], rows=3)
     table = window_bundle(tmp_path / "night.arrow", min_good=0.5)
     assert table["row"].to_pylist() == [0, 1, 2, 3]
     assert table["status"].to_pylist() == ["ok", "truncated", "too_few_pixels", "ok"]

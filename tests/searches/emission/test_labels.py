@@ -31,23 +31,15 @@ def test_missing_labels_stop_with_a_number_and_advice() -> None:
 def test_answers_say_what_is_wrong_with_them(run: dict[str, Any], tmp_path: Path) -> None:
     answers = read_round_labels(run["rounds"])
     assert answers["round"].to_pylist() == [0, 0, 0, 1, 1, 1]
-    assert answers["purpose"].to_pylist() == [
-        "query",
-        "query",
-        "precision",
-        "query",
-        "precision",
-        "precision",
-    ]
+    purposes = ["query", "query", "precision", "query", "precision", "precision"]
+    assert answers["purpose"].to_pylist() == purposes
     assert answers["vetted_by"].null_count == 6
-    with pytest.raises(
-        ResultsError, match="label 'star' is not one of single peak, double peak, uninteresting"
-    ):
+    message = "label 'star' is not one of single peak, double peak, uninteresting"
+    with pytest.raises(ResultsError, match=message):
         read_round_labels([write_round(tmp_path, 2, [("query", 0, "star")])])
     write_parquet(pa.table({"spectrum_id": ["a"]}), tmp_path / "round-03/labels.parquet")
-    with pytest.raises(
-        ResultsError, match=r"round-03/labels.parquet: labels of a round lack purpose, rank, bundle"
-    ):
+    message = r"round-03/labels.parquet: labels of a round lack purpose, rank, bundle"
+    with pytest.raises(ResultsError, match=message):
         read_round_labels([tmp_path / "round-03/labels.parquet"])
     with pytest.raises(ResultsError, match="lie in a folder such as round-00"):
         read_round_labels([tmp_path / "labels.parquet"])
@@ -71,9 +63,8 @@ def test_the_majority_decides_between_emission_and_none() -> None:
 
 
 def test_a_label_that_is_none() -> None:
-    with pytest.raises(
-        ResultsError, match=f"labels: {IDS[3]} is 'singel peak', which is not one of single peak, "
-    ):
+    message = f"labels: {IDS[3]} is 'singel peak', which is not one of single peak, "
+    with pytest.raises(ResultsError, match=message):
         candidate_labels(label_table((3, "singel peak", None)))
     assert candidate_labels(label_table((3, "singel peak", "emission-round-00"))).num_rows == 0
 

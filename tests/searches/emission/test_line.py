@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from fixtures.survey_files import identity_of
+from fixtures.spectra import make_batch
 
 from starsift.searches.emission.line import GRID, HALPHA, LINES, measure_lines
 from starsift.searches.mstars.indices import halpha
@@ -35,9 +35,7 @@ def batch(
     rng = np.random.default_rng(5)
     flux = level * (1 + slope * (WAVE - HALPHA) / 200) * PROFILES[name]
     sigma = level / snr * np.ones(WAVE.size)
-    identity = identity_of([f"s{i}" for i in range(n)])
-    ivar = np.tile(sigma**-2, (n, 1))
-    return SpectrumBatch.from_arrays(identity, WAVE, flux + sigma * rng.normal(size=(n, WAVE.size)), ivar)
+    return make_batch(flux + sigma * rng.normal(size=(n, WAVE.size)), np.tile(sigma**-2, (n, 1)), WAVE)
 
 
 def numbers(table: pa.Table, name: str) -> np.ndarray:
@@ -111,7 +109,7 @@ def test_gaps_and_continua_that_are_none() -> None:
     flux[2, np.abs(offset) < 10] = np.nan
     ivar[3, offset > 40] = 0
     flux[4] -= 400
-    table = measure_lines(SpectrumBatch.from_arrays(spectra.identity, spectra.wavelength, flux, ivar))
+    table = measure_lines(make_batch(flux, ivar, WAVE))
     known = table["ewha"].is_valid().to_pylist()
     assert known == [True, True, False, False, False]
     assert table["peak_velocity"].is_valid().to_pylist() == known
@@ -125,20 +123,18 @@ def test_peaks_that_the_survey_took_for_cosmic_rays() -> None:
     ivar = spectra.ivar.copy()
     ivar[:, spectra.flux[0] > 400] = 0
     assert (ivar[0] == 0).sum() >= 4
-    table = measure_lines(SpectrumBatch.from_arrays(spectra.identity, WAVE, spectra.flux, ivar))
+    table = measure_lines(make_batch(spectra.flux, ivar, WAVE))
     whole = measure_lines(spectra)
     for name in LINES.names:
         np.testing.assert_allclose(numbers(table, name), numbers(whole, name), rtol=1e-3, err_msg=name)
-    none = SpectrumBatch.from_arrays(spectra.identity, WAVE, spectra.flux, np.zeros_like(ivar))
+    none = make_batch(spectra.flux, np.zeros_like(ivar), WAVE)
     assert measure_lines(none)["ewha"].null_count == 5
 
 
 def test_spectra_that_end_before_the_line() -> None:
     short = slice(0, np.searchsorted(WAVE, HALPHA + 10))
     spectra = batch("single", n=2)
-    cut = SpectrumBatch.from_arrays(
-        spectra.identity, WAVE[short], spectra.flux[:, short], spectra.ivar[:, short]
-    )
+    cut = make_batch(spectra.flux[:, short], spectra.ivar[:, short], WAVE[short])
     assert measure_lines(cut)["ewha"].null_count == 2
 
 

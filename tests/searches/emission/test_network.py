@@ -1,15 +1,11 @@
 """The network: its architecture, and what it computes with Keras and without."""
 
-import importlib.util
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from fixtures.backends import other_backend, run_python
 from fixtures.emission_data import windows
 
 from starsift.learning.backend import save_network
@@ -30,10 +26,9 @@ def test_architecture_of_figure_4() -> None:
     ]  # fmt: skip
     assert model.output_shape == (None, 3)
     assert [layer.rate for layer in model.layers if layer.name.startswith("dropout")] == [0.5, 0.5]
-    np.testing.assert_array_equal(
-        network.build(seed=1).get_weights()[0], network.build(seed=1).get_weights()[0]
-    )
-    assert not np.array_equal(network.build(seed=1).get_weights()[0], network.build(seed=2).get_weights()[0])
+    first, again, other = (network.build(seed=seed).get_weights()[0] for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
 
 
 def test_it_learns_and_keeps_the_best_weights(trained: Trained) -> None:
@@ -70,12 +65,10 @@ print(json.dumps(network.predict(load_network(sys.argv[1]), x, batch_size=16).to
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_other_backends_give_equal_probabilities(trained: Trained, tmp_path: Path, backend: str) -> None:
-    if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"the Keras backend {backend} is not installed")
     x, _ = windows(16, 8, noise=0.5)
     save_network(trained.model, tmp_path / "model.keras")
     np.save(tmp_path / "x.npy", x)
-    command: list[Any] = [sys.executable, "-c", OTHER, tmp_path / "model.keras", tmp_path / "x.npy"]
-    environment = os.environ | {"KERAS_BACKEND": backend}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    arguments = (str(tmp_path / name) for name in ("model.keras", "x.npy"))
+    done = run_python("-c", OTHER, *arguments, KERAS_BACKEND=other_backend(backend))
+    assert done.returncode == 0, done.stderr
     np.testing.assert_allclose(json.loads(done.stdout), network.predict(trained.model, x), atol=1e-5)

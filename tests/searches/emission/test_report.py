@@ -46,20 +46,8 @@ def test_the_page_of_rounds() -> None:
     rows = cells(rounds_page([round_states(2)[1], first], 0.8))
     assert [row[0] for row in rows] == ["round", "0", "1"]
     assert rows[1][-3:] == ["–", "–", "0"]
-    assert rows[2] == [
-        "1",
-        "13,036",
-        "200",
-        "31",
-        "0.0500",
-        "500",
-        "150",
-        "30",
-        "4",
-        "13.3 %",
-        "5 to 30 %",
-        "0",
-    ]
+    assert rows[2][:7] == ["1", "13,036", "200", "31", "0.0500", "500", "150"]
+    assert rows[2][7:] == ["30", "4", "13.3 %", "5 to 30 %", "0"]
     assert len(cells(rounds_page([], 0.8))) == 1
 
 
@@ -89,13 +77,9 @@ def test_the_page_of_candidates_links_to_spectra() -> None:
     )
     page = candidates_page(table, number=3)
     names = table["spectrum_id"].to_pylist()
-    first = f'<a href="https://a.example/?x=1&amp;y=2">{names[1]}</a>'
     rows = cells(page)
-    assert [row[0] for row in rows[1:4]] == [
-        first,
-        first.replace(names[1], names[3]),
-        first.replace(names[1], names[2]),
-    ]
+    links = [f'<a href="https://a.example/?x=1&amp;y=2">{names[k]}</a>' for k in (1, 3, 2)]
+    assert [row[0] for row in rows[1:4]] == links
     assert names[0] not in page
     assert "the first 3 of 4 spectra" in page
     assert "Rejected: 2 spectra" in page

@@ -51,9 +51,7 @@ def test_training_ends_without_improvement_and_goes_on_from_a_network(tmp_path: 
 def test_same_seed_same_bytes(tmp_path: Path) -> None:
     x, y = windows(40, 3)
     for name in ("a", "b"):
-        save_network(
-            train(x, y, seed=7, **EMISSION["training"] | {"max_epochs": 1}).model, tmp_path / f"{name}.keras"
-        )
+        trained = train(x, y, seed=7, **EMISSION["training"] | {"max_epochs": 1})
+        save_network(trained.model, tmp_path / f"{name}.keras")
     assert (tmp_path / "a.keras").read_bytes() == (tmp_path / "b.keras").read_bytes()
-    again = load_network(tmp_path / "a.keras")
-    np.testing.assert_array_equal(predict(again, x), predict(load_network(tmp_path / "b.keras"), x))
+    np.testing.assert_array_equal(predict(load_network(tmp_path / "a.keras"), x), predict(trained.model, x))

@@ -7,29 +7,24 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from fixtures.settings import EMISSION
+from fixtures.spectra import make_batch as batch
 from fixtures.survey_files import real
 from hypothesis import given
 from hypothesis import strategies as st
 
 from starsift.errors import SpectrumError
 from starsift.searches.emission.classes import PIXELS
-from starsift.searches.emission.window import WAVELENGTH, transfer, window
+from starsift.searches.emission.window import WAVELENGTH, Windows, transfer, window
 from starsift.sky.air import vacuum_to_air
-from starsift.spectra.batches import IDENTITY_NAMES, MASK_IVAR, SpectrumBatch
+from starsift.spectra.batches import MASK_IVAR, SpectrumBatch
 from starsift.spectra.resample import LAMOST_LRS
 from starsift.survey.readers.registry import read_spectrum
 
 BLUR = EMISSION["labelled"]["blur"]
 
 
-def batch(
-    flux: np.ndarray, ivar: np.ndarray | None = None, wavelength: np.ndarray | None = None
-) -> SpectrumBatch:
-    flux = np.atleast_2d(flux)
-    identity = {name: [None] * len(flux) for name in IDENTITY_NAMES}
-    identity["spectrum_id"] = [f"s{i}" for i in range(len(flux))]
-    grid = LAMOST_LRS.wavelength if wavelength is None else wavelength
-    return SpectrumBatch.from_arrays(identity, grid, flux, np.ones_like(flux) if ivar is None else ivar)
+def cut(spectra: SpectrumBatch) -> Windows:
+    return window(spectra, **EMISSION["window"])
 
 
 def line(centre: float = 6564.6, height: float = 3.0, width: float = 4.0) -> np.ndarray:
@@ -43,7 +38,7 @@ def test_a_window_is_numpys_interpolation_scaled() -> None:
     flux = line() + 0.1 * np.sin(LAMOST_LRS.wavelength / 3)
     expected = np.interp(WAVELENGTH, LAMOST_LRS.wavelength, flux.astype(np.float32))
     expected = 2 * (expected - expected.min()) / np.ptp(expected) - 1
-    seen = window(batch(flux), **EMISSION["window"])
+    seen = cut(batch(flux))
     assert seen.ok.all()
     np.testing.assert_allclose(seen.flux[0], expected, atol=2e-6)
     assert seen.flux.min() == -1
@@ -52,10 +47,7 @@ def test_a_window_is_numpys_interpolation_scaled() -> None:
 
 @given(st.floats(1e-3, 1e6), st.floats(-5, 5))
 def test_scale_and_zero_do_not_matter(scale: float, zero: float) -> None:
-    once, again = (
-        window(batch(line()), **EMISSION["window"]),
-        window(batch(scale * (line() + zero)), **EMISSION["window"]),
-    )
+    once, again = (cut(batch(flux)) for flux in (line(), scale * (line() + zero)))
     np.testing.assert_allclose(again.flux, once.flux, atol=1e-5 * (1 + abs(zero)))
 
 
@@ -64,11 +56,7 @@ def test_masked_pixels_are_interpolated() -> None:
     flux = line()
     spoiled = np.flatnonzero(np.abs(LAMOST_LRS.wavelength - 6650) < 4)
     flux[spoiled], ivar[spoiled] = np.nan, 0
-    np.testing.assert_allclose(
-        window(batch(flux, ivar), **EMISSION["window"]).flux,
-        window(batch(line()), **EMISSION["window"]).flux,
-        atol=1e-5,
-    )
+    np.testing.assert_allclose(cut(batch(flux, ivar)).flux, cut(batch(line())).flux, atol=1e-5)
 
 
 def test_a_peak_without_weight_is_seen() -> None:
@@ -77,34 +65,26 @@ def test_a_peak_without_weight_is_seen() -> None:
     ivar[CORE] = 0
     unweighted = batch(line(), ivar)
     assert (unweighted.mask[0, CORE] == MASK_IVAR).all()
-    np.testing.assert_array_equal(
-        window(unweighted, **EMISSION["window"]).flux, window(batch(line()), **EMISSION["window"]).flux
-    )
+    np.testing.assert_array_equal(cut(unweighted).flux, cut(batch(line())).flux)
     # But no flux at all, or one that the survey calls bad, is none.
     gone = line()
     gone[CORE] = 0
-    cut = window(batch(gone, ivar), **EMISSION["window"]).flux[0]
-    assert cut[np.abs(WAVELENGTH - 6564.6) < 2].max() < 1
-    masked = SpectrumBatch.from_arrays(
-        {name: [None] for name in IDENTITY_NAMES} | {"spectrum_id": ["s"]},
-        LAMOST_LRS.wavelength,
-        line()[None],
-        np.ones((1, LAMOST_LRS.pixels)),
-        np.isin(np.arange(LAMOST_LRS.pixels), CORE)[None],
-    )
-    np.testing.assert_allclose(window(masked, **EMISSION["window"]).flux[0], cut, atol=1e-6)
+    lost = cut(batch(gone, ivar)).flux[0]
+    assert lost[np.abs(WAVELENGTH - 6564.6) < 2].max() < 1
+    bad = np.isin(np.arange(LAMOST_LRS.pixels), CORE)
+    whole = batch(line())
+    masked = SpectrumBatch.from_arrays(whole.identity, whole.wavelength, whole.flux, whole.ivar, bad)
+    np.testing.assert_allclose(cut(masked).flux[0], lost, atol=1e-6)
 
 
 def test_what_has_no_window_says_so() -> None:
     short = LAMOST_LRS.wavelength[:2400]
-    assert window(batch(np.ones(2400), wavelength=short), **EMISSION["window"]).status.tolist() == [
-        "no_window"
-    ]
+    assert cut(batch(np.ones(2400), wavelength=short)).status.tolist() == ["no_window"]
     ivar = np.ones((3, LAMOST_LRS.pixels))
     ivar[0, np.abs(LAMOST_LRS.wavelength - 6600) < 60] = 0
     ivar[1] = 0
     flux = np.stack([np.where(ivar[0] > 0, LAMOST_LRS.wavelength, 0), line(), np.ones(LAMOST_LRS.pixels)])
-    seen = window(batch(flux, ivar), **EMISSION["window"])
+    seen = cut(batch(flux, ivar))
     assert seen.status.tolist() == ["too_few_pixels", "all_masked", "constant"]
     assert (seen.flux == -1).all()
     assert window(batch(flux, ivar), min_good=0.3).ok.tolist() == [True, False, False]
@@ -112,10 +92,8 @@ def test_what_has_no_window_says_so() -> None:
 
 def test_each_window_stands_alone() -> None:
     many = np.stack([line(centre) for centre in np.linspace(6530, 6700, 600)])
-    together = window(batch(many), **EMISSION["window"]).flux
-    np.testing.assert_allclose(
-        together[[3, 300, 599]], window(batch(many[[3, 300, 599]]), **EMISSION["window"]).flux, atol=1e-5
-    )
+    some = [3, 300, 599]
+    np.testing.assert_allclose(cut(batch(many)).flux[some], cut(batch(many[some])).flux, atol=1e-5)
 
 
 def test_transfer_blurs_by_seven_pixels() -> None:
@@ -158,12 +136,10 @@ def test_after_the_transfer_real_stars_look_alike() -> None:
     for pair in pairs:
         theirs = read_spectrum(folder / "ondrejov" / pair["ondrejov"], "ondrejov")
         ours = read_spectrum(folder / "lamost" / pair["lamost"], "lrs")
-        seen = window(
-            batch(ours.flux, np.where(ours.mask, 0, ours.ivar), ours.wavelength), **EMISSION["window"]
-        ).flux[0]
+        seen = cut(batch(ours.flux, np.where(ours.mask, 0, ours.ivar), ours.wavelength)).flux[0]
         air, blurred = vacuum_to_air(theirs.wavelength), transfer(theirs.flux, sigma=BLUR)
         for found, wavelength, flux in ((before, air, theirs.flux), (after, theirs.wavelength, blurred)):
-            made = window(batch(flux, wavelength=wavelength), **EMISSION["window"])
+            made = cut(batch(flux, wavelength=wavelength))
             assert made.ok.all()
             assert made.flux.shape == (1, PIXELS)
             found.append(np.corrcoef(made.flux[0], seen)[0, 1])
