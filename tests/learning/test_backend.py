@@ -88,15 +88,8 @@ def test_predict_batches_of_several_inputs_and_outputs() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_training_passes_its_tests_on(backend: str) -> None:
-    result = run_python(
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "searches/binaries/test_training.py",
-        KERAS_BACKEND=other_backend(backend),
-    )
+    arguments = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "searches/binaries/test_training.py"]
+    result = run_python(*arguments, KERAS_BACKEND=other_backend(backend))
     assert result.returncode == 0, result.stdout[-4000:]
 
 

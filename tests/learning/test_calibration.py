@@ -128,10 +128,8 @@ def test_bins_count_what_is_in_them() -> None:
 def test_the_error_is_the_mean_distance() -> None:
     assert expected_calibration_error([0.8] * 10, [True] * 8 + [False] * 2) == pytest.approx(0)
     # Half of the examples are 0.3 too high, the others 0.1 too low.
-    p = [0.8] * 10 + [0.2] * 10
-    assert expected_calibration_error(
-        p, [True] * 5 + [False] * 5 + [True] * 3 + [False] * 7
-    ) == pytest.approx(0.2)
+    outcome = [True] * 5 + [False] * 5 + [True] * 3 + [False] * 7
+    assert expected_calibration_error([0.8] * 10 + [0.2] * 10, outcome) == pytest.approx(0.2)
     assert np.isnan(expected_calibration_error([], []))
 
 

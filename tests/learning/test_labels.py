@@ -61,21 +61,13 @@ def test_majority_then_the_latest() -> None:
         ("c", "bad", None, None),
         ("d", None, "Ann", 1),
     )
-    assert consensus(table).to_pylist() == [
-        {
-            "search": "emission",
-            "spectrum_id": spectrum_id,
-            "label": label,
-            "vetted_by": who,
-            "n_labels": count,
-            "agree": agree,
-        }
-        for spectrum_id, label, who, count, agree in [
-            ("a", "absorption", "Ann+Bob", 2, False),
-            ("b", "absorption", "Ann+Bob+Cy", 3, False),
-            ("c", "bad", None, 1, True),
-        ]
+    names = ("search", "spectrum_id", "label", "vetted_by", "n_labels", "agree")
+    expected = [
+        ("emission", "a", "absorption", "Ann+Bob", 2, False),
+        ("emission", "b", "absorption", "Ann+Bob+Cy", 3, False),
+        ("emission", "c", "bad", None, 1, True),
     ]
+    assert consensus(table).to_pylist() == [dict(zip(names, row, strict=True)) for row in expected]
     assert consensus(table.drop_columns(["time"]))["label"].to_pylist() == ["absorption", "absorption", "bad"]
     assert consensus(table.slice(0, 0)).num_rows == 0
 
@@ -108,22 +100,13 @@ def test_order_does_not_matter(data: st.DataObject) -> None:
 def test_minimal_table_is_of_the_search_that_reads_it(write: Write) -> None:
     path = write("note,vetted_by,label,spectrum_id\n1,Zoë, bad ,0012\n2,,absorption,x\n,,,\n3,me,,y\n")
     table = read_labels(path, SEARCHES["emission"])
+    same = {"search": "emission", "class": "uninteresting", "n_labels": 1, "agree": True}
     assert table.to_pylist() == [
-        {
-            "search": "emission",
-            "spectrum_id": name,
-            "label": label,
-            "class": "uninteresting",
-            "vetted_by": who,
-            "n_labels": 1,
-            "agree": True,
-        }
-        for name, label, who in [("0012", "bad", "Zoë"), ("x", "absorption", None)]
+        same | {"spectrum_id": "0012", "label": "bad", "vetted_by": "Zoë"},
+        same | {"spectrum_id": "x", "label": "absorption", "vetted_by": None},
     ]
     assert load_labels(path, search="emission").schema.equals(LABELS, check_metadata=True)
-
-
-def test_classes_are_labels_too(write: Write) -> None:
+    # Classes are labels too.
     table = read_labels(write("spectrum_id,label\na,uninteresting\n"), SEARCHES["emission"])
     assert table["class"].to_pylist() == ["uninteresting"]
 
@@ -138,9 +121,8 @@ def test_only_labels_of_one_search_count(write: Write) -> None:
 
 
 def test_other_labels_where_they_are_allowed(write: Write) -> None:
-    path = write(
-        "spectrum_id,label,vetted_by\na,gM3,me\nb,M giant,me\nc,galaxy,me\na,M giant,you\na,dM1,him\n"
-    )
+    rows = "a,gM3,me\nb,M giant,me\nc,galaxy,me\na,M giant,you\na,dM1,him\n"
+    path = write("spectrum_id,label,vetted_by\n" + rows)
     table = read_labels(path, SEARCHES["mstars"], strict=False)
     assert table["label"].to_pylist() == ["M giant", "M giant", "galaxy"]
     assert table["class"].to_pylist() == ["M", "M", None]
@@ -243,7 +225,6 @@ def test_a_run_refuses_searches_that_nobody_knows(write: Write) -> None:
 def test_path_is_the_old_name_of_the_column(write: Write) -> None:
     file = write("Path,spectrum_id,label\nemission,a,bad\nmstars,a,M dwarf\n")
     assert load_labels(file)["search"].to_pylist() == ["emission", "mstars"]
-    pq.write_table(
-        pa.table({"path": ["bhb"], "spectrum_id": ["a"], "label": ["BHB"]}), file.with_suffix(".parquet")
-    )
-    assert read_labels(file.with_suffix(".parquet"), SEARCHES["bhb"])["class"].to_pylist() == ["BHB"]
+    other = file.with_suffix(".parquet")
+    pq.write_table(pa.table({"path": ["bhb"], "spectrum_id": ["a"], "label": ["BHB"]}), other)
+    assert read_labels(other, SEARCHES["bhb"])["class"].to_pylist() == ["BHB"]

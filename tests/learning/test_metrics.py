@@ -6,9 +6,8 @@ from starsift.learning.metrics import METRICS, evaluate_classes
 
 def slow_metrics(truth: np.ndarray, predicted: np.ndarray, positive: int) -> dict[str, float]:
     """Equations A1-A4, counted one by one."""
-    tp = sum(1 for t, p in zip(truth, predicted, strict=True) if t == positive and p == positive)
-    fp = sum(1 for t, p in zip(truth, predicted, strict=True) if t != positive and p == positive)
-    fn = sum(1 for t, p in zip(truth, predicted, strict=True) if t == positive and p != positive)
+    pairs = [(t == positive, p == positive) for t, p in zip(truth, predicted, strict=True)]
+    tp, fp, fn = (pairs.count(pair) for pair in ((True, True), (False, True), (True, False)))
     tn = len(truth) - tp - fp - fn
     precision, recall = tp / (tp + fp), tp / (tp + fn)
     return {

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fixtures.spectra import sdss_templates
 from scipy.ndimage import gaussian_filter1d
 
 from starsift.searches.mstars.indices import measure_indices
@@ -23,7 +24,6 @@ from starsift.synthesis.bands import (
     white_dwarfs,
 )
 
-TEMPLATES = Path(__file__).parents[2].parent / "shared/data/sdss-templates/templates.npz"
 MEAN_TYPES = {"M0": 40, "M2": 42, "M4": 44, "M6": 46, "M8": 48}
 WAVELENGTH = LAMOST_LRS.wavelength
 # Air Angstrom; 8432 and 8859.8 are too weak before M8, the blue ones too faint after M4.
@@ -32,16 +32,13 @@ RED_HEADS = (
     *(5448.2, 5497, 5759.5, 5811, 5847.6, 6158.5, 6185, 6569, 6651.3, 6681, 6714.5),
     *(7054.2, 7087.6, 7125.6, 7589.6, 7628, 7743, 8432, 8859.8),
 )
-needs_templates = pytest.mark.skipif(
-    not TEMPLATES.is_file(), reason="the mean SDSS spectra are not part of the repository"
-)
 
 
 @pytest.fixture(scope="module")
 def real() -> dict[str, np.ndarray]:
     """Mean SDSS spectra of dwarfs of solar metallicity."""
-    with np.load(TEMPLATES) as file:
-        rows = dict(zip(file["names"].tolist(), file["flux"], strict=True))
+    names, _, flux = sdss_templates()
+    rows = dict(zip(names.tolist(), flux, strict=True))
     return {name: rows[f"{name}_+0.0_Dwarf"] for name in MEAN_TYPES}
 
 
@@ -55,21 +52,17 @@ def without_continuum(flux: np.ndarray) -> np.ndarray:
     return (log_flux - gaussian_filter1d(log_flux, 250, mode="nearest"))[1561:3862]  # 5300-9000 Angstrom
 
 
-@needs_templates
 @pytest.mark.parametrize("name", MEAN_TYPES)
 def test_m_dwarfs_look_like_real_ones(real: dict[str, np.ndarray], name: str) -> None:
     model = dwarfs(lrs_bands(), [MEAN_TYPES[name]])[0]
     own = np.corrcoef(without_continuum(model), without_continuum(real[name]))[0, 1]
     assert own > 0.92
     # And more like their own type than like those two subtypes away.
-    distance = {
-        key: np.std(np.log((model / flux)[1561:3862]), where=flux[1561:3862] > 0)
-        for key, flux in real.items()
-    }
+    red = slice(1561, 3862)
+    distance = {k: np.std(np.log((model / flux)[red]), where=flux[red] > 0) for k, flux in real.items()}
     assert min(distance, key=lambda key: distance[key]) == name
 
 
-@needs_templates
 @pytest.mark.parametrize("name", ["M0", "M2", "M4", "M6"])
 @pytest.mark.parametrize("index", ["tio2", "tio5", "cah1", "cah2", "cah3", "caoh", "na"])
 def test_indices_are_those_of_real_stars(real: dict[str, np.ndarray], name: str, index: str) -> None:
@@ -77,7 +70,6 @@ def test_indices_are_those_of_real_stars(real: dict[str, np.ndarray], name: str,
     assert model == pytest.approx(indices(real[name])[index][0], abs=0.05)
 
 
-@needs_templates
 @pytest.mark.parametrize("head", BLUE_HEADS + RED_HEADS)
 def test_heads_of_tio_are_steps_in_real_stars(real: dict[str, np.ndarray], head: float) -> None:
     log_flux = gaussian_filter1d(np.log(np.maximum(real["M4" if head in BLUE_HEADS else "M8"], 1e-3)), 1)
@@ -128,9 +120,7 @@ def test_emission_is_as_wide_as_asked(number: int) -> None:
 
 def test_scatter_needs_a_generator_and_repeats() -> None:
     model = lrs_bands()
-    first, second = (
-        dwarfs(model, [43.3] * 3, scatter=0.1, rng=np.random.default_rng(seed)) for seed in (1, 1)
-    )
+    first, second = (dwarfs(model, [43.3] * 3, scatter=0.1, rng=np.random.default_rng(1)) for _ in "ab")
     np.testing.assert_array_equal(first, second)
     assert np.abs(first[0] / first[1] - 1).max() > 0.02
     np.testing.assert_allclose(dwarfs(model, [43.3], scatter=0.1), dwarfs(model, [43.3]))
@@ -154,9 +144,8 @@ def test_other_classes_are_positive_and_finite() -> None:
 
 def test_balmer_lines_peak_in_a_stars_and_white_dwarfs_have_broader_ones() -> None:
     model = lrs_bands()
-    centre, side, wing = (
-        np.argmin(np.abs(WAVELENGTH - float(air_to_vacuum(4861.33)) - offset)) for offset in (0, 110, 35)
-    )
+    offset = WAVELENGTH - float(air_to_vacuum(4861.33))
+    centre, side, wing = (np.argmin(np.abs(offset - x)) for x in (0, 110, 35))
     stars = dwarfs(model, [0, 13, 26])
     depth = 1 - stars[:, centre] / stars[:, side]
     assert depth[0] > depth[1] > depth[2] > 0
@@ -172,9 +161,8 @@ def test_redshifts_move_lines(z: float) -> None:
     assert 0.2 < (excess > 1.15).mean() < 0.8  # about half form stars
     quasar = quasars(np.random.default_rng(0), [z + 1.5])[0]
     line = np.argmin(np.abs(WAVELENGTH - 2798.75 * (2.5 + z)))
-    assert np.argmax(
-        quasar[line - 60 : line + 61] * WAVELENGTH[line - 60 : line + 61] ** 1.5
-    ) == pytest.approx(60, abs=12)
+    near = slice(line - 60, line + 61)
+    assert np.argmax(quasar[near] * WAVELENGTH[near] ** 1.5) == pytest.approx(60, abs=12)
 
 
 def test_dust_reddens() -> None:
@@ -214,9 +202,10 @@ def test_bad_input(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="redshifts of galaxies"):
         galaxies(np.random.default_rng(0), [0.5])
     (tmp_path / "sequence.csv").write_text("type,number,teff,colour_temperature,TiO\nM0,40,3850,3850,1\n")
-    (tmp_path / "features.csv").write_text("species,shape,wavelength_air,width,strength\nVO,red,7334,70,1\n")
-    with pytest.raises(ValueError, match=r"species only in one of .*TiO.*VO"):
-        load_bands(folder=tmp_path)
-    (tmp_path / "features.csv").write_text("species,shape,wavelength_air,width,strength\nTiO,box,7054,70,1\n")
-    with pytest.raises(ValueError, match="shape of a feature is 'box'"):
-        load_bands(folder=tmp_path)
+    for feature, message in {
+        "VO,red,7334,70,1": r"species only in one of .*TiO.*VO",
+        "TiO,box,7054,70,1": "shape of a feature is 'box'",
+    }.items():
+        (tmp_path / "features.csv").write_text(f"species,shape,wavelength_air,width,strength\n{feature}\n")
+        with pytest.raises(ValueError, match=message):
+            load_bands(folder=tmp_path)

@@ -68,9 +68,8 @@ def test_velocity_survives_the_spectrograph(synthesizer: Synthesizer, rv: float)
     star = {"teff": [5200.0], "logg": [4.4], "feh": [0.0], "vsini": [3.0], "radius": [1.0]}
     still = CubicSpline(synthesizer.wavelength, synthesizer.flux(rv=[0.0], **star)[0])
     moving = synthesizer.flux(rv=[rv], **star)
-    seen = observe(
-        synthesizer.wavelength, moving, snr=np.array([200.0]), rng=np.random.default_rng(5), **PERFECT
-    )
+    rng = np.random.default_rng(5)
+    seen = observe(synthesizer.wavelength, moving, snr=np.array([200.0]), rng=rng, **PERFECT)
     keep = (seen.wavelength[0] > 4910) & (seen.wavelength[0] < 5380)
     trials = rv + np.arange(-3, 3.1, 0.25)
     chi2 = []
@@ -99,17 +98,19 @@ def test_resolution_survives_the_spectrograph() -> None:
 def test_defects_are_there_and_can_be_left_out() -> None:
     wavelength, flux = flat(200)
     snr = np.full(200, 50.0)
-    clean = observe(wavelength, flux, snr=snr, rng=np.random.default_rng(7), **PERFECT)
+    clean, dirty, rays, shaped = (
+        observe(
+            wavelength, flux, snr=snr, rng=np.random.default_rng(7), **PERFECT | dict.fromkeys(names, True)
+        )
+        for names in ([], ["masked"], ["cosmic_rays"], ["blaze"])
+    )
     assert not clean.mask.any()
     assert (clean.ivar > 0).all()
-    dirty = observe(wavelength, flux, snr=snr, rng=np.random.default_rng(7), **PERFECT | {"masked": True})
     assert 0.0005 < dirty.mask.mean() < 0.02
     assert (dirty.ivar[dirty.mask] == 0).all()
-    rays = observe(wavelength, flux, snr=snr, rng=np.random.default_rng(7), **PERFECT | {"cosmic_rays": True})
     high = (rays.flux - np.median(rays.flux, axis=1, keepdims=True)) * np.sqrt(rays.ivar) > 8
     assert 200 < high.sum() < 2000
     assert 0.3 < rays.mask[high].mean() < 0.7
-    shaped = observe(wavelength, flux, snr=snr, rng=np.random.default_rng(7), **PERFECT | {"blaze": True})
     ends = shaped.flux[:, :50].mean() / shaped.flux[:, 2000:2200].mean()
     assert 0.3 < ends < 0.75
 
@@ -117,13 +118,9 @@ def test_defects_are_there_and_can_be_left_out() -> None:
 def test_sky_lines_stand_still_for_the_observer() -> None:
     wavelength, flux = flat(400)
     helio = np.where(np.arange(400) % 2 == 0, -30.0, 30.0)
+    settings = PERFECT | {"sky": True}
     seen = observe(
-        wavelength,
-        flux,
-        snr=np.full(400, 5.0),
-        rng=np.random.default_rng(8),
-        helio_rv=helio,
-        **PERFECT | {"sky": True},
+        wavelength, flux, snr=np.full(400, 5.0), rng=np.random.default_rng(8), helio_rv=helio, **settings
     )
     level = np.median(seen.flux, axis=1, keepdims=True)
     power = (seen.flux - level) ** 2 * seen.ivar - 1
@@ -137,28 +134,26 @@ def test_sky_lines_stand_still_for_the_observer() -> None:
 
 def test_observing_is_reproducible_and_takes_nothing() -> None:
     wavelength, flux = flat(5)
-    one, two = (
-        observe(wavelength, flux, snr=np.full(5, 20.0), rng=np.random.default_rng(9)) for _ in range(2)
-    )
-    for a, b in zip(one, two, strict=True):
+    snr = np.full(5, 20.0)
+    pair = (observe(wavelength, flux, snr=snr, rng=np.random.default_rng(9)) for _ in range(2))
+    for a, b in zip(*pair, strict=True):
         np.testing.assert_array_equal(a, b)
     assert observe(*flat(0), snr=np.empty(0), rng=np.random.default_rng(9)).flux.shape == (0, 4136)
-    dark = observe(wavelength, 0 * flux, snr=np.full(5, 20.0), rng=np.random.default_rng(9))
+    dark = observe(wavelength, 0 * flux, snr=snr, rng=np.random.default_rng(9))
     assert np.isfinite(dark.flux).all()
     assert (np.abs(dark.snr) < 1).all()
 
 
 def test_bad_requests_are_refused() -> None:
     wavelength, flux = flat(2)
-    rng = np.random.default_rng(0)
-    with pytest.raises(ValueError, match="2 positive numbers"):
-        observe(wavelength, flux, snr=np.array([10.0, -1.0]), rng=rng)
-    with pytest.raises(ValueError, match="use templates of a wider range"):
-        observe(wavelength[500:], flux[:, 500:], snr=np.full(2, 10.0), rng=rng)
-    with pytest.raises(ValueError, match="not uniform in ln"):
-        observe(np.linspace(4890, 5410, 6000), flux, snr=np.full(2, 10.0), rng=rng)
-    with pytest.raises(ValueError, match="expected \\(2, 6000\\)"):
-        observe(wavelength, flux[:, 1:], snr=np.full(2, 10.0), rng=rng)
+    for wave, values, snr, message in (
+        (wavelength, flux, [10.0, -1.0], "2 positive numbers"),
+        (wavelength[500:], flux[:, 500:], [10.0, 10.0], "use templates of a wider range"),
+        (np.linspace(4890, 5410, 6000), flux, [10.0, 10.0], "not uniform in ln"),
+        (wavelength, flux[:, 1:], [10.0, 10.0], "expected \\(2, 6000\\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            observe(wave, values, snr=np.array(snr), rng=np.random.default_rng(0))
 
 
 def test_coadds() -> None:
@@ -167,9 +162,8 @@ def test_coadds() -> None:
     mask = single.mask.copy()
     mask[0, 1000:1010] = True
     mask[3:, 2000:2010] = True
-    grid, total, ivar, and_mask, or_mask = coadd(
-        Observation(single.wavelength, single.flux, single.ivar, mask), 3, "B"
-    )
+    exposures = Observation(single.wavelength, single.flux, single.ivar, mask)
+    grid, total, ivar, and_mask, or_mask = coadd(exposures, 3, "B")
     assert total.shape == (2, grid.size)
     np.testing.assert_allclose(np.diff(np.log10(grid)), 1e-5, rtol=1e-6)
     # Interpolation averages neighbours, so a pixel gains a little more than sqrt(3).
