@@ -72,14 +72,9 @@ def find_components(ccf: np.ndarray, velocities: np.ndarray, **settings: Any) ->
 def read_table(path: str | os.PathLike[str]) -> Table:
     """Read a table in FITS, Parquet, VOTable, ECSV or CSV, also compressed, as an astropy table.
 
-    Returns
-    -------
-    astropy.table.Table
-        Missing values are masked, also in columns of integers; units, where the file has them, are on the
-        columns. Columns of vectors are left out, except of Parquet.
-
-    Raises InputError: there is no such file, or the table cannot be used, as when identifiers have lost
-    digits.
+    Missing values are masked, also in columns of integers; units, where the file has them, are on the
+    columns. Columns of vectors are left out, except of Parquet. Raises InputError if there is no such file,
+    or the table cannot be used, as when identifiers have lost digits.
     """
     import pyarrow as pa
 

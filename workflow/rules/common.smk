@@ -191,8 +191,9 @@ def report_text():
     ]
     text = (folder / "workflow.rst").read_text().replace("SEARCHES\n", "\n".join(paragraphs))
     path = Path(".snakemake") / "starsift-report.rst"
-    with atomic_path(path) as draft:
-        draft.write_text(text)
+    if not path.exists() or path.read_text() != text:
+        with atomic_path(path) as draft:
+            draft.write_text(text)
     return str(path.absolute())
 
 

@@ -61,7 +61,7 @@ def conform(table: pa.Table, schema: TableSchema) -> pa.Table:
     float64 may be rounded to float32. NaN becomes null. Raises ResultsError if a column is missing or cannot
     be converted, a value is missing, or two rows have the same key.
     """
-    problems = _missing(table, schema)
+    problems = [f"column {name} is missing" for name in schema.names if name not in table.column_names]
     columns = {}
     for column in _present(table, schema):
         try:
@@ -69,7 +69,8 @@ def conform(table: pa.Table, schema: TableSchema) -> pa.Table:
         except pa.ArrowException as error:
             problems.append(f"column {column.name} does not convert to {column.type}: {error}")
     problems += _bad_values(pa.table(columns), schema)
-    _raise(schema, problems)
+    if problems:
+        raise ResultsError(f"table {schema.name}: {'; '.join(problems)}")
     # Nulls are ruled out above, so fields that forbid them can be attached.
     ordered = pa.table([columns[name] for name in schema.names], schema=schema.arrow)
     return ordered.sort_by([(name, "ascending") for name in schema.key]).combine_chunks()
@@ -83,10 +84,6 @@ def _nan_to_null(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _present(table: pa.Table, schema: TableSchema) -> Iterable[Column]:
     return [column for column in schema.columns if column.name in table.column_names]
-
-
-def _missing(table: pa.Table, schema: TableSchema) -> list[str]:
-    return [f"column {name} is missing" for name in schema.names if name not in table.column_names]
 
 
 def _bad_values(table: pa.Table, schema: TableSchema) -> list[str]:
@@ -105,11 +102,6 @@ def _bad_values(table: pa.Table, schema: TableSchema) -> list[str]:
             first = ", ".join(f"{name}={repeated[name][0].as_py()}" for name in schema.key)
             problems.append(f"{repeated.num_rows} keys are repeated, such as {first}")
     return problems
-
-
-def _raise(schema: TableSchema, problems: list[str]) -> None:
-    if problems:
-        raise ResultsError(f"table {schema.name}: {'; '.join(problems)}")
 
 
 VELOCITY_UCD = "spect.dopplerVeloc.opt"
@@ -182,12 +174,7 @@ LRS = (
 )
 GROUP = (
     Column("group_id", pa.int32(), "Number of the star, shared by its spectra", "meta.id.parent"),
-    measured(
-        "group_name",
-        "Name of the star: designation of its first spectrum",
-        "meta.id.parent",
-        type=pa.string(),
-    ),
+    text("group_name", "Name of the star: designation of its first spectrum", "meta.id.parent"),
     Column("n_exposures", pa.int32(), "Spectra of the star in the catalogue", "meta.number;obs"),
 )
 LABEL = (

@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from starsift.errors import InputError
-from starsift.io.columns import cast_column, first_outside
+from starsift.io.columns import cast_column, first_outside, floats
 from starsift.sky.sphere import unit_vectors
 from starsift.survey.identity import MISSING
 
@@ -150,7 +150,7 @@ def attach(rows: pa.Table, sources: pa.Table, radius: float, *, years: float = 0
     is listed), values have the wrong type, an identifier is repeated.
     """
     sources = standard_columns(sources)
-    ra, dec = (_floats(rows[name]) for name in REQUIRED)
+    ra, dec = (floats(rows, name) for name in REQUIRED)
     source_ra, source_dec = _moved(sources, years)
     place, separation = nearest(ra, dec, source_ra, source_dec, radius)
 
@@ -256,16 +256,12 @@ def _unique_identifiers(sources: pa.Table) -> pa.Array:
 
 def _moved(sources: pa.Table, years: float) -> tuple[np.ndarray, np.ndarray]:
     """Coordinates of the sources some years before, degrees; linear, good for decades."""
-    ra, dec = (_floats(sources[name]) for name in REQUIRED)
+    ra, dec = (floats(sources, name) for name in REQUIRED)
     if years:
         shift = years / 3.6e6  # mas to degrees
-        ra = ra - np.nan_to_num(_floats(sources["pmra"])) * shift / np.cos(np.radians(dec))
-        dec = dec - np.nan_to_num(_floats(sources["pmdec"])) * shift
+        ra = ra - np.nan_to_num(floats(sources, "pmra")) * shift / np.cos(np.radians(dec))
+        dec = dec - np.nan_to_num(floats(sources, "pmdec")) * shift
     return ra, dec
-
-
-def _floats(values: pa.ChunkedArray) -> np.ndarray:
-    return np.asarray(values.cast(pa.float64()).to_numpy())
 
 
 def _known_vectors(ra: npt.ArrayLike, dec: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -60,12 +60,8 @@ def star_columns(rows: pa.Table, name: pa.Array, group: np.ndarray, kept: np.nda
 def fill_links(rows: pa.Table, template: str | None, setting: str) -> pa.Array:
     """Addresses (n,) filled from each row, null where a value that they need is.
 
-    Parameters
-    ----------
-    template : such as "https://archive.org/view?obsid={obsid}"; None: no links
-    setting : where the template comes from, for messages
-
-    Raises ResultsError: the template names a column that there is not.
+    The template is such as "https://archive.org/view?obsid={obsid}"; None: no links. `setting` says where it
+    comes from. Raises ResultsError if it names a column that there is not.
     """
     if template is None:
         return pa.nulls(rows.num_rows, pa.string())

@@ -13,13 +13,9 @@ _TRIFLE = 1e-6
 
 
 def designation(ra: npt.ArrayLike, dec: npt.ArrayLike) -> pa.Array:
-    """Names of the kind J005327.82+391733.4: coordinates cut, not rounded, by the IAU's rule.
+    """Names Jhhmmss.ss+ddmmss.s (n,) of coordinates (n,) in degrees, cut, not rounded, by the IAU's rule.
 
-    Parameters
-    ----------
-    ra, dec : (n,) degrees
-
-    Returns (n,) strings Jhhmmss.ss+ddmmss.s, null where the coordinates are not finite.
+    Null where the coordinates are not finite.
     """
     ra, dec = np.asarray(ra, dtype=np.float64), np.asarray(dec, dtype=np.float64)
     good = np.isfinite(ra) & np.isfinite(dec)

@@ -53,15 +53,11 @@ def fingerprint(*modules: str, root: str | os.PathLike[str] | None = None) -> st
 
     Parameters
     ----------
-    *modules : full names, such as "binaries.peaks". A package stands for its `__init__` and what
-        that imports, not for all its modules.
-    root : folder that holds the top package; by default that of the running starsift.
+    *modules : full names. A package stands for its `__init__` and what that imports, not for all its modules.
+    root : folder that holds the top package; by default that of the running starsift
 
-    Returns
-    -------
-    str : 64 hexadecimal digits, SHA-256 over names and sources in the order of the names.
-
-    Raises ResultsError: a module has no source file below `root`.
+    Returns 64 hexadecimal digits, SHA-256 over names and sources in the order of the names. Raises
+    ResultsError if a module has no source file below `root`.
     """
     if not modules:
         raise ResultsError("fingerprint: no module is named")
@@ -178,18 +174,11 @@ def software() -> dict[str, str]:
 
 
 def provenance(config: Mapping[str, Any], inputs: Mapping[str, Paths] | None = None) -> dict[str, Any]:
-    """Everything that decides a result.
+    """Everything that decides a result: equal for equal settings, inputs and software.
 
-    Parameters
-    ----------
-    config : settings of the run
-    inputs : files or folders by what they are, such as {"catalog": path, "spectra": [paths]}. Paths are
-        recorded as given, so give them as the settings name them.
-
-    Returns
-    -------
-    dict : config (digest), seed, code (version, fingerprint of the package), software (versions), inputs
-        ({name: {path: SHA-256}}). Equal for equal settings, inputs and software.
+    `inputs` are files or folders by what they are, such as {"catalog": path, "spectra": [paths]}, recorded as
+    given. Returns config (digest), seed, code (version, fingerprint of the package), software (versions) and
+    inputs ({name: {path: SHA-256}}).
     """
     return {
         "config": config_digest(config),
@@ -211,14 +200,11 @@ def write_provenance(
 
     Parameters
     ----------
-    path : file to write
     config, inputs : as in `provenance`
     outputs : result files, recorded relative to the folder of `path`, so that the folder can be moved
     counts : numbers of rows a stage, or anything that JSON can hold
 
-    Returns
-    -------
-    dict : what was written: `provenance`, and settings, outputs ({path: SHA-256}), counts.
+    Returns what was written: `provenance`, and settings, outputs ({path: SHA-256}), counts.
     """
     folder = Path(path).parent
     record = provenance(config, inputs) | {
@@ -234,16 +220,9 @@ def write_provenance(
 def verify(path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> list[Check]:
     """Compare files with the checksums of a provenance file.
 
-    Parameters
-    ----------
-    path : file of `write_provenance`; outputs are looked for beside it
-    root : folder from which the paths of inputs count; by default the current one
-
-    Returns
-    -------
-    list of Check : one a recorded file, inputs first, sorted by path.
-
-    Raises ResultsError: `path` is missing or is not a provenance file.
+    Outputs are looked for beside the file, inputs from `root`, by default the current folder. Returns a Check
+    a recorded file, inputs first, sorted by path. Raises ResultsError if `path` is missing or is not a
+    provenance file.
     """
     path = Path(path)
     try:

@@ -59,15 +59,8 @@ def publish(
     stem : path of the files without `.parquet`, `.fits`, `.vot`
     provenance : anything that JSON can hold, such as `starsift.catalog.provenance.provenance` gives
 
-    Returns
-    -------
-    list of Path : the three files.
-
-    Raises
-    ------
-    ResultsError : the table is not what the schema declares.
-    ResultsError : a text is not ASCII, an integer is the number that means null in FITS, or a type has no
-        counterpart in FITS.
+    Returns the three paths. Raises ResultsError if the table is not what the schema declares, a text is not
+    ASCII, an integer is the number that means null in FITS, or a type has no counterpart in FITS.
     """
     table = conform(table, schema)
     _check_values(table, schema)

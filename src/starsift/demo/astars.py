@@ -207,16 +207,7 @@ def _colours(magnitude: np.ndarray) -> np.ndarray:
 
 
 def draw_astars(rng: np.random.Generator, n: int, n_fields: int = 8) -> AStars:
-    """Stars of the three kinds, seen in `n_fields` regions of the sky, in random order.
-
-    Parameters
-    ----------
-    rng : numpy Generator
-    n : int
-    n_fields : int
-
-    Returns AStars.
-    """
+    """Stars of the three kinds, seen in `n_fields` regions of the sky, in random order."""
     counts = [round(share * n) for share in SHARES[1:]]
     kind = rng.permutation(np.repeat(np.arange(3), [n - sum(counts), *counts]))
     g_r = rng.uniform(*G_R, n)

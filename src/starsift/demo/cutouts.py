@@ -81,14 +81,7 @@ def measure_magnitudes(rng: np.random.Generator, stars: AStars) -> np.ndarray:
 
 
 def draw_cutouts(rng: np.random.Generator, stars: AStars, size: int) -> np.ndarray:
-    """Images of stars, each near the middle of its own.
-
-    Parameters
-    ----------
-    size : pixels a side
-
-    Returns (n, 5, size, size) float32, nanomaggies.
-    """
+    """Images (n, 5, size, size) float32 in nanomaggies of stars, each near the middle of its own."""
     images = np.empty((stars.n, 5, size, size), dtype=np.float32)
     for start in range(0, stars.n, CHUNK):
         rows = np.arange(start, min(start + CHUNK, stars.n))

@@ -81,13 +81,8 @@ def _format(dtype: np.dtype) -> str:
 def table(name: str, columns: dict[str, np.ndarray], cards: Sequence[Card], *, tall: bool) -> bytes:
     """A binary-table extension of one-dimensional columns of equal length.
 
-    Parameters
-    ----------
-    name : EXTNAME
-    columns : dict of (pixel,) arrays
-        float32, float64, int16, int32, int64, or ASCII bytes (those in tall tables only).
-    cards : after the mandatory ones
-    tall : True: a row a pixel. False: one row of arrays.
+    Columns are float32, float64, int16, int32, int64, or in tall tables ASCII bytes. A `tall` table has a row
+    a pixel, others one row of arrays. `cards` follow the mandatory ones.
     """
     pixels = len(next(iter(columns.values())))
     codes = {key: _format(array.dtype) for key, array in columns.items()}

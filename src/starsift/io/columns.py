@@ -39,6 +39,11 @@ def unit_field(name: str, kind: pa.DataType, unit: str | None) -> pa.Field:
     return pa.field(name, kind, metadata={"unit": unit} if unit else None)
 
 
+def floats(table: pa.Table, name: str) -> np.ndarray:
+    """A numeric column as float64 (n,), NaN where null."""
+    return np.asarray(table[name].cast(pa.float64()).fill_null(np.nan).to_numpy())
+
+
 def is_identifier(name: str) -> bool:
     """Whether the name of a column is one of identifiers."""
     return name.lower().endswith("id") or name.lower() == "source"  # Gaia's, at VizieR

@@ -35,12 +35,9 @@ def write_parquet(
 ) -> None:
     """Write a table as Parquet: the same rows make the same bytes, and the file appears only when complete.
 
-    Parameters
-    ----------
-    sort_by : columns by which rows are sorted, ascending, nulls last; by default they stay in their order
-    metadata : keys for the footer, added to those of the table's schema
-
-    Raises KeyError: a column of `sort_by` is not in the table.
+    Rows are sorted by the columns of `sort_by`, ascending, nulls last; by default they stay in their order.
+    The footer has `metadata` besides that of the schema. Raises KeyError if a column of `sort_by` is not in
+    the table.
     """
     missing = [name for name in sort_by if name not in table.column_names]
     if missing:

@@ -77,16 +77,9 @@ def apply_temperature(probabilities: npt.ArrayLike, temperature: float) -> np.nd
 
 
 def wilson(found: npt.ArrayLike, number: npt.ArrayLike, z: float = 1.96) -> tuple[np.ndarray, np.ndarray]:
-    """Wilson's interval of the fraction `found / number`; 0 to 1 where number is 0.
+    """Wilson's interval, low and high (n,), of the fraction `found / number` (n,); 0 to 1 where number is 0.
 
-    Parameters
-    ----------
-    found, number : (n,) counts
-    z : half width in standard deviations, 1.96 for 95 %
-
-    Returns
-    -------
-    low, high : (n,)
+    `z` is the half width in standard deviations, 1.96 for 95 %.
     """
     k, n = np.broadcast_arrays(np.asarray(found, np.float64), np.asarray(number, np.float64))
     known = n > 0

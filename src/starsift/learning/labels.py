@@ -222,15 +222,9 @@ def check_words(file: PathLike, table: pa.Table, vocabularies: Iterable[Vocabula
 
 
 def check_labels(file: PathLike, vocabularies: Mapping[str, Vocabulary], searches: Iterable[str]) -> None:
-    """Make sure that a run can use its labels; no file means none.
+    """Make sure that a run, of these searches, can use its labels; no file means none.
 
-    Parameters
-    ----------
-    file : as in `load_labels`
-    vocabularies : all searches by name
-    searches : names of those that run
-
-    Raises InputError: as in `read_labels` and `check_words`.
+    Raises InputError as `read_labels` and `check_words` do.
     """
     for name in searches:
         table = _load(file, name, missing_ok=True)

@@ -4,7 +4,7 @@ import csv
 import html
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,17 @@ def read_csv(path: str | os.PathLike[str]) -> list[list[str]]:
 def mean_scatter(mean: float, scatter: float | None, digits: int) -> str:
     """A cell such as 97.31 ± 0.25; without the scatter where it is None."""
     return f"{mean:.{digits}f}" if scatter is None else f"{mean:.{digits}f} ± {scatter:.{digits}f}"
+
+
+def percent(row: Mapping[str, Any], name: str) -> str:
+    """A cell of a mean and its scatter, {name}_mean and {name}_std, in per cent."""
+    scatter = row[f"{name}_std"]
+    return mean_scatter(100 * row[f"{name}_mean"], None if scatter is None else 100 * scatter, 2)
+
+
+def rounded(value: float | None, digits: int) -> str:
+    """A cell of a number, empty where it is None."""
+    return "" if value is None else f"{value:.{digits}f}"
 
 
 def link_spectra(text: str, table: pa.Table) -> str:

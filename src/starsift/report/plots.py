@@ -1,10 +1,11 @@
 """Style, colours and helpers of all figures of the report."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from inspect import signature
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import matplotlib
@@ -17,7 +18,9 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from starsift.io.columns import floats as values
 from starsift.io.files import atomic_path
+from starsift.learning.calibration import expected_calibration_error, reliability
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; the markers differ too.
 BLACK, BLUE, ORANGE, GREEN, RED = "black", "#0072B2", "#E69F00", "#009E73", "#D55E00"
@@ -55,7 +58,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
 
 
 def draw_figures(
-    figures: Mapping[str, Callable[..., Figure]],
+    figures: ModuleType,
     tables: Mapping[str, Any],
     outputs: Iterable[tuple[str, str | os.PathLike[str]]],
     settings: Mapping[str, Mapping[str, Any]] | None = None,
@@ -64,18 +67,14 @@ def draw_figures(
 
     Parameters
     ----------
-    figures : functions by name. Each takes the tables that its arguments are named after.
+    figures : module with a function for each. It takes the tables that its arguments are named after.
     outputs : names and paths of the figures to draw
     settings : other arguments, by name of the figure
     """
     for name, path in outputs:
-        inputs = {key: tables[key] for key in signature(figures[name]).parameters if key in tables}
-        save(figures[name](**inputs, **(settings or {}).get(name, {})), path)
-
-
-def values(table: pa.Table, name: str) -> np.ndarray:
-    """A numeric column as float64 (n,), NaN where null."""
-    return table[name].cast(pa.float64()).fill_null(np.nan).to_numpy()
+        draw = getattr(figures, name)
+        inputs = {key: tables[key] for key in signature(draw).parameters if key in tables}
+        save(draw(**inputs, **(settings or {}).get(name, {})), path)
 
 
 def grid(table: pa.Table, x: str, y: str, z: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -101,21 +100,25 @@ def padded(numbers: np.ndarray, share: float = 0.03) -> tuple[float, float]:
     return low - pad, high + pad
 
 
-def plot_reliability(main: Axes, below: Axes, curves: Mapping[str, pa.Table]) -> None:
+def plot_reliability(
+    main: Axes, below: Axes, probabilities: Mapping[str, np.ndarray], true: np.ndarray
+) -> None:
     """How often predictions of a given probability come true, and how many there are, on two axes.
 
-    `curves` are tables of `starsift.learning.calibration.reliability` by label: before, then after
-    calibration.
+    `probabilities` (n,) are by their names, before and after calibration; `true` (n,) is bool.
     """
     main.plot((0, 1), (0, 1), color="0.6", linestyle=":", linewidth=0.8)
-    for (label, table), colour, marker in zip(curves.items(), (ORANGE, GREEN), "so", strict=True):
+    for (name, p), colour, marker in zip(probabilities.items(), (ORANGE, GREEN), "so", strict=True):
+        p = np.clip(p, 0, 1)
+        table, error = reliability(p, true), expected_calibration_error(p, true)
         known = table.filter(pc.field("n") > 0)
         x, y, low, high = (values(known, k) for k in ("mean_probability", "share", "share_low", "share_high"))
         style: dict[str, Any] = {"color": colour, "linewidth": 1, "elinewidth": 0.8, "capsize": 2}
+        label = f"{name}: calibration error {error:.3f}"
         main.errorbar(x, y, [y - low, high - y], marker=marker, markersize=4, label=label, **style)
         edges = [*values(table, "low"), 1.0]
         below.stairs(values(table, "n"), edges, baseline=None, color=colour, linewidth=1.2)
-    main.set_ylim(-0.03, 1.03)
+    main.set(ylim=(-0.03, 1.28), yticks=np.arange(6) / 5)  # above 1 is room for the legend
     main.legend(loc="upper left")
     below.set(xlabel="predicted probability", yscale="log", xlim=(-0.03, 1.03))
     plain_logarithm(below.yaxis)

@@ -39,13 +39,9 @@ def spectral_lines() -> dict[str, list[dict[str, Any]]]:
 
 
 class Results:
-    """A folder of results; what a search has not made yet is not shown.
+    """The results of a run in a folder; what a search has not made yet is not shown.
 
-    Parameters
-    ----------
-    folder : results of a run
-
-    Raises ResultsError: there is no such folder.
+    Raises ResultsError if there is no such folder.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:

@@ -18,16 +18,10 @@ DESCRIPTIVE = ("class", "subclass", "snr", "z", "exptime")
 
 
 def describe_results(results: str | os.PathLike[str]) -> Iterator[str]:
-    """Lines with the progress of a run: each survey, then each search.
+    """Lines with the progress of the run in a folder of results: each survey, then each search.
 
     Of a survey: cuts, bundles of each stage, statuses with examples of what could not be used, and, where the
-    files came without a catalogue, what they are.
-
-    Parameters
-    ----------
-    results : the folder that the workflow writes
-
-    Raises FileNotFoundError: there is no manifest yet.
+    files came without a catalogue, what they are. Raises FileNotFoundError if there is no manifest yet.
     """
     folder = Path(results)
     manifests = sorted(folder.glob("manifest/*-selection.csv"), key=_survey)

@@ -22,15 +22,10 @@ SCORES = "Scorecards"
 
 
 def report_categories(searches: Iterable[str]) -> dict[str, str]:
-    """Names of the report's categories, which Snakemake sorts: numbered by their place.
+    """Names of the report's categories by search and section, such as "mstars/catalog"; "scores" comes last.
 
-    A name has no colon: Snakemake makes link targets of reStructuredText of them.
-
-    Parameters
-    ----------
-    searches : those that run
-
-    Returns names by search and section, such as "mstars/catalog"; "scores" comes last.
+    Snakemake sorts them, so they are numbered by their place. A name has no colon: Snakemake makes link
+    targets of reStructuredText of them.
     """
     titles = {
         f"{name}/{key}": f"{search.title} – {section}"

@@ -12,16 +12,7 @@ AIR_MIN = 2000.0
 
 
 def refractive_index(vacuum: ArrayLike) -> np.ndarray:
-    """Refractive index of standard air.
-
-    Parameters
-    ----------
-    vacuum : vacuum wavelength in Angstrom, any shape
-
-    Returns
-    -------
-    ndarray of float64 : index, same shape; 1 below 2000 Angstrom
-    """
+    """Refractive index of standard air at vacuum wavelengths (Angstrom, any shape); 1 below 2000 Angstrom."""
     wavelength = np.asarray(vacuum, dtype=np.float64)
     valid = wavelength >= AIR_MIN
     s2 = (1e4 / np.where(valid, wavelength, AIR_MIN)) ** 2  # squared wavenumber, 1/micrometre^2

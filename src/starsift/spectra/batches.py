@@ -435,13 +435,9 @@ def read_bundle(path: str | os.PathLike[str], rows: int | None = None) -> Iterat
 
 
 def read_rows(path: str | os.PathLike[str], positions: npt.ArrayLike) -> SpectrumBatch:
-    """Read single spectra of a bundle, in the order of ``positions``.
+    """Read single spectra of a bundle, in the order of their positions (m,) in it, from 0.
 
-    Parameters
-    ----------
-    positions : (m,), in the bundle, from 0
-
-    Raises IndexError: a position is not in the bundle.
+    Raises IndexError if a position is not in the bundle.
     """
     places = np.asarray(positions, dtype=np.int64).ravel()
     with _open(path, ["status"]) as reader:

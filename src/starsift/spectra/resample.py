@@ -142,11 +142,7 @@ def _interpolate_gaps(flux: np.ndarray, ivar: np.ndarray, out: np.ndarray) -> No
 def interpolate_gaps(flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
     """Fill bad pixels (ivar not positive, flux not finite) linearly between the good ones around them.
 
-    Parameters
-    ----------
-    flux, ivar : (n, p)
-
-    Returns (n, p) float32; ends take the nearest good pixel, a spectrum without any is all 0.
+    Arrays are (n, p), the result float32; ends take the nearest good pixel, a spectrum without any is all 0.
     """
     out = np.empty(flux.shape, np.float32)
     map_chunks(lambda part: _interpolate_gaps(flux[part], ivar[part], out[part]), len(flux), CHUNK)

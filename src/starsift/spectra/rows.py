@@ -39,13 +39,9 @@ class RowReader:
     def row(
         self, file: Path, place: Place, columns: tuple[str, ...], *, keep: bool = False
     ) -> pa.RecordBatch:
-        """One row with some columns and `spectrum_id`.
+        """One row with some columns and `spectrum_id`. With `keep`, its record batch stays decoded.
 
-        Parameters
-        ----------
-        keep : the record batch stays decoded: its other rows are read next
-
-        Raises ResultsError: the file cannot be read, or another spectrum is in this place.
+        Raises ResultsError if the file cannot be read, or another spectrum is in this place.
         """
         try:
             read = self._batch if keep else self._read_batch

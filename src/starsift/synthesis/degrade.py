@@ -134,14 +134,9 @@ def smooth_curves(rng: np.random.Generator, n: int, pixels: int, order: int = OR
 
 
 def miscalibrate(flux: npt.ArrayLike, amplitude: npt.ArrayLike, rng: np.random.Generator) -> np.ndarray:
-    """Multiply spectra by smooth errors of flux calibration.
+    """Multiply spectra (n, p) by smooth errors of flux calibration, exponentials of smooth curves.
 
-    Parameters
-    ----------
-    flux : (n, p) array
-    amplitude : (n,) or one number, relative rms of the error over the spectrum, 0.05 for 5 %
-
-    Returns (n, p) float32, positive where `flux` is: the factor is the exponential of a smooth curve.
+    `amplitude`, (n,) or one number, is their relative rms over the spectrum, 0.05 for 5 %. Returns float32.
     """
     spectra = np.asarray(flux, dtype=np.float32)
     n, p = spectra.shape

@@ -310,12 +310,8 @@ HALPHA = 6564.61  # vacuum Angstrom
 def red_model(systems: Systems, rv: np.ndarray, fraction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A schematic red arm, for which there are no templates: continua and an H alpha line a star.
 
-    Parameters
-    ----------
-    systems : (n, k) parameters; radius 0 where absent
-    rv, fraction : (n, k) velocity in km/s, and share of the light
-
-    Returns wavelength (p,), flux (n, p), vacuum Angstrom, uniform in ln(wavelength); relative flux.
+    `rv` (n, k) is in km/s, `fraction` (n, k) the share of the light. Returns wavelength (p,), vacuum
+    Angstrom, uniform in ln(wavelength), and relative flux (n, p).
     """
     pixels = int(np.log(6830.0 / 6275.0) / (RED_STEP_KMS / C_KMS))
     wavelength = 6275.0 * np.exp(RED_STEP_KMS / C_KMS * np.arange(pixels))

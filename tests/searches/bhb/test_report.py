@@ -1,7 +1,6 @@
 """Pages of the BHB search show the right numbers."""
 
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -21,10 +20,7 @@ from starsift.searches.bhb.report import (
     gaps_table,
     load_published,
     models_table,
-    table5_page,
-    table6_page,
-    table7_page,
-    table8_page,
+    table_page,
 )
 
 
@@ -53,7 +49,7 @@ def scored(**f1: list[float]) -> pa.Table:
 
 
 def test_the_page_of_classes() -> None:
-    rows = cells(table5_page(scored(batmm=[0.90, 0.92], svm=[0.3])))
+    rows = cells(table_page("table5", scored(batmm=[0.90, 0.92], svm=[0.3])))
     assert rows[0][:4] == ["class", "runs", "precision (%): this run", f"precision (%): {PAPER}"]
     assert [row[0] for row in rows[1:]] == [BHB, NOT_BHB, ALL]
     scores = ["80.00 ± 0.00", "94.45 ± 0.45", "70.00 ± 0.00", "95.18 ± 0.29", "91.00 ± 1.41", "94.78 ± 0.38"]
@@ -63,7 +59,7 @@ def test_the_page_of_classes() -> None:
 
 def test_the_pages_of_models() -> None:
     table = scored(batmm_end_to_end=[0.93], batmm=[0.90, 0.92], svm=[0.8, 0.8], image_plain=[0.6])
-    rows = cells(table8_page(table))
+    rows = cells(table_page("table8", table))
     assert [row[:3] for row in rows[1:]] == [
         ["spectrum", "SVM", "2"],
         ["spectrum + image", "BATMM", "2"],
@@ -71,8 +67,8 @@ def test_the_pages_of_models() -> None:
     ]
     assert rows[1][7:] == ["80.00 ± 0.00", "82.04 ± 0.33", "70.00 ± 0.00"]
     assert rows[3][7:] == ["93.00", "–", "83.00"]  # one run, not in the paper
-    assert [row[1] for row in cells(table6_page(table))[1:]] == ["ResNet"]
-    assert [row[1] for row in cells(table7_page(table))[1:]] == ["BATMM"]
+    assert [row[1] for row in cells(table_page("table6", table))[1:]] == ["ResNet"]
+    assert [row[1] for row in cells(table_page("table7", table))[1:]] == ["BATMM"]
 
 
 def test_every_model_is_in_a_table() -> None:
@@ -127,6 +123,6 @@ def test_the_page_of_candidates() -> None:
     assert candidates_page(table[:0], table[:0]).rstrip().endswith("</html>")
 
 
-@pytest.mark.parametrize("page", [table5_page, table6_page, table7_page, table8_page])
-def test_pages_without_runs(page: Any) -> None:
-    assert len(cells(page(METRICS.slice(0, 0)))) == 1
+@pytest.mark.parametrize("name", ["table5", *COMPARISONS])
+def test_pages_without_runs(name: str) -> None:
+    assert len(cells(table_page(name, METRICS.slice(0, 0)))) == 1

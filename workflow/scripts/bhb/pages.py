@@ -9,8 +9,8 @@ from starsift.report.pages import write_page
 log_to(snakemake.log[0])
 source, output = snakemake.input, snakemake.output
 metrics = pq.read_table(source.metrics)
-for number in (5, 6, 7, 8):
-    write_page(getattr(report, f"table{number}_page")(metrics), output[f"table{number}"])
+for name in ("table5", *report.COMPARISONS):
+    write_page(report.table_page(name, metrics), output[name])
 write_page(report.gaps_page(pq.read_table(source.gaps)), output.gaps)
 write_page(report.dataset_page(source.counts, source.dropped), output.dataset)
 catalog, rejected = pq.read_table(source.catalog), pq.read_table(source.rejected)

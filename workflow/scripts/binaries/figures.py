@@ -4,8 +4,10 @@ import pyarrow.parquet as pq
 
 from starsift.logs import log_to
 from starsift.report.plots import draw_figures
-from starsift.searches.binaries.figures import COLUMNS, FIGURES
+from starsift.searches.binaries import figures
 
 log_to(snakemake.log[0])
-tables = {name: pq.read_table(path, columns=COLUMNS.get(name)) for name, path in snakemake.input.items()}
-draw_figures(FIGURES, tables, snakemake.output.items(), snakemake.params.settings)
+tables = {
+    name: pq.read_table(path, columns=figures.COLUMNS.get(name)) for name, path in snakemake.input.items()
+}
+draw_figures(figures, tables, snakemake.output.items(), snakemake.params.settings)

@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 from starsift.io.files import read_json
 from starsift.logs import log_to
 from starsift.report.plots import draw_figures
-from starsift.searches.emission.figures import FIGURES
+from starsift.searches.emission import figures
 
 
 def read(paths):
@@ -17,4 +17,4 @@ def read(paths):
 
 log_to(snakemake.log[0])
 tables = {name: read(paths) for name, paths in snakemake.input.items()}
-draw_figures(FIGURES, tables, snakemake.output.items(), snakemake.params.settings)
+draw_figures(figures, tables, snakemake.output.items(), snakemake.params.settings)

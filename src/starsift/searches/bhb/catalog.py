@@ -21,6 +21,7 @@ from starsift.catalog.crossmatch import group_exposures
 from starsift.catalog.listing import fill_links, listed_columns, star_columns
 from starsift.catalog.naming import dates, designation
 from starsift.errors import ResultsError
+from starsift.io.columns import floats
 from starsift.learning.labels import with_labels
 from starsift.searches.bhb.columns import BHB
 from starsift.searches.bhb.dataset import SPLITS
@@ -261,7 +262,7 @@ def _find(rows: pa.Table, manifest: pa.Table, what: str) -> pa.Array:
 
 def _coordinates(table: pa.Table) -> list[np.ndarray]:
     """ra and dec (n,) in degrees, NaN where there are none."""
-    return [table[name].cast(pa.float64()).fill_null(np.nan).to_numpy() for name in _PLACES]
+    return [floats(table, name) for name in _PLACES]
 
 
 def _photometry(listed: pa.Table, magnitude: str, extinction: str) -> dict[str, pa.Array]:

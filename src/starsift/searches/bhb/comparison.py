@@ -99,11 +99,7 @@ Runs = Sequence[tuple[str, int, pa.Table]]  # model, run, predictions
 
 
 def score_model(test: Scored) -> dict[str, dict[str, float]]:
-    """Metrics of one run on its test set, at a threshold of 0.5 (equations 17-21).
-
-    Parameters
-    ----------
-    test : of `select`
+    """Metrics of one run on its test set, of `select`, at a threshold of 0.5 (equations 17-21).
 
     Returns {class: {metric: value}} of `REPORTED` and `METRICS`. The area under the ROC curve is the same for
     both classes. Average precision is the area under the precision-recall curve of that class, in steps.
@@ -167,11 +163,7 @@ def _check_same(test: Scored, other: Scored, name: str, seen: str) -> None:
 
 
 def summarize_runs(table: pa.Table) -> pa.Table:
-    """Mean and sample standard deviation over the runs of each model.
-
-    Parameters
-    ----------
-    table : of `score_runs`
+    """Mean and sample standard deviation over the runs of each model in a table of `score_runs`.
 
     Returns a Table, schema `SUMMARY`, in the order of `table`; standard deviations are null for a single run.
     """
@@ -259,12 +251,8 @@ def _resampled_f1(test: Scored, star: np.ndarray, weights: np.ndarray) -> np.nda
 def model_gaps(table: pa.Table, runs: Runs = ()) -> pa.Table:
     """The differences between models that the paper reports, and whether they exceed their errors.
 
-    Parameters
-    ----------
-    table, runs : as in `model_gap`
-
-    Returns a Table, schema `GAPS`, in the order of `PAIRS`, without pairs that have no run in common; what
-    cannot be computed is null.
+    Parameters are those of `model_gap`. Returns a Table, schema `GAPS`, in the order of `PAIRS`, without
+    pairs that have no run in common; what cannot be computed is null.
     """
     have: dict[str, set[int]] = {}
     for model, number in zip(table["model"].to_pylist(), table["run"].to_pylist(), strict=True):

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from starsift.catalog.crossmatch import group_exposures
 from starsift.catalog.naming import designation
 from starsift.errors import InputError
+from starsift.io.columns import floats
 from starsift.searches.bhb.inputs import BANDS, CLASSES, PIXELS, scale_images, windows
 from starsift.searches.bhb.labelled import spectrum_keys
 from starsift.spectra.batches import OK, read_rows
@@ -194,7 +195,7 @@ def _check_ids(path: PathLike, rows: pa.Table, at: np.ndarray, found: pa.Table) 
 
 def _name_stars(rows: pa.Table, radius: float) -> np.ndarray:
     """Name of the star of each spectrum, (n,) of str; without coordinates, the name of the spectrum."""
-    ra, dec = (rows[name].cast(pa.float64()).to_numpy() for name in ("ra", "dec"))
+    ra, dec = (floats(rows, name) for name in ("ra", "dec"))
     group = group_exposures(ra, dec, radius)
     first = np.unique(group, return_index=True)[1]
     names = pc.coalesce(designation(ra[first], dec[first]), rows["spectrum_id"].combine_chunks().take(first))

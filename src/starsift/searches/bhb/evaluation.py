@@ -14,6 +14,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from starsift.errors import ResultsError, TrainingError
+from starsift.io.columns import floats
 from starsift.learning.calibration import apply_temperature, fit_temperature, wilson
 from starsift.searches.bhb.inputs import BHB, CLASSES, FUSED, NOT_BHB
 
@@ -40,13 +41,9 @@ class Scored(NamedTuple):
 
 
 def read_runs(paths: Sequence[PathLike]) -> list[Run]:
-    """Predictions of all runs, sorted by model and run.
+    """Predictions of all runs, `models/{model}/run-{run}/predictions.parquet`, sorted by model and run.
 
-    Parameters
-    ----------
-    paths : of `models/{model}/run-{run}/predictions.parquet`
-
-    Raises TrainingError: a file is not in a folder of a run.
+    Raises TrainingError if a file is not in a folder of a run.
     """
     runs = []
     for path in map(Path, paths):
@@ -61,13 +58,9 @@ def read_runs(paths: Sequence[PathLike]) -> list[Run]:
 
 
 def select(predictions: pa.Table, split: str = "test") -> Scored:
-    """The predictions of a split.
+    """The predictions of a split: `spectrum_id`, `star`, `split`, `class`, `p_bhb`.
 
-    Parameters
-    ----------
-    predictions : Table with `spectrum_id`, `star`, `split`, `class`, `p_bhb`
-
-    Raises TrainingError: a column or a class is missing, a class is unknown, a spectrum is repeated, or a
+    Raises TrainingError if a column or a class is missing, a class is unknown, a spectrum is repeated, or a
     probability is not from 0 to 1.
     """
     needed = ("spectrum_id", "star", "split", "class", "p_bhb")
@@ -89,7 +82,7 @@ def select(predictions: pa.Table, split: str = "test") -> Scored:
     if (names[1:] == names[:-1]).any():
         first = names[1:][names[1:] == names[:-1]][0]
         raise TrainingError(f"spectrum {first} is predicted twice in the {split} set; train the model again")
-    p = rows["p_bhb"].cast(pa.float64()).fill_null(np.nan).to_numpy()
+    p = floats(rows, "p_bhb")
     wrong = ~((p >= 0) & (p <= 1 + 1e-6))  # of float32, and of NaN
     if wrong.any():
         raise TrainingError(f"p_bhb of {names[wrong][0]} is {p[wrong][0]}, expected 0 to 1")
@@ -104,13 +97,9 @@ def one_per_star(scored: Scored) -> Scored:
 
 
 def choose_run(trainings: Sequence[Mapping[str, Any]]) -> int:
-    """The run of a model with the lowest validation loss in any epoch; of equal runs the first.
+    """The run, by its `training.json`, with the lowest validation loss in any epoch; of equal runs the first.
 
-    Parameters
-    ----------
-    trainings : `training.json` of each run
-
-    Raises ResultsError: no run has a validation loss.
+    Raises ResultsError if no run has a validation loss.
     """
     best: list[tuple[float, int]] = []
     for training in trainings:

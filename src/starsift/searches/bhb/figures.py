@@ -5,7 +5,7 @@
 that were not trained are left out.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -17,8 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
 
-from starsift.learning.calibration import expected_calibration_error, wilson
-from starsift.learning.calibration import reliability as reliability_table
+from starsift.learning.calibration import wilson
 from starsift.report.plots import (
     BLACK,
     BLUE,
@@ -215,7 +214,7 @@ def training(trainings: Trainings) -> Figure:
         return figure
 
 
-def reliability(runs: Runs, calibration: Mapping[str, Any], bins: int = 10) -> Figure:
+def reliability(runs: Runs, calibration: Mapping[str, Any]) -> Figure:
     """Share of BHB stars among test stars against their probability, before and after calibration."""
     with report_style():
         known = _modalities(runs, calibration)
@@ -226,15 +225,9 @@ def reliability(runs: Runs, calibration: Mapping[str, Any], bins: int = 10) -> F
         for (main, below), (modality, model, own) in zip(axes.T, known, strict=True):
             test, temperature = one_per_star(select(own)), calibration["modalities"][modality]["temperature"]
             true = test.truth == 1
-            curves = {}
-            for name, p in (
-                ("uncalibrated", test.p_bhb),
-                (f"calibrated, T = {temperature:.2f}", calibrate(test.p_bhb, temperature)),
-            ):
-                p = np.clip(p, 0, 1)
-                error = expected_calibration_error(p, true, bins)
-                curves[f"{name}: calibration error {error:.3f}"] = reliability_table(p, true, bins)
-            plot_reliability(main, below, curves)
+            calibrated = calibrate(test.p_bhb, temperature)
+            p = {"uncalibrated": test.p_bhb, f"calibrated, T = {temperature:.2f}": calibrated}
+            plot_reliability(main, below, p, true)
             main.set_title(f"{modality}: {MODELS[model]}, run {calibration['run']}", fontsize=9)
             main.set_ylabel(f"share of BHB stars ({true.size:,} test stars)")
             below.set_ylabel("stars")
@@ -266,24 +259,17 @@ def purity(runs: Runs, calibration: Mapping[str, Any]) -> Figure:
             words = "no threshold reaches it" if chosen is None else f"threshold {chosen:.3f}"
             axis.set_title(f"{modality}: {MODELS[model]}, run {calibration['run']}", fontsize=9)
             axis.set(xlabel="threshold of the calibrated probability", xlim=(0, 1), ylim=(0, 1.03))
-            axis.legend(
-                loc="lower left",
-                title=f"required purity {calibration['purity']:g}; {words}",
-                title_fontsize=8,
-            )
+            title = f"required purity {calibration['purity']:g}; {words}"
+            axis.legend(loc="lower left", title=title, title_fontsize=8)
         axes[0].set_ylabel("share")
         return figure
 
 
 def purity_curve(truth: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Purity and completeness of the rows that reach a threshold, for each value of p as threshold.
+    """Purity and completeness of the rows that reach a threshold, for each value of p (n,) as threshold.
 
-    Parameters
-    ----------
-    truth : (n,) bool, n > 0; p : (n,)
-
-    Returns threshold (m,), ascending; purity and its interval of 95 % (Wilson): purity, low, high;
-    completeness.
+    `truth` is (n,) bool, n > 0. Returns threshold (m,), ascending; purity and its interval of 95 % (Wilson):
+    purity, low, high; completeness.
     """
     threshold, first = np.unique(np.sort(p), return_index=True)
     number = p.size - first
@@ -326,16 +312,9 @@ def colours(catalog: pa.Table) -> Figure:
         ):
             relation = relations[name]
             across = np.linspace(relation.low, relation.high, 102)[1:-1]
-            ridge = relation(across)
+            ridge, spread = relation(across), relation.scatter
             axis.plot(across, ridge, color=colour, linestyle=dash, linewidth=1.2, label=words)
-            axis.fill_between(
-                across,
-                ridge - relation.scatter,
-                ridge + relation.scatter,
-                color=colour,
-                alpha=0.12,
-                linewidth=0,
-            )
+            axis.fill_between(across, ridge - spread, ridge + spread, color=colour, alpha=0.12, linewidth=0)
         axis.set(xlabel="(g − r)₀ (mag)", ylabel="(u − g)₀ (mag)")
         axis.legend(loc="best", title=f"{order.size:,} of {catalog.num_rows:,} spectra")
         return figure
@@ -400,9 +379,3 @@ def examples(examples: pa.Table) -> Figure:
         axes[-1, 0].set_xlabel(f"vacuum wavelength (Å); dotted: {', '.join(BALMER)} at rest")
         figure.supylabel("flux, scaled", fontsize=9)
         return figure
-
-
-FIGURES: dict[str, Callable[..., Figure]] = {
-    function.__name__: function
-    for function in (examples, roc_pr, weights, fusion, training, reliability, purity, colours, distances)
-}

@@ -35,11 +35,7 @@ TRANSFORMERS = {
 def fusion_head(name: str, preset: Preset, image_tokens: int) -> Any:
     """A network of `FUSIONS`: from the four outputs of the encoders to probabilities (n, 2).
 
-    Parameters
-    ----------
-    image_tokens : k of the image encoder
-
-    Raises TrainingError: there is no such model.
+    `image_tokens` are k of the image encoder. Raises TrainingError if there is no such model.
     """
     if name not in FUSIONS:
         raise TrainingError(f"model {name!r} is not one of {', '.join(FUSIONS)}")

@@ -97,12 +97,7 @@ def spectrum_keys(table: pa.Table, labelled: pa.Table) -> pa.Array:
 def labelled_bundles(catalog: PathLike, manifests: Iterable[PathLike]) -> list[str]:
     """Names of the bundles with a labelled spectrum, or of all if none has one: `build_dataset` reports that.
 
-    Parameters
-    ----------
-    catalog : see `read_labelled`
-    manifests : of the bundles, in the order of the result
-
-    Raises InputError: see `read_labelled`.
+    `manifests` are those of the bundles, in the order of the result. Raises what `read_labelled` raises.
     """
     labelled = read_labelled(catalog)
     wanted = spectrum_keys(labelled, labelled)

@@ -46,12 +46,8 @@ class Relation:
 def load_relations(path: str | os.PathLike[str] | None = None) -> dict[str, Relation]:
     """Read relations of g-r with another colour or an absolute magnitude, by name.
 
-    Parameters
-    ----------
-    path : CSV with the columns relation, low, high, scatter, c0 to c4, source; by default
-        resources/bhb/relations.csv
-
-    Raises InputError: a column is missing, or a value is not a number.
+    The CSV, by default resources/bhb/relations.csv, has the columns relation, low, high, scatter, c0 to c4,
+    source. Raises InputError if a column is missing, or a value is not a number.
     """
     file = Path(path) if path is not None else SHIPPED
     powers = [f"c{k}" for k in range(_POWERS)]
@@ -70,18 +66,10 @@ def load_relations(path: str | os.PathLike[str] | None = None) -> dict[str, Rela
 
 
 def magnitudes(manifest: pa.Table, template: str) -> dict[str, np.ndarray]:
-    """Magnitudes of each band as the survey gives them; NaN where missing or outside `MAGNITUDES`.
+    """Magnitudes (n,) of each band of ugriz in a manifest; NaN where missing or outside `MAGNITUDES`.
 
-    Parameters
-    ----------
-    manifest : n rows
-    template : names of its columns, with {band}
-
-    Returns
-    -------
-    dict : band of ugriz -> (n,) float64
-
-    Raises InputError: the template has no {band}, or a column holds no numbers.
+    Columns are named by a template with {band}. Raises InputError if it has none, or a column holds no
+    numbers.
     """
     return {band: _numbers(manifest, template, band, MAGNITUDES) for band in BANDS}
 
@@ -89,16 +77,8 @@ def magnitudes(manifest: pa.Table, template: str) -> dict[str, np.ndarray]:
 def dereddened(manifest: pa.Table, magnitude: str, extinction: str) -> dict[str, np.ndarray]:
     """Magnitudes and colours without extinction, NaN where the magnitude or the extinction is missing.
 
-    Parameters
-    ----------
-    manifest : n rows
-    magnitude, extinction : names of its columns, mag, with {band}
-
-    Returns
-    -------
-    dict : u, g, r, i, z, and the colours u_g and g_r -> (n,) float64
-
-    Raises InputError: as in `magnitudes`.
+    Columns are named by templates with {band}, as in `magnitudes`, which says what is raised. Returns u, g,
+    r, i, z, and the colours u_g and g_r, each (n,) float64.
     """
     observed = magnitudes(manifest, magnitude)
     found = {band: observed[band] - _numbers(manifest, extinction, band, EXTINCTIONS) for band in BANDS}
@@ -106,32 +86,18 @@ def dereddened(manifest: pa.Table, magnitude: str, extinction: str) -> dict[str,
 
 
 def absolute_magnitude(g_r: npt.ArrayLike) -> np.ndarray:
-    """Absolute magnitude in g of blue horizontal branch stars.
+    """Absolute magnitudes (n,) in g of BHB stars of g-r (n,) without extinction; NaN outside -0.25 < g-r < 0.
 
-    Parameters
-    ----------
-    g_r : (n,) without extinction
-
-    Returns (n,) mag, NaN outside -0.25 < g-r < 0.
-
-    References
-    ----------
-    Deason, Belokurov & Evans 2011, MNRAS 416, 2903
+    Source: Deason, Belokurov & Evans 2011, MNRAS 416, 2903.
     """
     return _relations()["m_g_bhb"](g_r)
 
 
 def distance(g0: npt.ArrayLike, g_r: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Distance of blue horizontal branch stars from the Sun; wrong for any other star.
+    """Distances and errors (n,) in kpc of BHB stars of g and g-r (n,), dereddened; wrong for other stars.
 
-    Parameters
-    ----------
-    g0, g_r : (n,) g and g-r without extinction, mag
-
-    Returns
-    -------
-    distance, error : (n,) kpc, NaN where there is no absolute magnitude. The error is the scatter of the
-        relation, 0.15 mag or 7 % of the distance, without errors of the photometry.
+    NaN where there is no absolute magnitude. The error is the scatter of the relation, 0.15 mag or 7 % of the
+    distance, without errors of the photometry.
     """
     kpc = 10.0 ** (0.2 * (np.asarray(g0, np.float64) - absolute_magnitude(g_r)) - 2.0)
     return kpc, kpc * (0.2 * np.log(10.0) * _relations()["m_g_bhb"].scatter)

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from starsift.report.pages import Row, link_spectra, mean_scatter, page, read_csv
+from starsift.report.pages import Row, link_spectra, mean_scatter, page, percent, read_csv, rounded
 from starsift.resources import read_rows, resource
 from starsift.searches.bhb.comparison import ALL, BHB, MODELS, REPORTED, summarize_runs
+from starsift.searches.bhb.models import BASELINES, TRANSFORMERS
 
 PathLike = str | os.PathLike[str]
 Table = tuple[str, list[Row]]  # caption; rows, of which the first names the columns
@@ -19,43 +20,31 @@ PAPER = "Wei et al. 2023"
 SCORES = {"precision": "precision (%)", "recall": "recall (%)", "f1": "F1 (%)"}
 
 
-class _Comparison(NamedTuple):
-    """One of the paper's tables: its models in the paper's order, each with its input."""
+class Comparison(NamedTuple):
+    """One of the paper's tables: its page, its caption, and its models in the paper's order."""
 
+    page: str
     title: str
-    models: Mapping[str, str]
+    models: tuple[str, ...]
 
 
-_SPECTRUM, _IMAGE, _BOTH = "spectrum", "image", "spectrum + image"
 COMPARISONS = {
-    "table6": _Comparison(
+    "table6": Comparison(
+        "Encoders",
         "Encoders without and with their attention",
-        {"spectrum-plain": _SPECTRUM, "spectrum": _SPECTRUM, "image-plain": _IMAGE, "image": _IMAGE},
+        ("spectrum-plain", "spectrum", "image-plain", "image"),
     ),
-    "table7": _Comparison(
-        "Parts of the fusion",
-        {
-            "transformer-spectrum": _SPECTRUM,
-            "transformer": _BOTH,
-            "transformer-sem": _BOTH,
-            "transformer-ca": _BOTH,
-            "batmm": _BOTH,
-        },
-    ),
-    "table8": _Comparison(
+    "table7": Comparison("Fusion", "Parts of the fusion", TRANSFORMERS),
+    "table8": Comparison(
+        "Models",
         "Comparison of models",
-        {
-            "image": _IMAGE,
-            "svm": _SPECTRUM,
-            "trees": _SPECTRUM,
-            "spectrum": _SPECTRUM,
-            "add": _BOTH,
-            "concat": _BOTH,
-            "vgg1d": _BOTH,
-            "batmm": _BOTH,
-            "batmm-end-to-end": _BOTH,
-        },
+        ("image", "svm", "trees", "spectrum", "add", "concat", "vgg1d", "batmm", "batmm-end-to-end"),
     ),
+}
+# Inputs of the models that do not have both.
+INPUTS = {
+    **dict.fromkeys(("spectrum-plain", "spectrum", "transformer-spectrum", *BASELINES), "spectrum"),
+    **dict.fromkeys(("image-plain", "image"), "image"),
 }
 
 
@@ -87,14 +76,15 @@ def models_table(name: str, metrics: pa.Table) -> Table:
     """Scores (mean of both classes) of the models of table6, table7 or table8, beside the paper's."""
     published = load_published()
     own = _scores(metrics)
-    title, models = COMPARISONS[name]
+    _, title, models = COMPARISONS[name]
     rows: list[Row] = [("input", "model", "runs", *_score_names(), "F1 of BHB (%)")]
-    for model, inputs in models.items():
+    for model in models:
         found = own.get((model, ALL))
         if found is not None:
             cells = _score_cells(found, published.get((model, ALL)))
             single = own[model, BHB]
-            rows.append((inputs, MODELS[model], found["n_runs"], *cells, _percent(single, "f1")))
+            inputs = INPUTS.get(model, "spectrum + image")
+            rows.append((inputs, MODELS[model], found["n_runs"], *cells, percent(single, "f1")))
     return title, rows
 
 
@@ -121,24 +111,11 @@ def gaps_table(gaps: pa.Table) -> Table:
     return "Differences of F1 (mean of both classes) between models", rows
 
 
-def table5_page(metrics: pa.Table) -> str:
-    """BATMM by class (Table 5)."""
-    return page("Classes", [classes_table(metrics)])
-
-
-def table6_page(metrics: pa.Table) -> str:
-    """Encoders without and with their attention (Table 6)."""
-    return page("Encoders", [models_table("table6", metrics)])
-
-
-def table7_page(metrics: pa.Table) -> str:
-    """Parts of the fusion (Table 7)."""
-    return page("Fusion", [models_table("table7", metrics)])
-
-
-def table8_page(metrics: pa.Table) -> str:
-    """Comparison of models (Table 8)."""
-    return page("Models", [models_table("table8", metrics)])
+def table_page(name: str, metrics: pa.Table) -> str:
+    """A table of the paper: table5 (BATMM by class), or one of `COMPARISONS`."""
+    if name == "table5":
+        return page("Classes", [classes_table(metrics)])
+    return page(COMPARISONS[name].page, [models_table(name, metrics)])
 
 
 def gaps_page(gaps: pa.Table) -> str:
@@ -173,11 +150,11 @@ def candidates_page(catalog: pa.Table, rejected: pa.Table, number: int = 1000) -
                     row["spectrum_id"],
                     row["group_name"] or "",
                     row["n_exposures"],
-                    _rounded(row["snr"], 1),
-                    _rounded(row["p_bhb"], 3),
+                    rounded(row["snr"], 1),
+                    rounded(row["p_bhb"], 3),
                     row["modality"] or "",
-                    *(_rounded(row[column], 2) for column in ("g_0", "u_g_0", "g_r_0")),
-                    _rounded(row["distance"], 1),
+                    *(rounded(row[column], 2) for column in ("g_0", "u_g_0", "g_r_0")),
+                    rounded(row["distance"], 1),
                     row["known_class"] or "",
                     row["origin"],
                     row["label"] or "",
@@ -202,15 +179,6 @@ def _score_cells(own: Mapping[str, Any], paper: Mapping[str, float] | None) -> l
     """Each score of this run and of the paper, mean and scatter in per cent."""
     cells = []
     for name in SCORES:
-        cells.append(_percent(own, name))
+        cells.append(percent(own, name))
         cells.append("" if paper is None else mean_scatter(paper[name], paper[f"{name}_std"], 2))
     return cells
-
-
-def _percent(row: Mapping[str, Any], name: str) -> str:
-    std = row[f"{name}_std"]
-    return mean_scatter(100 * row[f"{name}_mean"], None if std is None else 100 * std, 2)
-
-
-def _rounded(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:.{digits}f}"

@@ -73,15 +73,11 @@ def schedule(options: TrainingOptions, steps: int) -> np.ndarray:
 def augment(values: np.ndarray, which: int, options: TrainingOptions, rng: np.random.Generator) -> np.ndarray:
     """Augment stars: spectra with more noise and another velocity, images rotated and mirrored.
 
-    Parameters
-    ----------
-    values : spectra (n, 3522), or images (n, size, size, 5)
-    which : 0 spectra, 1 images
-
-    Returns the same shape. The noise of each spectrum has a standard deviation drawn between 0 and `noise`.
-    Each spectrum is scaled as if its lowest and highest flux (equation 16) were those of spikes, which exceed
-    the spectrum by `spike` of its range on average. All stars of a batch have the same shift (at most `shift`
-    pixels), rotation and mirroring.
+    `values` are spectra (n, 3522), with `which` 0, or images (n, size, size, 5), with 1; so is what is
+    returned. The noise of each spectrum has a standard deviation drawn between 0 and `noise`. Each spectrum
+    is scaled as if its lowest and highest flux (equation 16) were those of spikes, which exceed the spectrum
+    by `spike` of its range on average. All stars of a batch have the same shift (at most `shift` pixels),
+    rotation and mirroring.
     """
     if which == 0:
         if options.shift:

@@ -15,12 +15,9 @@ from starsift.errors import ResultsError
 def join_bundles(stages: Mapping[str, Iterable[str | os.PathLike[str]]]) -> Iterator[pa.Table]:
     """Join the tables of several stages by position, one table a bundle.
 
-    Parameters
-    ----------
-    stages : for each stage the files of all bundles, in the same order of bundles; of columns that several
-        stages have, the first one's is kept
-
-    Raises ResultsError: the files of a bundle hold different spectra; names them.
+    Each stage has the files of all bundles, in the same order; of columns that several stages have, the first
+    one's is kept. Raises ResultsError, with the names of the files, if those of a bundle hold different
+    spectra.
     """
     for files in zip(*stages.values(), strict=True):
         joined = pq.read_table(files[0])

@@ -9,6 +9,7 @@ components than there are stars, since the vote must reject such spectra.
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -122,17 +123,9 @@ def training_set(
     gaps = (float(delta_rv[0]), float(delta_rv[1]))
     wide = (float(snr[0]), float(snr[1]))
 
-    def noise(rng: np.random.Generator, n: int) -> Systems:
-        return draw_singles(rng, n)
-
-    def singles(rng: np.random.Generator, n: int) -> Systems:
-        return draw_singles(rng, n, rotator_fraction=0.15)
-
-    def binaries(rng: np.random.Generator, n: int) -> Systems:
-        return draw_binaries(rng, n, gaps)
-
-    def triples(rng: np.random.Generator, n: int) -> Systems:
-        return draw_triples(rng, n, hierarchical=hierarchical, delta_rv=gaps)
+    singles = partial(draw_singles, rotator_fraction=0.15)
+    binaries = partial(draw_binaries, delta_rv=gaps)
+    triples = partial(draw_triples, hierarchical=hierarchical, delta_rv=gaps)
 
     def is_noise(curves: CCFs, components: Components, rv: np.ndarray) -> np.ndarray:
         return curves.usable & (curves.ccf.max(axis=1) < NOISE_RULE * curves.ccf.std(axis=1))
@@ -148,8 +141,8 @@ def training_set(
 
     # Noise: half without any signal, half of faint spectra whose signal does not stand out.
     parts = [
-        _collect(laboratory, 0, noise, is_noise, (0.05, 0.3), per_class // 2, seed),
-        _collect(laboratory, 0, noise, is_noise, (0.3, 4.0), per_class - per_class // 2, seed + 1),
+        _collect(laboratory, 0, draw_singles, is_noise, (0.05, 0.3), per_class // 2, seed),
+        _collect(laboratory, 0, draw_singles, is_noise, (0.3, 4.0), per_class - per_class // 2, seed + 1),
         _collect(laboratory, 1, singles, any_single, wide, per_class - hard, seed + 2),
         _collect(laboratory, 1, singles, excessive, wide, hard, seed + 3, rounds=HARD_ROUNDS, partial=True),
         _collect(laboratory, 2, binaries, detected, wide, per_class - hard, seed + 4),

@@ -87,14 +87,10 @@ def monte_carlo(
 
 
 def matched_scatter(observed: np.ndarray, copies: np.ndarray) -> np.ndarray:
-    """Standard deviation of each observed component's velocity over the copies that show it.
+    """Standard deviations (n, width) of components' velocities over the copies that show them, float32 km/s.
 
-    Parameters
-    ----------
-    observed : (n, width) km/s, NaN where there is none
-    copies : (n, copy, width of copies) km/s, likewise
-
-    Returns (n, width) float32 km/s, NaN with fewer than 10 matches.
+    `observed` (n, width) and `copies` (n, copy, width of copies) are km/s, NaN where there is none. NaN with
+    fewer than 10 matches.
     """
     distance = np.abs(observed[:, None, :, None] - copies[:, :, None, :])
     distance = np.where(np.isnan(distance), np.inf, distance)

@@ -1,7 +1,5 @@
 """The figures of the report: tables in, matplotlib figures out. Figure numbers are from Li et al. 2023."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -110,10 +108,9 @@ def _draw_example(axes: np.ndarray, row: dict, ccf_threshold: float, d2_threshol
     axes[3].axhline(_level(curves["second"], d2_threshold), color=RED, linewidth=0.8)
     axes[4].axhline(0.0, color="0.6", linewidth=0.5)
     axes[4].set_xlabel("velocity (km/s)")
-    text = "\n".join(f"{rv:+.1f} km/s" for rv in row["rv"])
-    note = {"transform": axes[1].transAxes, "va": "top", "fontsize": 7}
-    box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1}
-    axes[1].text(0.03, 0.95, f"σ = {row['sigma']:.0f} km/s\n{text}", bbox=box, **note)
+    # Above the axis, where it hides no curve.
+    found = ", ".join(f"{rv:+.1f}" for rv in row["rv"])
+    axes[1].set_title(f"σ = {row['sigma']:.0f} km/s" + (f"; {found} km/s" if found else ""), fontsize=7)
 
 
 def rv_errors(spectra: pa.Table) -> Figure:
@@ -267,18 +264,6 @@ def rv_differences(spectra: pa.Table) -> Figure:
         return figure
 
 
-FIGURES: dict[str, Callable[..., Figure]] = {
-    function.__name__: function
-    for function in (
-        snr_magnitude,
-        examples,
-        rv_errors,
-        detection_rates,
-        flux_ratio,
-        exposures,
-        rv_differences,
-    )
-}
 # table -> columns that figures show; all of the others
 COLUMNS = {"manifest": ["snr", "phot_g_mean_mag"]}
 

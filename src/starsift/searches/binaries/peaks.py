@@ -92,15 +92,10 @@ def cosine_basis(velocities: np.ndarray, sigma_min: float) -> CosineBasis:
 def smoothed_derivatives(
     coefficients: Any, basis: CosineBasis, sigma: float, xp: ModuleType = np
 ) -> tuple[Any, Any, Any]:
-    """The smoothed CCF, its second and its third derivative.
+    """The smoothed CCF, its second and its third derivative, of `ccf @ basis.analysis` (n, term).
 
-    Parameters
-    ----------
-    coefficients : (n, term) of the CCFs, `ccf @ basis.analysis`
-    sigma : km/s
-
-    Returns smooth (n, velocity); second (n, velocity), (km/s)^-2; third (n, velocity - 1), (km/s)^-3, halfway
-    between the velocities.
+    `sigma` is in km/s. Returns smooth (n, velocity); second (n, velocity), (km/s)^-2; third (n, velocity -
+    1), (km/s)^-3, halfway between the velocities.
     """
     # Wide Gaussians let fewer terms through; the rest would be denormal numbers, slow beyond reason.
     terms = int(np.searchsorted(basis.wavenumber, CUT / sigma)) + 1

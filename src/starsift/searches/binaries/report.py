@@ -1,11 +1,10 @@
 """The tables of the report, as HTML pages."""
 
 import os
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from starsift.io.files import read_json
-from starsift.report.pages import Row, mean_scatter, page, read_csv
+from starsift.report.pages import Row, page, percent, read_csv
 from starsift.searches.binaries.evaluation import summarise_folds
 
 
@@ -21,7 +20,7 @@ def cross_validation_page(folds: Iterable[str | os.PathLike[str]]) -> str:
     metrics = ("accuracy", "precision", "recall", "f1")
     rows: list[Row] = [("classifier", "category", *metrics)]
     for row in summarise_folds(results):
-        rows.append((row["classifier"], row["category"], *(_percent(row, metric) for metric in metrics)))
+        rows.append((row["classifier"], row["category"], *(percent(row, metric) for metric in metrics)))
     number = len(results)
     return page("Cross-validation", [(f"Mean and standard deviation over {number} folds, per cent", rows)])
 
@@ -29,8 +28,3 @@ def cross_validation_page(folds: Iterable[str | os.PathLike[str]]) -> str:
 def funnel_page(funnel: str | os.PathLike[str]) -> str:
     """From CCF candidates to selected binaries (CSV of `starsift.searches.binaries.voting.funnel`)."""
     return page("Funnel", [("CCF candidates by class, for each classifier", read_csv(funnel))])
-
-
-def _percent(row: Mapping[str, Any], metric: str) -> str:
-    mean, scatter = row[f"{metric}_mean"], row[f"{metric}_std"]
-    return mean_scatter(100 * mean, None if scatter is None else 100 * scatter, digits=2)

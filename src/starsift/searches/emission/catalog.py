@@ -20,6 +20,7 @@ from starsift.catalog.crossmatch import group_exposures
 from starsift.catalog.listing import fill_links, listed_columns, star_columns
 from starsift.catalog.naming import dates, designation
 from starsift.errors import ResultsError
+from starsift.io.columns import floats
 from starsift.learning.calibration import apply_temperature
 from starsift.searches.emission.classes import (
     CLASSES,
@@ -185,7 +186,7 @@ def assemble(
         raise ResultsError(f"manifest: candidate {first} is not in it; delete results/emission and run again")
     listed = manifest.take(at)
     rows = candidates.select([*_ROWS, "predicted", "origin", "round"])
-    ra, dec = (rows[name].cast(pa.float64()).fill_null(np.nan).to_numpy() for name in ("ra", "dec"))
+    ra, dec = (floats(rows, name) for name in ("ra", "dec"))
     p = apply_temperature(probabilities(candidates), temperature)
     columns: dict[str, Any] = {
         "designation": designation(ra, dec),

@@ -4,7 +4,7 @@ Windows are lists of 140 fluxes at `emission.window.WAVELENGTH`, scaled from -1 
 columns of the catalogue and `window`; it includes the rejected rows.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.figure import Figure
 
-from starsift.learning.calibration import apply_temperature, expected_calibration_error, reliability, wilson
+from starsift.learning.calibration import apply_temperature, wilson
 from starsift.report.plots import (
     BLACK,
     BLUE,
@@ -212,15 +212,12 @@ def calibration(held_out: pa.Table, calibration: Mapping[str, Any]) -> Figure:
             return empty(main, "all labels are in the training set")
         true = np.isin(held_out["label"].to_pylist(), EMISSION_CLASSES)
         p = probabilities(held_out)
-        curves = {}
-        for name, q in (
-            ("not calibrated", p),
-            (f"calibrated, T = {temperature:.2f}", apply_temperature(p, temperature)),
-        ):
-            emission = np.clip(q[:, :TARGETS].sum(axis=1), 0, 1)
-            error = expected_calibration_error(emission, true)
-            curves[f"{name}: calibration error {error:.3f}"] = reliability(emission, true)
-        plot_reliability(main, below, curves)
+        both = {
+            "not calibrated": p,
+            f"calibrated, T = {temperature:.2f}": apply_temperature(p, temperature),
+        }
+        emission = {name: q[:, :TARGETS].sum(axis=1) for name, q in both.items()}
+        plot_reliability(main, below, emission, true)
         main.set_ylabel(f"share in emission ({true.size:,} labels)")
         below.set(xlabel="predicted probability of emission", ylabel="spectra")
         return figure
@@ -337,19 +334,3 @@ def _label_page(figure: Figure) -> None:
 
 def _range(size: np.ndarray) -> str:
     return f"{size[0]}" if (size == size[0]).all() else f"{size.min()} to {size.max()}"
-
-
-FIGURES: dict[str, Callable[..., Figure]] = {
-    function.__name__: function
-    for function in (
-        precision,
-        answers,
-        queries,
-        initial,
-        single_peaks,
-        double_peaks,
-        calibration,
-        snr_magnitude,
-        exposures,
-    )
-}

@@ -41,15 +41,10 @@ ROUND_LABELS = pa.schema(
 
 
 def label_query(query: pa.Table, labels: pa.Table, *, advice: str) -> pa.Table:
-    """Append the columns predicted, label (a class) and vetted_by to the query of a round.
+    """Append predicted, label (a class) and vetted_by to the query of a round, of `select_query`.
 
-    Parameters
-    ----------
-    query : of `starsift.searches.emission.active.select_query`
-    labels : spectrum_id, class, vetted_by (one row a spectrum)
-    advice : what to do where labels are missing
-
-    Raises InputError: names how many are missing.
+    `labels` has a row a spectrum: spectrum_id, class, vetted_by. Raises InputError with their number and
+    `advice` if some are missing.
     """
     at = pc.index_in(query["spectrum_id"].combine_chunks(), value_set=labels["spectrum_id"].combine_chunks())
     if at.null_count:
@@ -98,13 +93,9 @@ def read_round_labels(paths: Sequence[PathLike]) -> pa.Table:
 def candidate_labels(labels: pa.Table) -> pa.Table:
     """Labels by people who looked at candidates: one a spectrum.
 
-    Parameters
-    ----------
-    labels : of `starsift.learning.labels.load_labels`. Those of the queue of candidates count, and those
-        without a queue, which somebody wrote into a table.
-
-    Returns a Table of `starsift.learning.labels.consensus`, and `class`. Raises ResultsError: a label is not
-    in the vocabulary.
+    Of `load_labels`, those of the queue of candidates count, and those without a queue, which somebody wrote
+    into a table. Returns a Table of `starsift.learning.labels.consensus`, and `class`. Raises ResultsError if
+    a label is not in the vocabulary.
     """
     queue = pc.fill_null(labels["queue"], QUEUE)
     chosen = pc.and_(pc.equal(labels["search"], "emission"), pc.equal(queue, QUEUE))

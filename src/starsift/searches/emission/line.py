@@ -115,13 +115,9 @@ def _weights(batch: SpectrumBatch) -> np.ndarray:
 
 
 def _peaks(ratio: np.ndarray, noise: np.ndarray, line: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The two most prominent peaks inside the line.
+    """The two most prominent peaks inside the line: wavelength (n, 2) Angstrom, significant (n, 2) bool.
 
-    Parameters
-    ----------
-    ratio, noise : (n, p) flux over continuum, its error; line : (p,) bool
-
-    Returns wavelength (n, 2) Angstrom; whether the peak is significant (n, 2) bool.
+    `ratio` and `noise` (n, p) are flux over continuum and its error, `line` is (p,) bool.
     """
     pixels = ratio.shape[1]
     smooth = gaussian_filter1d(ratio, SMOOTHING, axis=1, mode="nearest")

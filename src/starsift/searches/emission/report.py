@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from starsift.learning.calibration import wilson
-from starsift.report.pages import Row, link_spectra, page
+from starsift.report.pages import Row, link_spectra, page, rounded
 from starsift.searches.emission.classes import CLASSES, EMISSION_CLASSES, TARGETS
 from starsift.searches.emission.columns import PREDICTED
 
@@ -147,13 +147,13 @@ def candidates_page(candidates: pa.Table, number: int = 1000) -> str:
                     row["spectrum_id"],
                     row["group_name"] or "",
                     row["n_exposures"],
-                    _rounded(row["snr"], 1),
+                    rounded(row["snr"], 1),
                     row["profile"],
                     row["predicted"],
-                    _rounded(row["p_emission"], 3),
-                    _rounded(row["ewha"], 1),
-                    _rounded(row["peak_velocity"], 0),
-                    _rounded(row["peak_separation"], 0),
+                    rounded(row["p_emission"], 3),
+                    rounded(row["ewha"], 1),
+                    rounded(row["peak_velocity"], 0),
+                    rounded(row["peak_separation"], 0),
                     row["origin"] if row["round"] is None else f"{row['origin']}, round {row['round']}",
                     row["label"] or "",
                     row["vetted_by"] or "",
@@ -166,7 +166,3 @@ def candidates_page(candidates: pa.Table, number: int = 1000) -> str:
 
 def _percent(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f} %" if whole else ""
-
-
-def _rounded(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:.{digits}f}"

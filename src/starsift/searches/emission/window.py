@@ -109,16 +109,10 @@ def window(batch: SpectrumBatch, *, min_good: float) -> Windows:
 
 
 def transfer(flux: np.ndarray, *, sigma: float) -> np.ndarray:
-    """Blur a CCD700 spectrum (p,) to the resolution of LAMOST, float64.
+    """Blur a CCD700 spectrum (p,) to the resolution of LAMOST, float64, by a Gaussian of `sigma` pixels.
 
     With its wavelengths in vacuum (`starsift.survey.readers.ondrejov`) and `window`, this is the whole
-    transfer from one telescope to the other.
-
-    Parameters
-    ----------
-    sigma : pixels of the spectrum, standard deviation of the Gaussian; 0 does nothing
-
-    Source: Skoda et al. 2020, section 3.2.
+    transfer from one telescope to the other. Source: Skoda et al. 2020, section 3.2.
     """
     flux = np.asarray(flux, np.float64)
     return np.asarray(gaussian_filter1d(flux, sigma, mode="nearest")) if sigma > 0 else flux

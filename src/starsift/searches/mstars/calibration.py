@@ -117,13 +117,8 @@ def calibrate(
 def pool_prior(log_odds: np.ndarray, prior: float) -> float:
     """The share of M stars in a pool, by expectation maximisation; it differs from that of the sample.
 
-    Parameters
-    ----------
-    log_odds : (n,) of the pool's spectra, for a share `prior`
-
-    Returns a share, at least one spectrum's share, at most a half.
-
-    Source: Saerens, Latinne & Decaestecker 2002, Neural Computation 14, 21.
+    `log_odds` (n,) are those of the pool's spectra for a share `prior`. The result is at least one spectrum's
+    share, at most a half. Source: Saerens, Latinne & Decaestecker 2002, Neural Computation 14, 21.
     """
     if not len(log_odds):
         return prior

@@ -16,7 +16,9 @@ import pyarrow.compute as pc
 from starsift.catalog.crossmatch import attach, standard_columns
 from starsift.catalog.naming import dates, designation
 from starsift.errors import InputError, ResultsError
+from starsift.io.columns import floats
 from starsift.io.tables import read_table
+from starsift.learning.labels import with_labels
 from starsift.searches.mstars.columns import MSTARS
 from starsift.searches.mstars.kinematics import derive, dispersions
 from starsift.searches.mstars.luminosity import Separator, giant_by_magnitude, separate
@@ -43,14 +45,9 @@ def read_sources(path: PathLike | None) -> pa.Table | None:
 
 
 def join_measurements(candidates: pa.Table, measurements: pa.Table) -> pa.Table:
-    """Candidates with their measurements.
+    """Candidates of `rank_pool` with their measurements of `measure`: the same spectra in any order.
 
-    Parameters
-    ----------
-    candidates : of `starsift.searches.mstars.predict.rank_pool`
-    measurements : of `starsift.searches.mstars.measurements.measure`, the same spectra in any order
-
-    Raises ResultsError: a candidate has no measurements.
+    Raises ResultsError if a candidate has no measurements.
     """
     rows = candidates.drop_columns(["bundle", "row"])
     measured = measurements.take(_places(rows["spectrum_id"], measurements["spectrum_id"], "measurements"))
@@ -104,7 +101,7 @@ def characterize(
     ):
         for name in table.column_names:
             rows = rows.append_column(name, table[name])
-    gaia = giant_by_magnitude(rows["m_g"].cast(pa.float64()).fill_null(np.nan).to_numpy())
+    gaia = giant_by_magnitude(floats(rows, "m_g"))
     return rows.append_column("giant_gaia", gaia)
 
 
@@ -137,11 +134,8 @@ def build_catalog(
 def all_m(catalogue: pa.Table, released: pa.Table) -> pa.Table:
     """The supplemental catalogue and the M stars that were known, the paper's "ALL M" (section 4).
 
-    Parameters
-    ----------
-    catalogue : of `build_catalog`; released : of `characterize`
-
-    Returns a Table of the columns of `MSTARS` that both have, and `released` (bool).
+    From `build_catalog` and `characterize`. Returns a Table of the columns of `MSTARS` that both have, and
+    `released` (bool).
     """
     names = [name for name in catalogue.column_names if name in released.column_names]
     parts = []
@@ -168,7 +162,7 @@ def _known(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _named(rows: pa.Table, listed: pa.Table) -> pa.Table:
     """Designation, date and S/N in r as LAMOST writes them."""
-    ra, dec = (rows[name].cast(pa.float64()).fill_null(np.nan).to_numpy() for name in ("ra", "dec"))
+    ra, dec = (floats(rows, name) for name in ("ra", "dec"))
     snr = rows["snr_r"]
     if "snrr" in listed.column_names:
         snr = pc.coalesce(_known(listed["snrr"]), snr)
@@ -183,12 +177,8 @@ def _labelled(rows: pa.Table, labels: pa.Table) -> pa.Table:
     )
     if len(other):
         log.warning("%d labels are of spectra that are no candidates, such as %s", len(other), other[0])
-    places = pc.index_in(rows["spectrum_id"], value_set=labels["spectrum_id"].combine_chunks())
-    return (
-        rows.append_column("vetted", pc.is_valid(places))
-        .append_column("vetted_by", labels["vetted_by"].take(places))
-        .append_column("label", labels["label"].take(places))
-    )
+    vetted = pc.is_in(rows["spectrum_id"], value_set=labels["spectrum_id"].combine_chunks())
+    return with_labels(rows.append_column("vetted", vetted), labels)
 
 
 def _published(rows: pa.Table, probability: float) -> tuple[pa.Table, dict[str, int]]:
@@ -215,8 +205,5 @@ def _published(rows: pa.Table, probability: float) -> tuple[pa.Table, dict[str, 
 def velocity_bins(catalogue: pa.Table, width: float = 100.0) -> pa.Table:
     """Mean velocities and dispersions of dwarfs by height (figure 18); see `dispersions`."""
     dwarfs = catalogue.filter(pc.fill_null(pc.equal(catalogue["giant"], 0), False))
-    columns = {
-        name: dwarfs[name].cast(pa.float64()).fill_null(np.nan).to_numpy()
-        for name in ("h_disc", "u", "v", "w", "active")
-    }
-    return dispersions(**columns, width=width)
+    h_disc, u, v, w, active = (floats(dwarfs, name) for name in ("h_disc", "u", "v", "w", "active"))
+    return dispersions(h_disc, u, v, w, active, width)

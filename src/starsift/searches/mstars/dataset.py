@@ -12,6 +12,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -55,6 +56,11 @@ TEMPLATE_COLUMNS = ["name", "subclass", "log10_lambda0", "dlog10_lambda", "flux"
 log = logging.getLogger(__name__)
 
 
+def _column(name: str, kind: Any, text: str) -> Any:
+    """A property: the column of a sample's table as an array."""
+    return property(lambda sample: np.asarray(sample.table[name].to_numpy(), dtype=kind), doc=text)
+
+
 @dataclass(frozen=True)
 class Sample:
     """n spectra at rest on `LAMOST_LRS`, scaled to [0, 1].
@@ -68,30 +74,17 @@ class Sample:
     identity: pa.Table
     table: pa.Table
 
+    ids = _column("spectrum_id", object, "object (n,): spectrum_id, or the name of a template.")
+    role = _column("role", object, "object (n,): dwarf, giant or negative.")
+    class_ = _column("class", object, "object (n,): STAR, GALAXY, QSO or UNKNOWN.")
+    subclass = _column("subclass", object, "object (n,), None where the catalogue has none.")
+    snr = _column("snr", np.float32, "float32 (n,), NaN where the survey gives none.")
+    zero = _column("zero", np.float32, "float32 (n,): where zero flux lies on the scale of `flux`.")
+
     @property
     def is_m(self) -> np.ndarray:
         """bool (n,): the positive sample."""
         return np.asarray(pc.not_equal(self.table["role"], "negative").to_numpy(), dtype=bool)
-
-    @property
-    def role(self) -> np.ndarray:
-        """object (n,): dwarf, giant or negative."""
-        return np.asarray(self.table["role"].to_numpy(), dtype=object)
-
-    @property
-    def subclass(self) -> np.ndarray:
-        """object (n,), None where the catalogue has none."""
-        return np.asarray(self.table["subclass"].to_numpy(), dtype=object)
-
-    @property
-    def ids(self) -> np.ndarray:
-        """object (n,): spectrum_id, or the name of a template."""
-        return np.asarray(self.table["spectrum_id"].to_numpy(), dtype=object)
-
-    @property
-    def class_(self) -> np.ndarray:
-        """object (n,): STAR, GALAXY, QSO or UNKNOWN."""
-        return np.asarray(self.table["class"].to_numpy(), dtype=object)
 
     @property
     def labels(self) -> np.ndarray:
@@ -107,16 +100,6 @@ class Sample:
             else:
                 labels.append((class_ or "UNKNOWN").upper())
         return np.array(labels)
-
-    @property
-    def zero(self) -> np.ndarray:
-        """float32 (n,): where zero flux lies on the scale of `flux`."""
-        return np.asarray(self.table["zero"].to_numpy(), dtype=np.float32)
-
-    @property
-    def snr(self) -> np.ndarray:
-        """float32 (n,), NaN where the survey gives none."""
-        return np.asarray(self.table["snr"].to_numpy(), dtype=np.float32)
 
 
 def build_sample(

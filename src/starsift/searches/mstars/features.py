@@ -14,13 +14,10 @@ BIN = 8  # pixels: the features' sampling; bands are wider, velocities of stars 
 
 
 def represent(flux: np.ndarray, ivar: np.ndarray, zero: np.ndarray, representation: str) -> np.ndarray:
-    """Features of prepared spectra, input of the hashers.
+    """Features of prepared spectra, input of the hashers: (n, p) or (n, p // 8) float32.
 
-    Parameters
-    ----------
-    flux, ivar : (n, p) of `mstars.preprocess.Prepared`; zero : (n,), where no flux lies in `flux`
-
-    Returns (n, p) or (n, p // 8) float32.
+    `flux` and `ivar` (n, p) are those of `mstars.preprocess.Prepared`, `zero` (n,) is where no flux lies in
+    `flux`.
     """
     if representation == "flux":
         return min_max(flux)  # added noise may have left the range

@@ -5,7 +5,7 @@ both. A figure reads the columns that its docstring names.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import Any
 
@@ -505,24 +505,6 @@ def kinematics(bins: pa.Table) -> Figure:
         axes[0, 0].margins(y=0.3)  # room for the legend
         axes[0, 0].legend(loc="upper right")
         return figure
-
-
-FIGURES: dict[str, Callable[..., Figure]] = {
-    function.__name__: function
-    for function in (
-        recall_precision,
-        top_matches,
-        ranked_matches,
-        subtypes,
-        snr,
-        magnitudes,
-        subtype_comparison,
-        giants_spectra,
-        giants_photometry,
-        activity,
-        kinematics,
-    )
-}
 
 
 def _words(name: str) -> str:

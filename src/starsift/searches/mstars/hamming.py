@@ -206,13 +206,9 @@ def count_distances(pool: np.ndarray, queries: np.ndarray, *, xp: ModuleType = n
 def cut_distances(counts: np.ndarray, fraction: float) -> Cuts:
     """Where each query's list ends: the smallest distance within which lies `fraction` of the pool.
 
-    Codes at the same distance as the last one are kept too: their order would be arbitrary.
-
-    Parameters
-    ----------
-    counts : (m, bits + 1) over all parts of the pool, from `count_distances`
-
-    Raises TrainingError: the fraction is not in (0, 1], or the pool is empty.
+    Codes at the same distance as the last one are kept too: their order would be arbitrary. `counts` (m, bits
+    + 1) are over all parts of the pool, of `count_distances`. Raises TrainingError if the fraction is not in
+    (0, 1], or the pool is empty.
     """
     if not 0.0 < fraction <= 1.0:
         raise TrainingError(f"fraction is {fraction}: expected more than 0 and at most 1, such as 0.1")
@@ -228,11 +224,8 @@ def cut_distances(counts: np.ndarray, fraction: float) -> Cuts:
 def mark_union(pool: np.ndarray, queries: np.ndarray, cuts: Cuts, *, xp: ModuleType = np) -> Marks:
     """Which codes of a part of the pool are in any query's list, and how well each did.
 
-    Parameters
-    ----------
-    pool : (n, bytes) uint8; queries : (m, bytes) uint8, those of `cuts`
-
-    Raises TrainingError: codes are not packed bytes, differ in length, or are not those of the cuts.
+    `pool` (n, bytes) and `queries` (m, bytes), those of `cuts`, are uint8. Raises TrainingError if codes are
+    not packed bytes, differ in length, or are not those of the cuts.
     """
     _check_codes(pool, queries)
     if len(cuts.cut) != len(queries) or cuts.rank.shape[1] != 8 * queries.shape[1] + 1:
@@ -261,17 +254,11 @@ def mark_union(pool: np.ndarray, queries: np.ndarray, cuts: Cuts, *, xp: ModuleT
 def nearest_codes(
     pool: np.ndarray, queries: np.ndarray, k: int = 10, *, xp: ModuleType = np
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest queries of every code of a pool.
+    """The k nearest queries (m, bytes) of every code of a pool (n, bytes), uint8; m >= k.
 
-    Parameters
-    ----------
-    pool : (n, bytes) uint8; queries : (m, bytes) uint8, m >= k
-
-    Returns
-    -------
-    distance : (n, k) int16 and index : (n, k) int64 into the queries, ascending by distance, then by index
-
-    Raises TrainingError: codes are not packed bytes, differ in length, or there are fewer queries than k.
+    Returns distance (n, k) int16 and index (n, k) int64 into the queries, ascending by distance, then by
+    index. Raises TrainingError if codes are not packed bytes, differ in length, or there are fewer queries
+    than k.
     """
     _check_codes(pool, queries)
     if not 1 <= k <= len(queries):
@@ -292,16 +279,10 @@ def nearest_codes(
 def contrast(
     pool: np.ndarray, positive: np.ndarray, negative: np.ndarray, k: int = NEIGHBOURS, *, xp: ModuleType = np
 ) -> np.ndarray:
-    """How much nearer each code is to the positive sample than to the negative one, bits.
+    """How much nearer each code is to the positive sample than to the negative one, bits (n,) float32.
 
-    The mean distance to the k nearest negative codes less that to the k nearest positive ones (all of them,
-    where a sample has fewer than k).
-
-    Parameters
-    ----------
-    pool (n, bytes), positive (m, bytes), negative (l, bytes) : uint8
-
-    Returns (n,) float32; above 0 where the positive sample is nearer.
+    The mean distance to the k nearest negative codes (l, bytes) less that to the k nearest positive ones (m,
+    bytes), all of them where a sample has fewer than k; above 0 where the positive sample is nearer.
     """
     means = [
         nearest_codes(pool, sample, min(k, len(sample)), xp=xp)[0].mean(axis=1, dtype=np.float64)

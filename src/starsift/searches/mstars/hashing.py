@@ -140,11 +140,8 @@ class DiscriminantHasher(LinearHasher):
 
     Ridge regression onto the indicators of the classes finds as many directions as there are classes; each is
     scaled to unit variance, and random hyperplanes cut their space. The Hamming distance of two codes then
-    grows with the angle between their spectra as the classes see it, not as noise does.
-
-    Parameters
-    ----------
-    ridge : penalty of the regression, in units of the mean variance of a feature
+    grows with the angle between their spectra as the classes see it, not as noise does. `ridge` is the
+    penalty of the regression, in units of the mean variance of a feature.
     """
 
     def __init__(self, n_bits: int = 256, ridge: float = 10.0, random_state: int = 0) -> None:
@@ -220,14 +217,9 @@ def code_column(codes: np.ndarray, missing: np.ndarray | None = None) -> pa.Arra
 
 
 def codes_of(column: pa.ChunkedArray, size: int = 1) -> np.ndarray:
-    """Codes (n, bytes) uint8 of a column without nulls.
+    """Codes (n, bytes) uint8 of a column of binary values without nulls; of `size` bytes if it is empty.
 
-    Parameters
-    ----------
-    column : of binary values
-    size : bytes of a code, for a column that has none
-
-    Raises TrainingError: the codes differ in length.
+    Raises TrainingError if the codes differ in length.
     """
     lengths = pc.unique(pc.binary_length(column)).to_pylist()
     if len(lengths) > 1:

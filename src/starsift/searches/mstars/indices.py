@@ -86,13 +86,9 @@ def _windows(text: str, medium: str, where: str) -> Windows:
 def load_indices(path: str | os.PathLike[str] | None = None) -> dict[str, IndexDefinition]:
     """Read definitions of indices, by name, in the order of the file.
 
-    Parameters
-    ----------
-    path : path, optional
-        CSV with the columns name, method, feature, continuum, medium (air or vacuum), subtype (yes or no),
-        source; by default the one shipped in resources/mstars.
-
-    Raises InputError: a column is missing, or a row cannot be parsed.
+    The CSV, by default the one shipped in resources/mstars, has the columns name, method, feature, continuum,
+    medium (air or vacuum), subtype (yes or no), source. Raises InputError if a column is missing, or a row
+    cannot be parsed.
     """
     file = Path(path) if path is not None else SHIPPED
     columns = ("name", "method", "feature", "continuum", "medium", "subtype", "source")
@@ -420,14 +416,8 @@ def halpha(
 def active(ew: npt.ArrayLike, snr_ha: npt.ArrayLike, *, min_snr: float, min_ew: float) -> np.ndarray:
     """Whether stars are magnetically active: object (n,) of True, False, and None where unknown.
 
-    Parameters
-    ----------
-    ew : (n,) Angstrom, equivalent width of H-alpha, positive in emission
-    snr_ha : (n,) signal-to-noise ratio of a pixel of the continuum there
-    min_snr : S/N that must be exceeded for an answer
-    min_ew : Angstrom, equivalent width that an active star exceeds
-
-    Source: Guo et al. 2019, section 4.2.
+    Known is a star whose continuum (n,) has an S/N a pixel above `min_snr`; active, one whose equivalent
+    width (n,) of H-alpha exceeds `min_ew`, in Angstrom. Source: Guo et al. 2019, section 4.2.
     """
     width, ratio = np.asarray(ew, dtype=np.float64), np.asarray(snr_ha, dtype=np.float64)
     out = np.full(width.shape, None, dtype=object)

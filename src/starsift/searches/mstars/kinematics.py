@@ -17,6 +17,8 @@ import pyarrow as pa
 from astropy.coordinates import SkyCoord
 from astropy.stats import sigma_clip
 
+from starsift.io.columns import floats
+
 COMPONENTS = ("u", "v", "w")
 
 
@@ -116,7 +118,7 @@ def derive(
     where what they follow from is missing, or the parallax too uncertain.
     """
     ra, dec, rv, g, parallax, error, pmra, pmdec = (
-        np.asarray(rows[name].cast(pa.float64()).to_numpy())
+        floats(rows, name)
         for name in ("ra", "dec", "rv", "phot_g_mean_mag", "parallax", "parallax_error", "pmra", "pmdec")
     )
     away = distance(parallax, error, max_relative_error)

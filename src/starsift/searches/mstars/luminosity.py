@@ -35,6 +35,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from starsift.errors import SettingsError
+from starsift.io.columns import floats
 
 EVIDENCE = ("photometry", "indices")
 GAIA_LIMIT = 5.0  # M_G, far from both: dwarfs are at 8.3 (M0) and fainter (Pecaut & Mamajek 2013)
@@ -206,9 +207,7 @@ def _evaluate(table: pa.Table, term: str, default_error: float) -> tuple[np.ndar
 
 
 def _floats(table: pa.Table, name: str) -> np.ndarray:
-    if name not in table.column_names:
-        return np.full(table.num_rows, np.nan)
-    return np.asarray(table[name].cast(pa.float64()).to_numpy())
+    return floats(table, name) if name in table.column_names else np.full(table.num_rows, np.nan)
 
 
 def giant_by_magnitude(m_g: npt.ArrayLike, limit: float = GAIA_LIMIT) -> pa.Array:

@@ -31,15 +31,10 @@ RANKS = tuple(10**k for k in range(8))
 def collect_matches(
     sample: Sample, reference: pa.Table, codes: Sequence[str], spectra: Sequence[str], *, top: int = 10
 ) -> pa.Table:
-    """The nearest spectra of a late M star, and those at growing ranks of an early one.
+    """The nearest spectra of a late M star, and those at growing ranks of an early one; schema `MATCHES`.
 
-    Parameters
-    ----------
-    sample, reference : of one training, in one order
-    codes, spectra : files of the pool's bundles, in one order
-    top : how many of the nearest
-
-    Returns a Table of schema `MATCHES`.
+    `sample` and `reference` are of one training, `codes` and `spectra` files of the pool's bundles, each pair
+    in one order; `top` is how many of the nearest are shown.
     """
     tables = [pq.read_table(path, columns=["spectrum_id", "code"]) for path in codes]
     pool = pa.concat_tables(tables)
@@ -52,14 +47,12 @@ def collect_matches(
     known = codes_of(reference["code"])
     unclassified = codes_of(pool["code"], known.shape[1])
     late, early = _queries(sample)
-    rows: list[dict[str, Any]] = []
+    rows: list[tuple[Any, ...]] = []
     for panel, query in (("top", late), ("ranks", early)):
         distance = nearest_codes(unclassified, known[query : query + 1], 1)[0][:, 0]
         order = np.argsort(distance, kind="stable")
         ranks = range(1, top + 1) if panel == "top" else RANKS
-        rows.append(
-            _row(panel, True, 0, str(sample.ids[query]), 0, LAMOST_LRS.wavelength, sample.flux[query])
-        )
+        rows.append((panel, True, 0, str(sample.ids[query]), 0, LAMOST_LRS.wavelength, sample.flux[query]))
         for rank in (rank for rank in ranks if rank <= len(order)):
             at = int(order[rank - 1])
             spectrum = read_rows(spectra[bundle[at]], [place[at]])
@@ -67,9 +60,9 @@ def collect_matches(
             name = pool["spectrum_id"][at].as_py()
             good = spectrum.ivar[0] > 0
             rows.append(
-                _row(panel, False, rank, name, apart, spectrum.wavelength[0][good], spectrum.flux[0][good])
+                (panel, False, rank, name, apart, spectrum.wavelength[0][good], spectrum.flux[0][good])
             )
-    return pa.Table.from_pylist(rows, schema=MATCHES)
+    return pa.table([list(column) for column in zip(*rows, strict=True)], schema=MATCHES)
 
 
 def _queries(sample: Sample) -> tuple[int, int]:
@@ -80,10 +73,3 @@ def _queries(sample: Sample) -> tuple[int, int]:
     early = m[digit <= np.quantile(digit, 0.1)]
     best = np.nan_to_num(sample.snr)
     return int(late[best[late].argmax()]), int(early[best[early].argmax()])
-
-
-def _row(
-    panel: str, is_query: bool, rank: int, name: str, distance: int, wavelength: np.ndarray, flux: np.ndarray
-) -> dict[str, Any]:
-    values = (panel, is_query, rank, name, distance, wavelength.tolist(), flux.tolist())
-    return dict(zip(MATCHES.names, values, strict=True))

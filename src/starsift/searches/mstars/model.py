@@ -115,12 +115,8 @@ class Model:
 def train(features: np.ndarray, labels: np.ndarray, method: Method, *, bits: int, seed: int) -> Model:
     """Train the hasher of a method on a sample.
 
-    Parameters
-    ----------
-    features : (n, q) from `starsift.searches.mstars.features.represent`, of the method's representation
-    labels : (n,) str, the class of each spectrum, as `Sample.labels`
-
-    Raises TrainingError: the method has no hasher, or the sample is too small for it.
+    `features` (n, q) are those of `represent`, `labels` (n,) of str those of `Sample`. Raises TrainingError
+    if the method has no hasher, or the sample is too small for it.
     """
     if method.hasher not in HASHERS:
         raise TrainingError(f"hasher is {method.hasher!r}: expected one of {', '.join(HASHERS)}")

@@ -119,14 +119,10 @@ def prepare(batch: SpectrumBatch, rv: npt.ArrayLike | None = None) -> Prepared:
 
 
 def is_defective(flux: np.ndarray, ivar: np.ndarray) -> np.ndarray:
-    """Which spectra have a flux gap: a long run without flux, or a step where the arms join.
+    """Which spectra, bool (n,), have a flux gap: a long run without flux, or a step where the arms join.
 
-    Parameters
-    ----------
-    flux, ivar : (n, p) on `LAMOST_LRS`, in any unit whose zero is no flux; pixels whose ivar is not positive
-        are bad. Of mean spectra, ivar may be the number of spectra that are good in each pixel.
-
-    Returns bool (n,).
+    `flux` (n, p) is on `LAMOST_LRS` in any unit whose zero is no flux; pixels whose `ivar` (n, p) is not
+    positive are bad. Of mean spectra, ivar may be the number of spectra that are good in each pixel.
     """
     return np.asarray((longest_gap(flux, ivar) > MAX_GAP) | _has_step(flux, ivar))
 

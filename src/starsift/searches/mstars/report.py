@@ -1,13 +1,14 @@
 """The small tables of the M-star report, as HTML pages. Table numbers are from Guo et al. 2019."""
 
 from collections import Counter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from starsift.report.pages import Row, mean_scatter, page
+from starsift.io.columns import floats
+from starsift.report.pages import Row, mean_scatter, page, rounded
 
 LUMINOSITY = {1: "giant", 0: "dwarf", None: ""}
 SNR_EDGES = (5.0, 10.0, 30.0)  # the bins of Table 1
@@ -32,7 +33,7 @@ def positive_sample_page(sample: pa.Table, clusters: pa.Table) -> str:
     bins = ["< 5", "5-10", "10-30", "> 30", "unknown"]
     positive = sample.filter(pc.not_equal(sample["role"], "negative"))
     digit = pc.struct_field(pc.extract_regex(positive["subclass"], r"M(?P<digit>\d)"), "digit").to_pylist()
-    snr = positive["snr"].cast(pa.float64()).fill_null(np.nan).to_numpy()
+    snr = floats(positive, "snr")
     place = np.where(np.isfinite(snr), np.digitize(snr, SNR_EDGES), len(bins) - 1).tolist()
     roles = positive["role"].to_pylist()
     count = Counter(zip(digit, roles, place, strict=True))
@@ -105,10 +106,10 @@ def vetting_page(candidates: pa.Table, number: int = 200) -> str:
                 place,
                 row["spectrum_id"],
                 row["designation"] or "",
-                _rounded(row["score"], 3),
-                _rounded(row["p_m"], 3),
+                rounded(row["score"], 3),
+                rounded(row["p_m"], 3),
                 row["subclass"] or "",
-                _rounded(row["snrr"], 1),
+                rounded(row["snrr"], 1),
                 LUMINOSITY[row["giant"]],
                 "" if row["best_rank"] is None else row["best_rank"],
                 row["nearest_query"] or "",
@@ -116,7 +117,3 @@ def vetting_page(candidates: pa.Table, number: int = 200) -> str:
         )
     caption = f"The first {len(rows) - 1} of {candidates.num_rows:,} candidates"
     return page("Candidates to vet", [(caption, rows)])
-
-
-def _rounded(value: Any, digits: int) -> str:
-    return "" if value is None else f"{value:.{digits}f}"
