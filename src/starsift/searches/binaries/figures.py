@@ -110,7 +110,7 @@ def _draw_example(axes: np.ndarray, row: dict, ccf_threshold: float, d2_threshol
     axes[4].set_xlabel("velocity (km/s)")
     # Above the axis, where it hides no curve.
     found = ", ".join(f"{rv:+.1f}" for rv in row["rv"])
-    axes[1].set_title(f"σ = {row['sigma']:.0f} km/s" + (f"; {found} km/s" if found else ""), fontsize=7)
+    axes[1].set_title(f"σ = {row['sigma']:.0f} km/s" + (f"; RV {found} km/s" if found else ""), fontsize=7)
 
 
 def rv_errors(spectra: pa.Table) -> Figure:
