@@ -80,6 +80,9 @@ def test_evaluation_is_a_curve_a_method_a_length_and_a_split() -> None:
         assert [row["recall"] for row in rows] == RECALLS.tolist()
         assert len({row["average_precision"] for row in rows}) == 1
         assert all(0 < row["precision"] <= 1 for row in rows)
+    # The seed of a split is not that of another.
+    first, second = ([row["precision"] for row in curves["PIL, query by query", 8, k]] for k in (0, 1))
+    assert first != second
     for seed in (0, 1):
         again = evaluate(represented, labels, is_m, methods=chosen, bits=(8, 32), splits=3, seed=seed)
         assert again.equals(table) == (seed == 0)
