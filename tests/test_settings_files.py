@@ -3,7 +3,6 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -16,20 +15,15 @@ from starsift.settings_files import config_yaml, files
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture
-def defaults() -> dict[str, Any]:
-    return default_settings()
-
-
 @pytest.mark.parametrize("name", files())
 def test_files_are_those_that_are_made_of_the_models(name: str) -> None:
     assert (ROOT / name).read_text() == files()[name], f"{name} is not up to date: run `make settings`"
 
 
-def test_the_configuration_file_has_all_defaults_and_explains_each(defaults: dict[str, Any]) -> None:
+def test_the_configuration_file_has_all_defaults_and_explains_each() -> None:
     text = config_yaml()
-    assert complete(yaml.safe_load(text)) == complete() == defaults
-    assert set(yaml.safe_load(text)) == set(defaults)
+    assert complete(yaml.safe_load(text)) == complete() == default_settings()
+    assert set(yaml.safe_load(text)) == set(default_settings())
     assert max(map(len, text.splitlines())) <= 110
 
     def check(group: type[Group]) -> None:
@@ -42,12 +36,12 @@ def test_the_configuration_file_has_all_defaults_and_explains_each(defaults: dic
     check(Settings)
 
 
-def test_the_schema_takes_what_the_models_take(defaults: dict[str, Any]) -> None:
+def test_the_schema_takes_what_the_models_take() -> None:
     jsonschema = pytest.importorskip("jsonschema")
     schema = json.loads((ROOT / "config/schema/config.schema.json").read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
-    validator.validate(defaults)
+    validator.validate(default_settings())
     for file in (ROOT / "config").glob("*.yaml"):
         assert file.read_text().startswith("# yaml-language-server: $schema=schema/config.schema.json\n")
         validator.validate(yaml.safe_load(file.read_text()))
