@@ -22,16 +22,8 @@ def test_import_is_quick_and_imports_little() -> None:
     script = "import sys, starsift; print(*{name.split('.')[0] for name in sys.modules})"
     imported = set(run_python("-c", script, PYTHONPATH=str(ROOT / "src")).stdout.split())
     assert "starsift" in imported
-    assert not imported & {
-        "numpy",
-        "pyarrow",
-        "scipy",
-        "astropy",
-        "numba",
-        "keras",
-        "tensorflow",
-        "snakemake",
-    }
+    large = {"numpy", "pyarrow", "scipy", "astropy", "numba", "keras", "tensorflow", "snakemake"}
+    assert not imported & large
     times = run_python("-X", "importtime", "-c", "import starsift", PYTHONPATH=str(ROOT / "src")).stderr
     microseconds = int(next(line for line in times.splitlines() if line.endswith(" starsift")).split("|")[1])
     assert microseconds < 300_000
@@ -83,9 +75,8 @@ def test_examples_of_the_page_run_on_real_spectra(
 
 
 def test_every_layout_is_read() -> None:
-    names = ["lamost-mrs-dr7", "lamost-lrs-dr1", "lamost-lrs-dr7", "lamost-lrs-dr10", "sdss-spec"]
-    names.append("ondrejov-lamost/ondrejov")
-    for name in names:
+    lamost = ("lamost-mrs-dr7", "lamost-lrs-dr1", "lamost-lrs-dr7", "lamost-lrs-dr10")
+    for name in (*lamost, "sdss-spec", "ondrejov-lamost/ondrejov"):
         batch = starsift.read_spectra(real(name))
         assert batch.n > 0
         assert batch.ok.all(), name

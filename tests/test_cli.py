@@ -4,6 +4,7 @@ import json
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ import pytest
 from starsift.catalog.provenance import write_provenance
 from starsift.cli import main
 from starsift.demo.mrs import simulate_survey
-from starsift.learning.labels import load_labels
+from starsift.learning.labels import load_labels, unmatched, warn_unmatched
 from starsift.report.pages import write_page
 from starsift.resources import workflow_root
 from starsift.review.labels import LabelStore
@@ -60,33 +61,27 @@ def test_verify_notices_a_changed_catalogue(tmp_path: Path, capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["index", "nowhere", "--output", "x.parquet"], "starsift: nowhere: no such folder"),
-        (["index", "file", "--output", "x.parquet"], "starsift: file: a file, not a folder"),
-        (["verify", "."], "starsift: .: cannot be read (Is a directory); name the provenance.json"),
-        (
-            ["import", "file"],
-            "starsift: file: the file is empty (labels are also read from a store, .sqlite)",
-        ),
+        (["index", "nowhere", "--output", "x.parquet"], "nowhere: no such folder"),
+        (["index", "file", "--output", "x.parquet"], "file: a file, not a folder"),
+        (["verify", "."], ".: cannot be read (Is a directory); name the provenance.json"),
+        (["import", "file"], "file: the file is empty (labels are also read from a store, .sqlite)"),
         (
             ["import", "file", "--search", "emision"],
-            "starsift: --search is 'emision', it must be one of binaries, mstars, emission, bhb",
+            "--search is 'emision', it must be one of binaries, mstars, emission, bhb",
         ),
-        (
-            ["import", "file", "--results", "nowhere"],
-            "starsift: --results nowhere: no such folder; give the results of a run",
-        ),
-        (["index", "folder", "--output", "folder.csv"], "starsift: folder.csv: Is a directory"),
+        (["import", "file", "--results", "no"], "--results no: no such folder; give the results of a run"),
+        (["index", "folder", "--output", "folder.csv"], "folder.csv: Is a directory"),
         (
             ["index", "folder", "--output", "x.fits"],
-            "starsift: x.fits: the name of a table to write must end in .parquet or .csv",
+            "x.fits: the name of a table to write must end in .parquet or .csv",
         ),
-        (["run", "--config", "my.yaml"], "starsift: --config my.yaml: no such file"),
+        (["run", "--config", "my.yaml"], "--config my.yaml: no such file"),
         (
             ["run", "--profile", "slrum"],
-            "starsift: --profile slrum: no such profile; name a folder that has a config.yaml, or one that "
+            "--profile slrum: no such profile; name a folder that has a config.yaml, or one that "
             "is shipped: slurm",
         ),
-        (["status", "nowhere"], "starsift: nowhere: no manifest here; is this the results folder of a run?"),
+        (["status", "nowhere"], "nowhere: no manifest here; is this the results folder of a run?"),
     ],
 )
 def test_an_error_is_one_sentence(
@@ -102,7 +97,7 @@ def test_an_error_is_one_sentence(
     Path("folder.csv").mkdir()
     Path("folder/x.fits").touch()
     assert main(arguments) == 1
-    assert capsys.readouterr().err.strip() == sentence
+    assert capsys.readouterr().err == f"starsift: {sentence}\n"
     assert sorted(path.name for path in Path().iterdir()) == ["file", "folder", "folder.csv"]
 
 
@@ -135,6 +130,31 @@ def test_labels_in_csv_can_be_imported_again(tmp_path: Path) -> None:
     assert tables[0].to_pylist() == tables[1].to_pylist()
 
 
+def test_labels_of_no_spectrum_of_the_run_are_listed(
+    tmp_path: Path,
+    write: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    results = tmp_path / "results"
+    (results / "manifest" / "demo").mkdir(parents=True)
+    pq.write_table(pa.table({"spectrum_id": ["a", "b"]}), results / "manifest" / "demo.parquet")
+    pq.write_table(pa.table({"spectrum_id": ["c"]}), results / "manifest" / "demo-unusable.parquet")
+    path = write("spectrum_id,label\na,SB2\nc.fits,SB2\nd,SB1\n")
+    assert unmatched(load_labels(path, search="binaries"), results) == (["c", "d"], 2)
+    with caplog.at_level("WARNING"):
+        warn_unmatched(path, "binaries", results)
+    assert "2 labelled spectra are not among the 2 of this run: c, d" in caplog.text
+    options = ["--search", "binaries", "--labels", str(tmp_path / "l.sqlite"), "--results", str(results)]
+    assert main(["import", str(path), *options]) == 0
+    out = capsys.readouterr().out
+    assert "3 labels were added" in out
+    assert "2 labelled spectra are not among the 2 spectra of" in out
+    assert out.split()[-2:] == ["c", "d"]
+    assert main(["import", str(path), *options[:-1], str(tmp_path / "none")]) == 1
+    assert "no such folder; give the results of a run" in capsys.readouterr().err
+
+
 def test_run_is_snakemake_with_the_workflow_of_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,10 +171,8 @@ def test_run_is_snakemake_with_the_workflow_of_the_package(
     # Paths count from the current folder, whatever the folder of the results.
     files = [str(tmp_path / name) for name in ("a.yaml", "b.yaml")]
     main(["run", "--config", "a.yaml", "--config", "b.yaml", "--cores", "2", "--directory", "out", "-n"])
-    assert commands.pop() == [
-        *snakemake,
-        *("--configfile", *files, "--cores", "2", "--directory", "out", "--dry-run"),
-    ]
+    further = ["--cores", "2", "--directory", "out", "--dry-run"]
+    assert commands.pop() == [*snakemake, "--configfile", *files, *further]
     main(["run", "--config", "config/demo.yaml", "--", "--forcerun", "pack", "--", "x.csv"])
     demo = str(workflow_root() / "config/demo.yaml")
     further = ["--forcerun", "pack", "--", "x.csv"]
@@ -205,6 +223,8 @@ def results(tmp_path: Path) -> Path:
 
 
 def test_status_tells_what_was_cut_packed_and_not_read(results: Path) -> None:
+    listed = pq.read_table(results / "manifest/demo-unusable.parquet").to_pylist()
+    assert listed == [{"spectrum_id": "b", "band": "B", "status": "truncated", "file": "b.fits"}]
     text = "\n".join(describe_results(results))
     assert "snr >= 5  9       7        2" in text
     assert "bundles packed: 1 of 2" in text
@@ -212,26 +232,20 @@ def test_status_tells_what_was_cut_packed_and_not_read(results: Path) -> None:
     assert "b            B     truncated  b.fits" in text
 
 
+DONE = """
+binaries/ccf/one.arrow mstars/codes/one.parquet emission/windows/one.parquet
+emission/round-00/predictions/one.parquet emission/round-00/round.json
+emission/round-01/predictions/two.parquet
+bhb/predictions/demo/one.parquet bhb/predictions/demo/two.parquet
+bhb/models/batmm/run-0/training.json bhb/models/image/run-0/training.json
+catalogs/bhb.parquet
+"""
+
+
 def test_status_knows_every_search(results: Path) -> None:
     """Files of each stage and step of each search, as the workflow writes them."""
-    done = ["binaries/ccf/one.arrow", "mstars/codes/one.parquet", "emission/windows/one.parquet"]
-    done += [
-        f"emission/round-{number}/predictions/{bundle}.parquet"
-        for number, bundle in (("00", "one"), ("01", "two"))
-    ]
-    done += [
-        "emission/round-00/round.json",
-        "bhb/predictions/demo/one.parquet",
-        "bhb/predictions/demo/two.parquet",
-    ]
-    done += [
-        "bhb/models/batmm/run-0/training.json",
-        "bhb/models/image/run-0/training.json",
-        "catalogs/bhb.parquet",
-    ]
-    # Of another survey, or of no bundle.
-    done += ["bhb/predictions/other/one.parquet", "mstars/codes/three.parquet"]
-    for name in done:
+    others = ["bhb/predictions/other/one.parquet", "mstars/codes/three.parquet"]  # of no bundle
+    for name in [*DONE.split(), *others]:
         (results / name).parent.mkdir(parents=True, exist_ok=True)
         (results / name).touch()
     text = "\n".join(describe_results(results)) + "\n"
@@ -261,30 +275,27 @@ def test_status_gives_examples_of_broken_spectra(results: Path) -> None:
     assert f"    all 52 are in {path}" in lines
 
 
-def test_what_could_not_be_read_is_listed(results: Path) -> None:
-    listed = pq.read_table(results / "manifest/demo-unusable.parquet").to_pylist()
-    assert listed == [{"spectrum_id": "b", "band": "B", "status": "truncated", "file": "b.fits"}]
+def job(log: Path, script: str) -> str:
+    """What a job that fails tells, besides its log."""
+    script = f"from starsift.logs import log_to\nlog_to({str(log)!r})\n{script}"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 1
+    return done.stderr
 
 
 def test_a_job_logs_its_traceback_and_tells_its_sentence(tmp_path: Path) -> None:
-    script = f"from starsift.logs import log_to\nlog_to({str(tmp_path / 'job.log')!r})\nprint('noted')\n"
-    script += "raise ValueError('catalog.fits: no such catalogue')\n"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stderr == "starsift: catalog.fits: no such catalogue\n"
-    log = (tmp_path / "job.log").read_text()
-    assert "noted" in log
-    assert "Traceback" in log
-    assert log.rstrip().endswith("ValueError: catalog.fits: no such catalogue")
+    log = tmp_path / "job.log"
+    script = "print('noted')\nraise ValueError('catalog.fits: no such catalogue')\n"
+    assert job(log, script) == "starsift: catalog.fits: no such catalogue\n"
+    assert "noted" in log.read_text()
+    assert "Traceback" in log.read_text()
+    assert log.read_text().rstrip().endswith("ValueError: catalog.fits: no such catalogue")
 
 
 def test_a_mistake_in_a_file_leaves_no_traceback(tmp_path: Path) -> None:
-    script = f"from starsift.logs import log_to\nlog_to({str(tmp_path / 'job.log')!r})\n"
-    script += f"from starsift.survey.index import index_folder\nindex_folder({str(tmp_path / 'nowhere')!r})\n"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.returncode == 1
-    sentence = f"starsift: {tmp_path / 'nowhere'}: no such folder\n"
-    assert done.stderr == (tmp_path / "job.log").read_text() == sentence
+    log, folder = tmp_path / "job.log", tmp_path / "nowhere"
+    script = f"from starsift.survey.index import index_folder\nindex_folder({str(folder)!r})\n"
+    assert job(log, script) == log.read_text() == f"starsift: {folder}: no such folder\n"
 
 
 def test_pages_show_numbers_and_escape_text(tmp_path: Path) -> None:

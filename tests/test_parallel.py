@@ -8,12 +8,9 @@ from starsift.parallel import map_chunks, thread_count
 
 
 def test_threads_are_those_that_the_environment_grants(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert thread_count() == 3
-    monkeypatch.setenv("OMP_NUM_THREADS", "0")
-    assert thread_count() == 1
-    monkeypatch.setenv("OMP_NUM_THREADS", "many")
-    assert thread_count() >= 1
+    for value, counts in (("3", [3]), ("0", [1]), ("many", range(1, 10_000))):
+        monkeypatch.setenv("OMP_NUM_THREADS", value)
+        assert thread_count() in counts
 
 
 @pytest.mark.parametrize("threads", ["1", "3"])

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from fixtures.browser import PROBABILITIES, ROUNDS, Server, Watch
 from fixtures.review_files import make_results
+from fixtures.survey_files import identity_of
 
 from starsift.io.parquet import write_parquet
 from starsift.review.labels import LabelStore
@@ -24,13 +25,11 @@ ARGUMENTS = [
 MISSING = "Chromium is not installed (Debian: apt-get install chromium)"
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Without Chromium these tests are skipped on a laptop, and fail where changes are checked."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("browser"))
-            if CHROMIUM is None and not os.environ.get("CI"):
+    if CHROMIUM is None and not os.environ.get("CI"):
+        for item in items:
+            if Path(__file__).parent in item.path.parents:
                 item.add_marker(pytest.mark.skip(reason=MISSING))
 
 
@@ -40,29 +39,14 @@ def add_rounds(folder: Path) -> None:
     rng = np.random.default_rng(5)
     wavelength = 10.0 ** (3.8 + 1e-4 * np.arange(400))  # 6310 to 6917 Angstrom
     names = [f"spec-56400-R_sp01-{at:03d}" for at in range(n)]
-    identity = {
-        "spectrum_id": names,
-        "obsid": np.arange(n),
-        "planid": ["R"] * n,
-        "spid": np.ones(n, np.int8),
-        "fiberid": np.arange(n),
-        "lmjd": np.full(n, 56400),
-        "lmjm": pa.nulls(n, pa.int64()),
-        "band": [""] * n,
-        "snr": np.full(n, 30.0),
-        "ra": np.arange(n, dtype=float),
-        "dec": np.zeros(n),
-    }
-    height = rng.uniform(0, 2, (n, 1))
-    flux = 100 * (1 + height * np.exp(-0.5 * ((wavelength - 6564.6) / 3) ** 2)) + rng.normal(
-        0, 3, (n, wavelength.size)
-    )
+    identity = identity_of(names, planid=["R"] * n, snr=np.full(n, 30.0), ra=np.arange(n), dec=np.zeros(n))
+    line = rng.uniform(0, 2, (n, 1)) * np.exp(-0.5 * ((wavelength - 6564.6) / 3) ** 2)
+    flux = 100 * (1 + line) + rng.normal(0, 3, line.shape)
     mask = np.zeros(flux.shape, np.uint8)
     mask[:, 100:104] = 1
     arrow = folder / "spectra/pool/fields.arrow"
-    write_bundle(
-        arrow, [SpectrumBatch.from_arrays(identity, wavelength, flux, np.full(flux.shape, 1 / 9), mask)]
-    )
+    batch = SpectrumBatch.from_arrays(identity, wavelength, flux, np.full(flux.shape, 1 / 9), mask)
+    write_bundle(arrow, [batch])
     write_index(arrow, arrow.with_suffix(".parquet"))
     first = 0
     for number, count in ROUNDS.items():

@@ -16,6 +16,7 @@ from starsift.catalog.columns import Column, TableSchema, conform
 from starsift.catalog.publish import FITS_NULL, PROVENANCE_KEY, publish, read_table
 from starsift.errors import ResultsError
 from starsift.searches.binaries.columns import BINARIES_OBJECTS, BINARIES_SPECTRA
+from starsift.searches.mstars.columns import MSTARS
 
 SCHEMA = TableSchema(
     "sample",
@@ -112,11 +113,8 @@ def test_parquet_holds_nulls_and_one_footer(files):
     space = "{http://www.ivoa.net/xml/VOTable/v1.3}"
     fields = {field.get("name"): field for field in root.iter(f"{space}FIELD")}
     assert list(fields) == SCHEMA.names
-    assert (fields["rv"].get("unit"), fields["rv"].get("ucd"), fields["rv"].get("datatype")) == (
-        "km.s**-1",
-        "spect.dopplerVeloc",
-        "float",
-    )
+    said = [fields["rv"].get(name) for name in ("unit", "ucd", "datatype")]
+    assert said == ["km.s**-1", "spect.dopplerVeloc", "float"]
     assert fields["rv"].find(f"{space}DESCRIPTION").text.strip() == "Velocity"
     assert not list(root.iter(f"{space}DATA"))
 
@@ -126,11 +124,8 @@ def test_astropy_reads_fits(files):
     with fits.open(files[1], checksum=True) as hdus:
         header = hdus[1].header
         at = SCHEMA.names.index("rv") + 1
-        assert (header[f"TUNIT{at}"], header[f"TUCD{at}"], header[f"TCOMM{at}"]) == (
-            "km s-1",
-            "spect.dopplerVeloc",
-            "Velocity",
-        )
+        said = [header[f"{card}{at}"] for card in ("TUNIT", "TUCD", "TCOMM")]
+        assert said == ["km s-1", "spect.dopplerVeloc", "Velocity"]
         nulls = {name for i, name in enumerate(SCHEMA.names, 1) if f"TNULL{i}" in header}
         assert nulls == {"source", "small", "total"}
         assert json.loads(hdus[0].header["PROVENAN"]) == ORIGIN
@@ -154,9 +149,8 @@ def test_astropy_reads_votable(files):
 
 
 def test_missing_logical_is_the_third_value_of_fits(tmp_path):
-    schema = TableSchema(
-        "t", "T", ("name",), (SCHEMA.columns[0], Column("b", pa.bool_(), "B", "meta.code", nullable=True))
-    )
+    logical = Column("b", pa.bool_(), "B", "meta.code", nullable=True)
+    schema = TableSchema("t", "T", ("name",), (SCHEMA.columns[0], logical))
     paths = publish(pa.table({"name": ["a", "b", "c"], "b": [True, None, False]}), schema, tmp_path / "t", {})
     with fits.open(paths[1], logical_as_bytes=True) as hdus:
         assert hdus[1].data["b"].tolist() == [b"T", b"", b"F"]
@@ -172,35 +166,33 @@ def test_same_rows_in_any_order_make_the_same_bytes(files, tmp_path):
 
 def test_empty_catalogue_is_readable(tmp_path):
     paths = publish(ROWS.slice(0, 0), SCHEMA, tmp_path / "empty", {})
-    for path, kind in [
-        (paths[0], "parquet"),
-        (paths[0], "parquet.votable"),
-        (paths[1], "fits"),
-        (paths[2], "votable"),
-    ]:
+    kinds = ("parquet", "parquet.votable", "fits", "votable")
+    for path, kind in zip(paths[:1] + paths, kinds, strict=True):
         table = Table.read(path, format=kind)
         assert len(table) == 0
         assert table["rv"].unit == UNITS["rv"]
 
 
-@pytest.mark.parametrize("schema", [BINARIES_SPECTRA, BINARIES_OBJECTS], ids=lambda schema: schema.name)
-def test_binaries_are_readable_with_every_value_missing_that_may_be(schema, tmp_path):
-    samples = {pa.string(): "SB2", pa.bool_(): True, pa.float32(): 1.5, pa.float64(): 2.5}
+@pytest.mark.parametrize("schema", [BINARIES_SPECTRA, BINARIES_OBJECTS, MSTARS], ids=lambda one: one.name)
+def test_catalogues_are_readable_with_every_value_missing_that_may_be(schema, tmp_path):
+    samples = {pa.string(): "M3", pa.bool_(): True, pa.float32(): 1.5, pa.float64(): 2.5}
     columns = {}
     for column in schema.columns:
-        value = samples.get(column.type, 7)
+        value = samples.get(column.type, 1)
         key = column.name in schema.key[:1]
         values = ["x1", "x2"] if key else [value, None if column.nullable else value]
         columns[column.name] = pa.array(values, column.type)
     table = pa.table(columns)
     assert conform(table, schema).schema.equals(schema.arrow)
-    for path, kind in zip(
-        publish(table, schema, tmp_path / "t", {}), ["parquet", "fits", "votable"], strict=True
-    ):
-        read = Table.read(path, format=kind)
+    parquet, *others = publish(table, schema, tmp_path / "t", {})
+    masked = [read_table(parquet), *map(Table.read, others)]
+    for read in (Table.read(parquet, format="parquet"), *masked):
         for column in schema.columns:
             assert read[column.name].unit == (u.Unit(column.unit) if column.unit else None)
-    Table.read(tmp_path / "t.parquet", format="parquet.votable")
+    for column in (one for one in schema.columns if pa.types.is_integer(one.type)):
+        for read in masked:
+            assert np.ma.filled(read[column.name], -1).tolist() == [1, -1 if column.nullable else 1]
+    Table.read(parquet, format="parquet.votable")
 
 
 def test_what_fits_cannot_hold_is_an_error(tmp_path):
@@ -211,8 +203,7 @@ def test_what_fits_cannot_hold_is_an_error(tmp_path):
     assert "column name holds 'é', which is not ASCII" in str(error.value)
     assert "column total holds -9999, which means missing; use null" in str(error.value)
     assert not list(tmp_path.iterdir())
-    schema = TableSchema(
-        "t", "T", ("name",), (SCHEMA.columns[0], Column("x", pa.list_(pa.int8()), "X", "meta.note"))
-    )
+    listed = Column("x", pa.list_(pa.int8()), "X", "meta.note")
+    schema = TableSchema("t", "T", ("name",), (SCHEMA.columns[0], listed))
     with pytest.raises(ResultsError, match=r"column x has type list.*, which FITS cannot hold"):
         publish(pa.table({"name": ["a"], "x": [[1]]}), schema, tmp_path / "t", {})

@@ -1,5 +1,7 @@
 """Columns become what they should be, or values that do not fit are named."""
 
+from datetime import datetime
+
 import pyarrow as pa
 import pytest
 
@@ -33,6 +35,7 @@ def test_columns_become_what_they_should_be(values: list, kind: pa.DataType, exp
         ([float("inf")], pa.int16(), "row 1, column c: inf"),
         (["1.5", "fast"], pa.float32(), "t: row 2, column c: 'fast' is not a number"),
         ([1.5], pa.string(), "row 1, column c: 1.5 is not a whole number"),
+        ([datetime(1970, 1, 1)], pa.int64(), "row 1, column c: '1970-01-01 00:00:00' is not a whole number"),
     ],
 )
 def test_values_that_do_not_fit_are_named(values: list, kind: pa.DataType, message: str) -> None:

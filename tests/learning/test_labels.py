@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fixtures.survey_files import real
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,17 +17,7 @@ from starsift.learning.labels import LABELS, check_labels, consensus, load_label
 from starsift.searches.emission.classes import CLASSES
 from starsift.searches.registry import SEARCHES
 
-Write = Callable[[str], Path]
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    def write(text: str, name: str = "labels.csv") -> Path:
-        path = tmp_path / name
-        path.write_text(text)
-        return path
-
-    return write
+Write = Callable[..., Path]
 
 
 def test_words_of_every_search() -> None:
@@ -228,3 +219,16 @@ def test_path_is_the_old_name_of_the_column(write: Write) -> None:
     other = file.with_suffix(".parquet")
     pq.write_table(pa.table({"path": ["bhb"], "spectrum_id": ["a"], "label": ["BHB"]}), other)
     assert read_labels(other, SEARCHES["bhb"])["class"].to_pylist() == ["BHB"]
+
+
+def test_labels_of_spreadsheets(write: Write) -> None:
+    (row,) = load_labels(real("cases") / "labels-semicolon.csv").to_pylist()
+    assert (row["label"], row["search"], row["vetted_by"]) == ("SB2", "binaries", "ab")
+    assert row["spectrum_id"] == "med-58644-TD192102N424113K01_sp12-076/84447441"
+    (row,) = load_labels(real("cases") / "labels-with-extension.csv").to_pylist()
+    assert row["spectrum_id"] == "med-58644-TD192102N424113K01_sp12-076"
+    text = "Spectrum_ID,LABEL\na.fits.gz/84447441,SB2\nb.FIT,SB2\nc.fits.bz2,SB2\nd.fits.fz,SB2\nV.fit1,SB2\n"
+    ids = load_labels(write(text), search="binaries")["spectrum_id"].to_pylist()
+    assert ids == ["a/84447441", "b", "c", "d", "V.fit1"]
+    with pytest.raises(InputError, match="labelled more than once, the first is a"):
+        load_labels(write("spectrum_id,label\na.fits,SB2\na,SB1\n"), search="binaries")

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Truth:
 @pytest.fixture
 def truth(written: Truth, tmp_path: Path) -> Truth:
     """A copy that a test may change."""
-    folder = tmp_path / "results"
-    shutil.copytree(written.folder, folder)
-    return Truth(folder, written.spectra, written.codes, written.known_codes, written.ccf, written.image)
+    copied = copy(written)
+    copied.folder = shutil.copytree(written.folder, tmp_path / "results")
+    return copied
 
 
 @pytest.fixture(scope="session")

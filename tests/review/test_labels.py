@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fixtures.survey_files import real
 from fixtures.workers import label_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -672,3 +673,13 @@ def test_state_of_a_large_list(store: LabelStore, say: Say) -> None:
         say(each, "bad")
     assert sorted(store.current("emission", ids)) == ["s1", "s1233"]
     assert store.current("emission", []) == {}
+
+
+def test_unknown_words_are_refused_on_import(store: LabelStore, write: Callable[..., Path]) -> None:
+    message = "row 1: label 'double-lined' is not a label of binaries: SB1, SB2, SB3, not binary"
+    with pytest.raises(InputError, match=message):
+        store.import_labels(real("cases") / "labels-unknown-word.csv")
+    with pytest.raises(InputError, match="row 2: label 'Nova' is not a label of mstars: M, not M, M dwarf"):
+        store.import_labels(write("spectrum_id,label\na,dM4\nb,Nova\n"), search="mstars")
+    assert not any(store.current(path) for path in ("binaries", "mstars"))
+    assert store.import_labels(write("spectrum_id,label\na,dM4\nb,K7\nc,M giant\n"), search="mstars") == 3

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fixtures.figures import put
 from fixtures.review_files import KNOWN, LRS, MRS, SDSS, VELOCITIES, Truth, add_round, rewrite
 
 from starsift import searches
@@ -100,9 +101,8 @@ def test_derivatives_are_those_of_the_search_for_peaks(results: Results, written
     smooth, d2, _ = smoothed_derivatives(written.ccf[3:4] @ basis.analysis, basis, extras["sigma"])
     np.testing.assert_allclose(decode(extras["smooth"]), smooth[0], atol=1e-6)
     np.testing.assert_allclose(decode(extras["d2"]), d2[0], atol=1e-9)
-    np.testing.assert_allclose(
-        np.gradient(decode(extras["smooth"]), velocity), decode(extras["d1"]), atol=1e-6
-    )
+    slope = np.gradient(decode(extras["smooth"]), velocity)
+    np.testing.assert_allclose(slope, decode(extras["d1"]), atol=1e-6)
     # At each velocity: the third derivative crosses zero, the curve is above and d2 below its threshold.
     assert len(extras["rv"]) == 2
     for rv in extras["rv"]:
@@ -140,13 +140,16 @@ def test_nearest_m_stars_by_their_codes(results: Results, written: Truth) -> Non
         np.testing.assert_allclose(wavelength_of(star), written.spectra["older"].wavelength[row], rtol=1e-7)
 
 
-def test_a_candidate_without_code_has_no_neighbours(results: Results) -> None:
-    assert results.item("mstars-vetting", 2)["extras"] == {"nearest": []}
-
-
-def test_emission_shows_what_the_network_says(results: Results) -> None:
+def test_extras_of_others(results: Results, truth: Truth) -> None:
+    assert results.item("mstars-vetting", 2)["extras"] == {"nearest": []}  # without a code
     extras = results.item("emission-round-00", 1)["extras"]
     assert extras["probabilities"] == {"single peak": 0.5, "double peak": 0.25, "uninteresting": 0.25}
+    assert results.item("bhb-candidates", 0)["extras"] == {}  # misaligned
+    rewrite(truth.folder / "bhb/cutouts/sdss/plate.parquet", shape=[None, [5, 6, 5]])
+    with pytest.raises(ResultsError, match="has 120 pixels and shape"):
+        Results(truth.folder).item("bhb-candidates", 1)
+    (truth.folder / "bhb/cutouts/sdss/plate.parquet").unlink()
+    assert Results(truth.folder).item("bhb-candidates", 1)["extras"] == {}
 
 
 def test_images_of_a_bhb_candidate(results: Results, written: Truth) -> None:
@@ -156,34 +159,23 @@ def test_images_of_a_bhb_candidate(results: Results, written: Truth) -> None:
     np.testing.assert_array_equal(images, written.image)
 
 
-def test_a_candidate_without_image(results: Results, truth: Truth) -> None:
-    assert results.item("bhb-candidates", 0)["extras"] == {}  # misaligned
-    (truth.folder / "bhb/cutouts/sdss/plate.parquet").unlink()
-    assert Results(truth.folder).item("bhb-candidates", 1)["extras"] == {}
-
-
-def test_an_image_of_another_size_is_refused(truth: Truth) -> None:
-    rewrite(truth.folder / "bhb/cutouts/sdss/plate.parquet", shape=[None, [5, 6, 5]])
-    with pytest.raises(ResultsError, match="has 120 pixels and shape"):
-        Results(truth.folder).item("bhb-candidates", 1)
-
-
 def test_metadata_has_units_errors_and_no_nulls(results: Results) -> None:
-    shown = {entry["name"]: entry for entry in results.item("binaries-spectra", 0)["metadata"]}
-    assert shown["rv_1"]["unit"] == "km/s"
-    assert shown["rv_1"]["value"].endswith(" ± 1.5")
-    assert shown["suspect_moonlight"]["value"] == "no"
-    assert not {"rv_3", "rv_1_err"} & set(shown)
+    def shown(queue: str, position: int) -> dict[str, tuple[str, str | None]]:
+        entries = results.item(queue, position)["metadata"]
+        return {entry["name"]: (entry["value"], entry.get("unit")) for entry in entries}
+
+    found = shown("binaries-spectra", 0)
+    assert found["rv_1"][0].endswith(" ± 1.5")
+    assert (found["rv_1"][1], found["suspect_moonlight"][0]) == ("km/s", "no")
+    assert not {"rv_3", "rv_1_err"} & set(found)
     # The vetting table carries no units: those of the catalogue are used.
+    found = shown("mstars-vetting", 0)
+    assert (found["rv"], found["distance"]) == (("12.5 ± 2", "km/s"), ("150", "pc"))
     stars = [results.item("mstars-vetting", at) for at in range(4)]
-    shown = {entry["name"]: entry for entry in stars[0]["metadata"]}
-    assert shown["rv"] == {"name": "rv", "value": "12.5 ± 2", "unit": "km/s"}
-    assert shown["distance"] == {"name": "distance", "value": "150", "unit": "pc"}
     assert stars[0]["title"] == "J004060.00+000000.0"
     assert [star["rv"] for star in stars] == [12.5, None, None, -3.0]  # null and NaN alike
-    assert "rv" not in {entry["name"] for entry in stars[2]["metadata"]}
-    shown = {entry["name"]: entry for entry in results.item("bhb-candidates", 0)["metadata"]}
-    assert shown["distance"] == {"name": "distance", "value": "20.5", "unit": "kpc"}
+    assert "rv" not in shown("mstars-vetting", 2)
+    assert shown("bhb-candidates", 0)["distance"] == ("20.5", "kpc")
 
 
 def test_other_exposures_of_a_star(results: Results, written: Truth) -> None:
@@ -216,41 +208,31 @@ def test_only_keys_of_the_item_are_served(results: Results, key: str) -> None:
 
 def test_the_band_decides_where_two_arms_have_one_name(truth: Truth) -> None:
     # The red arm of the first exposure, in another bundle that comes first by name.
-    red = truth.spectra["night"].take([0])
-    at = red.identity.column_names.index("band")
-    identity = red.identity.set_column(at, "band", pa.array(["R"]))
-    red = type(red)(identity, red.wavelength, red.flux + 1, red.ivar, red.mask)
+    blue = truth.spectra["night"].take([0])
+    red = replace(blue, identity=put(blue.identity, band=["R"]), flux=blue.flux + 1)
     arrow = truth.folder / "spectra/a-red/a.arrow"
     write_bundle(arrow, [red])
     write_index(arrow, arrow.with_suffix(".parquet"))
-    manifest = identity.drop_columns(["status"]).append_column("bundle", pa.array(["a"]))
+    manifest = red.identity.drop_columns(["status"]).append_column("bundle", pa.array(["a"]))
     write_parquet(manifest, truth.folder / "manifest/a-red.parquet")
-    results = Results(truth.folder)
-    item = results.item("binaries-spectra", 0)
-    np.testing.assert_array_equal(decode(item["flux"]), truth.spectra["night"].flux[0])
-    rewrite(truth.folder / "catalogs/binaries_spectra.parquet", band=["R", "B", "B", "B"])
-    item = Results(truth.folder).item("binaries-spectra", 0)
-    np.testing.assert_array_equal(decode(item["flux"]), red.flux[0])
+    for band, batch in (("B", blue), ("R", red)):
+        rewrite(truth.folder / "catalogs/binaries_spectra.parquet", band=[band, "B", "B", "B"])
+        item = Results(truth.folder).item("binaries-spectra", 0)
+        np.testing.assert_array_equal(decode(item["flux"]), batch.flux[0])
 
 
 def test_a_table_written_again_keeps_its_positions(truth: Truth) -> None:
-    results = Results(truth.folder)
+    results, late = Results(truth.folder), Results(truth.folder)
     queue = results.queue("mstars-vetting")
     assert results.item("mstars-vetting", 0)["spectrum_id"] == LRS[6]
+    late.queues()  # without a look at the spectra
     file = truth.folder / "catalogs/mstars_vetting.parquet"
     write_parquet(pq.read_table(file).slice(1), file)
     results.queues()
     assert queue.ids[0] == LRS[6]
     assert results.item("mstars-vetting", 3)["spectrum_id"] == LRS[0]
-
-
-def test_a_table_written_again_before_it_is_shown_is_noticed(truth: Truth) -> None:
-    results = Results(truth.folder)
-    results.queues()
-    file = truth.folder / "catalogs/mstars_vetting.parquet"
-    write_parquet(pq.read_table(file).slice(1), file)
     with pytest.raises(ResultsError, match="written again"):
-        results.item("mstars-vetting", 0)
+        late.item("mstars-vetting", 0)
 
 
 def test_spectra_packed_again_are_not_taken_for_the_old_ones(truth: Truth) -> None:
@@ -265,11 +247,8 @@ def test_spectra_packed_again_are_not_taken_for_the_old_ones(truth: Truth) -> No
 
 def test_an_unusable_spectrum_says_so(truth: Truth) -> None:
     batch = truth.spectra["plan"]
-    at = batch.identity.column_names.index("status")
-    status = ["ok"] * 5 + ["bad_gzip"] + ["ok"] * 2
-    identity = batch.identity.set_column(at, "status", pa.array(status))
-    arrow = truth.folder / "spectra/lrs/plan.arrow"
-    write_bundle(arrow, [type(batch)(identity, batch.wavelength, batch.flux, batch.ivar, batch.mask)], rows=4)
+    identity = put(batch.identity, status=["ok"] * 5 + ["bad_gzip"] + ["ok"] * 2)
+    write_bundle(truth.folder / "spectra/lrs/plan.arrow", [replace(batch, identity=identity)], rows=4)
     results = Results(truth.folder)
     with pytest.raises(ResultsError, match="bad_gzip"):
         results.item("emission-round-00", 0)
@@ -290,15 +269,10 @@ def test_a_row_outside_its_bundle_is_refused(truth: Truth) -> None:
         Results(truth.folder).item("emission-round-00", 2)
 
 
-@pytest.mark.parametrize(
-    ("queue", "position"), [("nothing", 0), ("mstars-vetting", 4), ("mstars-vetting", -1)]
-)
-def test_what_is_not_there(results: Results, queue: str, position: int) -> None:
-    with pytest.raises(NotFoundError):
-        results.item(queue, position)
-
-
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_what_is_not_there(results: Results, tmp_path: Path) -> None:
+    for queue, position in (("nothing", 0), ("mstars-vetting", 4), ("mstars-vetting", -1)):
+        with pytest.raises(NotFoundError):
+            results.item(queue, position)
     with pytest.raises(ResultsError, match="no such folder"):
         Results(tmp_path / "results")
     assert Results(tmp_path).queues() == {}
@@ -345,9 +319,8 @@ def test_a_search_without_a_module_for_review_has_defaults(
 
 @pytest.mark.parametrize("name", SEARCHES)
 def test_columns_that_are_shown_are_published(name: str) -> None:
-    schemas = [
-        value for value in vars(SEARCHES[name].module("columns")).values() if hasattr(value, "columns")
-    ]
+    values = vars(SEARCHES[name].module("columns")).values()
+    schemas = [value for value in values if hasattr(value, "columns")]
     published = {column.name for schema in schemas for column in schema.columns}
     view = SEARCHES[name].view()
     assert set(view.columns) <= published

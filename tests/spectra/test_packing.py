@@ -28,11 +28,15 @@ def survey(root: Path, fibers: int = 3) -> Path:
     return root
 
 
+def list_spectra(folder: Path, root: Path, cuts: list[dict[str, Any]] = TABLE_1) -> Path:
+    """The manifest of a folder of files."""
+    manifest = make_manifest(apply_cuts(index_folder(root), cuts)[0], survey="mrs", root=root, **PARTITION)
+    pq.write_table(manifest, folder / "m.parquet")
+    return folder / "m.parquet"
+
+
 def pack(tmp_path: Path, root: Path, name: str = "b", **settings: Any) -> dict[str, int]:
-    kept, _ = apply_cuts(index_folder(root), TABLE_1)
-    manifest = make_manifest(kept, survey="mrs", root=root, **PARTITION)
-    pq.write_table(manifest, tmp_path / "m.parquet")
-    return pack_bundle(tmp_path / "m.parquet", root, "mrs", tmp_path / f"{name}.arrow", **settings)
+    return pack_bundle(list_spectra(tmp_path, root), root, "mrs", tmp_path / f"{name}.arrow", **settings)
 
 
 @pytest.mark.parametrize("rows", [1024, 3])
@@ -55,16 +59,13 @@ def test_packed_spectra_are_those_of_the_files(tmp_path: Path, rows: int) -> Non
             assert row["ra"] is not None
             seen += 1
     assert seen == 12
-    index = pq.read_table(tmp_path / "b.parquet")
-    assert index.select(list(IDENTITY_NAMES)).equals(
-        read_identity(tmp_path / "b.arrow").select(list(IDENTITY_NAMES))
-    )
+    index, identity = pq.read_table(tmp_path / "b.parquet"), read_identity(tmp_path / "b.arrow")
+    assert index.select(list(IDENTITY_NAMES)).equals(identity.select(list(IDENTITY_NAMES)))
 
 
 def test_each_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = survey(tmp_path / "files")
-    kept, _ = apply_cuts(index_folder(root), TABLE_1)
-    pq.write_table(make_manifest(kept, survey="mrs", root=root, **PARTITION), tmp_path / "m.parquet")
+    manifest = list_spectra(tmp_path, root)
     calls: list[Path] = []
 
     def counted(path: Path, *args: Any) -> Any:
@@ -72,7 +73,7 @@ def test_each_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         return read_exposures(path, *args)
 
     monkeypatch.setattr("starsift.spectra.packing.read_exposures", counted)
-    pack_bundle(tmp_path / "m.parquet", root, "mrs", tmp_path / "b.arrow", rows=2)
+    pack_bundle(manifest, root, "mrs", tmp_path / "b.arrow", rows=2)
     assert len(calls) == len(set(calls)) == 6
 
 
@@ -86,8 +87,7 @@ def test_packing_twice_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def test_bad_spectra_keep_their_rows(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root = survey(tmp_path / "files")
-    kept, _ = apply_cuts(index_folder(root), TABLE_1)
-    pq.write_table(make_manifest(kept, survey="mrs", root=root, **PARTITION), tmp_path / "m.parquet")
+    manifest = list_spectra(tmp_path, root)
     file = {fiber: root / mrs_name(spid=1, fiberid=fiber) for fiber in (1, 2, 3)}
     file[1].unlink()
     file[2].write_bytes(file[2].read_bytes()[:5000])
@@ -95,23 +95,12 @@ def test_bad_spectra_keep_their_rows(tmp_path: Path, caplog: pytest.LogCaptureFi
     negative = np.ones(300, np.float32)
     negative[:9] = -1.0
     write_mrs(file[3], [mrs_table("B-84420171", ROWS, FLUX=zero), mrs_table("R-84420194", ROWS)], fiberid=3)
-    other = root / mrs_name(spid=2, fiberid=1)
-    write_mrs(
-        other,
-        [
-            mrs_table("B-84420171", ARRAYS, PIXMASK=np.ones(300, np.int32)),
-            mrs_table("B-84420194", ARRAYS, IVAR=negative),
-        ],
-    )
-    counts = pack_bundle(tmp_path / "m.parquet", root, "mrs", tmp_path / "b.arrow")
-    assert counts == {
-        "all_masked": 1,
-        "missing_extension": 1,
-        "missing_file": 2,
-        "ok": 5,
-        "truncated": 2,
-        "zero_flux": 1,
-    }
+    masked = mrs_table("B-84420171", ARRAYS, PIXMASK=np.ones(300, np.int32))
+    some = mrs_table("B-84420194", ARRAYS, IVAR=negative)
+    write_mrs(root / mrs_name(spid=2, fiberid=1), [masked, some])
+    counts = pack_bundle(manifest, root, "mrs", tmp_path / "b.arrow")
+    expected = {"all_masked": 1, "missing_extension": 1, "missing_file": 2, "truncated": 2, "zero_flux": 1}
+    assert counts == expected | {"ok": 5}
     first, second = read_bundle(tmp_path / "b.arrow")
     assert first.n + second.n == 12
     assert not first.ok.any()
@@ -127,37 +116,23 @@ def test_unreadable_files_of_an_index_stay_in_sight(tmp_path: Path) -> None:
     root = survey(tmp_path / "files", fibers=1)
     (root / mrs_name(spid=1, fiberid=7)).write_bytes(b"\x1f\x8b broken")
     (root / "strange.fits").write_bytes(b"")
-    kept, selection = apply_cuts(index_folder(root), TABLE_1)
-    assert selection[-1].after == 4 + 2
-    pq.write_table(make_manifest(kept, survey="mrs", root=root, **PARTITION), tmp_path / "m.parquet")
-    counts = pack_bundle(tmp_path / "m.parquet", root, "mrs", tmp_path / "b.arrow")
-    assert counts == {"not_fits": 1, "ok": 4, "truncated": 1}
+    assert pack(tmp_path, root) == {"not_fits": 1, "ok": 4, "truncated": 1}
 
 
-def test_copies_of_a_file_count_once(tmp_path: Path) -> None:
-    root = survey(tmp_path / "files", fibers=1)
-    name = mrs_name(spid=1, fiberid=1)
-    (root / "again").mkdir()
-    shutil.copy(root / name, root / "again" / name)
-    kept, selection = apply_cuts(index_folder(root), TABLE_1)
-    assert selection[-1] == ("duplicated rows", 6, 2, 4)
-    assert make_manifest(kept, survey="mrs", root=root, **PARTITION).num_rows == 4
-    # A copy that can be read goes before one that cannot, wherever it lies.
-    lrs = tmp_path / "lrs"
-    (lrs / "a").mkdir(parents=True)
+def test_a_copy_that_can_be_read_goes_before_one_that_cannot(tmp_path: Path) -> None:
+    """Wherever it lies."""
+    (tmp_path / "a").mkdir()
     source = sorted(real("lamost-lrs-dr10").glob("*.fits"))[0]
-    (lrs / "a" / source.name).write_bytes(b"broken")
-    shutil.copy(source, lrs / source.name)
-    kept, _ = apply_cuts(index_folder(lrs), [])
+    (tmp_path / "a" / source.name).write_bytes(b"broken")
+    shutil.copy(source, tmp_path / source.name)
+    kept, _ = apply_cuts(index_folder(tmp_path), [])
     assert kept["path"].to_pylist() == [source.name]
 
 
 def test_coadds_can_be_packed(tmp_path: Path) -> None:
     root = survey(tmp_path / "files", fibers=1)
-    cuts = [{"column": "coadd", "op": "==", "value": 1}]
-    kept, _ = apply_cuts(index_folder(root), cuts)
-    pq.write_table(make_manifest(kept, survey="mrs", root=root, **PARTITION), tmp_path / "m.parquet")
-    assert pack_bundle(tmp_path / "m.parquet", root, "mrs", tmp_path / "b.arrow") == {"ok": 4}
+    manifest = list_spectra(tmp_path, root, [{"column": "coadd", "op": "==", "value": 1}])
+    assert pack_bundle(manifest, root, "mrs", tmp_path / "b.arrow") == {"ok": 4}
     assert read_identity(tmp_path / "b.arrow")["spectrum_id"][0].as_py() == "med-58625-HD1_sp01-001"
 
 

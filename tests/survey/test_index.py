@@ -17,7 +17,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 from fixtures.settings import PARTITION
-from fixtures.survey_files import ARRAYS, ROWS, mrs_name, mrs_tables, real, write_mrs
+from fixtures.survey_files import ARRAYS, ROWS, assert_same_arrays, mrs_name, mrs_tables, real, write_mrs
 
 from starsift.errors import SettingsError, SpectrumError
 from starsift.searches.progress import describe_results
@@ -45,14 +45,13 @@ def lrs_hdu(pixels: int = 3900, **cards: Any) -> fits.PrimaryHDU:
     return hdu
 
 
-def lrs_name(planid: str = "HD1", spid: int = 2, fiberid: int = 3, lmjd: int = 58000) -> str:
-    return f"spec-{lmjd}-{planid}_sp{spid:02d}-{fiberid:03d}.fits"
+def lrs_name(planid: str = "HD1", fiberid: int = 3) -> str:
+    return f"spec-58000-{planid}_sp02-{fiberid:03d}.fits"
 
 
 def image(*shape: int, **cards: Any) -> fits.HDUList:
     hdu = fits.PrimaryHDU(np.ones(shape, np.float32))
-    for key, value in cards.items():
-        hdu.header[key] = value
+    hdu.header.update(cards)
     return fits.HDUList([hdu])
 
 
@@ -65,11 +64,12 @@ def table(*names: str, rows: int = 50, name: str = "", **cards: Any) -> fits.HDU
 
 def desi() -> fits.HDUList:
     planes = [fits.ImageHDU(np.ones((500, 2751), np.float32), name=n) for n in ("B_FLUX", "B_IVAR")]
-    return fits.HDUList(
-        [*table("TARGETID", "FIBER", name="FIBERMAP", TELESCOP="KPNO 4.0-m telescope"), *planes]
-    )
+    fibers = table("TARGETID", "FIBER", name="FIBERMAP", TELESCOP="KPNO 4.0-m telescope")
+    return fits.HDUList([*fibers, *planes])
 
 
+COADD = table("FLUX", "LOGLAM", "IVAR", "AND_MASK", name="COADD", FIELDID=15143)
+EMPTY = fits.HDUList([fits.PrimaryHDU(header=fits.Header(LAMOST | {"EXTNAME": "Information"}))])
 OTHERS: dict[str, tuple[fits.HDUList, str, str]] = {
     "picture": (image(64, 64), "not_a_spectrum", "an image of 64 x 64 pixels"),
     "sdss frame": (image(1489, 2048, TELESCOP="2.5m", CRVAL1=10.0), "not_a_spectrum", "2.5m"),
@@ -84,16 +84,8 @@ OTHERS: dict[str, tuple[fits.HDUList, str, str]] = {
     "five rows": (image(5, 3900, COEFF0=3.58, COEFF1=1e-4), "unsupported_spectrum", r"LAMOST's image \(5"),
     "plate": (image(640, 3850, PLATEID=266, MJD=51602), "unsupported_spectrum", "640 x 3850"),
     "desi": (desi(), "unsupported_spectrum", "DESI"),
-    "sdss-v": (
-        table("FLUX", "LOGLAM", "IVAR", "AND_MASK", name="COADD", FIELDID=15143),
-        "unsupported_spectrum",
-        "loglam",
-    ),
-    "empty mrs": (
-        fits.HDUList([fits.PrimaryHDU(header=fits.Header(LAMOST | {"EXTNAME": "Information"}))]),
-        "missing_extension",
-        "MRS file without a spectrum",
-    ),
+    "sdss-v": (COADD, "unsupported_spectrum", "loglam"),
+    "empty mrs": (EMPTY, "missing_extension", "MRS file without a spectrum"),
 }
 
 
@@ -132,12 +124,18 @@ def test_lamost_is_known_by_its_telescope_or_its_identity(tmp_path: Path, change
 
 
 def test_readers_refuse_another_survey(tmp_path: Path) -> None:
-    lrs_hdu(TELESCOP="SDSS 2.5-M", PLATEID=266, MJD=51602).writeto(tmp_path / "a.fits")
-    with pytest.raises(SpectrumError, match=r"TELESCOP is SDSS 2\.5-M; not LRS"):
-        read_spectrum(tmp_path / "a.fits", "lrs")
-    lrs_hdu().writeto(tmp_path / "b.fits")
-    with pytest.raises(SpectrumError, match="not an SDSS spec file"):
-        read_spectrum(tmp_path / "b.fits", "sdss")
+    lrs_hdu(TELESCOP="SDSS 2.5-M", PLATEID=266, MJD=51602).writeto(tmp_path / "sdss.fits")
+    lrs_hdu().writeto(tmp_path / "lrs.fits")
+    write_mrs(tmp_path / "mrs.fits", mrs_tables())
+    for name, kind, message in (
+        ("sdss", "lrs", r"TELESCOP is SDSS 2\.5-M; not LRS"),
+        ("mrs", "lrs", "not LRS"),
+        ("lrs", "sdss", "not an SDSS spec file"),
+        ("mrs", "sdss", "not an SDSS spec file"),
+    ):
+        with pytest.raises(SpectrumError, match=message) as caught:
+            read_spectrum(tmp_path / f"{name}.fits", kind)
+        assert caught.value.status == ("missing_extension" if name == "mrs" else "other_survey")
 
 
 @pytest.mark.parametrize("card", ["FIBERMAS", "FIB_MASK"])
@@ -187,11 +185,6 @@ PACKED: dict[str, Callable[[bytes], bytes]] = {
 NAMES = [*PACKED, ".fits.fz"]
 
 
-def same(one: Any, other: Any) -> None:
-    for name in ("wavelength", "flux", "ivar", "mask"):
-        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
-
-
 def pack(source: Path, folder: Path, ending: str) -> Path:
     """A copy of a file as a survey site may deliver it."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -222,25 +215,27 @@ def test_every_ending_and_compression(tmp_path: Path, ending: str) -> None:
     old.writeto(sources / "spSpec-51602-0266-031.fits")
     table("spectral", "flux", rows=1900).writeto(sources / "uc1.fits")
     files = {p.name: pack(p, tmp_path / "files", ending) for p in sorted(sources.iterdir())}
-    rows = index_folder(tmp_path / "files").to_pylist()
-    plain = index_folder(sources).to_pylist()
-    differ = ("path", "message")
-    assert [{k: v for k, v in r.items() if k not in differ} for r in rows] == [
-        {k: v for k, v in r.items() if k not in differ} for r in plain
-    ]
-    assert [file_stem(r["path"]) for r in rows] == [file_stem(r["path"]) for r in plain]
+    index, plain = index_folder(tmp_path / "files"), index_folder(sources)
+    assert index.drop_columns(["path", "message"]).equals(plain.drop_columns(["path", "message"]))
+    stems, expected = ([file_stem(path) for path in one["path"].to_pylist()] for one in (index, plain))
+    assert stems == expected
     for name, path in files.items():
         kind = {"spec": "lrs", "spSp": "sdss", "uc1.": "ondrejov"}.get(name[:4], "mrs")
         for fast in (True, False):
             read = read_exposures(path, kind, fast=fast)
             for one, other in zip(read, read_exposures(sources / name, kind), strict=True):
-                same(one, other)
+                assert_same_arrays(one, other)
     # And through the manifest.
-    kept, _ = apply_cuts(index_folder(tmp_path / "files").filter(pa.compute.field("survey") == "lrs"), [])
-    manifest = make_manifest(kept, survey="lrs", root=tmp_path / "files", **PARTITION)
-    assert manifest["spectrum_id"].to_pylist() == [file_stem(lrs_name())]
-    pq.write_table(manifest, tmp_path / "m.parquet")
-    assert pack_bundle(tmp_path / "m.parquet", tmp_path / "files", "lrs", tmp_path / "b.arrow") == {"ok": 1}
+    index = index.filter(pa.compute.field("survey") == "lrs")
+    assert packed(tmp_path, index) == ([file_stem(lrs_name())], {"ok": 1})
+
+
+def packed(folder: Path, index: pa.Table) -> tuple[list[str], dict[str, int]]:
+    """The spectra of a manifest of `files`, and what was read of them."""
+    manifest = make_manifest(apply_cuts(index, [])[0], survey="lrs", root=folder / "files", **PARTITION)
+    pq.write_table(manifest, folder / "m.parquet")
+    counts = pack_bundle(folder / "m.parquet", folder / "files", "lrs", folder / "b.arrow")
+    return sorted(manifest["spectrum_id"].to_pylist()), counts
 
 
 def test_names() -> None:
@@ -254,15 +249,16 @@ def test_names() -> None:
 def test_real_files_compressed_with_loss_are_read(tmp_path: Path) -> None:
     """RICE, as fpack does by default: fluxes to a fraction of their noise."""
     source = next(iter(sorted(real("lamost-lrs-dr7").glob("*sp03-008.fits"))))
+    for folder in ("plain", "packed"):
+        (tmp_path / folder).mkdir()
+    shutil.copy(source, tmp_path / "plain")
+    path = tmp_path / "packed" / f"{source.name}.fz"
     with fits.open(source) as hdus:
         packed = fits.CompImageHDU(hdus[0].data, hdus[0].header, compression_type="RICE_1")
-        fits.HDUList([fits.PrimaryHDU(), packed]).writeto(tmp_path / f"{source.name}.fz")
-    [row], [plain] = (
-        [r for r in index_folder(folder).to_pylist() if source.name in r["path"]]
-        for folder in (tmp_path, source.parent)
-    )
-    assert row | {"path": ""} == plain | {"path": ""}
-    one, other = read_spectrum(tmp_path / f"{source.name}.fz", "lrs"), read_spectrum(source, "lrs")
+        fits.HDUList([fits.PrimaryHDU(), packed]).writeto(path)
+    index, plain = (index_folder(tmp_path / name).drop_columns(["path"]) for name in ("packed", "plain"))
+    assert index.equals(plain)
+    one, other = read_spectrum(path, "lrs"), read_spectrum(source, "lrs")
     assert len(one.flux) == len(other.flux)
     good = other.ivar > 0
     assert np.median(np.abs(one.flux - other.flux)[good] * np.sqrt(other.ivar[good])) < 0.5
@@ -313,10 +309,10 @@ def test_damaged_headers_never_raise_anything_else(tmp_path: Path) -> None:
     assert {"ok", "not_fits"} <= statuses
 
 
-def copies(tmp_path: Path) -> Path:
+def copies(tmp_path: Path, **cards: Any) -> Path:
     root = tmp_path / "files"
     (root / "again").mkdir(parents=True)
-    lrs_hdu(FIBERMAS=0).writeto(root / lrs_name())
+    lrs_hdu(FIBERMAS=0, **cards).writeto(root / lrs_name())
     return root
 
 
@@ -333,25 +329,20 @@ def copies(tmp_path: Path) -> Path:
 def test_copies_are_named(tmp_path: Path, name: str) -> None:
     root = copies(tmp_path)
     data = (root / lrs_name()).read_bytes()
-    (root / name).write_bytes(
-        {"gz": gzip.compress, "bz2": bz2.compress}.get(name.split(".")[-1], bytes)(data)
-    )
-    rows = {row["path"]: row for row in index_folder(root).to_pylist()}
-    assert len(rows) == 2
-    assert rows.pop(lrs_name())["status"] == "ok"
-    [(_, copy)] = rows.items()
-    assert copy["status"] == "duplicate"
-    assert copy["message"] == f"{name}: a copy of {lrs_name()} (the same bytes), which is kept"
-    kept, selection = apply_cuts(index_folder(root), GOOD_FIBERS)
+    (root / name).write_bytes(PACKED.get(f".fits{Path(name).suffix}", bytes)(data))
+    index = index_folder(root)
+    rows = {row["path"]: (row["status"], row["message"]) for row in index.to_pylist()}
+    message = f"{name}: a copy of {lrs_name()} (the same bytes), which is kept"
+    assert rows == {lrs_name(): ("ok", None), name: ("duplicate", message)}
+    kept, selection = apply_cuts(index, GOOD_FIBERS)
     assert selection[-1] == ("duplicated rows", 2, 1, 1)
     assert make_manifest(kept, survey="lrs", root=root, **PARTITION)["file"].to_pylist() == [lrs_name()]
 
 
 def test_of_two_reductions_the_newer_release_is_kept(tmp_path: Path) -> None:
     root = copies(tmp_path)
-    lrs_hdu(DATA_V="LAMOST DR10", FIB_MASK=0, LMJMLIST="83520010-83520040").writeto(
-        root / "again" / lrs_name()
-    )
+    newer = lrs_hdu(DATA_V="LAMOST DR10", FIB_MASK=0, LMJMLIST="83520010-83520040")
+    newer.writeto(root / "again" / lrs_name())
     lrs_hdu(DATA_V="LAMOST DR9", FIB_MASK=0, LMJMLIST="83520010").writeto(root / "z.fits")
     rows = index_folder(root).to_pylist()
     assert [(row["path"], row["status"]) for row in rows] == [
@@ -363,31 +354,26 @@ def test_of_two_reductions_the_newer_release_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("card", "value"),
     [
-        {"LMJD": 58001},
-        {"PLANID": "HD1V2"},
-        {"PLANID": "HD1_V2"},
-        {"SPID": 3},
-        {"FIBERID": 4},
-        {"FIBERID": "4"},
-        {"LMJMLIST": "83521000-83521030"},
+        ("LMJD", 58001),
+        ("PLANID", "HD1V2"),
+        ("PLANID", "HD1_V2"),
+        ("SPID", 3),
+        ("FIBERID", 4),
+        ("FIBERID", "4"),
+        ("LMJMLIST", "83521000-83521030"),
     ],
 )
-def test_other_observations_are_no_copies(tmp_path: Path, change: dict[str, Any]) -> None:
+def test_other_observations_are_no_copies(tmp_path: Path, card: str, value: Any) -> None:
     """Not even where their files have one name."""
-    root = tmp_path / "files"
-    (root / "again").mkdir(parents=True)
-    lrs_hdu(LMJMLIST="83520010-83520040").writeto(root / lrs_name())
-    lrs_hdu(**({"LMJMLIST": "83520010-83520040"} | change)).writeto(root / "again" / lrs_name())
-    assert index_folder(root)["status"].to_pylist() == ["ok", "ok"]
-    kept, selection = apply_cuts(index_folder(root), [])
-    assert selection[-1] == ("duplicated rows", 2, 0, 2)
+    root = copies(tmp_path, LMJMLIST="83520010-83520040")
+    lrs_hdu(**({"LMJMLIST": "83520010-83520040"} | {card: value})).writeto(root / "again" / lrs_name())
+    index = index_folder(root)
+    assert index["status"].to_pylist() == ["ok", "ok"]
+    assert apply_cuts(index, [])[1][-1] == ("duplicated rows", 2, 0, 2)
     stem = file_stem(lrs_name())
-    manifest = make_manifest(kept, survey="lrs", root=root, **PARTITION)
-    assert sorted(manifest["spectrum_id"].to_pylist()) == [f"again_{stem}", stem]
-    pq.write_table(manifest, tmp_path / "m.parquet")
-    assert pack_bundle(tmp_path / "m.parquet", root, "lrs", tmp_path / "b.arrow") == {"ok": 2}
+    assert packed(tmp_path, index) == ([f"again_{stem}", stem], {"ok": 2})
 
 
 def test_copies_of_medium_resolution_files(tmp_path: Path) -> None:
@@ -445,7 +431,7 @@ def test_coordinates_that_are_none_spoil_one_row_and_not_the_index(
     tmp_path: Path, cards: dict[str, Any]
 ) -> None:
     lrs_hdu(RA=10.0, DEC=20.0).writeto(tmp_path / lrs_name())
-    lrs_hdu(**{"RA": 10.0, "DEC": 20.0, "FIBERID": 4} | cards).writeto(tmp_path / lrs_name(fiberid=4))
+    lrs_hdu(**{"RA": 10.0, "DEC": 20.0, "FIBERID": 4, **cards}).writeto(tmp_path / lrs_name(fiberid=4))
     table = index_folder(tmp_path)
     assert table["status"].to_pylist() == ["ok", "corrupt"]
     pq.write_table(table, tmp_path / "index.parquet")
@@ -488,9 +474,8 @@ def test_status_names_other_files_and_copies(tmp_path: Path) -> None:
 
 def test_a_catalogue_made_of_headers_has_their_names(tmp_path: Path) -> None:
     """Tools that collect headers in a table name columns after cards, all in capitals."""
-    columns = {"PLANID": ["A"], "SPID": [1], "FIBERID": [2], "LMJD": [58000], "FIBERMAS": [64]}
-    columns |= {"RA": [1.0], "DEC": [2.0]}
-    Table(columns).write(tmp_path / "headers.fits")
+    cards = LAMOST | {"FIBERMAS": 64, "RA": 1.0, "DEC": 2.0}
+    Table([cards]).write(tmp_path / "headers.fits")
     table = read_catalog(tmp_path / "headers.fits", "lrs")
     assert table["fibermask"].to_pylist() == [64]
     assert table["obsid"].to_pylist() == [None]

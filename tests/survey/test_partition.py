@@ -18,14 +18,17 @@ from starsift.survey.selection import apply_cuts
 TEMPLATE = "{lmjd}/{planid}/med-{lmjd}-{planid}_sp{spid:02d}-{fiberid:03d}.fits.gz"
 
 
-def manifest_of(table: pa.Table, **settings: Any) -> pa.Table:
-    return make_manifest(
-        apply_cuts(table, TABLE_1)[0], **({"survey": "mrs", "path_template": TEMPLATE} | PARTITION | settings)
-    )
+def manifest_of(nights: dict[int, list[str]] | pa.Table, **settings: Any) -> pa.Table:
+    table = nights if isinstance(nights, pa.Table) else mrs_catalog(nights)
+    settings = {"survey": "mrs", "path_template": TEMPLATE} | PARTITION | settings
+    return make_manifest(apply_cuts(table, TABLE_1)[0], **settings)
+
+
+NIGHTS = {58625: ["A", "B"], 58626: ["C"]}
 
 
 def test_manifest() -> None:
-    manifest = manifest_of(mrs_catalog({58625: ["A"]}))
+    manifest = manifest_of({58625: ["A"]})
     assert manifest.schema.equals(MANIFEST_SCHEMA)
     first = manifest.to_pylist()[0]
     assert first["file"] == "58625/A/med-58625-A_sp01-001.fits.gz"
@@ -36,7 +39,7 @@ def test_manifest() -> None:
 
 
 def test_manifest_does_not_depend_on_the_order_of_rows() -> None:
-    table = mrs_catalog({58625: ["A", "B"], 58626: ["C"]})
+    table = mrs_catalog(NIGHTS)
     shuffled = table.take(pa.array(np.random.default_rng(1).permutation(table.num_rows)))
     assert manifest_of(table).equals(manifest_of(shuffled))
 
@@ -64,10 +67,9 @@ def test_further_columns_come_along(tmp_path: Path) -> None:
 
 
 def test_columns_that_the_catalogue_lacks_are_named() -> None:
-    with pytest.raises(
-        SettingsError, match="not in the catalogue: seeing, snrr; it has: obsid, planid, spid"
-    ):
-        manifest_of(mrs_catalog({58625: ["A"]}), columns=["seeing", "fiberid", "snrr"])
+    message = "not in the catalogue: seeing, snrr; it has: obsid, planid, spid"
+    with pytest.raises(SettingsError, match=message):
+        manifest_of({58625: ["A"]}, columns=["seeing", "fiberid", "snrr"])
 
 
 def bundles(manifest: pa.Table) -> dict[str, list[str]]:
@@ -78,64 +80,58 @@ def bundles(manifest: pa.Table) -> dict[str, list[str]]:
 
 
 def test_bundles_hold_whole_partitions_of_one_night() -> None:
-    manifest = manifest_of(mrs_catalog({58625: ["A", "B"], 58626: ["C"]}), spectra_per_bundle=13)
+    manifest = manifest_of(NIGHTS, spectra_per_bundle=13)
     rows = manifest.to_pylist()
-    for key in ("partition", "lmjd"):
-        part = {(r["lmjd"], r["partition"]): set() for r in rows}
-        for r in rows:
-            part[r["lmjd"], r["partition"]].add(r["bundle"])
-        assert all(len(b) == 1 for b in part.values()), key
-    assert sorted(len(b) for b in bundles(manifest).values()) == [12, 12, 12]
-    assert all(name.replace("-", "").replace("_", "").isalnum() for name in bundles(manifest))
-    assert (
-        len(bundles(manifest_of(mrs_catalog({58625: ["A", "B"], 58626: ["C"]}), level="spectrograph"))) == 6
-    )
-    assert (
-        len(bundles(manifest_of(mrs_catalog({58625: ["A", "B"], 58626: ["C"]}), spectra_per_bundle=1))) == 6
-    )
-    assert len(bundles(manifest_of(mrs_catalog({58625: ["A", "B"], 58626: ["C"]})))) == 2
+    parts = {(r["lmjd"], r["partition"]) for r in rows}
+    assert len({(r["lmjd"], r["partition"], r["bundle"]) for r in rows}) == len(parts)
+    found = bundles(manifest)
+    assert sorted(len(b) for b in found.values()) == [12, 12, 12]
+    assert all(name.replace("-", "").replace("_", "").isalnum() for name in found)
+    for settings, count in (({"level": "spectrograph"}, 6), ({"spectra_per_bundle": 1}, 6), ({}, 2)):
+        assert len(bundles(manifest_of(NIGHTS, **settings))) == count
 
 
 def test_bundle_names_are_stable_when_a_night_is_added() -> None:
-    before = bundles(manifest_of(mrs_catalog({58625: ["A", "B"], 58627: ["C"]}), spectra_per_bundle=12))
-    after = bundles(
-        manifest_of(mrs_catalog({58625: ["A", "B"], 58626: ["D"], 58627: ["C"]}), spectra_per_bundle=12)
+    nights = {58625: ["A", "B"], 58627: ["C"]}
+    before, after = (
+        bundles(manifest_of(one, spectra_per_bundle=12)) for one in (nights, nights | {58626: ["D"]})
     )
     assert len(after) == len(before) + 1
     assert all(after[name] == spectra for name, spectra in before.items())
 
 
 def test_bundle_name_changes_with_its_spectra() -> None:
-    whole = bundles(manifest_of(mrs_catalog({58625: ["A"]})))
+    whole = bundles(manifest_of({58625: ["A"]}))
     fewer = bundles(manifest_of(mrs_catalog({58625: ["A"]}, fibers=2)))
     assert not set(whole) & set(fewer)
 
 
 def test_strange_plan_names_make_plain_bundle_names() -> None:
-    (name,) = bundles(manifest_of(mrs_catalog({58625: ["GAC 1+2/x"]})))
+    (name,) = bundles(manifest_of({58625: ["GAC 1+2/x"]}))
     assert name.startswith("58625-GAC_1_2_x-sp01-")
 
 
 def test_path_templates() -> None:
-    table = mrs_catalog({58625: ["A"]})
-    manifest = manifest_of(table, path_template="{date}/sp{spid:02d}-{fiberid:03d}.fits")
+    manifest = manifest_of({58625: ["A"]}, path_template="{date}/sp{spid:02d}-{fiberid:03d}.fits")
     assert manifest["file"][0].as_py() == "20190522/sp01-001.fits"
-    with pytest.raises(SettingsError, match=r"uses fibre; the catalogue has: obsid"):
-        manifest_of(table, path_template="{planid}-{fibre}.fits")
-    with pytest.raises(SettingsError, match="does not fit the row"):
-        manifest_of(table, path_template="{planid:03d}.fits")
-    with pytest.raises(SettingsError, match="path_template"):
-        manifest_of(table, path_template="{planid.fits")
-    with pytest.raises(SettingsError, match=r"'spectrum\.fits' gives all spectra one file; name columns"):
-        manifest_of(table, path_template="spectrum.fits")
-    with pytest.raises(SettingsError, match="set `path_template`"):
-        manifest_of(table, path_template=None)
-    with pytest.raises(SettingsError, match="listed more than once"):
-        manifest_of(table, path_template="{planid}.fits")
-    with pytest.raises(SettingsError, match="expected one of: night, spectrograph"):
-        manifest_of(table, level="plan")
-    with pytest.raises(SettingsError, match="at least 1"):
-        manifest_of(table, spectra_per_bundle=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("path_template", "{planid}-{fibre}.fits", "uses fibre; the catalogue has: obsid"),
+        ("path_template", "{planid:03d}.fits", "does not fit the row"),
+        ("path_template", "{planid.fits", "path_template"),
+        ("path_template", "spectrum.fits", r"'spectrum\.fits' gives all spectra one file; name columns"),
+        ("path_template", None, "set `path_template`"),
+        ("path_template", "{planid}.fits", "listed more than once"),
+        ("level", "plan", "expected one of: night, spectrograph"),
+        ("spectra_per_bundle", 0, "at least 1"),
+    ],
+)
+def test_wrong_settings(name: str, value: Any, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        manifest_of({58625: ["A"]}, **{name: value})
 
 
 def test_a_row_with_nulls_in_its_path_stays(tmp_path: Path) -> None:
@@ -148,21 +144,18 @@ def test_a_row_with_nulls_in_its_path_stays(tmp_path: Path) -> None:
 
 
 def test_write_manifest_leaves_what_does_not_change(tmp_path: Path) -> None:
-    table, selection = apply_cuts(mrs_catalog({58625: ["A"], 58626: ["B"]}), TABLE_1)
-    one = write_manifest(
-        tmp_path, "s", make_manifest(table, survey="mrs", path_template=TEMPLATE, **PARTITION), selection
-    )
-    assert sorted(p.stem for p in (tmp_path / "s").iterdir()) == one
-    assert (tmp_path / "s-selection.csv").read_text().splitlines()[:2] == [
-        "cut,before,removed,after",
-        "band == B,48,24,24",
-    ]
+    def write(nights: dict[int, list[str]]) -> list[str]:
+        table, selection = apply_cuts(mrs_catalog(nights), TABLE_1)
+        manifest = make_manifest(table, survey="mrs", path_template=TEMPLATE, **PARTITION)
+        names = write_manifest(tmp_path, "s", manifest, selection)
+        assert sorted(p.stem for p in (tmp_path / "s").iterdir()) == names
+        return names
+
+    one = write({58625: ["A"], 58626: ["B"]})
+    lines = (tmp_path / "s-selection.csv").read_text().splitlines()
+    assert lines[:2] == ["cut,before,removed,after", "band == B,48,24,24"]
     times = {p: p.stat().st_mtime_ns for p in (tmp_path / "s").iterdir()}
-    table, selection = apply_cuts(mrs_catalog({58625: ["A"], 58627: ["C"]}), TABLE_1)
-    two = write_manifest(
-        tmp_path, "s", make_manifest(table, survey="mrs", path_template=TEMPLATE, **PARTITION), selection
-    )
-    assert sorted(p.stem for p in (tmp_path / "s").iterdir()) == two
+    two = write({58625: ["A"], 58627: ["C"]})
     (common,) = set(one) & set(two)
     same = tmp_path / "s" / f"{common}.parquet"
     assert same.stat().st_mtime_ns == times[same]

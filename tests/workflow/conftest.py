@@ -9,39 +9,13 @@ import numpy as np
 import pytest
 import yaml
 from astropy.table import Table
-from fixtures.checkouts import (
-    CATALOG,
-    FILES,
-    ROOT,
-    SKY,
-    SMALL,
-    Checkout,
-    list_nights,
-    make_checkout,
-    merged,
-)
+from fixtures.checkouts import CATALOG, FILES, ROOT, SKY, SMALL, Checkout, list_nights, make_checkout, merged
 
 from starsift.demo.emission import simulate_emission
 from starsift.demo.lrs import simulate_lrs
 from starsift.demo.mrs import simulate_survey
 from starsift.demo.sdss import simulate_sdss
 from starsift.searches.registry import SEARCHES
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that look at one finished run go to one process, those of other runs to others."""
-    for item in items:
-        if Path(__file__).parent not in item.path.parents:
-            continue
-        fixtures = {*getattr(item, "fixturenames", ())}
-        # Fixtures that a test asks for by the value of a parameter.
-        if (spec := getattr(item, "callspec", None)) and {"run", "request"} & fixtures:
-            fixtures |= {f"finished_{spec.params.get('search')}", spec.params.get("finished")}
-        for name in ("demo", *(f"finished_{search}" for search in SEARCHES)):
-            if name in fixtures:
-                item.add_marker(pytest.mark.xdist_group(name))
-                break
 
 
 @pytest.fixture(scope="session")
@@ -79,9 +53,8 @@ def checkout(
 
     def make(path: str = "binaries") -> Checkout:
         real = {key: value for key, value in settings.items() if key != "simulate"}
-        done = make_checkout(
-            tmp_path_factory.mktemp("checkout") / "starsift", merged(real, {"searches": [path]})
-        )
+        folder = tmp_path_factory.mktemp("checkout") / "starsift"
+        done = make_checkout(folder, merged(real, {"searches": [path]}))
         for kind in SKY:
             files = done.folder / "results/simulated" / kind
             shutil.copytree(sky / kind, files, ignore=shutil.ignore_patterns(*FILES))
@@ -94,31 +67,26 @@ def checkout(
     return make
 
 
-def finish(checkout: Callable[..., Checkout], search: str) -> Checkout:
-    """A checkout in which a search has run to the end. Tests leave it as it is."""
-    done = checkout(search)
-    done.snakemake()
+def finish(search: str) -> Callable[..., Checkout]:
+    """A fixture: a checkout in which a search has run to the end. Tests leave it as it is."""
+
+    @pytest.fixture(scope="session", name=f"finished_{search}")
+    def run(checkout: Callable[..., Checkout]) -> Checkout:
+        done = checkout(search)
+        done.snakemake()
+        return done
+
+    return run
+
+
+finished_binaries, finished_mstars, finished_emission, finished_bhb = map(finish, SEARCHES)
+
+
+@pytest.fixture
+def run(search: str, request: pytest.FixtureRequest) -> Checkout:
+    """The finished checkout of a search, or of the demo."""
+    done: Checkout = request.getfixturevalue("demo" if search == "demo" else f"finished_{search}")
     return done
-
-
-@pytest.fixture(scope="session")
-def finished_binaries(checkout: Callable[..., Checkout]) -> Checkout:
-    return finish(checkout, "binaries")
-
-
-@pytest.fixture(scope="session")
-def finished_mstars(checkout: Callable[..., Checkout]) -> Checkout:
-    return finish(checkout, "mstars")
-
-
-@pytest.fixture(scope="session")
-def finished_emission(checkout: Callable[..., Checkout]) -> Checkout:
-    return finish(checkout, "emission")
-
-
-@pytest.fixture(scope="session")
-def finished_bhb(checkout: Callable[..., Checkout]) -> Checkout:
-    return finish(checkout, "bhb")
 
 
 @pytest.fixture(scope="session")

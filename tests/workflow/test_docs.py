@@ -23,16 +23,10 @@ from starsift.review.labels import LabelStore
 from starsift.searches.registry import SEARCHES
 from starsift.settings import complete_settings, default_settings
 
-pytestmark = pytest.mark.xdist_group("docs")
-
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PROGRAMS = ("make", "snakemake", "starsift", "python")
 # Files beside the pages that name commands.
-OTHERS = [
-    ROOT / "Makefile",
-    *sorted((ROOT / "config").glob("*.yaml")),
-    *sorted((ROOT / "profiles").glob("*/*")),
-]
+OTHERS = [ROOT / "Makefile", *sorted((ROOT / "config").glob("*.yaml")), *sorted(ROOT.glob("profiles/*/*"))]
 SPAN = re.compile(r"`([^`\n]+)`")
 
 
@@ -56,9 +50,8 @@ def words_of(line: str) -> Iterator[list[str]]:
 def commands_of(path: Path) -> Iterator[tuple[str, ...]]:
     text = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
     if path.suffix != ".md":
-        lines = re.findall(r"^# {4,}(.+)", text, re.MULTILINE) + re.findall(
-            r"make [a-z]+ DIR=\S+ KIND=\w+", text
-        )
+        lines = re.findall(r"^# {4,}(.+)", text, re.MULTILINE)
+        lines += re.findall(r"make [a-z]+ DIR=\S+ KIND=\w+", text)
     else:
         lines = re.findall(r"^ {4}(\S.*)", text, re.MULTILINE) + SPAN.findall(text)
     for line in lines:
@@ -123,12 +116,8 @@ def small_grid() -> dict[str, Any]:
     wavelength = 4800.0 + 0.5 * np.arange(1400)
     params = np.array([[teff, 4.0, 0.0, 1.0] for teff in (5000, 6000, 7000)])
     shape = (len(params), len(wavelength))
-    return {
-        "params": params,
-        "wavelength": wavelength,
-        "normalized": np.full(shape, 0.9),
-        "continuum": np.full(shape, 1e6),
-    }
+    spectra = {"normalized": np.full(shape, 0.9), "continuum": np.full(shape, 1e6)}
+    return {"params": params, "wavelength": wavelength} | spectra
 
 
 def run(sandbox: Path, words: list[str]) -> str:
@@ -146,9 +135,8 @@ def test_there_are_commands_in_the_documentation() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_a_documented_command_works(sandbox: Path, command: tuple[str, ...]) -> None:
-    words = [
-        word.replace("/path/to/spectra", "spectra").replace("/data/", f"{sandbox}/data/") for word in command
-    ]
+    places = {"/path/to/spectra": "spectra", "/data/": f"{sandbox}/data/"}
+    words = [re.sub("|".join(places), lambda found: places[found[0]], word) for word in command]
     match words[0].removeprefix(".venv/bin/"):
         case "make":
             plan = [] if words[1] == "real" else ["-n"]
@@ -169,8 +157,8 @@ def test_a_documented_command_works(sandbox: Path, command: tuple[str, ...]) -> 
         case "starsift":
             options = make_parser().parse_args(words[1:])
             if words[1] != "review":  # which goes on until it is stopped; tests/browser does so
-                places = {"FOLDER": "spectra", "catalog.parquet": "results/catalog.parquet"}
-                assert run(sandbox, [places.get(word, word) for word in words])
+                names = {"FOLDER": "spectra", "catalog.parquet": "results/catalog.parquet"}
+                assert run(sandbox, [names.get(word, word) for word in words])
             assert callable(options.run)
         case "python" if words[1] == "-m":
             run(sandbox, words)

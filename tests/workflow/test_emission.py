@@ -60,12 +60,10 @@ def test_rounds_query_train_and_stop(finished_emission: Checkout) -> None:
     truth = table(finished_emission, "simulated/emission/truth.parquet")
     label = dict(zip(truth["spectrum_id"].to_pylist(), truth["label"].to_pylist(), strict=True))
     assert all(row["label"] == label[row["spectrum_id"]] for part in rows for row in part)
-    story = [
-        json.loads((finished_emission.folder / ROUND.format(k) / "round.json").read_text()) for k in (0, 1)
-    ]
-    assert [state["stop"] for state in story] == [False, True]
-    assert [state["n_training"] for state in story] == [40, 46]
-    assert [state["n_labelled"] for state in story] == [6, 12]
+    paths = [finished_emission.folder / ROUND.format(k) / "round.json" for k in (0, 1)]
+    story = [json.loads(path.read_text()) for path in paths]
+    states = [(state["stop"], state["n_training"], state["n_labelled"]) for state in story]
+    assert states == [(False, 40, 6), (True, 46, 12)]
     final = json.loads((finished_emission.folder / "results/emission/final/training.json").read_text())
     assert final["n_training"] == 52
     predictions = stage(finished_emission, "final/predictions")

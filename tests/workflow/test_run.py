@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from astropy.table import Table
-from fixtures.checkouts import Checkout, make_checkout, merged
+from fixtures.checkouts import CATALOG, Checkout, make_checkout, merged
 from fixtures.schemas import SCHEMAS
 
 from starsift.catalog.columns import conform
@@ -23,21 +23,18 @@ CHROMIUM = shutil.which("chromium")
 EACH = pytest.mark.parametrize("search", SEARCHES)
 
 
-@pytest.fixture
-def run(search: str, request: pytest.FixtureRequest) -> Checkout:
-    """The finished checkout of a search."""
-    done: Checkout = request.getfixturevalue(f"finished_{search}")
-    return done
-
-
 def read_stage(folder: Path) -> pa.Table:
     """The tables of all bundles."""
     return pa.concat_tables([pq.read_table(path) for path in sorted(folder.glob("*.parquet"))])
 
 
+def published_by(search: str) -> set[str]:
+    return {name for name in SCHEMAS if name.startswith(search)}
+
+
 @EACH
 def test_catalogues_are_as_declared(run: Checkout, search: str) -> None:
-    published = {name for name in SCHEMAS if name.startswith(search)}
+    published = published_by(search)
     folder = run.folder / "results/catalogs"
     assert {file.stem for file in folder.glob("*.vot")} == published
     for name in published:
@@ -48,21 +45,17 @@ def test_catalogues_are_as_declared(run: Checkout, search: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("search", "kind"), [("binaries", "mrs"), ("mstars", "lrs"), ("emission", "emission")]
-)
-def test_spectra_without_identifiers_go_to_the_end(
-    checkout: Callable[..., Checkout], search: str, kind: str
-) -> None:
+@pytest.mark.parametrize("search", ["binaries", "mstars", "emission"])
+def test_spectra_without_identifiers_go_to_the_end(checkout: Callable[..., Checkout], search: str) -> None:
     """LAMOST has no OBSID until DR3: the name of the spectrum is its identity."""
     run = checkout(search)
-    for file in (run.folder / "results/simulated" / kind).glob("*.fits"):
+    for file in (run.folder / "results/simulated" / CATALOG[search]).parent.glob("*.fits"):
         table = Table.read(file)
         if "obsid" in table.colnames:
             table.remove_column("obsid")
             table.write(file, overwrite=True)
     run.snakemake()
-    for name in (name for name in SCHEMAS if name.startswith(search)):
+    for name in published_by(search):
         published = pq.read_table(run.folder / f"results/catalogs/{name}.parquet")
         assert conform(published, SCHEMAS[name]).equals(published)
         if "obsid" in published.column_names:
@@ -79,27 +72,22 @@ def test_every_stage_keeps_every_spectrum(finished_binaries: Checkout) -> None:
         assert len(keys) == manifest.num_rows, stage
 
 
-def test_the_search_keeps_every_spectrum(finished_mstars: Checkout) -> None:
+def test_the_search_for_m_stars_keeps_and_measures_what_it_must(finished_mstars: Checkout) -> None:
     results = finished_mstars.folder / "results"
-    listed = pq.read_table(results / "manifest/demo-unknown.parquet")["spectrum_id"].to_pylist()
+
+    def names(table: str) -> list[str]:
+        path = results / table
+        rows = pq.read_table(path) if path.suffix else read_stage(path)
+        return rows["spectrum_id"].to_pylist()
+
+    assert names("mstars/codes") == names("mstars/pool.parquet") == names("manifest/demo-unknown.parquet")
     codes = read_stage(results / "mstars/codes")
-    assert codes["spectrum_id"].to_pylist() == listed
     assert codes["code"].is_valid().equals(pc.equal(codes["status"], "ok"))
-    pool = pq.read_table(results / "mstars/pool.parquet")
-    assert pool["spectrum_id"].to_pylist() == listed
-
-
-def test_candidates_are_measured_and_listed(finished_mstars: Checkout) -> None:
-    results = finished_mstars.folder / "results"
-    candidates = pq.read_table(results / "mstars/candidates.parquet")["spectrum_id"].to_pylist()
+    candidates = names("mstars/candidates.parquet")
     assert candidates
-    measured = read_stage(results / "mstars/measurements")["spectrum_id"].to_pylist()
-    vetting = pq.read_table(results / "catalogs/mstars_vetting.parquet")["spectrum_id"].to_pylist()
-    assert sorted(measured) == sorted(candidates)
-    assert vetting == candidates
-    published = pq.read_table(results / "catalogs/mstars.parquet")["spectrum_id"].to_pylist()
-    assert published
-    assert set(published) <= set(candidates)
+    assert sorted(names("mstars/measurements")) == sorted(candidates)
+    assert names("catalogs/mstars_vetting.parquet") == candidates
+    assert set() < set(names("catalogs/mstars.parquet")) <= set(candidates)
 
 
 @EACH
@@ -175,8 +163,7 @@ def test_provenance_names_inputs_and_counts(
         assert sum(status[name].values()) == listed
     assert list(record["counts"]["funnel"]) == [search]
     assert record["counts"]["funnel"][search]
-    written = {name for name in SCHEMAS if name.startswith(search)}
-    assert {Path(name).stem for name in record["outputs"]} == written
+    assert {Path(name).stem for name in record["outputs"]} == published_by(search)
 
 
 @EACH
@@ -189,35 +176,22 @@ def test_the_demo_is_scored(demo: Checkout, search: str) -> None:
 @pytest.mark.parametrize("arguments", [[], ["--configfile", "config/demo.yaml"]], ids=["default", "demo"])
 def test_the_slurm_profile_dry_runs_on_a_fresh_checkout(tmp_path: Path, arguments: list[str]) -> None:
     run = make_checkout(tmp_path / "starsift", {})
-    rules = run.planned("--profile", "slurm", *arguments)
-    assert {
-        "manifest",
-        "binaries_catalog",
-        "mstars_rank",
-        "mstars_catalog",
-        "bhb_train",
-        "provenance",
-    } <= rules
+    rules = {"manifest", "binaries_catalog", "mstars_rank", "mstars_catalog", "bhb_train", "provenance"}
+    assert rules <= run.planned("--profile", "slurm", *arguments)
 
 
-@pytest.mark.parametrize(
-    ("profile", "off"),
-    [
-        ("{rerun-triggers: mtime}", "params, input, code"),
-        ("{rerun-triggers: [mtime, params]}", "input, code"),
-        ("{}", None),
-    ],
-)
-def test_a_profile_that_keeps_stale_results_is_warned_of(
-    tmp_path: Path, profile: str, off: str | None
-) -> None:
+def test_a_profile_that_keeps_stale_results_is_warned_of(tmp_path: Path) -> None:
     run = make_checkout(tmp_path / "starsift", {})
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine/config.yaml").write_text(profile)
-    done = run.snakemake(
-        "--dry-run", "--profile", str(tmp_path / "mine"), "--", "results/manifest/sdss.parquet"
-    )
-    assert re.findall("rerun-triggers lacks (.*?):", done.stdout + done.stderr) == ([off] if off else [])
+    for profile, off in (
+        ("{rerun-triggers: mtime}", ["params, input, code"]),
+        ("{rerun-triggers: [mtime, params]}", ["input, code"]),
+        ("{}", []),
+    ):
+        (tmp_path / "mine/config.yaml").write_text(profile)
+        target = ("--", "results/manifest/sdss.parquet")
+        done = run.snakemake("--dry-run", "--profile", str(tmp_path / "mine"), *target)
+        assert re.findall("rerun-triggers lacks (.*?):", done.stdout + done.stderr) == off
 
 
 def test_gpus_are_asked_for_under_the_switch(tmp_path: Path) -> None:
@@ -229,13 +203,8 @@ def test_gpus_are_asked_for_under_the_switch(tmp_path: Path) -> None:
     assert not pattern.findall(without.stdout + without.stderr)
     asking = set(pattern.findall(with_gpu.stdout + with_gpu.stderr))
     # Further ones of binaries are planned once the bundles are known.
-    assert asking >= {
-        "binaries_dataset",
-        "binaries_cross_validate",
-        "binaries_injection",
-        "mstars_rank",
-        "bhb_train",
-    }
+    binaries = {"binaries_dataset", "binaries_cross_validate", "binaries_injection"}
+    assert asking >= binaries | {"mstars_rank", "bhb_train"}
     assert not asking & {"mstars_train", "mstars_evaluate", "bhb_baseline", "manifest", "provenance"}
 
 
@@ -246,23 +215,17 @@ def stops_with(run: Checkout, sentence: str, target: str) -> None:
     assert "Traceback" not in done.stdout + done.stderr
 
 
+BRIGHT = [{"column": "snr", "op": ">", "value": 1e9}]
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (
-            {"binaries": {"ccf": {"velocity_stpe": 1}}},
-            ": binaries.ccf.velocity_stpe is not a setting; did you mean velocity_step?",
-        ),
-        ({"surveys": {"demo": {"catalog": "nowhere.fits"}}}, "nowhere.fits: no such file"),
-        (
-            {"surveys": {"demo": {"selection": [{"column": "snr", "op": ">", "value": 1e9}]}}},
-            "no spectrum is left after the cuts",
-        ),
-        ({"surveys": {"demo": {"root": "nowhere", "catalog": None}}}, "nowhere: no such folder"),
-        (
-            {"surveys": {"demo": {"columns": ["redshift"]}}},
-            "columns to carry along are not in the catalogue: redshift; it has: obsid,",
-        ),
+        ({"selction": []}, ": surveys.demo.selction is not a setting; did you mean selection?"),
+        ({"catalog": "nowhere.fits"}, "nowhere.fits: no such file"),
+        ({"selection": BRIGHT}, "no spectrum is left after the cuts"),
+        ({"root": "nowhere", "catalog": None}, "nowhere: no such folder"),
+        ({"columns": ["redshift"]}, "to carry along are not in the catalogue: redshift; it has: obsid,"),
     ],
     ids=["typo", "catalogue", "selection", "folder", "columns"],
 )
@@ -270,7 +233,7 @@ def test_what_makes_a_run_meaningless_stops_it_with_a_sentence(
     checkout: Callable[..., Checkout], change: dict[str, Any], sentence: str
 ) -> None:
     run = checkout()
-    run.settings = merged(run.settings, change)
+    run.settings = merged(run.settings, {"surveys": {"demo": change}})
     stops_with(run, sentence, "results/manifest/demo-status.csv")
 
 
@@ -291,9 +254,8 @@ def test_the_folder_of_spectra_may_have_any_name(tmp_path: Path, sky: Path, name
 
 
 def test_nothing_of_another_folder_stays_when_the_folder_is_missing(tmp_path: Path, sky: Path) -> None:
-    run = make_checkout(
-        tmp_path / "starsift", {"surveys": {"s": {"kind": "lrs", "root": str(sky / "lrs/spectra")}}}
-    )
+    survey = {"kind": "lrs", "root": str(sky / "lrs/spectra")}
+    run = make_checkout(tmp_path / "starsift", {"surveys": {"s": survey}})
     done = run.snakemake("--", "results/manifest/s-status.csv")
     # An index is no survey of its own.
     assert "Exception" not in done.stdout + done.stderr
@@ -312,55 +274,32 @@ def test_a_labelled_survey_without_m_stars_stops_the_run_with_a_sentence(
     stops_with(run, "no positive sample: of 0 labelled M stars 0 are usable", "results/mstars/sample.parquet")
 
 
-@pytest.mark.parametrize(
-    ("name", "columns", "sentence"),
-    [
-        (
-            "sources",
-            {"source_id": [1], "phot_g_mean_mag": [15.0]},
-            "the table of sources lacks columns: ra or raj2000",
-        ),
-    ],
-)
 def test_tables_of_others_that_cannot_be_used_stop_the_run_with_a_sentence(
-    finished_mstars: Checkout,
-    tmp_path: Path,
-    name: str,
-    columns: dict[str, Sequence[Any]],
-    sentence: str,
+    finished_mstars: Checkout, tmp_path: Path
 ) -> None:
-    run = finished_mstars.copy(tmp_path / "run")
-    table = tmp_path / f"{name}.parquet"
-    pq.write_table(pa.table(columns), table)
-    run.settings = merged(run.settings, {"mstars": {"catalog": {name: str(table)}}})
+    run, table = finished_mstars.copy(tmp_path / "run"), tmp_path / "sources.parquet"
+    pq.write_table(pa.table({"source_id": [1], "phot_g_mean_mag": [15.0]}), table)
+    run.settings = merged(run.settings, {"mstars": {"catalog": {"sources": str(table)}}})
+    sentence = "the table of sources lacks columns: ra or raj2000"
     stops_with(run, sentence, "results/catalogs/mstars.parquet")
 
 
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        ({"mstars": {"catalog": {"sources": "nowhere.csv"}}}, "mstars.catalog.sources is 'nowhere.csv'"),
-        ({"labels": "nowhere.csv"}, "labels is 'nowhere.csv'"),
-    ],
-)
-def test_a_table_that_is_missing_stops_a_finished_run_too(
-    finished_mstars: Checkout, change: dict[str, Any], sentence: str
+def test_a_table_that_is_missing_or_no_table_stops_a_finished_run_too(
+    finished_mstars: Checkout, tmp_path: Path
 ) -> None:
     """Snakemake would say that there is nothing to do."""
-    done = Checkout(finished_mstars.folder, merged(finished_mstars.settings, change)).snakemake(
-        "--dry-run", check=False
-    )
-    assert done.returncode != 0
-    assert f"config: {sentence}: no such file" in done.stdout + done.stderr
-
-
-def test_labels_that_cannot_be_read_stop_the_plan(finished_mstars: Checkout, tmp_path: Path) -> None:
-    table = tmp_path / "labels.parquet"
+    table = str(tmp_path / "labels.parquet")
     pq.write_table(pa.table({"spectrum_id": ["a"], "lable": ["M3"]}), table)
-    settings = merged(finished_mstars.settings, {"labels": str(table)})
-    done = Checkout(finished_mstars.folder, settings).snakemake("--dry-run", check=False)
-    assert done.returncode != 0
-    assert "labels lack label" in done.stdout + done.stderr
+    sources, missing = {"mstars": {"catalog": {"sources": "nowhere.csv"}}}, {"labels": "nowhere.csv"}
+    for change, sentence in (
+        (sources, "config: mstars.catalog.sources is 'nowhere.csv': no such file"),
+        (missing, "config: labels is 'nowhere.csv': no such file"),
+        ({"labels": table}, "labels lack label"),
+    ):
+        run = Checkout(finished_mstars.folder, merged(finished_mstars.settings, change))
+        done = run.snakemake("--dry-run", check=False)
+        assert done.returncode != 0
+        assert sentence in done.stdout + done.stderr
 
 
 def test_lint_has_nothing_but_what_was_decided(checkout: Callable[..., Checkout]) -> None:

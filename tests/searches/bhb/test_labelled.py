@@ -119,3 +119,12 @@ def test_bundles_with_labels_are_found(
 def test_a_catalogue_that_cannot_be_read_is_named(manifests: list[Path], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"nowhere\.csv: no such file"):
         labelled_bundles(tmp_path / "nowhere.csv", manifests)
+
+
+def test_a_plate_is_a_whole_number_or_a_name(tmp_path: Path) -> None:
+    table = {"plate": ["266.0", "GAC_061N46.5"], "mjd": [51602] * 2, "fiberid": [1, 2], "label": ["BHB"] * 2}
+    assert read_labelled(csv(tmp_path / "a.csv", **table))["planid"].to_pylist() == ["266", "GAC_061N46.5"]
+    table["plate"][1] = "266.5"
+    message = r"row 2, column plate: '266\.5' is neither a name nor a whole number"
+    with pytest.raises(InputError, match=message):
+        read_labelled(csv(tmp_path / "a.csv", **table))

@@ -10,7 +10,13 @@ from fixtures.spectra import make_batch
 
 from starsift.errors import InputError
 from starsift.searches.emission.classes import PIXELS
-from starsift.searches.emission.dataset import WINDOW, add_windows, read_usable, window_bundle
+from starsift.searches.emission.dataset import (
+    WINDOW,
+    add_windows,
+    read_label_codes,
+    read_usable,
+    window_bundle,
+)
 from starsift.spectra.batches import write_bundle
 from starsift.spectra.resample import LAMOST_LRS
 
@@ -49,3 +55,11 @@ def test_rows_get_their_windows(windows: Path) -> None:
 def test_a_row_without_a_window_is_named(windows: Path) -> None:
     with pytest.raises(InputError, match=r"no window of spectrum s9; delete"):
         add_windows(pa.table({"bundle": ["night"], "spectrum_id": ["s9"]}), [windows])
+
+
+@pytest.mark.parametrize("label", [pa.array([1, 0]), pa.array([1.0, 0.0]), pa.array([" 1", "0.0"])])
+def test_label_codes_may_be_numbers_in_any_format(tmp_path: Path, label: pa.Array) -> None:
+    pq.write_table(pa.table({"ID": ["uc1", "uc2"], "Label": label}), tmp_path / "t.parquet")
+    by_text = tmp_path / "t.csv"
+    by_text.write_text("id,label\nuc1,1\nuc2,0\n")
+    assert read_label_codes(tmp_path / "t.parquet") == read_label_codes(by_text)

@@ -5,18 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from fixtures.survey_files import mrs_tables, write_mrs
 
 from starsift.errors import SpectrumError
 from starsift.survey.names import sdss_obsid
 from starsift.survey.readers.registry import read_spectrum
-
-
-def test_not_sdss(tmp_path: Path) -> None:
-    path = write_mrs(tmp_path / "med.fits", mrs_tables())
-    with pytest.raises(SpectrumError, match="not an SDSS spec file") as caught:
-        read_spectrum(path, "sdss")
-    assert caught.value.status == "missing_extension"
 
 
 def test_missing_column(tmp_path: Path) -> None:
