@@ -135,7 +135,7 @@ def test_readers_refuse_another_survey(tmp_path: Path) -> None:
     ):
         with pytest.raises(SpectrumError, match=message) as caught:
             read_spectrum(tmp_path / f"{name}.fits", kind)
-        assert caught.value.status == ("missing_extension" if name == "mrs" else "other_survey")
+        assert caught.value.status == ("other_survey" if name == "sdss" else "missing_extension")
 
 
 @pytest.mark.parametrize("card", ["FIBERMAS", "FIB_MASK"])
