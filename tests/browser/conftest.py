@@ -39,7 +39,8 @@ def add_rounds(folder: Path) -> None:
     rng = np.random.default_rng(5)
     wavelength = 10.0 ** (3.8 + 1e-4 * np.arange(400))  # 6310 to 6917 Angstrom
     names = [f"spec-56400-R_sp01-{at:03d}" for at in range(n)]
-    identity = identity_of(names, planid=["R"] * n, snr=np.full(n, 30.0), ra=np.arange(n), dec=np.zeros(n))
+    identity = identity_of(names, planid=["R"] * n, lmjd=[56400] * n, dec=np.zeros(n))
+    identity |= {"snr": np.full(n, 30.0), "ra": np.arange(float(n))}
     line = rng.uniform(0, 2, (n, 1)) * np.exp(-0.5 * ((wavelength - 6564.6) / 3) ** 2)
     flux = 100 * (1 + line) + rng.normal(0, 3, line.shape)
     mask = np.zeros(flux.shape, np.uint8)

@@ -47,9 +47,7 @@ class Application:
         for mtype in self.mtypes:
             self.client.bind_receive_call(mtype, self.receive)
 
-    def receive(
-        self, key: str, sender: str, id: str, mtype: str, parameters: dict[str, Any], extra: dict[str, Any]
-    ) -> None:
+    def receive(self, key: str, sender: str, id: str, mtype: str, parameters: dict, extra: dict) -> None:
         self.got.append((mtype, parameters))
         time.sleep(0.05)  # astropy's hub loses an answer that comes before it begins to wait for it
         if self.failures.get(mtype, 0):
@@ -65,13 +63,18 @@ class Application:
         return [mtype for mtype, _ in self.got]
 
 
+def start_hub(folder: Path) -> SAMPHubServer:
+    options = {"addr": "127.0.0.1", "web_profile": False, "mode": "single", "timeout": 60}
+    hub = SAMPHubServer(lockfile=str(folder / "hub.samp"), **options)
+    hub.start()
+    return hub
+
+
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SAMPHubServer]:
     """A hub that only those who know its file can find, on this machine."""
-    lock = tmp_path / "hub.samp"
-    monkeypatch.setenv("SAMP_HUB", f"std-lockurl:{lock.as_uri()}")
-    hub = SAMPHubServer(addr="127.0.0.1", lockfile=str(lock), web_profile=False, mode="single", timeout=60)
-    hub.start()
+    monkeypatch.setenv("SAMP_HUB", f"std-lockurl:{(tmp_path / 'hub.samp').as_uri()}")
+    hub = start_hub(tmp_path)
     yield hub
     if hub.is_running:
         hub.stop()
@@ -176,9 +179,7 @@ def test_a_second_hub_is_found_when_the_first_has_ended(
     hub.stop()
     with pytest.raises(SampError):
         link.send_table("q", lambda: Table({"a": [1]}))
-    lock = tmp_path / "hub.samp"
-    second = SAMPHubServer(addr="127.0.0.1", lockfile=str(lock), web_profile=False, mode="single", timeout=60)
-    second.start()
+    second = start_hub(tmp_path)
     try:
         other = Application((TABLE, ROW))
         # What the first hub's applications were sent is unknown here.
@@ -193,11 +194,8 @@ def test_a_second_hub_is_found_when_the_first_has_ended(
 def test_nobody_can_send_to_the_app(application: Application, link: SampLink) -> None:
     link.send_spectrum("a", WAVE, FLUX, ERROR)
     mine = application.client
-    names = [
-        id for id in mine.get_registered_clients() if mine.get_metadata(id).get("samp.name") == "starsift"
-    ]
-    assert len(names) == 1
-    assert mine.get_subscriptions(names[0]) == {}
+    names = {mine.get_metadata(id).get("samp.name"): id for id in mine.get_registered_clients()}
+    assert mine.get_subscriptions(names["starsift"]) == {}
 
 
 def test_through_the_server(

@@ -66,25 +66,15 @@ def test_masked_neighbours_and_uncovered_pixels_are_bad() -> None:
     ivar[0, 5] = np.nan
     out, weight = resample(wave, flux, ivar, grid)
     # Pixel 0 and 8, 9 are beyond the ends; 2, 3 touch the NaN flux, 5, 6 the NaN ivar.
-    np.testing.assert_array_equal(
-        weight[0] > 0, [False, True, False, False, True, False, False, True] + [False] * 2
-    )
+    assert np.flatnonzero(weight[0] > 0).tolist() == [1, 4, 7]
     np.testing.assert_array_equal(out[weight == 0], 0.0)
 
 
-def test_wavelengths_that_do_not_overlap_give_no_pixel() -> None:
-    wave = np.linspace(1000.0, 2000.0, 50)[None]
-    flux, ivar = resample(wave, np.ones((1, 50)), np.ones((1, 50)), LAMOST_LRS)
-    assert not flux.any()
-    assert not ivar.any()
-
-
-def test_an_unknown_velocity_leaves_the_spectrum_as_observed() -> None:
+def test_wavelengths_that_do_not_overlap_and_unknown_velocities() -> None:
+    ones = np.ones((1, 50))
+    assert not np.any(resample(np.linspace(1000.0, 2000.0, 50)[None], ones, ones, LAMOST_LRS))
     flux, ivar = lines(WAVE).astype(np.float32), np.ones(WAVE.shape, np.float32)
     np.testing.assert_array_equal(resample(WAVE, flux, ivar, LAMOST_LRS, [np.nan])[0], flux)
-
-
-def test_shapes_that_disagree_are_an_error() -> None:
     with pytest.raises(ValueError, match=r"wavelength \(1, 5\), flux \(2, 5\)"):
         resample(np.ones((1, 5)), np.ones((2, 5)), np.ones((2, 5)), LAMOST_LRS)
 

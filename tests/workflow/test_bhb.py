@@ -21,8 +21,9 @@ from starsift.searches.bhb.training import NETWORKS
 RUNS = range(SMALL["bhb"]["runs"])
 TRAINED_HERE = ("batmm", "image", "spectrum")
 ALL = (*TRAINED_HERE, "svm")
-MADE = {"provenance", "all"}
-PUBLISHED = {"bhb_catalog", "bhb_figures", "bhb_pages", *MADE}
+DRAWN = {"bhb_figures", "bhb_pages", "provenance", "all"}
+PUBLISHED = {"bhb_catalog", *DRAWN}
+COMPARED = {"bhb_evaluate", *DRAWN}
 EVALUATED = {"bhb_calibrate", "bhb_evaluate", *PUBLISHED}
 FUSED = {"bhb_train", "bhb_predict", *EVALUATED}
 TRAINED = {"bhb_baseline", *FUSED}
@@ -108,11 +109,7 @@ def test_the_list_as_text_has_the_columns_of_the_catalogue(finished_bhb: Checkou
         ({"training": {"fusion": {"copies": 2}}}, FUSED, ["batmm"]),
         ({"training": {"end_to_end": {"epochs": 2}}}, PUBLISHED, []),
         ({"image": {"size": 24}}, {"bhb_cutouts", "bhb_dataset", *TRAINED}, ALL),
-        (
-            {"compare": ["image", "svm", "add"]},
-            {"bhb_train", "bhb_evaluate", "bhb_figures", "bhb_pages", *MADE},
-            ["add"],
-        ),
+        ({"compare": ["image", "svm", "add"]}, {"bhb_train", *COMPARED}, ["add"]),
     ],
     ids=["purity", "fusion", "end_to_end", "size", "compare"],
 )
@@ -128,7 +125,7 @@ def test_a_setting_reruns_the_stages_that_use_it(
     [
         # One script trains encoders and fusions.
         ("fusion", TRAINED - {"bhb_baseline"}, [model for model in ALL if model != "svm"]),
-        ("baselines", {"bhb_baseline", "bhb_evaluate", "bhb_figures", "bhb_pages", *MADE}, ["svm"]),
+        ("baselines", {"bhb_baseline", *COMPARED}, ["svm"]),
         ("evaluation", EVALUATED, []),
     ],
 )
