@@ -29,7 +29,7 @@ def group_of(item: pytest.Item) -> str | None:
     if search and {"run", "request"} & fixtures:  # which ask for a run by this name
         fixtures |= {search if search == "demo" else f"finished_{search}"}
     shared = {name for name in fixtures if name in ("demo", "sandbox") or name.startswith("finished_")}
-    return min(shared, default=None)
+    return min(shared, default=item.path.as_posix() if "run" in fixtures else None)
 
 
 @pytest.fixture
