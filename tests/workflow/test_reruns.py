@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -156,7 +157,9 @@ def test_a_new_night_is_processed_alone(
 ) -> None:
     """A catalogue with one night more: only its bundle goes through the stages, and nothing is trained."""
     new, executed = later(search)
-    assert sorted(executed) == sorted(jobs)
+    assert set(executed) == set(jobs)
+    # Candidates may change among the spectra of other nights, too.
+    assert {name for name, count in Counter(executed).items() if count > 1} <= {"mstars_measure"}
     for kind in ("spectra/*/*.arrow", *files):
         before, after = (times(one.folder / "results", kind) for one in (run, new))
         assert before
