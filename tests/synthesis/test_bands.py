@@ -120,7 +120,7 @@ def test_emission_is_as_wide_as_asked(number: int) -> None:
 
 def test_scatter_needs_a_generator_and_repeats() -> None:
     model = lrs_bands()
-    first, second = (dwarfs(model, [43.3] * 3, scatter=0.1, rng=np.random.default_rng(1)) for _ in "ab")
+    first, second = (dwarfs(model, [43.3] * 3, scatter=0.1, rng=np.random.default_rng(1)) for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert np.abs(first[0] / first[1] - 1).max() > 0.02
     np.testing.assert_allclose(dwarfs(model, [43.3], scatter=0.1), dwarfs(model, [43.3]))
