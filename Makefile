@@ -29,7 +29,8 @@ help:  ## list the targets
 # Built in place and stamped last, so that an interrupted installation starts again.
 $(VENV)/.installed: $(LOCK) pyproject.toml
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit("starsift needs Python 3.11 to 3.13, this is %d.%d: make PYTHON=python3.12" % v)'
-	$(PYTHON) -m venv --clear $(VENV)
+	rm -rf $(VENV)  # of a link, only the link
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --require-hashes --requirement $(LOCK)
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
@@ -53,7 +54,10 @@ real: export REAL_KIND = $(value KIND)
 real: install  ## index, select and pack the spectra in DIR (KIND=mrs, lrs or sdss), say what the files are
 	@mkdir -p results
 	@$(BIN)/python -c 'import json, os; e = os.environ; \
-	    print(json.dumps({"surveys": {"real": {"root": e["REAL_DIR"], "kind": e["REAL_KIND"]}}}))' > results/real.json
+	    print(json.dumps({"surveys": {"real": {"root": e["REAL_DIR"], "kind": e["REAL_KIND"]}}}))' > results/real.new
+	@# What was packed from another folder is no part of this run.
+	@cmp -s results/real.new results/real.json || rm -rf results/spectra/real
+	@mv results/real.new results/real.json
 	$(REAL) --quiet rules -- results/manifest/real-status.csv
 	@$(BIN)/starsift status
 
