@@ -1,8 +1,8 @@
 """Pseudo-continuum of a batch of spectra: robust to lines, cosmic rays, emission and the blaze."""
 
 import numpy as np
-from numba import njit
 
+from starsift.kernels import njit
 from starsift.parallel import map_chunks
 from starsift.robust import MAD_TO_SIGMA
 from starsift.spectra.batches import SpectrumBatch

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from starsift.kernels import njit
 from starsift.parallel import map_chunks
 from starsift.sky.constants import C_KMS
 

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from starsift.errors import SpectrumError
+from starsift.kernels import njit
 from starsift.robust import MAD_TO_SIGMA
 from starsift.survey.fitsfile import Hdu, Header, number, open_fits
 

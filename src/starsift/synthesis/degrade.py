@@ -9,8 +9,9 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
+from numba import prange
 
+from starsift.kernels import njit
 from starsift.sky.air import air_to_vacuum
 from starsift.sky.constants import C_KMS
 

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from starsift.kernels import njit
 from starsift.sky.air import air_to_vacuum
 from starsift.sky.constants import C_KMS
 from starsift.synthesis.stars import Systems

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import scipy.fft
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, prange
 from scipy.interpolate import CubicSpline
 from scipy.special import j1
 
 from starsift.errors import InputError
+from starsift.kernels import njit
 from starsift.sky.constants import C_KMS
 from starsift.spectra.templates import TemplateGrid
 

@@ -37,9 +37,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from starsift.errors import ResultsError, TrainingError
+from starsift.kernels import njit
 from starsift.learning.backend import BATCH, load_keras, load_network, predict_batches, save_network, set_seed
 from starsift.learning.training import shuffle_batches, train_epochs
 from starsift.parallel import map_chunks

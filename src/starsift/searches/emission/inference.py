@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import h5py
 import numpy as np
-from numba import njit
 
 from starsift.errors import ResultsError
+from starsift.kernels import njit
 from starsift.parallel import map_chunks
 from starsift.searches.emission.classes import PIXELS
 from starsift.searches.emission.network import DROPOUT

@@ -4,9 +4,9 @@ Skoda et al. 2020, section 3.2.
 """
 
 import numpy as np
-from numba import njit
 from scipy.ndimage import gaussian_filter1d
 
+from starsift.kernels import njit
 from starsift.parallel import map_chunks
 from starsift.searches.emission.classes import PIXELS
 from starsift.spectra.batches import MASK_IVAR, OK, SpectrumBatch

@@ -14,10 +14,11 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
 from starsift.errors import TrainingError
+from starsift.kernels import njit
 from starsift.parallel import map_chunks
 from starsift.searches.mstars.hashing import unpack
 

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from starsift.kernels import njit
 from starsift.parallel import map_chunks
 from starsift.spectra.batches import OK, SpectrumBatch
 from starsift.spectra.resample import CHUNK, LAMOST_LRS, interpolate_gaps, min_max, resample

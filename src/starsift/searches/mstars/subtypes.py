@@ -18,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 from scipy.interpolate import PchipInterpolator
 
 from starsift.errors import InputError, TrainingError
+from starsift.kernels import njit
 from starsift.parallel import map_chunks
 from starsift.resources import read_rows, resource
 from starsift.searches.mstars.indices import (

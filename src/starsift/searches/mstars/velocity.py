@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from scipy.interpolate import CubicSpline
 
 from starsift.errors import TrainingError
+from starsift.kernels import njit
 from starsift.parallel import map_chunks
 from starsift.sky.constants import C_KMS
 from starsift.spectra.batches import SpectrumBatch
