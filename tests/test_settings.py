@@ -20,7 +20,7 @@ from starsift.searches.mstars.luminosity import separators
 from starsift.searches.mstars.model import METHODS
 from starsift.searches.mstars.settings import Hash
 from starsift.searches.registry import SEARCHES
-from starsift.settings import complete_settings, default_settings, missing_triggers, read_lines
+from starsift.settings import check_file, complete_settings, default_settings, missing_triggers, read_lines
 from starsift.settings_base import choices_of
 from starsift.survey.readers.registry import READERS
 from starsift.survey.settings import KINDS, Partition
@@ -150,6 +150,23 @@ def cut(**changes: Any) -> dict[str, Any]:
         ("bhb.catalog.match_radius", float("inf"), "~ must be a number, not inf"),
         ("mstars.hash.bits", float("nan"), "~ must be one of 32, 64, 128, 256, not nan"),
         ("mstars.hash.bits", float("inf"), "~ must be one of 32, 64, 128, 256, not inf"),
+        *(
+            ("surveys.s", cut(op=op, value=value), f"~.selection[0].value must be {sentence}")
+            for op, value, sentence in [
+                ("in", 5, "a list for the operator in, not 5"),
+                ("<", [5], "one value for the operator <, not [5]"),
+                ("in", [[5]], "text, a number, true, false or a list, not [5]"),
+                ("<", float("nan"), "text, a number, true, false or a list, not nan"),
+            ]
+        ),
+        (
+            "surveys.s",
+            SDSS | {"path_template": "{fiberid"},
+            "~.path_template '{fiberid': expected '}' before",
+        ),
+        ("surveys.s", SDSS | {"path_template": "x"}, "~.path_template 'x' gives all spectra one file; name"),
+        ("surveys.s", SDSS | {"root": ""}, "~.root is empty; give a path"),
+        ("bhb.catalog.magnitude", "psfmag_g", "~ is 'psfmag_g', one column for all bands; write {band} for"),
     ],
 )
 def test_a_wrong_setting_is_named(key: str, value: Any, sentence: str) -> None:
@@ -271,6 +288,8 @@ def test_values_of_the_command_line_get_the_type_of_the_setting(argument: str, k
     [
         ("gpu=maybe", "gpu must be true or false, not 'maybe'"),
         ("seed=many", "seed must be a whole number, not 'many'"),
+        ("labels=null", "labels must be text, not null"),
+        ("surveys={s: {kind: lrs, root: x, root: y}}", "--config, line 1: root is there twice"),
         ("seed=1.5", "seed must be a whole number, not 1.5"),
         ("bnaries={vote: {sb2_threshold: 0.9}}", "bnaries is not a setting; did you mean binaries?"),
         ("binaries={vote: {sb2_treshold: 1}}", "vote.sb2_treshold is not a setting; did you mean sb2_thresh"),
@@ -300,6 +319,29 @@ def test_triggers_that_are_off_are_named() -> None:
     warning = missing_triggers(["mtime"])
     assert warning is not None
     assert warning.startswith("rerun-triggers lacks params, input, code: ")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"# nothing", ": it holds no settings; write lines such as seed: 7"),
+        (b"- seed", ": it holds ['seed'], which is no group of settings"),
+        (b"bhb:\n\tpurity: 1", ", line 2, column 1: this is not YAML (found character '\\t'"),
+        (b"seed: [1", ", line 1, column 9: this is not YAML ("),
+        (b"seed: 2023-13-01", ": this is not YAML (month must be in 1..12"),
+        (b"seed: 1\nlabels: \xe9", ", line 2: this is not UTF-8; save the file as UTF-8"),
+        (b"bhb: &a\n  bhb: *a", ": a group of settings is inside itself, by an anchor (&)"),
+        (b"seed: 1\nseed: 2", ", line 2: seed is there twice, first in line 1"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes, sentence: str) -> None:
+    file = tmp_path / "my.yaml"
+    file.write_bytes(content)
+    with pytest.raises(SettingsError) as error:
+        check_file(file)
+    assert f"my.yaml{sentence}" in str(error.value)
+    file.write_text('{\n\t"seed": 1}')  # JSON may have tabs
+    check_file(file)
 
 
 def test_what_a_file_says_twice_is_named(tmp_path: Path) -> None:

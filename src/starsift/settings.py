@@ -5,6 +5,7 @@ A setting that cannot be used gives one sentence that names its place and its ke
 
 import copy
 import difflib
+import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -199,6 +200,8 @@ def complete_settings(
         own = _merged(own, content)
     text: dict[str, Any] = {}
     for key, _, value in (argument.partition("=") for argument in arguments):
+        with suppress(yaml.YAMLError):
+            _find_lines(value, "--config")
         own = _merged(own, {key: _parsed(value, yaml.SafeLoader)})
         text = _merged(text, {key: _parsed(value, yaml.BaseLoader)})
     sources.append(Source("--config", dict.fromkeys(_paths(text))))
@@ -216,16 +219,49 @@ def complete_settings(
     raise SettingsError(_message(errors[0], sources))
 
 
+def check_file(path: str | os.PathLike[str]) -> None:
+    """SettingsError if a file is not UTF-8, not YAML or JSON, or no group of settings.
+
+    Snakemake, which reads the file, names neither the file nor the line.
+    """
+    file, content = _shown(path), Path(path).read_bytes()
+    try:
+        text = content.decode()
+        try:
+            settings = json.loads(text)  # with tabs, it is not YAML
+        except ValueError:
+            settings = yaml.safe_load(text)
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise SettingsError(f"{file}, line {line}: this is not UTF-8; save the file as UTF-8") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: such as the date 2023-13-01
+        mark = getattr(error, "problem_mark", None)
+        where = f"{file}, line {mark.line + 1}, column {mark.column + 1}" if mark else file
+        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise SettingsError(f"{where}: this is not YAML ({reason}); indent with spaces") from error
+    if not isinstance(settings, dict):
+        found = "no settings" if settings is None else f"{settings!r:.40}, which is no group of settings"
+        raise SettingsError(f"{file}: it holds {found}; write lines such as seed: 7")
+    read_lines(path)
+
+
 def read_lines(path: str | os.PathLike[str]) -> dict[Key, int | None]:
     """Lines of a YAML file in which settings are, by the path of the setting; none if it is not YAML.
 
     Raises SettingsError if a key is there twice in one group: YAML would forget the first.
     """
     try:
-        document = yaml.compose(Path(path).read_text(), yaml.SafeLoader)
+        return _find_lines(Path(path).read_text(), _shown(path))
     except (yaml.YAMLError, OSError, UnicodeDecodeError):  # the caller loads the file and reports the error
         return {}
-    return dict(_lines_of(document, (), _shown(path))) if document else {}
+
+
+def _find_lines(text: str, source: str) -> dict[Key, int | None]:
+    document = yaml.compose(text, yaml.SafeLoader)
+    try:
+        return dict(_lines_of(document, (), source)) if document else {}
+    except RecursionError:
+        raise SettingsError(f"{source}: a group of settings is inside itself, by an anchor (&)") from None
 
 
 def _lines_of(node: yaml.Node, path: Key, file: str) -> Iterator[tuple[Key, int]]:
@@ -320,7 +356,7 @@ def _at(tree: Any, path: Iterable[str | int]) -> Any:
 
 
 def _equivalents(value: Any, written: Any) -> Iterator[Any]:
-    if isinstance(written, str):
+    if isinstance(written, str) and value is not None:
         yield written  # 007 is a name, too
     if isinstance(value, str):
         yield _parsed(value, yaml.SafeLoader)
@@ -346,13 +382,28 @@ def missing_triggers(active: Iterable[str]) -> str | None:
     )
 
 
+def complete_group(model: type[Group], key: Key, own: Mapping[str, Any]) -> dict[str, Any]:
+    """All settings of the group at `key`: `own` from Python, also as tuples, and else defaults.
+
+    Raises SettingsError: names a key that is wrong, what was expected and what was found.
+    """
+    try:
+        return model.model_validate(own, strict=False).model_dump()
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise SettingsError(_sentence(first, (*key, *_path_of(first)))) from None
+
+
 def _message(error: ErrorDetails, sources: Sequence[Source]) -> str:
+    path = _path_of(error)
+    return f"{_origin(path, sources)}: {_sentence(error, path)}"
+
+
+def _path_of(error: ErrorDetails) -> Key:
     path = error["loc"]
     if path[-1:] == ("[key]",):
         path = path[:-1]
-    if error["type"] == "problem":
-        path = (*path, *error["ctx"]["key"])
-    return f"{_origin(path, sources)}: {_sentence(error, path)}"
+    return (*path, *error["ctx"]["key"]) if error["type"] == "problem" else path
 
 
 def _origin(path: Key, sources: Sequence[Source]) -> str:

@@ -68,6 +68,8 @@ def _keep_integer(value: Any, handler: Any) -> Any:
 
 
 def _expand_user(path: str) -> str:
+    if not path:
+        raise problem("is empty; give a path")
     return os.path.expanduser(path)  # noqa: PTH111 (settings are text)
 
 

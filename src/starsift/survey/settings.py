@@ -2,18 +2,32 @@
 
 from typing import Annotated, Any
 
-from pydantic import PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, PlainValidator, WithJsonSchema, model_validator
 
+from starsift.errors import SettingsError
 from starsift.settings_base import File, Folder, Group, OneOf, problem, setting
+from starsift.survey.paths import template_columns
 
 KINDS = ("mrs", "lrs", "sdss")
 
 
 def _check_value(value: Any) -> Any:
-    if not isinstance(value, str | int | float | bool | list):
-        shown = "null" if value is None else repr(value)
-        raise problem(f"must be text, a number, true, false or a list, not {shown}")
+    for one in value if isinstance(value, list) else [value]:
+        if not isinstance(one, str | int | float | bool) or one != one:  # NaN
+            shown = "null" if one is None else repr(one)
+            raise problem(f"must be text, a number, true, false or a list, not {shown}")
     return value
+
+
+def _check_template(template: str) -> str:
+    try:
+        template_columns(template)
+    except SettingsError as error:
+        raise problem(str(error).removeprefix("path_template ")) from None
+    return template
+
+
+Template = Annotated[str, AfterValidator(_check_template)]
 
 
 class Cut(Group):
@@ -26,6 +40,14 @@ class Cut(Group):
     value: Annotated[
         Any, PlainValidator(_check_value), WithJsonSchema({"type": ["string", "number", "boolean", "array"]})
     ] = setting("Value to compare with; a list for `in` and `not in`.")
+
+    @model_validator(mode="after")
+    def _check_list(self) -> "Cut":
+        is_list = isinstance(self.value, list)
+        if is_list != (self.op in ("in", "not in")):
+            expected = "one value" if is_list else "a list"
+            raise problem(f"must be {expected} for the operator {self.op}, not {self.value!r}", "value")
+        return self
 
 
 class Partition(Group):
@@ -48,7 +70,7 @@ class Cutouts(Group):
     """Images in ugriz: one FITS file with five extensions, or five files. null: none."""
 
     root: Folder = setting("Folder that holds the images.")
-    path_template: str = setting(
+    path_template: Template = setting(
         "Path of an image inside `root`, from columns of the catalogue; with {band} in it there is one file "
         "a band."
     )
@@ -61,7 +83,7 @@ class Survey(Group):
         "Layout of the files: mrs (LAMOST medium resolution), lrs (LAMOST low resolution) or sdss."
     )
     root: Folder = setting("Folder that holds the spectra.")
-    path_template: str | None = setting(
+    path_template: Template | None = setting(
         "Path of a spectrum inside `root`, from columns of the catalogue, lower case. null: the catalogue "
         "has a column `path`.",
         None,

@@ -119,12 +119,21 @@ class Training(Group):
     end_to_end: TrainingOf = setting("Training of encoders and fusion at once.", TrainingOf())
 
 
+def _check_band(columns: str) -> str:
+    if "{band}" not in columns:
+        raise problem(f"is {columns!r}, one column for all bands; write {{band}} for u, g, r, i and z")
+    return columns
+
+
+Bands = Annotated[str, AfterValidator(_check_band)]
+
+
 class Catalog(Group):
     """The catalogue."""
 
     match_radius: Positive = setting("Largest distance between spectra of one star.", 3, unit="arcsec")
-    magnitude: str = setting("Columns of the magnitudes, with {band}.", "psfmag_{band}")
-    extinction: str = setting("Columns of the extinction, with {band}.", "extinction_{band}")
+    magnitude: Bands = setting("Columns of the magnitudes, with {band}.", "psfmag_{band}")
+    extinction: Bands = setting("Columns of the extinction, with {band}.", "extinction_{band}")
     link: str | None = setting(
         "Address of a spectrum's page, from columns of the catalogue. null: no links.",
         "https://dr16.sdss.org/optical/spectrum/view?plateid={planid}&mjd={mjd}&fiberid={fiberid}",
