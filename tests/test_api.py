@@ -4,6 +4,7 @@ import ast
 import logging
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -115,6 +116,32 @@ def test_no_file_and_an_empty_folder(tmp_path: Path) -> None:
     assert starsift.read_spectra([]).n == 0
     with pytest.raises(starsift.InputError, match="no FITS file is in this folder"):
         starsift.read_spectra(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"velocity_step": 0}, "binaries.ccf.velocity_step must be more than 0, not 0"),
+        ({"velocity_max": -10}, "binaries.ccf.velocity_max must be more than 0, not -10"),
+        ({"wavelength_range": (6800, 6400)}, "binaries.ccf.wavelength_range must ascend, not 6800"),
+        ({"velocity_stpe": 1}, "binaries.ccf.velocity_stpe is not a setting; did you mean velocity_step?"),
+        ({"wavelength_range": (1000, 1100)}, "templates cover "),
+    ],
+)
+def test_a_bank_has_the_limits_of_the_settings(change: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(starsift.SettingsError, match=re.escape(sentence)):
+        starsift.build_bank(starsift.load_grid(), **change)
+
+
+def test_components_of_one_curve_and_of_lists() -> None:
+    velocities = np.arange(-300.0, 301.0, 5.0)
+    curve = np.exp(-0.5 * ((velocities - 20) / 15) ** 2)
+    expected = starsift.find_components(curve[None], velocities)
+    assert expected.rv[0, 0] == pytest.approx(20, abs=1)
+    for ccf in (curve, [list(curve)]):
+        np.testing.assert_array_equal(starsift.find_components(ccf, list(velocities)).rv, expected.rv)
+    with pytest.raises(starsift.InputError, match=r"CCFs are \(1, 120\), velocities \(121,\)"):
+        starsift.find_components(curve[1:], velocities)
 
 
 def test_a_table_has_units_and_exact_identifiers(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     import numpy as np
     from astropy.table import Table
 
@@ -50,23 +52,37 @@ def find_public(name: str) -> Any:
 def build_bank(grid: TemplateGrid, **settings: Any) -> TemplateBank:
     """Templates shifted to every velocity: `starsift.spectra.ccf.build_bank`.
 
-    Its parameters have the defaults of the settings `binaries.ccf`.
+    Its parameters have the defaults and limits of the settings `binaries.ccf`; SettingsError beyond these.
     """
     from starsift.searches.binaries.settings import Ccf
+    from starsift.settings import complete_group
     from starsift.spectra import ccf
 
-    return ccf.build_bank(grid, **Ccf().model_dump() | settings)
+    return ccf.build_bank(grid, **complete_group(Ccf, ("binaries", "ccf"), settings))
 
 
-def find_components(ccf: np.ndarray, velocities: np.ndarray, **settings: Any) -> Components:
+def find_components(
+    ccf: np.ndarray, velocities: np.ndarray, *, xp: ModuleType | None = None, **settings: Any
+) -> Components:
     """Radial velocities of the components of CCFs: `starsift.searches.binaries.peaks.find_components`.
 
-    Its parameters have the defaults of the settings `binaries.peaks`.
+    Its parameters have the defaults and limits of the settings `binaries.peaks`; SettingsError beyond these.
+    One CCF (velocity,) is taken for several (1, velocity); InputError for other shapes.
     """
+    import numpy as np
+
+    from starsift.errors import InputError
     from starsift.searches.binaries import peaks
     from starsift.searches.binaries.settings import Peaks
+    from starsift.settings import complete_group
 
-    return peaks.find_components(ccf, velocities, **Peaks().model_dump() | settings)
+    curves, grid = np.atleast_2d(ccf), np.asarray(velocities)
+    if grid.ndim != 1 or curves.shape[1:] != grid.shape:
+        raise InputError(
+            f"CCFs are {curves.shape}, velocities {grid.shape}: expected (n, velocity), (velocity,)"
+        )
+    complete = complete_group(Peaks, ("binaries", "peaks"), settings)
+    return peaks.find_components(curves, grid, xp=xp or np, **complete)
 
 
 def read_table(path: str | os.PathLike[str]) -> Table:

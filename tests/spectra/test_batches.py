@@ -89,6 +89,8 @@ def test_take() -> None:
         at = np.arange(6)[index]
         assert part.identity["spectrum_id"].to_pylist() == [f"s-{i}" for i in at]
         np.testing.assert_array_equal(part.flux, whole.flux[at])
+    with pytest.raises(IndexError, match="boolean index did not match"):
+        whole.take(np.array([True, False]))
 
 
 def test_bundle_round_trip(tmp_path: Path) -> None:

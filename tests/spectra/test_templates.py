@@ -127,7 +127,7 @@ def test_bad_footers_are_refused(tmp_path: Path, footer: dict[str, Any], message
 
 def test_bad_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "grid.parquet"
-    with pytest.raises(FileNotFoundError, match="no such template grid"):
+    with pytest.raises(InputError, match="no such template grid"):
         load_grid(path)
     path.write_bytes(b"SIMPLE  = T")
     with pytest.raises(InputError, match="not a Parquet file"):

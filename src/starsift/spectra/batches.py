@@ -116,7 +116,7 @@ class SpectrumBatch:
                 )
             index = np.arange(start, stop, step)
         at = np.asarray(index)
-        at = np.flatnonzero(at) if at.dtype == bool else at.astype(np.int64)
+        at = np.arange(self.n)[at] if at.dtype == bool else at.astype(np.int64)
         return SpectrumBatch(
             self.identity.take(pa.array(at)), self.wavelength[at], self.flux[at], self.ivar[at], self.mask[at]
         )

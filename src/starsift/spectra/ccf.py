@@ -17,10 +17,11 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from numba import njit
 from scipy.interpolate import CubicSpline, make_interp_spline
 from scipy.ndimage import gaussian_filter1d, spline_filter1d
 
+from starsift.errors import SettingsError
+from starsift.kernels import njit
 from starsift.parallel import map_chunks
 from starsift.sky.constants import C_KMS
 from starsift.spectra.batches import SpectrumBatch
@@ -97,7 +98,7 @@ def build_bank(
     continuum_degree : of the polynomial that normalises templates and spectra
     minimum_pixels : a spectrum with fewer good pixels in the range is not usable
 
-    Raises ValueError if the templates do not reach the wavelength range at every velocity.
+    Raises SettingsError if the templates do not reach the wavelength range at every velocity.
     """
     rows = [grid.nearest(*t) for t in templates]
     bank = shift_curves(
@@ -132,7 +133,7 @@ def shift_curves(
     names, templates : what the bank says of each curve: a name; (template, 3) Teff, log g, [Fe/H]
     resolution, wavelength_range, velocity_max, velocity_step : as in `build_bank`
 
-    Raises ValueError if the templates do not reach the wavelength range at every velocity.
+    Raises SettingsError if the templates do not reach the wavelength range at every velocity.
     """
     count = round(velocity_max / velocity_step)
     velocities = np.arange(-count, count + 1) * velocity_step
@@ -141,7 +142,7 @@ def shift_curves(
     first, last = covered
     reach = min(C_KMS * (blue / first - 1.0), C_KMS * (1.0 - red / last))
     if reach < velocity_max:
-        raise ValueError(
+        raise SettingsError(
             f"templates cover {first:.1f}-{last:.1f} Angstrom, which allows shifts of {reach:.0f} km/s for "
             f"ccf.wavelength_range {blue:g}-{red:g}; narrow that range or lower ccf.velocity_max "
             f"({velocity_max:g} km/s)"

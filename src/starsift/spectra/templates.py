@@ -226,14 +226,12 @@ def _matrix(source: str, table: pa.Table, name: str, width: int | None) -> np.nd
 def load_grid(path: str | Path | None = None) -> TemplateGrid:
     """Load and validate a template grid, by default the one that ships; wavelengths come out in vacuum.
 
-    Raises FileNotFoundError, or InputError if the file is not a valid grid; the message says why.
+    Raises InputError if there is no such file, or it is not a valid grid; the message says why.
     """
     path = SHIPPED if path is None else path
     source = str(path)
     if not Path(path).is_file():
-        raise FileNotFoundError(
-            f"{source}: no such template grid; set the path of a grid (docs/templates.md)"
-        )
+        raise InputError(f"{source}: no such template grid; set the path of a grid (docs/templates.md)")
     try:
         table = pq.read_table(path)
     except pa.ArrowInvalid as error:

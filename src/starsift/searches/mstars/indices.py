@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from starsift.errors import InputError
+from starsift.kernels import njit
 from starsift.parallel import map_chunks
 from starsift.resources import read_rows, resource
 from starsift.sky.air import air_to_vacuum
@@ -243,12 +243,12 @@ def _weights(definitions: Sequence[IndexDefinition]) -> tuple[np.ndarray, np.nda
 def as_spectra(
     wavelength: npt.ArrayLike, flux: npt.ArrayLike, ivar: npt.ArrayLike
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Wavelength (n or 1, pixel) float64, flux and ivar (n, pixel); ValueError where shapes do not agree."""
+    """Wavelength (n or 1, pixel) float64, flux and ivar (n, pixel); InputError where shapes do not agree."""
     lam = np.atleast_2d(np.asarray(wavelength, dtype=np.float64))
     flux_, ivar_ = np.atleast_2d(np.asarray(flux)), np.atleast_2d(np.asarray(ivar))
     n, p = flux_.shape
     if ivar_.shape != (n, p) or lam.shape not in ((n, p), (1, p)) or p < 2:
-        raise ValueError(
+        raise InputError(
             "spectra must be flux and ivar (n, pixel) with wavelength (n, pixel) or (pixel,): "
             f"flux is {flux_.shape}, ivar {ivar_.shape}, wavelength {np.shape(wavelength)}"
         )
