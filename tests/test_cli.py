@@ -14,6 +14,7 @@ import pytest
 from starsift.catalog.provenance import write_provenance
 from starsift.cli import main
 from starsift.demo.mrs import simulate_survey
+from starsift.errors import InputError
 from starsift.learning.labels import load_labels, unmatched, warn_unmatched
 from starsift.report.pages import write_page
 from starsift.resources import workflow_root
@@ -81,6 +82,8 @@ def test_verify_notices_a_changed_catalogue(tmp_path: Path, capsys: pytest.Captu
             "--profile slrum: no such profile; name a folder that has a config.yaml, or one that "
             "is shipped: slurm",
         ),
+        (["run", "--config", "file"], "file: it holds no settings; write lines such as seed: 7"),
+        (["run", "--directory", "file"], "--directory file: a file, not a folder"),
         (["status", "nowhere"], "nowhere: no manifest here; is this the results folder of a run?"),
     ],
 )
@@ -161,8 +164,8 @@ def test_run_is_snakemake_with_the_workflow_of_the_package(
     commands: list[list[str]] = []
     monkeypatch.setattr("os.execv", lambda program, words: commands.append(words))
     monkeypatch.chdir(tmp_path)
-    Path("a.yaml").touch()
-    Path("b.yaml").touch()
+    for name in ("a.yaml", "b.yaml"):
+        Path(name).write_text("seed: 1")
     Path("mine").mkdir()
     Path("mine/config.yaml").touch()
     snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(workflow_root() / "Snakefile")]
@@ -187,8 +190,28 @@ def test_index_tells_how_much_of_a_folder_is_of_use(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "spec-1.fits").write_text("no such page")
-    assert main(["index", str(tmp_path), "--output", str(tmp_path / "index.parquet")]) == 0
-    assert capsys.readouterr().out.startswith("0 spectra are listed")
+    assert main(["index", str(tmp_path), "--output", str(tmp_path / "index.parquet")]) == 1
+    output = capsys.readouterr()
+    assert output.out.startswith("0 spectra are listed")
+    assert "no spectrum in it can be used, the first because: spec-1.fits: not a FITS file" in output.err
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "message"),
+    [
+        ("--version >&-", 0, ""),
+        ("--version | sleep 0", 0, ""),
+        ("--version > /dev/full", 1, "starsift: [Errno 28] No space left on device\n"),
+        ("run --profile nowhere >&-", 1, "no such profile"),
+        ("simulate x --seed -1", 2, "argument --seed: '-1' is not a whole number from 0 on\n"),
+    ],
+)
+def test_no_command_line_leaves_a_traceback(command: str, status: int, message: str) -> None:
+    words = ["bash", "-o", "pipefail", "-c", f"{shlex.quote(sys.executable)} -m starsift.cli {command}"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == status
+    assert message in done.stderr if message else not done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_pager_may_be_closed(tmp_path: Path) -> None:
@@ -273,6 +296,14 @@ def test_status_gives_examples_of_broken_spectra(results: Path) -> None:
     shown = [line.split()[0] for line in lines if line.endswith(".fits")]
     assert shown == ["s00", "s01", "s02", "s50", "s51"]
     assert f"    all 52 are in {path}" in lines
+
+
+def test_a_survey_without_any_of_its_files_is_an_error(results: Path) -> None:
+    index = results / "spectra/demo/one.parquet"
+    pq.write_table(pq.read_table(index).set_column(2, "status", pa.array(["missing_file"] * 2)), index)
+    files = [results / f"manifest/demo{end}" for end in (".parquet", "-status.csv", "-unusable.parquet")]
+    with pytest.raises(InputError, match=r"all 2 files of the survey are missing, the first is a\.fits"):
+        summarize_reading([index], *files)
 
 
 def job(log: Path, script: str) -> str:

@@ -25,10 +25,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[:1] == ["run"] and "--" in words:
         at = words.index("--")
         words, further = words[:at], words[at + 1 :]
-    options = make_parser().parse_args(words, argparse.Namespace(further=further))
+    if sys.stdout is None:  # closed: starsift status >&-
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     try:
-        options.run(options)
-        sys.stdout.flush()
+        try:
+            options = make_parser().parse_args(words, argparse.Namespace(further=further))
+            options.run(options)
+        finally:  # also after --help and --version, which exit
+            sys.stdout.flush()
     except BrokenPipeError:  # the reader has read enough: starsift status | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (StarsiftError, OSError) as error:
@@ -89,6 +93,12 @@ class _PrintVersion(argparse.Action):
         parser.exit()
 
 
+def _natural(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
 def _add_run_options(run: argparse.ArgumentParser) -> None:
     run.usage = (
         "starsift run [-h] [--config FILE ...] [--cores N] [--profile NAME] [--directory FOLDER] [-n] "
@@ -120,7 +130,7 @@ def _add_simulate_options(simulate: argparse.ArgumentParser) -> None:
         "M stars among UNKNOWN spectra (lrs); SDSS: A-type stars with images, some of them on the blue "
         "horizontal branch (sdss); default %(default)s",
     )
-    simulate.add_argument("--seed", type=int, default=7, help="seed of the simulated sky (%(default)s)")
+    simulate.add_argument("--seed", type=_natural, default=7, help="seed of the simulated sky (%(default)s)")
     simulate.add_argument(
         "--layout",
         default="both",
@@ -138,7 +148,7 @@ def _add_simulate_options(simulate: argparse.ArgumentParser) -> None:
         ("labelled", 1000, "sdss: spectra with a label"),
         ("pool", 1000, "sdss: spectra without a label"),
     ):
-        simulate.add_argument(f"--{name}", type=int, default=default, help=f"{text} (%(default)s)")
+        simulate.add_argument(f"--{name}", type=_natural, default=default, help=f"{text} (%(default)s)")
 
 
 def _add_review_options(review: argparse.ArgumentParser) -> None:
@@ -180,7 +190,11 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def snakemake_command(options: argparse.Namespace) -> list[str]:
-    """The command that `starsift run` stands for; InputError if a settings file or the profile is missing."""
+    """The command that `starsift run` stands for.
+
+    Raises InputError if the profile or a settings file is missing, or the folder for the results is a file;
+    SettingsError if a settings file cannot be read.
+    """
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(workflow_root() / "Snakefile")]
     if options.config:
         command += ["--configfile", *(str(_find_settings(file)) for file in options.config)]
@@ -189,6 +203,8 @@ def snakemake_command(options: argparse.Namespace) -> list[str]:
     if options.cores or not options.profile:
         command += ["--cores", options.cores or "all"]
     if options.directory:
+        if options.directory.exists() and not options.directory.is_dir():
+            raise InputError(f"--directory {options.directory}: a file, not a folder")
         command += ["--directory", str(options.directory)]
     if options.dry_run:
         command.append("--dry-run")
@@ -197,8 +213,11 @@ def snakemake_command(options: argparse.Namespace) -> list[str]:
 
 def _find_settings(file: Path) -> Path:
     """A settings file of the user's, or a shipped one such as config/demo.yaml."""
+    from starsift.settings import check_file
+
     for path in (file.absolute(), workflow_root() / file):
         if path.is_file():
+            check_file(path)
             return path
     raise InputError(f"--config {file}: no such file")
 
@@ -249,6 +268,9 @@ def _index(options: argparse.Namespace) -> None:
     other = table.num_rows - n_ok
     more = f"; {other} rows have the reason why a file or spectrum cannot be used" if other else ""
     print(f"{n_ok} spectra are listed in {options.output}{more}")
+    if not n_ok:
+        reason = table["message"][0].as_py()
+        raise InputError(f"{options.folder}: no spectrum in it can be used, the first because: {reason}")
 
 
 def _status(options: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from starsift.errors import InputError
 from starsift.io.files import atomic_path
 from starsift.io.parquet import write_parquet
 from starsift.survey.identity import OK
@@ -25,6 +26,8 @@ def summarize_reading(
     ----------
     index, manifest : index files of all packed bundles; the survey's manifest, for the names of files
     counts, unusable : to write: a CSV of status and number; a Parquet file of spectrum_id, band, status, file
+
+    Raises InputError if not one of the files is there.
     """
     columns = ["spectrum_id", "band", "status"]
     tables = [pq.read_table(path, columns=columns) for path in index]
@@ -39,4 +42,9 @@ def summarize_reading(
     listed = bad.join(files, keys=["spectrum_id", "band"], join_type="left outer")
     listed = listed.sort_by([("spectrum_id", "ascending"), ("band", "ascending")])
     write_parquet(listed.select([*columns, "file"]), unusable)
+    if set(number) == {"missing_file"}:
+        raise InputError(
+            f"all {listed.num_rows} files of the survey are missing, the first is {listed['file'][0]}; "
+            "correct root, or the paths in the catalogue"
+        )
     return number
