@@ -194,6 +194,17 @@ def test_a_profile_that_keeps_stale_results_is_warned_of(tmp_path: Path) -> None
         assert re.findall("rerun-triggers lacks (.*?):", done.stdout + done.stderr) == off
 
 
+def test_a_plan_warns_of_what_is_missing_or_unused(tmp_path: Path) -> None:
+    survey = {"kind": "lrs", "root": "nowhere", "catalog": "nowhere.csv", "path_template": "{fiberid}.fits"}
+    settings = {"searches": ["mstars"], "surveys": {"mine": survey, "unused": survey}}
+    run = make_checkout(tmp_path / "starsift", settings | {"mstars": {"survey": "mine"}})
+    done = run.snakemake("--dry-run")
+    lines = (done.stdout + done.stderr).splitlines()
+    for name in ("nowhere", "nowhere.csv"):
+        assert lines.count(f"{name}: no such file or folder; the job that reads it will stop the run") == 1
+    assert lines.count("No search of this run uses these surveys: unused.") == 1
+
+
 def test_gpus_are_asked_for_under_the_switch(tmp_path: Path) -> None:
     run = make_checkout(tmp_path / "starsift", {})
     pattern = re.compile(r"rule (\w+):\n(?:    .*\n)*?    resources: .*gpu=1")

@@ -87,7 +87,17 @@ def external_input(path):
     the plan, and the job that reads the file says that it is missing: were it an input all the same, Snakemake would
     be content with what was made of another file. A folder with braces in its name is not watched: Snakemake would
     take them for a wildcard."""
-    return path if (is_simulated(path) or Path(path).exists()) and "{" not in path else []
+    if is_simulated(path) or Path(path).exists():
+        return path if "{" not in path else []
+    if workflow.is_rule("all"):  # the rules are all read: a job of the plan needs it
+        warn_of_missing(path)
+    return []
+
+
+@functools.cache
+def warn_of_missing(path):
+    if workflow.is_main_process:
+        logger.warning(f"{path}: no such file or folder; the job that reads it will stop the run")
 
 
 # A store begins with the first label; a table that is named must be there.
@@ -123,6 +133,7 @@ onstart:
 def catalog_of(name):
     """The survey's catalogue, or the index that stands in for one."""
     warn_of_missing_triggers()  # here for a dry run, which does not start
+    external_input(config["surveys"][name]["root"])  # warns where it is not there
     path = config["surveys"][name]["catalog"]
     if path is None:
         return f"results/manifest/{name}-index.parquet"

@@ -2,6 +2,7 @@
 
 import csv
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -90,6 +91,10 @@ def _describe_files(path: Path) -> Iterator[str]:
             yield from _indented(_rows(usable.select(columns).slice(0, LISTED)))
             if table.num_rows > LISTED:
                 yield f"    all {table.num_rows} are in {path}"
+            found = sorted(Counter(usable["survey"].to_pylist()).items())
+            if len(found) > 1:
+                kinds = ", ".join(f"{count} {kind}" for kind, count in found)
+                yield f"    spectra of each kind: {kinds}; a survey takes only those of its own kind"
         others = table.filter(pc.is_in(table["status"], pa.array([*OTHER_FILES, DUPLICATE])))
         if others.num_rows:
             yield "  other files and copies, for example:"
