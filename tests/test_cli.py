@@ -298,6 +298,14 @@ def test_status_gives_examples_of_broken_spectra(results: Path) -> None:
     assert f"    all 52 are in {path}" in lines
 
 
+def test_status_counts_spectra_of_kinds_that_the_survey_leaves_out(results: Path) -> None:
+    files = {"path": ["a", "b", "c", "d"], "survey": ["mrs", "lrs", "lrs", None]}
+    table = pa.table(files | {"status": ["ok", "ok", "ok", "not_fits"]})
+    pq.write_table(table, results / "manifest/demo-index.parquet")
+    kinds = "    spectra of each kind: 2 lrs, 1 mrs; a survey takes only those of its own kind"
+    assert kinds in list(describe_results(results))
+
+
 def test_a_survey_without_any_of_its_files_is_an_error(results: Path) -> None:
     index = results / "spectra/demo/one.parquet"
     pq.write_table(pq.read_table(index).set_column(2, "status", pa.array(["missing_file"] * 2)), index)
