@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from starsift.io.files import atomic_path
-from starsift.catalog.provenance import checksum, fingerprint, package_fingerprint
+from starsift.catalog.provenance import checksum, package_fingerprint, script_fingerprint
 from starsift.settings import SettingsError, complete_settings, missing_triggers
 from starsift.learning.labels import check_labels, label_digest, read_labels
 from starsift.searches.registry import SEARCHES, report_categories
@@ -55,9 +55,7 @@ wildcard_constraints:
 def code(script):
     """Fingerprint of the library modules that a script imports, and of all that they import: a rule reruns when one
     of them is edited. Where a job's messages go decides nothing."""
-    source = (ROOT / "workflow" / "scripts" / f"{script}.py").read_text()
-    modules = set(re.findall(r"^(?:from|import) (starsift[.\w]+)", source, re.MULTILINE))
-    return fingerprint(*sorted(modules - {"starsift.logs"}))
+    return script_fingerprint(ROOT / "workflow" / "scripts" / f"{script}.py", without=["starsift.logs"])
 
 
 def survey(key):

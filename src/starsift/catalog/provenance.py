@@ -64,6 +64,12 @@ def fingerprint(*modules: str, root: str | os.PathLike[str] | None = None) -> st
     return _digest(_closure(modules, _SOURCE if root is None else Path(root)))
 
 
+def script_fingerprint(script: str | os.PathLike[str], *, without: Sequence[str] = ()) -> str:
+    """`fingerprint` of the modules of starsift that a script imports, but for those named in `without`."""
+    modules = {*_modules(Path(script), "", _SOURCE, "starsift")} - {*without}
+    return fingerprint(*sorted(modules))
+
+
 def package_fingerprint(package: str = "starsift", root: str | os.PathLike[str] | None = None) -> str:
     """Digest of every Python file of a package, 64 hexadecimal digits.
 
@@ -98,15 +104,18 @@ def _closure(modules: Sequence[str], root: Path) -> dict[str, Path]:
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
         if "." in name:
             waiting.append((name.rpartition(".")[0], str(path)))
-        top = name.partition(".")[0]
-        for module, attribute in _imports(path.read_bytes(), package):
-            if module.partition(".")[0] != top:
-                continue
-            waiting.append((module, str(path)))
+        waiting += ((module, str(path)) for module in _modules(path, package, root, name.partition(".")[0]))
+    return found
+
+
+def _modules(path: Path, package: str, root: Path, top: str) -> Iterator[str]:
+    """Modules of the package `top` that a file of `package` imports itself."""
+    for module, attribute in _imports(path.read_bytes(), package):
+        if module.partition(".")[0] == top:
+            yield module
             # `from package import name`: a module of that name, or something that the package defines.
             if attribute and _source_file(root, f"{module}.{attribute}") is not None:
-                waiting.append((f"{module}.{attribute}", str(path)))
-    return found
+                yield f"{module}.{attribute}"
 
 
 def _source_file(root: Path, module: str) -> Path | None:
