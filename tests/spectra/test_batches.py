@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from fixtures.survey_files import assert_same_arrays, identity_of
 
-from starsift.errors import ResultsError
+from starsift.errors import InputError, ResultsError
 from starsift.spectra.batches import (
     IDENTITY_NAMES,
     MASK_FLUX,
@@ -89,8 +89,12 @@ def test_take() -> None:
         at = np.arange(6)[index]
         assert part.identity["spectrum_id"].to_pylist() == [f"s-{i}" for i in at]
         np.testing.assert_array_equal(part.flux, whole.flux[at])
-    with pytest.raises(IndexError, match="boolean index did not match"):
-        whole.take(np.array([True, False]))
+    assert whole.take([]).n == 0
+    for index in (np.array([True, False]), np.ones((6, 1), dtype=bool), [6], [-1], [[0, 1]], 3, True):
+        with pytest.raises(
+            InputError, match=r"expected a slice, a mask \(6,\) or positions \(m,\) from 0 to 5"
+        ):
+            whole.take(index)
 
 
 def test_bundle_round_trip(tmp_path: Path) -> None:

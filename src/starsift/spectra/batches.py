@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from starsift.errors import ResultsError
+from starsift.errors import InputError, ResultsError
 from starsift.io.files import atomic_path
 from starsift.survey.identity import IDENTITY, IDENTITY_NAMES, OK, described
 
@@ -106,7 +106,10 @@ class SpectrumBatch:
         return np.asarray(pc.equal(self.identity["status"], OK).to_numpy(zero_copy_only=False), dtype=bool)
 
     def take(self, index: npt.ArrayLike | slice) -> SpectrumBatch:
-        """The spectra at ``index``: positions, a boolean mask (n,), or a slice."""
+        """The spectra at ``index``: positions (m,) from 0, a boolean mask (n,), or a slice.
+
+        Raises InputError for a mask of another shape, and for positions that are not in the batch.
+        """
         if isinstance(index, slice):
             start, stop, step = index.indices(self.n)
             if step == 1:
@@ -116,7 +119,14 @@ class SpectrumBatch:
                 )
             index = np.arange(start, stop, step)
         at = np.asarray(index)
-        at = np.arange(self.n)[at] if at.dtype == bool else at.astype(np.int64)
+        if at.dtype == bool and at.shape == (self.n,):
+            at = np.flatnonzero(at)
+        at = at if at.dtype == bool else at.astype(np.int64)
+        if at.dtype == bool or at.ndim != 1 or ((at < 0) | (at >= self.n)).any():
+            raise InputError(
+                f"index {at!r} of {self.n} spectra: expected a slice, a mask ({self.n},) or positions (m,) "
+                f"from 0 to {self.n - 1}"
+            )
         return SpectrumBatch(
             self.identity.take(pa.array(at)), self.wavelength[at], self.flux[at], self.ivar[at], self.mask[at]
         )
