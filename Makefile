@@ -5,8 +5,7 @@ BIN := $(VENV)/bin
 # One TensorFlow at a time: GPU=1 installs the CUDA build in place of the CPU build.
 LOCK := $(if $(GPU),envs/gpu.txt,envs/cpu.txt)
 CORES ?= $(shell nproc)
-# `make real`: a folder of spectra, and their layout (mrs, lrs or sdss).
-DIR ?= ../shared/data/lamost-lrs-dr10
+# `make real DIR=...`: the layout of the spectra in the folder (mrs, lrs or sdss).
 KIND ?= lrs
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 # On one thread each, beside other jobs: two threads are less than twice as quick.
@@ -52,6 +51,7 @@ demo: install  ## simulate surveys, find their rare stars, score them, write res
 real: export REAL_DIR = $(value DIR)
 real: export REAL_KIND = $(value KIND)
 real: install  ## index, select and pack the spectra in DIR (KIND=mrs, lrs or sdss), say what the files are
+	@test -n "$$REAL_DIR" || { echo 'give the folder of the spectra and their layout: make real DIR=/path/to/spectra KIND=mrs' >&2; exit 1; }
 	@mkdir -p results
 	@$(BIN)/python -c 'import json, os; e = os.environ; \
 	    print(json.dumps({"surveys": {"real": {"root": e["REAL_DIR"], "kind": e["REAL_KIND"]}}}))' > results/real.new

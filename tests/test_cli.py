@@ -78,6 +78,10 @@ def test_verify_notices_a_changed_catalogue(tmp_path: Path, capsys: pytest.Captu
         ),
         (["run", "--config", "my.yaml"], "--config my.yaml: no such file"),
         (
+            ["run", "--config", "gpu=true"],
+            "--config gpu=true: no such file; single settings follow --, as in -- --config gpu=true",
+        ),
+        (
             ["run", "--profile", "slrum"],
             "--profile slrum: no such profile; name a folder that has a config.yaml, or one that "
             "is shipped: slurm",
@@ -299,11 +303,16 @@ def test_status_gives_examples_of_broken_spectra(results: Path) -> None:
 
 
 def test_status_counts_spectra_of_kinds_that_the_survey_leaves_out(results: Path) -> None:
-    files = {"path": ["a", "b", "c", "d"], "survey": ["mrs", "lrs", "lrs", None]}
-    table = pa.table(files | {"status": ["ok", "ok", "ok", "not_fits"]})
+    files = {"path": ["a", "a", "b", "c", "d"], "survey": ["mrs", "mrs", "lrs", "lrs", None]}
+    table = pa.table(files | {"band": ["B", "R", None, None, None], "status": [*["ok"] * 4, "not_fits"]})
     pq.write_table(table, results / "manifest/demo-index.parquet")
-    kinds = "    spectra of each kind: 2 lrs, 1 mrs; a survey takes only those of its own kind"
-    assert kinds in list(describe_results(results))
+    kinds = "    spectra of each kind: 2 lrs, 2 mrs; a survey takes only those of its own kind"
+    lines = list(describe_results(results))
+    assert kinds in lines
+    # One line a file, also where it has several spectra.
+    at = lines.index("  what the files are, by their first spectrum:")
+    shown = [line.split() for line in lines[at + 1 : at + 5]]
+    assert shown == [["path", "survey", "band"], ["a", "mrs", "B"], ["b", "lrs"], ["c", "lrs"]]
 
 
 def test_a_survey_without_any_of_its_files_is_an_error(results: Path) -> None:

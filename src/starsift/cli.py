@@ -136,7 +136,7 @@ def _add_simulate_options(simulate: argparse.ArgumentParser) -> None:
         default="both",
         choices=("tall", "wide", "image", "table", "both"),
         help="layout; mrs: a row a pixel as in DR6 to DR8 (tall), one row as from DR9 on (wide); lrs: "
-        "an image as until DR7 (image), a table as from DR8 on (table); or both (default)",
+        "an image as in DR1 to DR8 (image), a table as in DR10 (table); or both (default)",
     )
     for name, default, text in (
         ("plans", 3, "mrs, lrs: observing plans"),
@@ -219,7 +219,8 @@ def _find_settings(file: Path) -> Path:
         if path.is_file():
             check_file(path)
             return path
-    raise InputError(f"--config {file}: no such file")
+    hint = f"; single settings follow --, as in -- --config {file}" if "=" in str(file) else ""
+    raise InputError(f"--config {file}: no such file{hint}")
 
 
 def _find_profile(name: str) -> Path:

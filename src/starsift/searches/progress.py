@@ -87,9 +87,14 @@ def _describe_files(path: Path) -> Iterator[str]:
         usable = table.filter(pc.equal(table["status"], OK))
         columns = [name for name in ("path", "survey", "band", *DESCRIPTIVE) if name in table.column_names]
         if usable.num_rows:
-            yield "  what the files are:"
-            yield from _indented(_rows(usable.select(columns).slice(0, LISTED)))
-            if table.num_rows > LISTED:
+            first: dict[str, int] = {}  # a file may have many spectra
+            for row, name in enumerate(usable["path"]):
+                first.setdefault(name.as_py(), row)
+                if len(first) == LISTED:
+                    break
+            yield "  what the files are, by their first spectrum:"
+            yield from _indented(_rows(usable.select(columns).take(list(first.values()))))
+            if table.num_rows > len(first):
                 yield f"    all {table.num_rows} are in {path}"
             found = sorted(Counter(usable["survey"].to_pylist()).items())
             if len(found) > 1:
