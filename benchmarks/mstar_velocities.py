@@ -1,6 +1,6 @@
 """Accuracy and speed of M-star radial velocities on real mean spectra of SDSS.
 
-    python benchmarks/mstar_velocities.py ../shared/data [--spectra 1000] [--results results]
+    python benchmarks/mstar_velocities.py /path/to/data [--spectra 1000] [--results results]
 
 Templates are one half of the mean M spectra in `sdss-templates/templates.npz`, stars the other half, and the
 other way round: redshifted within +-200 km/s, with 5 % smooth errors of flux calibration, photon and sky

@@ -211,7 +211,7 @@ def _cards(row: dict[str, Any], plan: Plan, layout: str) -> list[Card]:
 
 
 def write_files(root: Path, rows: list[dict[str, Any]], plans: list[Plan], spectra: Spectra) -> None:
-    """One file a spectrum: an image until DR7, a one-row table from DR8 on."""
+    """One file a spectrum: an image as in DR1 to DR8, or a one-row table as in DR10."""
     wavelength = LAMOST_LRS.wavelength.astype(np.float32)
     for folder in {Path(row["path"]).parent for row in rows}:
         (root / folder).mkdir(parents=True, exist_ok=True)
@@ -370,7 +370,7 @@ def simulate_lrs(
     ----------
     seed : of everything; equal seeds and settings give equal bytes
     layout : {"image", "table", "both"}
-        The primary image (5, n) of DR1 to DR7, the one-row table of DR8 on, or the two in turn, plan by plan.
+        The primary image (5, n) of DR1 to DR8, the one-row table of DR10, or the two in turn, plan by plan.
     n_plans, n_spectrographs : size; two plans share a field, so that some sources are observed twice
     n_released, n_unknown : spectra with a class, and without
 

@@ -12,7 +12,7 @@ Layout = Annotated[str, OneOf(("image", "table", "both"))]
 
 class _Lamost(Group):
     seed: Seed = setting("Seed of the simulated sky.")
-    layout: Layout = setting("Layout of the files: image (DR1 to DR7), table of one row (DR8 on), or both.")
+    layout: Layout = setting("Layout of the files: image (DR1 to DR8), table of one row (DR10), or both.")
     n_plans: int = setting("Observing plans.", ge=1)
     n_spectrographs: int = setting("Spectrographs of each plan.", ge=1, le=16)
 

@@ -85,12 +85,12 @@ class Survey(Group):
     root: Folder = setting("Folder that holds the spectra.")
     path_template: Template | None = setting(
         "Path of a spectrum inside `root`, from columns of the catalogue, lower case. null: the catalogue "
-        "has a column `path`.",
+        "has a column `path`, `file` or `filename`.",
         None,
     )
     catalog: File | None = setting(
-        "Catalogue of the survey: FITS, CSV (with | or ,), ECSV or Parquet. null: starsift makes one from "
-        "the headers of all files under `root`.",
+        "Catalogue of the survey: FITS, Parquet, VOTable, ECSV or CSV (with commas, semicolons, bars or "
+        "tabs), also compressed. null: starsift makes one from the headers of all files under `root`.",
         None,
     )
     selection: list[Cut] = setting(
