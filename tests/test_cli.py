@@ -313,6 +313,7 @@ def test_status_counts_spectra_of_kinds_that_the_survey_leaves_out(results: Path
     at = lines.index("  what the files are, by their first spectrum:")
     shown = [line.split() for line in lines[at + 1 : at + 5]]
     assert shown == [["path", "survey", "band"], ["a", "mrs", "B"], ["b", "lrs"], ["c", "lrs"]]
+    assert lines[at + 5] == f"    all 5 rows are in {results / 'manifest/demo-index.parquet'}"
 
 
 def test_a_survey_without_any_of_its_files_is_an_error(results: Path) -> None:

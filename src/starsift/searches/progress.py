@@ -95,7 +95,7 @@ def _describe_files(path: Path) -> Iterator[str]:
             yield "  what the files are, by their first spectrum:"
             yield from _indented(_rows(usable.select(columns).take(list(first.values()))))
             if table.num_rows > len(first):
-                yield f"    all {table.num_rows} are in {path}"
+                yield f"    all {table.num_rows} rows are in {path}"
             found = sorted(Counter(usable["survey"].to_pylist()).items())
             if len(found) > 1:
                 kinds = ", ".join(f"{count} {kind}" for kind, count in found)
