@@ -4,17 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from astropy.io import fits
 from fixtures.backends import run_python
+from fixtures.real_stars import FILES, expose_stars
 from fixtures.settings import BINARIES
-from fixtures.survey_files import identity_of, real
+from fixtures.survey_files import identity_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d
 
 from starsift.searches.binaries.peaks import find_components
-from starsift.sky.air import air_to_vacuum
 from starsift.sky.constants import C_KMS
 from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.ccf import build_bank, correlate, correlate_normalized, grid_position, smooth_template
@@ -222,42 +221,18 @@ def test_keras_backends_agree_with_numpy(backend, bank, observed, tmp_path):
     np.testing.assert_allclose(out["rv"], peaks.rv, atol=1e-3)
 
 
-def harps_star(name):
-    """A HARPS star at R = 7500 over ln(vacuum wavelength); the gap between the detectors is NaN."""
-    with fits.open(real("harps") / name) as hdus:
-        header, flux = hdus["BLUE"].header, hdus["BLUE"].data.astype(float)
-    wavelength = header["CRVAL1"] + header["CDELT1"] * np.arange(flux.size)
-    use = (wavelength > 4880) & (wavelength < 5420)
-    log_vacuum, flux = np.log(air_to_vacuum(wavelength[use])), flux[use]
-    log_grid = np.arange(log_vacuum[0], log_vacuum[-1], 0.5 / C_KMS)
-    fine = np.interp(log_grid, log_vacuum, flux)
-    gap = np.interp(log_grid, log_vacuum, (flux <= 0).astype(float)) > 0
-    fine = np.where(gap, np.interp(log_grid, log_grid[~gap], fine[~gap]), fine)
-    width = np.sqrt(7500.0**-2 - 115000.0**-2) / 2.354820045
-    fine = gaussian_filter1d(fine / np.median(fine), width * C_KMS / 0.5)
-    fine[gaussian_filter1d(gap.astype(float), 60) > 1e-3] = np.nan
-    return log_grid, fine
-
-
 def test_two_real_stars_are_separated(bank):
     rng = np.random.default_rng(8)
-    sun, procyon = harps_star("Sun_HARPS.fits"), harps_star("HARPS.GBOG_Procyon.fits")
-    logs = np.log(WAVELENGTH)
 
-    def shifted(curve, rv):
-        return np.interp(logs - np.log1p(rv / C_KMS), *curve)
-
-    def measure(flux):
-        ivar = np.where(np.isfinite(flux), 50.0**2, 0.0)
-        noisy = np.nan_to_num(flux) + rng.standard_normal((40, WAVELENGTH.size)) / 50.0
-        batch = make_batch(WAVELENGTH, noisy, np.broadcast_to(ivar, noisy.shape))
+    def measure(names, rv):
+        batch = expose_stars(names, [1.0] * len(names), rv, snr=50, n=40, rng=rng)
         return find_components(correlate(batch, bank).ccf, bank.velocities, **BINARIES["peaks"])
 
-    alone = [measure(shifted(s, 0.0)) for s in (sun, procyon)]
+    alone = [measure([name], [0.0]) for name in FILES]
     zero = [float(np.median(a.rv[:, 0])) for a in alone]  # each star's own velocity in these files
     assert all((a.count == 1).all() for a in alone)
     assert np.abs(zero).max() < 1.0  # both files are in the rest frame of the star: air to vacuum is right
-    both = measure(0.5 * (shifted(sun, -60.0 - zero[0]) + shifted(procyon, 60.0 - zero[1])))
+    both = measure(list(FILES), [-60.0 - zero[0], 60.0 - zero[1]])
     assert (both.count == 2).mean() >= 0.95
     two = both.rv[both.count == 2][:, :2]
     assert np.abs(two - [-60.0, 60.0]).max() < 2.0

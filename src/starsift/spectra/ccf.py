@@ -14,7 +14,7 @@ Li et al. 2023 (section 3.1.1, equation 1). Three ideas make it fast:
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from scipy.interpolate import CubicSpline, make_interp_spline
@@ -33,6 +33,19 @@ PIXEL_KMS = 9.0  # a quarter of the resolution element: splines carry it to 1e-4
 NODE_KMS = 8.0
 CHUNK = 256  # spectra a matrix product: what lies between two products stays in the cache
 FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
+
+
+class PixelGrid(Protocol):
+    """Pixels uniform in ln(wavelength), from `log_start` by `log_step`; positions 2 to `last` count."""
+
+    @property
+    def log_start(self) -> float: ...
+    @property
+    def log_step(self) -> float: ...
+    @property
+    def last(self) -> float: ...
+    @property
+    def pixels(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -250,13 +263,13 @@ def _spread(
         sums[s, 2] = count
 
 
-def grid_position(wavelength: np.ndarray, bank: TemplateBank) -> np.ndarray:
+def grid_position(wavelength: np.ndarray, bank: PixelGrid) -> np.ndarray:
     """Where each pixel lies on the bank's grid, in grid steps; (…, pixel) float64."""
     return (np.log(wavelength) - bank.log_start) / bank.log_step
 
 
 def spread(
-    position: np.ndarray, value: np.ndarray, good: np.ndarray, bank: TemplateBank
+    position: np.ndarray, value: np.ndarray, good: np.ndarray, bank: PixelGrid
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Spread observed pixels onto the bank's grid with the transposed weights of cubic-spline interpolation.
 

@@ -1,5 +1,6 @@
-"""Templates of stars for `model_fit`: temperatures, gravities, metallicities and rotation, on one pixel grid."""
+"""Templates of stars for `model_fit`, on one pixel grid."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from starsift.spectra.templates import TemplateGrid
 from starsift.synthesis.stars import Synthesizer
 
 COMPONENTS = 32  # principal components: the worst template is right to 4 % of its line depths
+BLOCKS = 32  # parts of the range, in which the weights of the scan are constant
 SNR = 200.0  # of templates, to which their pseudo-continuum is fitted
 GIANT_LOGG = 3.5
 # Fastest rotation of a template, km/s: of giants, and of dwarfs cooler than a temperature (K). A broad cool
@@ -39,8 +41,8 @@ class ModelBank:
         `basis` at all velocities.
     shifted_squares, square_weights : the same of the squares of `depth`
     scan : (s,) the templates that are tried in pairs
-    correlation : (s, s, shift) float32
-        Pearson's r of two of them, the second moved to the red by 0, 1, ... pixels.
+    products : (block, s, s, shift) float32
+        Of two of them, the second moved to the red by 0, 1, ... pixels, summed over blocks of pixels.
     log_start, log_step, pixels : of the grid; `last` is the position of the range's red end
     nodes : velocities are -nodes..nodes pixels
     closest : least distance of two stars, pixels
@@ -56,7 +58,7 @@ class ModelBank:
     shifted_squares: np.ndarray
     square_weights: np.ndarray
     scan: np.ndarray
-    correlation: np.ndarray
+    products: np.ndarray
     log_start: float
     log_step: float
     last: float
@@ -81,8 +83,8 @@ def template_parameters(
 ) -> np.ndarray:
     """Teff, log g, [Fe/H] and v sin i (template, 4) of the combinations that occur.
 
-    Giants (log g below 3.5) are no hotter than 5500 K and rotate no faster than 15 km/s, dwarfs no faster than
-    30 km/s below 5500 K and 60 km/s below 6250 K.
+    Giants (log g below 3.5) are no hotter than 5500 K and rotate no faster than 15 km/s, dwarfs no faster
+    than 30 km/s below 5500 K and 60 km/s below 6250 K.
     """
     every = np.stack(np.meshgrid(teff, logg, feh, vsini, indexing="ij"), axis=-1).reshape(-1, 4)
     hot, gravity, _, rotation = every.T
@@ -126,7 +128,7 @@ def build_models(
     """
     params = template_parameters(teff, logg, feh, vsini)
     synthesizer = Synthesizer(grid, resolution)
-    flux = synthesizer.flux(*params.T, rv=0.0, radius=1.0)
+    flux = synthesizer.flux(params[:, 0], params[:, 1], params[:, 2], params[:, 3], 0.0, 1.0)
     flux /= flux.mean(axis=1, keepdims=True)
     log_wavelength = np.log(synthesizer.wavelength)
     # The same pseudo-continuum as the observations get, so that both bend alike.
@@ -155,7 +157,7 @@ def build_models(
         shifted_squares=_shift_all(squares, pixels, nodes),
         square_weights=square_weights,
         scan=scan,
-        correlation=_correlations(depth[scan, nodes : nodes + pixels], 2 * nodes + 1),
+        products=_blocked_products(depth[scan], pixels, nodes),
         log_start=float(log_start),
         log_step=log_step,
         last=float((np.log(red) - log_start) / log_step),
@@ -194,11 +196,18 @@ def _scanned(params: np.ndarray) -> np.ndarray:
     return np.union1d(np.flatnonzero(slow), rotators)
 
 
-def _correlations(depth: np.ndarray, shifts: int) -> np.ndarray:
-    """Pearson's r (s, s, shift) of curves (s, pixel) of equal weights, the second one moved by `shift`."""
-    centred = depth - depth.mean(axis=1, keepdims=True, dtype=np.float64)
-    centred /= np.linalg.norm(centred, axis=1, keepdims=True)
-    size = 2 * depth.shape[1]
-    transform = np.fft.rfft(centred, size, axis=1)
-    cross = np.fft.irfft(transform[:, None] * np.conj(transform[None]), size, axis=2)
-    return np.ascontiguousarray(cross[:, :, :shifts], np.float32)
+def _blocked_products(depth: np.ndarray, pixels: int, nodes: int) -> np.ndarray:
+    """Products (block, s, s, shift) of curves (s, pixels + 2 * nodes), summed over blocks of pixels.
+
+    The first curve is at rest, the second one moved to the red by 0, 1, ... pixels.
+    """
+    shifts = 2 * nodes + 1
+    edges = np.linspace(0, pixels, BLOCKS + 1).astype(int)
+    padded = np.pad(depth, ((0, 0), (nodes, 0)))
+    out = np.empty((BLOCKS, len(depth), len(depth), shifts), np.float32)
+    for block, (low, high) in enumerate(itertools.pairwise(edges)):
+        still = depth[:, nodes + low : nodes + high]
+        for shift in range(shifts):
+            first = 2 * nodes + low - shift
+            out[block, :, :, shift] = still @ padded[:, first : first + high - low].T
+    return out

@@ -1,13 +1,13 @@
 """One, two and three stars fitted to a spectrum: least squares over templates and velocities.
 
 A two-dimensional correlation (TODCOR, Zucker & Mazeh 1994, ApJ 420, 806) with the inverse variances of the
-pixels as weights. All pairs of a few templates at all velocities are compared with the best single star. Where
-a pair is better, the template and the velocity of each star are refined in turn, given the other, and a third
-star is looked for. A last Gauss-Newton step gives velocities between the nodes, shares of the lines and errors.
+pixels as weights. All pairs of a few templates at all velocities are compared with the best single star.
+Where a pair is better, the template and the velocity of each star are refined in turn, given the other, and a
+third star is looked for. A last Gauss-Newton step gives velocities between the nodes, depths and errors.
 
-An observation is spread onto the bank's grid, uniform in ln(wavelength), once (`starsift.spectra.ccf.spread`).
-There a Doppler shift is a whole number of pixels, and the products with all templates are those with a few
-principal components.
+An observation is spread onto the bank's grid, uniform in ln(wavelength), once (`spectra.ccf.spread`). There a
+Doppler shift is a whole number of pixels, and the products with all templates are those with a few principal
+components.
 """
 
 from dataclasses import dataclass, fields
@@ -15,22 +15,25 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from scipy.ndimage import spline_filter1d
 
+from starsift.kernels import njit
 from starsift.parallel import map_chunks
 from starsift.searches.binaries.model_bank import ModelBank
 from starsift.spectra.batches import SpectrumBatch
-from starsift.spectra.ccf import spread
+from starsift.spectra.ccf import grid_position, spread
 from starsift.spectra.continuum import normalize_rows
 
 STARS = 3
 CHUNK = 32  # spectra at a time: their maps over velocity and template stay in the cache
 SPIKE_SIGMAS = 5.0  # above the continuum, where no photosphere reaches: cosmic rays
+PARTS = 32  # of a spectrum, in which all good pixels have one weight
 ROUNDS = 3  # times that each star is refined, given the others
 WINDOW = 3  # pixels on either side of a star's velocity, within which it is refined
 FREE = 0.05  # share of a template's variance that the other stars must leave, to add it
 STEPS = 4  # of Gauss-Newton
+EDGE = 2.0  # pixels of a template beyond the farthest shift, for its interpolation
+RIDGE = 1e-6  # on normal matrices: two equal stars at one velocity
 # A pair is fitted where the scan promises a gain in chi-square of so much, in units of the reduced chi-square
 # of the single star, and of so much of what the single star gained. A third star is looked for where the
 # pair has gained as much.
@@ -83,10 +86,10 @@ class _Data(NamedTuple):
     """One spectrum on the bank's grid, or n of them with one more axis in front.
 
     `flux` (pixel,) are inverse variance times line depth, `weight` (pixel,) inverse variances, both as
-    coefficients with which sums over observed pixels are products with a curve on the grid. `total`, `square`,
-    `count` are the sums of weight times depth, of weight times its square and of weight. `top`, `bottom`
-    (velocity, template): products of a template, its weighted mean taken off, with the depth and with itself;
-    `mean`: its weighted sum.
+    coefficients with which sums over observed pixels are products with a curve on the grid. `total`,
+    `square`, `count` are the sums of weight times depth, of weight times its square and of weight. `top`,
+    `bottom` (velocity, template): products of a template, its weighted mean taken off, with the depth and
+    with itself; `mean`: its weighted sum.
     """
 
     flux: np.ndarray
@@ -104,7 +107,13 @@ def _dot(a: np.ndarray, b: np.ndarray) -> float:
     total = np.float32(0.0)
     for i in range(a.size):
         total += a[i] * b[i]
-    return total
+    return total  # type: ignore[return-value]
+
+
+@njit(nogil=True, cache=True)
+def _inside(shift: float, nodes: int) -> float:
+    """The shift, or the farthest one at which a template can still be interpolated."""
+    return max(EDGE - nodes, min(nodes - EDGE, shift))
 
 
 @njit(nogil=True, cache=True, fastmath=True)
@@ -128,7 +137,8 @@ def _scan_pairs(
 ) -> None:
     """Best pair of each spectrum, the first one bluer.
 
-    `rho` (n, template, velocity) are normalised products; found (n, 4) receives templates and velocities.
+    `rho` (n, template, velocity) are normalised products with the data, `correlation` (n, template, template,
+    shift) those of two templates; found (n, 4) receives templates and velocities.
     """
     n, templates, size = rho.shape
     for s in range(n):
@@ -136,7 +146,7 @@ def _scan_pairs(
         for a in range(templates):
             for b in range(templates):
                 for lag in range(closest, size):
-                    r = correlation[a, b, lag]
+                    r = correlation[s, a, b, lag]
                     scale = np.float32(1.0) / (np.float32(1.0) - r * r)
                     blue, red = rho[s, a, : size - lag], rho[s, b, lag:]
                     top = np.float32(0.0)
@@ -180,6 +190,7 @@ def _solve_others(
         right[j + 1] = _dot(data.flux, columns[j])
         for k in range(j + 1):
             normal[j + 1, k + 1] = normal[k + 1, j + 1] = _dot(weighted[j], columns[k])
+        normal[j + 1, j + 1] *= 1.0 + RIDGE
     inverse = np.linalg.inv(normal)
     return weighted, inverse, inverse @ right
 
@@ -233,6 +244,7 @@ def _refine(
         bend = left - 2 * gain[at, which] + right
         if left > 0 and right > 0 and bend < 0:
             shift[j] += 0.5 * (left - right) / bend
+    shift[j] = _inside(shift[j], bank.nodes)
 
 
 @njit(nogil=True, cache=True)
@@ -245,44 +257,44 @@ def _polish(
     depth: np.ndarray,
     depth_err: np.ndarray,
 ) -> float:
-    """Gauss-Newton of velocities and depths, templates fixed; fills the last four arrays, returns chi-square."""
+    """Gauss-Newton of velocities and depths; fills the last four arrays and returns chi-square."""
     stars = template.size
     size = 2 * stars + 1
     columns = np.empty((size, data.flux.size), np.float32)
     columns[0] = 1.0
     normal = np.empty((size, size))
     right = np.empty(size)
-    chi2 = 0.0
-    for step in range(STEPS + 1):
+    best = np.inf
+    trial = shift.copy()
+    for _ in range(STEPS + 1):
         for j in range(stars):
-            _shift(bank.depth[template[j]], shift[j], bank.nodes, columns[1 + j])
-            _shift(bank.slope[template[j]], shift[j], bank.nodes, columns[1 + stars + j])
+            _shift(bank.depth[template[j]], trial[j], bank.nodes, columns[1 + j])
+            _shift(bank.slope[template[j]], trial[j], bank.nodes, columns[1 + stars + j])
         for a in range(size):
             weighted = data.weight * columns[a]
             right[a] = _dot(data.flux, columns[a])
             for b in range(size):
                 normal[a, b] = _dot(weighted, columns[b])
+            normal[a, a] *= 1.0 + RIDGE
         linear = np.linalg.solve(normal[: stars + 1, : stars + 1], right[: stars + 1])
         chi2 = data.square - np.dot(linear, right[: stars + 1])
-        depth[:] = linear[1:]
+        if chi2 >= best:
+            break
+        best = chi2
+        shift[:], depth[:] = trial, linear[1:]
         # The derivative with respect to a velocity is minus the slope times the depth.
         scale = np.ones(size)
         for j in range(stars):
             scale[1 + stars + j] = -max(depth[j], 1e-3)
-        rest = (right - normal[:, : stars + 1] @ linear) * scale
-        full = normal * scale * scale.reshape(-1, 1)
-        for a in range(size):
-            full[a, a] *= 1.0 + 1e-9
-        inverse = np.linalg.inv(full)
+        rest = (right - np.ascontiguousarray(normal[:, : stars + 1]) @ linear) * scale
+        inverse = np.linalg.inv(normal * scale * scale.reshape(-1, 1))
         for j in range(stars):
             depth_err[j] = np.sqrt(max(inverse[1 + j, 1 + j], 0.0))
             shift_err[j] = np.sqrt(max(inverse[1 + stars + j, 1 + stars + j], 0.0))
-        if step < STEPS:
-            change = (inverse @ rest)[1 + stars :]
-            for j in range(stars):
-                moved = shift[j] + max(-0.5, min(0.5, change[j]))
-                shift[j] = max(-bank.nodes + 2.0, min(bank.nodes - 2.0, moved))
-    return chi2
+        change = (inverse @ rest)[1 + stars :]
+        for j in range(stars):
+            trial[j] = _inside(shift[j] + max(-0.5, min(0.5, change[j])), bank.nodes)
+    return best
 
 
 @njit(nogil=True, cache=True)
@@ -311,6 +323,8 @@ def _fit_rows(
             data.bottom[s],
             data.mean[s],
         )
+        for j in range(stars):
+            shift[s, j] = _inside(shift[s, j], bank.nodes)
         if stars > 1:
             for _ in range(ROUNDS):
                 for j in range(stars):
@@ -358,11 +372,22 @@ def _products(curves: Any, shifted: np.ndarray, weights: np.ndarray, xp: ModuleT
     return np.asarray(xp.reshape(xp.matmul(by_component, weights), (curves.shape[0], -1, weights.shape[1])))
 
 
+def _level(ivar: np.ndarray) -> np.ndarray:
+    """Inverse variances (n, pixel) averaged over parts of the spectrum, where they are not far below.
+
+    The photon noise of the lines themselves would make weights that follow the lines, and the noise.
+    """
+    parts = np.linspace(0, ivar.shape[1], min(PARTS, ivar.shape[1]) + 1).astype(int)
+    total, count = (np.add.reduceat(a, parts[:-1], axis=1) for a in (ivar, (ivar > 0).astype(np.float32)))
+    mean = np.repeat(total / np.maximum(count, 1.0), np.diff(parts), axis=1)
+    return np.where(ivar > 0.5 * mean, mean, ivar)
+
+
 def _prepare(batch: SpectrumBatch, bank: ModelBank, xp: ModuleType) -> tuple[_Data, np.ndarray]:
     """The data of a batch, and the number of good pixels (n,) in the range."""
     flux, ivar = normalize_rows(batch.wavelength, batch.flux, batch.ivar, degree=bank.continuum_degree)
-    good = np.where((flux - 1.0) * np.sqrt(ivar) > SPIKE_SIGMAS, np.float32(0.0), ivar)
-    position = (np.log(batch.wavelength) - bank.log_start) / bank.log_step
+    good = np.where((flux - 1.0) * np.sqrt(ivar) > SPIKE_SIGMAS, np.float32(0.0), _level(ivar))
+    position = grid_position(batch.wavelength, bank)
     pixels = ((position >= 2) & (position <= bank.last) & (good > 0)).sum(axis=1)
     spread_flux, spread_weight, sums = spread(position, flux, good, bank)
     # Spread with the weights of a B-spline: filtered, products with samples of a curve are sums over pixels.
@@ -374,7 +399,9 @@ def _prepare(batch: SpectrumBatch, bank: ModelBank, xp: ModuleType) -> tuple[_Da
     squares = _products(weight, bank.shifted_squares, bank.square_weights, xp)
     top = cross - mean * (total / count).astype(np.float32)[:, None, None]
     bottom = squares - mean**2 / count.astype(np.float32)[:, None, None]
-    return _Data(depth, weight, total, square, count, top, np.maximum(bottom, 1e-6 * squares), mean), pixels
+    return _Data(
+        depth, weight, total, square, count, top, np.maximum(bottom, 1e-6 * squares + 1e-30), mean
+    ), pixels
 
 
 def fit_models(batch: SpectrumBatch, bank: ModelBank, *, xp: ModuleType = np) -> ModelFits:
@@ -399,13 +426,15 @@ def fit_models(batch: SpectrumBatch, bank: ModelBank, *, xp: ModuleType = np) ->
 
 def _empty(n: int) -> ModelFits:
     cube = (n, STARS, STARS)
+    numbers = {name: np.full(cube, np.nan) for name in ("rv", "rv_err", "depth", "depth_err")}
     return ModelFits(
-        np.zeros(n, bool),
-        np.zeros(n, np.int64),
-        *np.full((2, n), np.nan),
-        np.full((n, STARS), np.nan),
-        *np.full((4, *cube), np.nan),
-        np.full(cube, -1, np.int16),
+        usable=np.zeros(n, bool),
+        pixels=np.zeros(n, np.int64),
+        lines=np.full(n, np.nan),
+        scan=np.full(n, np.nan),
+        chi2=np.full((n, STARS), np.nan),
+        **numbers,
+        template=np.full(cube, -1, np.int16),
     )
 
 
@@ -430,10 +459,8 @@ def _fit_chunk(batch: SpectrumBatch, bank: ModelBank, xp: ModuleType) -> ModelFi
     template[:, 0], shift[:, 0], out.lines[:] = _highest(gain, bank)
     fit(rows, 1)
 
-    scanned = data.top[:, :, bank.scan] / np.sqrt(data.bottom[:, :, bank.scan])
     best, found = np.zeros(batch.n, np.float32), np.zeros((batch.n, 4), np.int64)
-    rho = np.ascontiguousarray(scanned.transpose(0, 2, 1), np.float32)
-    _scan_pairs(rho, bank.correlation, int(np.ceil(bank.closest)), best, found)
+    _scan_pairs(*_scan_inputs(data, bank), int(np.ceil(bank.closest)), best, found)
     out.scan[:] = best - out.lines
     rows = promising(rows, out.scan[rows])
     template[rows, :2], shift[rows, :2] = bank.scan[found[rows, :2]], found[rows, 2:] - bank.nodes
@@ -451,6 +478,22 @@ def _fit_chunk(batch: SpectrumBatch, bank: ModelBank, xp: ModuleType) -> ModelFi
     out.rv_err[:] *= bank.step_kms * scale
     out.depth_err[:] *= scale
     return out
+
+
+def _scan_inputs(data: _Data, bank: ModelBank) -> tuple[np.ndarray, np.ndarray]:
+    """`rho` and `correlation` of `_scan_pairs`.
+
+    Weights are taken as constant within a block, and as moving with the first star.
+    """
+    edges = np.linspace(0, bank.pixels, len(bank.products) + 1).astype(int)
+    weight = np.add.reduceat(data.weight, edges[:-1], axis=1) / np.diff(edges)
+    mean, bottom = data.mean[:, bank.nodes, bank.scan], data.bottom[:, bank.nodes, bank.scan]
+    count = data.count.astype(np.float32)[:, None, None, None]
+    products = np.tensordot(weight.astype(np.float32), bank.products, axes=1)
+    products -= (mean[:, :, None] * mean[:, None, :])[..., None] / count
+    products /= np.sqrt(bottom[:, :, None] * bottom[:, None, :])[..., None]
+    rho = data.top[:, :, bank.scan] / np.sqrt(data.bottom[:, :, bank.scan])
+    return np.ascontiguousarray(rho.transpose(0, 2, 1), np.float32), np.clip(products, -0.98, 0.98)
 
 
 def _highest(gain: np.ndarray, bank: ModelBank) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

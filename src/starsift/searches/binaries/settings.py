@@ -102,6 +102,23 @@ class Errors(Group):
     )
 
 
+class Model(Group):
+    """Models of one, two and three stars, fitted to the spectrum itself: their templates, and how far apart
+    stars must be."""
+
+    teff: Annotated[list[Positive], size(1)] = setting(
+        "Effective temperatures of the templates.", [4250, 4750, 5250, 5750, 6250, 6750, 7250, 7750], unit="K"
+    )
+    logg: Annotated[list[Number], size(1)] = setting("log g of the templates.", [4.2, 2.5])
+    feh: Annotated[list[Number], size(1)] = setting("[Fe/H] of the templates.", [0.0, -0.6])
+    vsini: Annotated[list[NonNegative], size(1)] = setting(
+        "Projected rotation of the templates. Giants and cool dwarfs take the slow ones.",
+        [0, 15, 30, 45, 60, 75, 95, 120, 150, 190],
+        unit="km/s",
+    )
+    closest: Positive = setting("Least velocity difference of two stars.", 45, unit="km/s")
+
+
 class Training(Group):
     """Simulated CCFs that the classifiers learn from (section 3.2.1)."""
 
@@ -203,6 +220,7 @@ class Settings(SearchSettings):
     ccf: Ccf = Ccf()
     peaks: Peaks = Peaks()
     errors: Errors = Errors()
+    model: Model = Model()
     training: Training = Training()
     network: Network = Network()
     cross_validation: CrossValidation = CrossValidation()
