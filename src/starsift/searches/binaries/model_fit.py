@@ -34,9 +34,8 @@ FREE = 0.05  # share of a template's variance that the other stars must leave, t
 STEPS = 4  # of Gauss-Newton
 EDGE = 2.0  # pixels of a template beyond the farthest shift, for its interpolation
 RIDGE = 1e-6  # on normal matrices: two equal stars at one velocity
-# A pair is fitted where the scan promises a gain in chi-square of so much, in units of the reduced chi-square
-# of the single star, and of so much of what the single star gained. A third star is looked for where the
-# pair has gained as much.
+# Pairs and triples are fitted where the scan promises a gain in chi-square of so much, in units of the
+# single star's reduced chi-square, and of so much of what the single star gained.
 LEAST_GAIN, LEAST_SHARE = 10.0, 0.003
 
 
@@ -407,8 +406,7 @@ def _prepare(batch: SpectrumBatch, bank: ModelBank, xp: ModuleType) -> tuple[_Da
 def fit_models(batch: SpectrumBatch, bank: ModelBank, *, xp: ModuleType = np) -> ModelFits:
     """Fit one, two and three stars to each spectrum.
 
-    Pairs are fitted only where the scan shows that one may be there, and triples where a pair is better than
-    a single star; see `LEAST_GAIN`.
+    Pairs and triples are fitted only where the scan shows that a pair may be there; see `LEAST_GAIN`.
 
     Parameters
     ----------
@@ -451,10 +449,6 @@ def _fit_chunk(batch: SpectrumBatch, bank: ModelBank, xp: ModuleType) -> ModelFi
         _fit_rows(data, templates, rows, template, shift, stars, *results)
         out.template[rows, stars - 1, :stars] = template[rows, :stars]
 
-    def promising(rows: np.ndarray, gain: np.ndarray) -> np.ndarray:
-        noise = out.chi2[rows, 0] / out.pixels[rows]
-        return rows[(gain > LEAST_GAIN * np.maximum(noise, 1.0)) & (gain > LEAST_SHARE * out.lines[rows])]
-
     gain = np.maximum(data.top, 0.0) ** 2 / data.bottom
     template[:, 0], shift[:, 0], out.lines[:] = _highest(gain, bank)
     fit(rows, 1)
@@ -462,11 +456,12 @@ def _fit_chunk(batch: SpectrumBatch, bank: ModelBank, xp: ModuleType) -> ModelFi
     best, found = np.zeros(batch.n, np.float32), np.zeros((batch.n, 4), np.int64)
     _scan_pairs(*_scan_inputs(data, bank), int(np.ceil(bank.closest)), best, found)
     out.scan[:] = best - out.lines
-    rows = promising(rows, out.scan[rows])
+    misfit = np.maximum(out.chi2[rows, 0] / out.pixels[rows], 1.0)
+    rows = rows[out.scan[rows] > np.maximum(LEAST_GAIN * misfit, LEAST_SHARE * out.lines[rows])]
     template[rows, :2], shift[rows, :2] = bank.scan[found[rows, :2]], found[rows, 2:] - bank.nodes
     fit(rows, 2)
 
-    rows = promising(rows, out.chi2[rows, 0] - out.chi2[rows, 1])
+    # Also where the pair is no better than a single star: of three blended stars, no two are.
     if rows.size:
         weighted, inverse, solution = _others_of_rows(data, templates, rows, template, shift, 2)
         gain = _gain_of_another(data, bank, rows, shift[rows, :2], weighted, inverse, solution, xp)

@@ -1,0 +1,90 @@
+"""Models of one, two and three stars on exposures whose velocities are known, and how fast they are fitted.
+
+    python benchmarks/model_fit.py FOLDER TRUTH.csv
+
+FOLDER has MRS files, TRUTH.csv one row a file: file, kind (single, SB2, SB3), snr, dv (largest velocity
+difference, km/s), q (smallest light ratio) and rv (velocities, km/s, separated by spaces).
+"""
+
+import argparse
+import csv
+import time
+from pathlib import Path
+
+import numpy as np
+
+from starsift.searches.binaries.model_bank import build_models
+from starsift.searches.binaries.model_fit import ModelFits, fit_models
+from starsift.settings import default_settings
+from starsift.spectra.batches import SpectrumBatch
+from starsift.spectra.reading import read_spectra
+from starsift.spectra.templates import load_grid
+
+BINARIES = default_settings()["binaries"]
+NEAR_KMS = 10.0
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("truth", type=Path)
+    options = parser.parse_args()
+    with options.truth.open() as stream:
+        truth = {row["file"].removesuffix(".fits.gz"): row for row in csv.DictReader(stream)}
+    batch = read_spectra(options.folder)
+    blue = [i for i, r in enumerate(batch.identity.to_pylist()) if r["band"] == "B" and r["lmjm"]]
+    batch = batch.take(np.array(blue))
+    rows = [truth[name.split("/")[0]] for name in batch.identity["spectrum_id"].to_pylist()]
+    ccf = {k: v for k, v in BINARIES["ccf"].items() if k not in ("templates", "velocity_step")}
+    bank = build_models(load_grid(), **BINARIES["model"], **ccf)
+    report(fit_models(batch, bank), rows)
+    for kind in ("single", "SB2", "SB3"):
+        some = batch.take(np.flatnonzero([row["kind"] == kind for row in rows]))
+        print(f"{kind}: {speed(some, bank):.0f} spectra a second")
+
+
+def report(fits: ModelFits, rows: list[dict[str, str]]) -> None:
+    """Print what was found, by velocity difference, and how good the velocities are."""
+    true = [np.sort([float(v) for v in row["rv"].split()]) for row in rows]
+    models = [fits.rv[i, len(rv) - 1, : len(rv)] for i, rv in enumerate(true)]
+    order = [np.argsort(found) for found in models]
+    away = [np.sort(found) - rv for found, rv in zip(models, true, strict=True)]
+    near = np.array([np.abs(a).max() < NEAR_KMS for a in away])
+    share = np.nan_to_num(fits.chi2[:, 0] - fits.chi2[:, 1]) / fits.lines
+    kind, dv = np.array([row["kind"] for row in rows]), np.array([float(row["dv"]) for row in rows])
+    print("| kind | dv km/s | spectra | velocities within 10 km/s | separation - true km/s | least share |")
+    print("|---|---|---|---|---|---|")
+    for one in ("single", "SB2", "SB3"):
+        for value in np.unique(dv[kind == one]):
+            use = np.flatnonzero((kind == one) & (dv == value))
+            good = use[near[use]]
+            wide = np.array([away[i][-1] - away[i][0] for i in good])
+            separation = f"{wide.mean():+.2f} +- {wide.std():.2f}" if one != "single" and len(good) else ""
+            print(
+                f"| {one} | {value:g} | {len(use)} | {near[use].mean():.2f} | {separation} | "
+                f"{share[use].max() if one == 'single' else share[use].min():.4f} |"
+            )
+    print("(share: chi-square that a second star gains over what the first gains; of singles the largest)")
+    for number, one in enumerate(("single", "SB2", "SB3"), 1):
+        good = np.flatnonzero((kind == one) & near & ((dv >= 60) | (number == 1)))
+        errors = [fits.rv_err[i, number - 1, :number][order[i]] for i in good]
+        pull = np.concatenate([away[i] / e for i, e in zip(good, errors, strict=True)])
+        offset = np.concatenate([away[i] for i in good])
+        print(
+            f"{one}: bias {offset.mean():+.2f} km/s, scatter {offset.std():.2f} km/s, "
+            f"median error {np.median(np.concatenate(errors)):.2f} km/s, pull {pull.std():.2f}, "
+            f"robust {1.4826 * np.median(np.abs(pull)):.2f}"
+        )
+
+
+def speed(batch: SpectrumBatch, bank) -> float:
+    """Spectra a second, on all threads."""
+    many = batch.take(np.resize(np.arange(batch.n), 512))
+    start = time.perf_counter()
+    fit_models(many, bank)
+    return many.n / (time.perf_counter() - start)
+
+
+if __name__ == "__main__":
+    main()
