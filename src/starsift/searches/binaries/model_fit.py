@@ -25,6 +25,7 @@ from starsift.spectra.ccf import grid_position, spread
 from starsift.spectra.continuum import normalize_rows
 
 STARS = 3
+RESULTS = ("chi2", "rv", "rv_err", "depth", "depth_err")  # of `ModelFits`, for each number of stars
 CHUNK = 32  # spectra at a time: their maps over velocity and template stay in the cache
 SPIKE_SIGMAS = 5.0  # above the continuum, where no photosphere reaches: cosmic rays
 PARTS = 32  # of a spectrum, in which all good pixels have one weight
@@ -37,6 +38,7 @@ RIDGE = 1e-6  # on normal matrices: two equal stars at one velocity
 # Pairs and triples are fitted where the scan promises a gain in chi-square of so much, in units of the
 # single star's reduced chi-square, and of so much of what the single star gained.
 LEAST_GAIN, LEAST_SHARE = 10.0, 0.003
+SLOW_VSINI = 60.0  # km/s, of that single star
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class ModelFits:
     lines : (n,) float64
         Chi-square that the single star gains over a flat spectrum.
     scan : (n,) float64
-        Chi-square that the best pair of the scan gains over the single star; may be negative.
+        Chi-square that the best pair of the scan gains over the best slow single star; may be negative.
     chi2 : (n, 3) float64, of the models with 1, 2, 3 stars
     rv, rv_err : (n, 3, 3) float64, km/s
         [spectrum, number of stars - 1, star]. The errors follow from the curvature of chi-square, scaled
@@ -445,9 +447,23 @@ def _fit_chunk(batch: SpectrumBatch, bank: ModelBank, xp: ModuleType) -> ModelFi
     template, shift = np.zeros((batch.n, STARS), np.int64), np.zeros((batch.n, STARS))
 
     def fit(rows: np.ndarray, stars: int) -> None:
-        results = (a[:, stars - 1] for a in (out.chi2, out.rv, out.rv_err, out.depth, out.depth_err))
+        """Fit from the present start; kept where it is better than what was found from another one."""
+        trial, model = _empty(batch.n), stars - 1
+        results = (getattr(trial, name)[:, model] for name in RESULTS)
         _fit_rows(data, templates, rows, template, shift, stars, *results)
-        out.template[rows, stars - 1, :stars] = template[rows, :stars]
+        better = rows[~(trial.chi2[rows, model] >= out.chi2[rows, model])]
+        for name in RESULTS:
+            getattr(out, name)[better, model] = getattr(trial, name)[better, model]
+        out.template[better, model, :stars] = template[better, :stars]
+
+    def add_star(rows: np.ndarray, stars: int) -> None:
+        """Fit with the star that gains most beside those of the present start."""
+        if rows.size:
+            weighted, inverse, solution = _others_of_rows(data, templates, rows, template, shift, stars)
+            near = shift[rows, :stars]
+            gain = _gain_of_another(data, bank, rows, near, weighted, inverse, solution, xp)
+            template[rows, stars], shift[rows, stars], _ = _highest(gain, bank)
+            fit(rows, stars + 1)
 
     gain = np.maximum(data.top, 0.0) ** 2 / data.bottom
     template[:, 0], shift[:, 0], out.lines[:] = _highest(gain, bank)
@@ -455,18 +471,18 @@ def _fit_chunk(batch: SpectrumBatch, bank: ModelBank, xp: ModuleType) -> ModelFi
 
     best, found = np.zeros(batch.n, np.float32), np.zeros((batch.n, 4), np.int64)
     _scan_pairs(*_scan_inputs(data, bank), int(np.ceil(bank.closest)), best, found)
-    out.scan[:] = best - out.lines
+    # Three stars look like one that rotates fast, and no two of them look better.
+    slow = bank.params[:, 3] <= SLOW_VSINI
+    out.scan[:] = best - gain[:, :, slow].max(axis=(1, 2))
     misfit = np.maximum(out.chi2[rows, 0] / out.pixels[rows], 1.0)
     rows = rows[out.scan[rows] > np.maximum(LEAST_GAIN * misfit, LEAST_SHARE * out.lines[rows])]
-    template[rows, :2], shift[rows, :2] = bank.scan[found[rows, :2]], found[rows, 2:] - bank.nodes
-    fit(rows, 2)
-
-    # Also where the pair is no better than a single star: of three blended stars, no two are.
-    if rows.size:
-        weighted, inverse, solution = _others_of_rows(data, templates, rows, template, shift, 2)
-        gain = _gain_of_another(data, bank, rows, shift[rows, :2], weighted, inverse, solution, xp)
-        template[rows, 2], shift[rows, 2], _ = _highest(gain, bank)
-        fit(rows, 3)
+    # From several starts: a broad template may take the place of two stars, or of three.
+    add_star(rows, 1)
+    for refined in (True, False):
+        template[rows, :2], shift[rows, :2] = bank.scan[found[rows, :2]], found[rows, 2:] - bank.nodes
+        if refined:
+            fit(rows, 2)
+        add_star(rows, 2)
 
     scale = np.sqrt(np.maximum(out.chi2 / out.pixels[:, None], 1.0))[..., None]
     out.rv[:] = bank.velocity(out.rv)
