@@ -102,7 +102,7 @@ def test_order_of_spectra_and_of_chunks_does_not_matter(models, synthesizer):
     order = np.random.default_rng(2).permutation(40)
     straight, mixed = fit_models(batch, models), fit_models(batch.take(order), models)
     # A third star is noise here, and a close choice: the last bits of a sum decide.
-    np.testing.assert_allclose(mixed.rv[:, 1, :2], straight.rv[order][:, 1, :2], atol=1e-2)
+    np.testing.assert_allclose(mixed.rv[:, 1, :2], straight.rv[order][:, 1, :2], atol=0.05)
     np.testing.assert_array_equal(mixed.pixels, straight.pixels[order])
 
 
@@ -120,8 +120,8 @@ def test_spectra_without_light_or_pixels(models, synthesizer):
 
 def test_a_single_star_is_seldom_worth_a_pair(models, synthesizer):
     fits = fit_models(expose(synthesizer, (30.0,), (1.0,), snr=30, n=64), models)
-    gain = fits.chi2[:, 0] - fits.chi2[:, 1]
-    assert (np.isnan(gain) | (gain < 40)).all()
+    gain = (fits.chi2[:, 0] - fits.chi2[:, 1]) / fits.lines
+    assert np.nan_to_num(gain).max() < 0.006
     assert np.isnan(gain).mean() > 0.5
 
 

@@ -55,8 +55,8 @@ class ModelFits:
         Chi-square that the best pair of the scan gains over the best slow single star; may be negative.
     chi2 : (n, 3) float64, of the models with 1, 2, 3 stars
     rv, rv_err : (n, 3, 3) float64, km/s
-        [spectrum, number of stars - 1, star]. The errors follow from the curvature of chi-square, scaled
-        with the root of the reduced chi-square where that is above 1.
+        [spectrum, number of stars - 1, star], ascending. The errors follow from the curvature of chi-square,
+        scaled with the root of the reduced chi-square where that is above 1.
     depth, depth_err : (n, 3, 3) float64
         Depth of each star's lines in units of its template's: its share of the light.
     template : (n, 3, 3) int16, rows of the bank's `params`
@@ -484,6 +484,9 @@ def _fit_chunk(batch: SpectrumBatch, bank: ModelBank, xp: ModuleType) -> ModelFi
             fit(rows, 2)
         add_star(rows, 2)
 
+    order = np.argsort(out.rv, axis=2)
+    for name in (*RESULTS[1:], "template"):
+        getattr(out, name)[:] = np.take_along_axis(getattr(out, name), order, axis=2)
     scale = np.sqrt(np.maximum(out.chi2 / out.pixels[:, None], 1.0))[..., None]
     out.rv[:] = bank.velocity(out.rv)
     out.rv_err[:] *= bank.step_kms * scale
@@ -502,7 +505,7 @@ def _scan_inputs(data: _Data, bank: ModelBank) -> tuple[np.ndarray, np.ndarray]:
     count = data.count.astype(np.float32)[:, None, None, None]
     products = np.tensordot(weight.astype(np.float32), bank.products, axes=1)
     products -= (mean[:, :, None] * mean[:, None, :])[..., None] / count
-    products /= np.sqrt(bottom[:, :, None] * bottom[:, None, :])[..., None]
+    products /= np.sqrt(np.maximum(bottom[:, :, None] * bottom[:, None, :], 1e-30))[..., None]
     rho = data.top[:, :, bank.scan] / np.sqrt(data.bottom[:, :, bank.scan])
     return np.ascontiguousarray(rho.transpose(0, 2, 1), np.float32), np.clip(products, -0.98, 0.98)
 

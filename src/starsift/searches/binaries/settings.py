@@ -109,8 +109,10 @@ class Model(Group):
     teff: Annotated[list[Positive], size(1)] = setting(
         "Effective temperatures of the templates.", [4250, 4750, 5250, 5750, 6250, 6750, 7250, 7750], unit="K"
     )
-    logg: Annotated[list[Number], size(1)] = setting("log g of the templates.", [4.2, 2.5])
-    feh: Annotated[list[Number], size(1)] = setting("[Fe/H] of the templates.", [0.0, -0.6])
+    logg: Annotated[list[Number], size(1)] = setting(
+        "Surface gravities (log g) of the templates.", [4.2, 2.5]
+    )
+    feh: Annotated[list[Number], size(1)] = setting("Metallicities ([Fe/H]) of the templates.", [0.0, -0.6])
     vsini: Annotated[list[NonNegative], size(1)] = setting(
         "Projected rotation of the templates. Giants and cool dwarfs take the slow ones.",
         [0, 15, 30, 45, 60, 75, 95, 120, 150, 190],
