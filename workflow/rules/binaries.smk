@@ -205,7 +205,7 @@ BINARIES_PUBLISHED = {
     "seed": config["seed"],
     "survey": config["surveys"][SURVEY],
     "binaries": {
-        key: value for key, value in BINARIES.items() if key not in ("injection", "cross_validation")
+        key: value for key, value in BINARIES.items() if key not in ("injection", "cross_validation", "model")
     },
 }
 
