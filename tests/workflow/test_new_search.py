@@ -67,6 +67,8 @@ def find_bright(manifest, brightness):
     return manifest.filter(pc.greater_equal(manifest["snr"], brightness))
 ''',
     "workflow/rules/toy.smk": """
+from starsift.catalog.provenance import fingerprint
+
 TOY = config["toy"]
 SURVEYS_OF["toy"] = [TOY["survey"]]
 INPUTS_OF["toy"] = {}
