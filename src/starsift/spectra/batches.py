@@ -121,12 +121,12 @@ class SpectrumBatch:
         at = np.asarray(index)
         if at.dtype == bool and at.shape == (self.n,):
             at = np.flatnonzero(at)
-        at = at if at.dtype == bool else at.astype(np.int64)
         if at.dtype == bool or at.ndim != 1 or ((at < 0) | (at >= self.n)).any():
             raise InputError(
                 f"index {at!r} of {self.n} spectra: expected a slice, a mask ({self.n},) or positions (m,) "
                 f"from 0 to {self.n - 1}"
             )
+        at = at.astype(np.int64)
         return SpectrumBatch(
             self.identity.take(pa.array(at)), self.wavelength[at], self.flux[at], self.ivar[at], self.mask[at]
         )

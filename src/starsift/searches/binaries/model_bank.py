@@ -196,13 +196,18 @@ def _scanned(params: np.ndarray) -> np.ndarray:
     return np.union1d(np.flatnonzero(slow), rotators)
 
 
+def block_edges(pixels: int) -> np.ndarray:
+    """First pixels (BLOCKS + 1,) of the blocks of `ModelBank.products`, and the end of the last one."""
+    return np.linspace(0, pixels, BLOCKS + 1).astype(int)
+
+
 def _blocked_products(depth: np.ndarray, pixels: int, nodes: int) -> np.ndarray:
     """Products (block, s, s, shift) of curves (s, pixels + 2 * nodes), summed over blocks of pixels.
 
     The first curve is at rest, the second one moved to the red by 0, 1, ... pixels.
     """
     shifts = 2 * nodes + 1
-    edges = np.linspace(0, pixels, BLOCKS + 1).astype(int)
+    edges = block_edges(pixels)
     padded = np.pad(depth, ((0, 0), (nodes, 0)))
     out = np.empty((BLOCKS, len(depth), len(depth), shifts), np.float32)
     for block, (low, high) in enumerate(itertools.pairwise(edges)):

@@ -19,7 +19,7 @@ from scipy.ndimage import spline_filter1d
 
 from starsift.kernels import njit
 from starsift.parallel import map_chunks
-from starsift.searches.binaries.model_bank import ModelBank
+from starsift.searches.binaries.model_bank import ModelBank, block_edges
 from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.ccf import grid_position, spread
 from starsift.spectra.continuum import normalize_rows
@@ -101,6 +101,21 @@ class _Data(NamedTuple):
     top: np.ndarray
     bottom: np.ndarray
     mean: np.ndarray
+
+
+@njit(nogil=True, cache=True)
+def _row(data: _Data, s: int) -> _Data:
+    """Spectrum s alone."""
+    return _Data(
+        data.flux[s],
+        data.weight[s],
+        data.total[s],
+        data.square[s],
+        data.count[s],
+        data.top[s],
+        data.bottom[s],
+        data.mean[s],
+    )
 
 
 @njit(nogil=True, cache=True, fastmath=True)
@@ -314,16 +329,7 @@ def _fit_rows(
 ) -> None:
     """Refine and polish models of `stars` stars; `template`, `shift` (n, 3) are starts and become results."""
     for s in rows:
-        one = _Data(
-            data.flux[s],
-            data.weight[s],
-            data.total[s],
-            data.square[s],
-            data.count[s],
-            data.top[s],
-            data.bottom[s],
-            data.mean[s],
-        )
+        one = _row(data, s)
         for j in range(stars):
             shift[s, j] = _inside(shift[s, j], bank.nodes)
         if stars > 1:
@@ -352,16 +358,7 @@ def _others_of_rows(
     solution = np.empty((rows.size, stars + 1))
     for r in range(rows.size):
         s = rows[r]
-        one = _Data(
-            data.flux[s],
-            data.weight[s],
-            data.total[s],
-            data.square[s],
-            data.count[s],
-            data.top[s],
-            data.bottom[s],
-            data.mean[s],
-        )
+        one = _row(data, s)
         found = _solve_others(one, bank.depth, template[s, :stars], shift[s, :stars], bank.nodes)
         weighted[:, r], inverse[r], solution[r] = found
     return weighted, inverse, solution
@@ -499,7 +496,7 @@ def _scan_inputs(data: _Data, bank: ModelBank) -> tuple[np.ndarray, np.ndarray]:
 
     Weights are taken as constant within a block, and as moving with the first star.
     """
-    edges = np.linspace(0, bank.pixels, len(bank.products) + 1).astype(int)
+    edges = block_edges(bank.pixels)
     weight = np.add.reduceat(data.weight, edges[:-1], axis=1) / np.diff(edges)
     mean, bottom = data.mean[:, bank.nodes, bank.scan], data.bottom[:, bank.nodes, bank.scan]
     count = data.count.astype(np.float32)[:, None, None, None]
