@@ -88,14 +88,14 @@ def external_input(path):
     if is_simulated(path) or Path(path).exists():
         return path if "{" not in path else []
     if workflow.is_rule("all"):  # the rules are all read: a job of the plan needs it
-        warn_of_missing(path)
+        warn_once(f"{path}: no such file or folder; the job that reads it will stop the run")
     return []
 
 
 @functools.cache
-def warn_of_missing(path):
+def warn_once(message):
     if workflow.is_main_process:
-        logger.warning(f"{path}: no such file or folder; the job that reads it will stop the run")
+        logger.warning(message)
 
 
 # A store begins with the first label; a table that is named must be there.
@@ -116,12 +116,10 @@ def label_digest_for(search):
     )
 
 
-@functools.cache
 def warn_of_missing_triggers():
-    """Say once which rerun triggers are off. Snakemake knows them only when it has read all rules."""
-    warning = missing_triggers(trigger.item_to_choice() for trigger in workflow.rerun_triggers)
-    if warning and workflow.is_main_process:
-        logger.warning(warning)
+    """Say which rerun triggers are off. Snakemake knows them only when it has read all rules."""
+    if warning := missing_triggers(trigger.item_to_choice() for trigger in workflow.rerun_triggers):
+        warn_once(warning)
 
 
 onstart:

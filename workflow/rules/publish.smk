@@ -4,16 +4,10 @@ from starsift.settings import EXAMPLES
 USED = sorted({name for search in SEARCHED for name in SURVEYS_OF[search]})
 
 
-@functools.cache
-def warn_of_unused_surveys():
-    unused = [name for name in config["surveys"] if name not in {*EXAMPLES, *USED}]
-    if unused and workflow.is_main_process:
-        logger.warning(f"No search of this run uses these surveys: {', '.join(unused)}.")
-
-
 def provenance_inputs(wildcards):
     """Files from outside that decide what the catalogues hold, by name."""
-    warn_of_unused_surveys()
+    if unused := [name for name in config["surveys"] if name not in {*EXAMPLES, *USED}]:
+        warn_once(f"No search of this run uses these surveys: {', '.join(unused)}.")
     files = {f"catalog_{name}": catalog_of(name) for name in USED}
     # A store changes with every label of any search; the rounds' own labels are among the results.
     if Path(LABELS).suffix != ".sqlite" and (READ_LABELS & {*SEARCHED} or not is_simulated(LABELS)):
