@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -17,6 +18,7 @@ import pytest
 import yaml
 from astropy.table import Table
 from fixtures.checkouts import CATALOG, Checkout, edited, merged
+from pyarrow import feather
 
 from starsift.searches.registry import SEARCHES
 from starsift.spectra.batches import read_identity
@@ -254,4 +256,22 @@ def test_two_runs_make_the_same_bytes(later: Later, demo: Checkout) -> None:
     found = {name: content for results in apart for name, content in results.items()}
     assert len(found) == sum(map(len, apart))
     assert sorted(found) == sorted(name for name in together if not re.search("emission|demo-pool", name))
-    assert [name for name in found if found[name] != together[name]] == []
+    assert [
+        difference(name, found[name], together[name]) for name in found if found[name] != together[name]
+    ] == []
+
+
+def difference(name: str, first: bytes, second: bytes) -> str:
+    """What differs between two results of one name: of tables, how often in which columns."""
+    if not name.endswith((".parquet", ".arrow")):
+        return name
+    read = pq.read_table if name.endswith(".parquet") else feather.read_table
+    one, other = (read(pa.BufferReader(content)) for content in (first, second))
+    if one.schema != other.schema or one.num_rows != other.num_rows:
+        return f"{name}: other columns, or {one.num_rows} rows and {other.num_rows}"
+    found = [f"{name}, {one.num_rows} rows"]
+    for column in one.column_names:
+        pairs = zip(one[column].to_pylist(), other[column].to_pylist(), strict=True)
+        unequal = [np.hstack(pair) for pair in pairs if repr(pair[0]) != repr(pair[1])]
+        found += [f"{column} {len(unequal)} times, first {unequal[0]}"] if unequal else []
+    return "; ".join(found)
