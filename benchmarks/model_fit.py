@@ -15,6 +15,7 @@ import numpy as np
 
 from starsift.searches.binaries.model_bank import build_models
 from starsift.searches.binaries.model_fit import ModelFits, fit_models
+from starsift.searches.binaries.settings import model_settings
 from starsift.settings import default_settings
 from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.reading import read_spectra
@@ -36,8 +37,7 @@ def main() -> None:
     blue = [i for i, r in enumerate(batch.identity.to_pylist()) if r["band"] == "B" and r["lmjm"]]
     batch = batch.take(np.array(blue))
     rows = [truth[name.split("/")[0]] for name in batch.identity["spectrum_id"].to_pylist()]
-    ccf = {k: v for k, v in BINARIES["ccf"].items() if k not in ("templates", "velocity_step")}
-    bank = build_models(load_grid(), **BINARIES["model"], **ccf)
+    bank = build_models(load_grid(), **model_settings(BINARIES))
     report(fit_models(batch, bank), rows)
     for kind in ("single", "SB2", "SB3"):
         some = batch.take(np.flatnonzero([row["kind"] == kind for row in rows]))

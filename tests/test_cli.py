@@ -1,6 +1,7 @@
 """The command line, the status of a run, logs, and the pages of the report."""
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -354,5 +355,9 @@ def test_pages_show_numbers_and_escape_text(tmp_path: Path) -> None:
     assert "snr &lt; 5" in page
     assert "30,000,000" in page
     (tmp_path / "funnel.csv").write_text("candidate_class,n_candidates,classifier,l3\nSB2,3,C3,\n")
-    write_page(funnel_page(tmp_path / "funnel.csv"), tmp_path / "funnel.html")
-    assert "–" in (tmp_path / "funnel.html").read_text()
+    methods = pa.table({"model": ["SB2", "SB2", None], "vote": ["SB2", "SB2", "SB3"]})
+    pq.write_table(methods, tmp_path / "methods.parquet")
+    write_page(funnel_page(tmp_path / "funnel.csv", tmp_path / "methods.parquet"), tmp_path / "funnel.html")
+    text = (tmp_path / "funnel.html").read_text()
+    assert "–" in text
+    assert re.search(r"<td[^>]*>SB2</td>\s*<td[^>]*>SB2</td>\s*<td[^>]*>2</td>", text)

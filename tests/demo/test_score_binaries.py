@@ -39,9 +39,11 @@ def results(**changes: dict[int, Any]) -> pa.Table:
         "spectrum_id": [f"s{i}" for i in range(8)],
         "snr": [50.0] * 8,
         "n_components": [1, 1, 2, 2, 3, 0, 2, 2],
-        "rv": [sorted(row["rv"]) for row in TRUTH],
-        "rv_err": [[1.0] * len(row["rv"]) for row in TRUTH],
+        # The light that comes from elsewhere shows, too.
+        "rv": [*(sorted(row["rv"]) for row in TRUTH[:6]), [0.0, 80.0], [-60.0, 60.0]],
+        "rv_err": [*([1.0] * len(row["rv"]) for row in TRUTH[:6]), [1.0, 1.0], [1.0, 1.0]],
         "multiplicity": [kind.get(row["kind"]) for row in TRUTH],
+        "vote": [None, None, "SB2", None, None, None, None, None],
         "suspect_moonlight": [None, None, False, False, False, None, True, False],
         "suspect_crosstalk": [None, None, False, False, False, None, False, True],
     }
@@ -62,6 +64,14 @@ def test_perfect_results_score_one(truth: Path) -> None:
     lines = values(truth, results())
     assert lines["SB2 found"]["value"] == lines["SB3 found"]["value"] == 1
     assert lines["SB2 found"]["number"] == 2
+    for name, found in (
+        ("SB2 found, all with delta RV >= 60", 1),
+        ("SB3 found, all with both delta RV >= 60", 1),
+    ):
+        assert lines[name]["value"] == found
+    by_vote = lines["SB2 found by the vote on the CCF, all with delta RV >= 60"]
+    assert (by_vote["value"], by_vote["number"]) == (0.5, 2)
+    assert lines["SB3 found by the vote on the CCF, all of these"]["value"] == 0
     assert lines["precision of SB2 (unflagged; exactly two stars)"]["value"] == 1
     assert lines["precision of SB3 (unflagged)"]["value"] == 1
     single = lines["false SB2 or SB3 among single stars"]

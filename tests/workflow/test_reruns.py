@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,10 +26,12 @@ from starsift.spectra.batches import read_identity
 
 ENDS = {"provenance", "all"}
 PUBLISHED = {"binaries_catalog", "binaries_figures", "binaries_pages", *ENDS}
-CLASSIFIED = {"binaries_predict", "binaries_examples", *PUBLISHED}
+CLASSIFIED = {"binaries_predict", "binaries_suspects", "binaries_examples", *PUBLISHED}
 TRAINED = {"binaries_train", "binaries_cross_validate", *CLASSIFIED}
 INJECTED = {"binaries_injection", "binaries_figures", *ENDS}
-PEAKS = {"binaries_peaks", "binaries_errors", "binaries_suspects", "binaries_dataset", *INJECTED, *TRAINED}
+PEAKS = {"binaries_peaks", "binaries_errors", "binaries_dataset", *INJECTED, *TRAINED}
+DECIDED = {"binaries_decide", *CLASSIFIED}
+MODELLED = {"binaries_fit", "binaries_simulate", *DECIDED}
 
 # M stars.
 DRAWN = {"mstars_figures", "mstars_pages", *ENDS}
@@ -55,11 +58,15 @@ def test_a_finished_run_has_nothing_to_do(run: Checkout) -> None:
         ("binaries", "vote.sb2_threshold", 0.9, CLASSIFIED),
         ("binaries", "peaks.sigma_max", 90, PEAKS),
         ("binaries", "ccf.velocity_step", 2, {"binaries_ccf"} | PEAKS),
-        ("binaries", "errors.n_copies", 12, {"binaries_errors", "binaries_suspects"} | PUBLISHED),
+        ("binaries", "errors.n_copies", 12, {"binaries_errors"} | CLASSIFIED),
+        ("binaries", "model.closest", 50, MODELLED),
+        ("binaries", "decision.proportions", [0.8, 0.1, 0.1], DECIDED),
+        ("binaries", "decision.method", "vote", CLASSIFIED),
         ("binaries", "network.epochs", 3, TRAINED),
         ("binaries", "cross_validation.folds", 3, {"binaries_cross_validate", "binaries_pages"} | ENDS),
         ("binaries", "suspects.moonlight_floor", 2.0, {"binaries_suspects"} | PUBLISHED),
         ("binaries", "objects.match_radius", 3.0, {"binaries_suspects"} | PUBLISHED),
+        ("binaries", "objects.stability", 2.0, PUBLISHED),
         ("binaries", "injection.trials", 3, INJECTED),
         ("binaries", "training.per_class", 31, {"binaries_dataset"} | TRAINED),
         ("mstars", "sample.groups", 2, SAMPLED),
@@ -73,7 +80,7 @@ def test_a_finished_run_has_nothing_to_do(run: Checkout) -> None:
     ],
 )
 def test_a_setting_reruns_the_stages_that_use_it(
-    run: Checkout, search: str, setting: str, value: float, rules: set[str]
+    run: Checkout, search: str, setting: str, value: Any, rules: set[str]
 ) -> None:
     group, name = setting.split(".")
     assert Checkout(run.folder, merged(run.settings, {search: {group: {name: value}}})).planned() == rules
@@ -86,6 +93,8 @@ def test_a_setting_reruns_the_stages_that_use_it(
         ("binaries", f"{BINARIES}/suspects.py", {"binaries_suspects"} | PUBLISHED),
         ("binaries", f"{BINARIES}/figures.py", {"binaries_figures"} | ENDS),
         ("binaries", f"{BINARIES}/voting.py", CLASSIFIED | {"binaries_cross_validate"}),
+        ("binaries", f"{BINARIES}/model_fit.py", MODELLED),
+        ("binaries", f"{BINARIES}/model_dataset.py", {"binaries_simulate"} | DECIDED),
         ("binaries", f"{BINARIES}/stars.py", {"binaries_suspects"} | PUBLISHED),
         ("binaries", f"{BINARIES}/catalog.py", PUBLISHED),
         ("binaries", f"{BINARIES}/evaluation.py", {"binaries_cross_validate", "binaries_pages"} | ENDS),
@@ -133,7 +142,7 @@ def times(folder: Path, pattern: str) -> dict[str, int]:
 
 
 NIGHT = ["manifest", "pack", "reading", *ENDS]
-STAGES = ("ccf", "peaks", "errors", "predict", "suspects", "examples", "catalog", "figures", "pages")
+STAGES = ("ccf", "peaks", "errors", "fit", "predict", "suspects", "examples", "catalog", "figures", "pages")
 
 
 @pytest.mark.parametrize(
@@ -142,7 +151,7 @@ STAGES = ("ccf", "peaks", "errors", "predict", "suspects", "examples", "catalog"
         (
             "binaries",
             [*NIGHT, *(f"binaries_{name}" for name in STAGES)],
-            ["binaries/ccf/*"],
+            ["binaries/ccf/*", "binaries/fits/*"],
         ),
         # Ranks and probabilities are those of the whole pool: candidates change, codes do not.
         ("mstars", [*NIGHT, "mstars_encode", "mstars_matches", *SEARCHED - ENDS], ["mstars/codes/*"]),

@@ -65,7 +65,7 @@ def test_spectra_without_identifiers_go_to_the_end(checkout: Callable[..., Check
 def test_every_stage_keeps_every_spectrum(finished_binaries: Checkout) -> None:
     results = finished_binaries.folder / "results"
     manifest = pq.read_table(results / "manifest/demo.parquet")
-    for stage in ("components", "errors", "classes", "suspects"):
+    for stage in ("components", "errors", "fits", "classes", "suspects"):
         table = read_stage(results / "binaries" / stage).select(["spectrum_id", "band"])
         keys = {tuple(row.values()) for row in table.to_pylist()}
         assert table.num_rows == manifest.num_rows, stage

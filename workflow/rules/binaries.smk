@@ -1,5 +1,7 @@
 # Double- and triple-line binaries (Li et al. 2023): CCF, components, errors, classifiers, suspects, catalogues,
 # figures.
+from starsift.searches.binaries.settings import model_settings
+
 BINARIES = config["binaries"]
 SURVEY = BINARIES["survey"]
 SURVEYS_OF["binaries"] = [SURVEY]
@@ -73,6 +75,66 @@ rule binaries_errors:
         "../scripts/binaries/errors.py"
 
 
+rule binaries_fit:
+    # Models of one, two and three stars.
+    input:
+        spectra=f"results/spectra/{SURVEY}/{{bundle}}.arrow",
+        grid=GRID,
+    output:
+        "results/binaries/fits/{bundle}.parquet",
+    log:
+        "results/logs/binaries_fit/{bundle}.log",
+    resources:
+        mem_mb=3000,
+        runtime=240,
+        gpu=GPU,
+    params:
+        model=model_settings(BINARIES),
+        code=code("binaries/fit"),
+    script:
+        "../scripts/binaries/fit.py"
+
+
+rule binaries_simulate:
+    # Simulated spectra of so many stars, with the models fitted to them.
+    input:
+        grid=GRID,
+    output:
+        "results/binaries/decision/sample-{stars}.parquet",
+    log:
+        "results/logs/binaries_simulate/{stars}.log",
+    resources:
+        mem_mb=3000,
+        runtime=120,
+    params:
+        model=model_settings(BINARIES),
+        spectra=BINARIES["decision"]["spectra"],
+        snr=BINARIES["training"]["snr"],
+        seed=config["seed"],
+        code=code("binaries/simulate"),
+    script:
+        "../scripts/binaries/simulate.py"
+
+
+rule binaries_decide:
+    # What the models' numbers say about the number of stars.
+    input:
+        expand("results/binaries/decision/sample-{stars}.parquet", stars=(1, 2, 3)),
+    output:
+        "results/binaries/decision/decision.json",
+    log:
+        "results/logs/binaries_decide.log",
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        decision={key: BINARIES["decision"][key] for key in ("proportions", "purity")},
+        seed=config["seed"],
+        code=code("binaries/decide"),
+    script:
+        "../scripts/binaries/decide.py"
+
+
 rule binaries_dataset:
     # Simulated spectra through the same CCF and peak finding as the survey's.
     input:
@@ -139,6 +201,9 @@ rule binaries_predict:
     input:
         curves="results/binaries/ccf/{bundle}.arrow",
         components="results/binaries/components/{bundle}.parquet",
+        errors="results/binaries/errors/{bundle}.parquet",
+        fits="results/binaries/fits/{bundle}.parquet",
+        decision="results/binaries/decision/decision.json",
         models=expand("results/binaries/training/models/{classifier}.keras", classifier=CLASSIFIERS),
     output:
         "results/binaries/classes/{bundle}.parquet",
@@ -149,7 +214,7 @@ rule binaries_predict:
         runtime=60,
         gpu=GPU,
     params:
-        vote=BINARIES["vote"],
+        settings={"method": BINARIES["decision"]["method"], **BINARIES["vote"]},
         code=code("binaries/predict"),
     script:
         "../scripts/binaries/predict.py"
@@ -160,7 +225,7 @@ rule binaries_suspects:
     input:
         curves="results/binaries/ccf/{bundle}.arrow",
         components="results/binaries/components/{bundle}.parquet",
-        errors="results/binaries/errors/{bundle}.parquet",
+        classes="results/binaries/classes/{bundle}.parquet",
         manifest=ancient(f"results/manifest/{SURVEY}/{{bundle}}.parquet"),
     output:
         "results/binaries/suspects/{bundle}.parquet",
@@ -170,7 +235,7 @@ rule binaries_suspects:
         mem_mb=2000,
         runtime=60,
     params:
-        suspects={**BINARIES["suspects"], **BINARIES["objects"]},
+        suspects={**BINARIES["suspects"], "match_radius": BINARIES["objects"]["match_radius"]},
         code=code("binaries/suspects"),
     script:
         "../scripts/binaries/suspects.py"
@@ -205,7 +270,7 @@ BINARIES_PUBLISHED = {
     "seed": config["seed"],
     "survey": config["surveys"][SURVEY],
     "binaries": {
-        key: value for key, value in BINARIES.items() if key not in ("injection", "cross_validation", "model")
+        key: value for key, value in BINARIES.items() if key not in ("injection", "cross_validation")
     },
 }
 
@@ -223,14 +288,16 @@ rule binaries_catalog:
     output:
         multiext("results/catalogs/binaries_spectra", ".parquet", ".fits", ".vot"),
         multiext("results/catalogs/binaries_objects", ".parquet", ".fits", ".vot"),
+        multiext("results/catalogs/binaries_variables", ".parquet", ".fits", ".vot"),
         funnel="results/catalogs/binaries_funnel.csv",
+        methods="results/binaries/methods.parquet",
     log:
         "results/logs/binaries_catalog.log",
     resources:
         mem_mb=2000,
         runtime=60,
     params:
-        match_radius=BINARIES["objects"]["match_radius"],
+        objects=BINARIES["objects"],
         store=LABELS,
         labels=label_digest_for("binaries"),
         settings=BINARIES_PUBLISHED,
@@ -272,7 +339,9 @@ rule binaries_figures:
         examples="results/binaries/examples.parquet",
         rates="results/binaries/injection/rates.parquet",
         flux_ratios="results/binaries/injection/flux_ratios.parquet",
+        methods="results/binaries/methods.parquet",
     output:
+        methods=figure("binaries", "methods"),
         snr_magnitude=figure("binaries", "snr_magnitude"),
         examples=figure("binaries", "examples"),
         rv_errors=figure("binaries", "rv_errors"),
@@ -299,6 +368,7 @@ rule binaries_pages:
         status=f"results/manifest/{SURVEY}-status.csv",
         folds=expand("results/binaries/training/cv/fold-{fold}.json", fold=FOLDS),
         funnel="results/catalogs/binaries_funnel.csv",
+        methods="results/binaries/methods.parquet",
     output:
         selection=figure("binaries", "selection"),
         cross_validation=figure("binaries", "cross_validation"),

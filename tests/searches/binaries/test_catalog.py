@@ -10,8 +10,8 @@ from fixtures.settings import BINARIES
 
 from starsift.catalog.columns import conform
 from starsift.errors import ResultsError
-from starsift.searches.binaries.catalog import gather_catalog, make_objects
-from starsift.searches.binaries.columns import BINARIES_OBJECTS
+from starsift.searches.binaries.catalog import find_variables, gather_catalog, make_objects
+from starsift.searches.binaries.columns import BINARIES_OBJECTS, BINARIES_VARIABLES
 
 RADIUS = BINARIES["objects"]["match_radius"]
 ARCSEC = 1 / 3600
@@ -35,6 +35,9 @@ def detections(survey, rows, **columns):
         "rv_1": ([-50.0] * n, number),
         "rv_2": ([50.0] * n, number),
         "rv_3": ([None] * n, number),
+        **{f"rv_{i}_err": ([1.0] * n, number) for i in (1, 2)},
+        **{f"light_{i}": ([share] * n, number) for i, share in ((1, 0.7), (2, 0.3))},
+        **{f"light_{i}_err": ([0.05] * n, number) for i in (1, 2)},
         "suspect_moonlight": ([False] * n, flag),
         "suspect_crosstalk": ([False] * n, flag),
     }
@@ -72,6 +75,52 @@ def test_object_counts_ranges_and_flags():
     assert lone["gaia_source_id"] is None
     assert (lone["multiplicity"], lone["n_exposures"], lone["suspect"]) == ("SB2", 1, True)
     assert conform(objects, BINARIES_OBJECTS).num_rows == 2
+
+
+def test_stars_are_followed_through_exposures():
+    """Masses 1 and 0.8, at rest at 12 km/s; the fourth exposure belongs to a star without others."""
+    survey = exposures(ra=[10.0] * 3 + [20.0], dec=[1.0] * 4, gaia_source_id=[1, 1, 1, 2])
+    first, second = np.array([52.0, -68.0, -28.0, 0.0]), np.array([-38.0, 112.0, 62.0, 90.0])
+    low, high = np.minimum(first, second), np.maximum(first, second)
+    light_1 = np.where(first < second, 0.7, 0.3)
+    found = detections(survey, range(4), rv_1=low, rv_2=high, light_1=light_1, light_2=1 - light_1)
+    spectra, objects = make_objects(found, survey, radius=RADIUS)
+    assert spectra["primary"].to_pylist() == [2, 1, 1, 1]
+    ratio, systemic = (objects[name].to_pylist() for name in ("mass_ratio", "systemic_velocity"))
+    assert ratio == [pytest.approx(0.8, abs=0.001), None]
+    assert systemic == [pytest.approx(12.0, abs=0.05), None]
+    assert conform(objects, BINARIES_OBJECTS).num_rows == 2
+    # Without light, three exposures tell the stars apart all the same, one does not.
+    dark = {name: [None] * 4 for name in ("light_1", "light_2", "light_1_err", "light_2_err")}
+    found = detections(survey, range(4), rv_1=low, rv_2=high, **dark)
+    spectra, objects = make_objects(found, survey, radius=RADIUS)
+    assert objects["mass_ratio"][0].as_py() == pytest.approx(0.8, abs=0.001)
+    assert spectra["primary"].to_pylist() == [2, 1, 1, None]
+
+
+def test_stars_of_variable_velocity_are_listed():
+    rng = np.random.default_rng(3)
+    n, each = 3000, 4
+    star = np.repeat(np.arange(n), each)
+    source = [int(s) + 1 for s in star]
+    survey = exposures(ra=star * 0.1, dec=star * 0.0, gaia_source_id=source)
+    error = rng.uniform(0.2, 3.0, star.size)
+    rv = 20 * rng.standard_normal(n)[star] + np.hypot(error, 1.0) * rng.standard_normal(star.size)
+    rv[:40] += np.tile([-15, 15], 20)  # the first ten vary
+    rv[-1], magnitude = np.nan, np.full(star.size, 12.0)
+    for name, values in {"rv": rv, "rv_err": error, "phot_g_mean_mag": magnitude}.items():
+        survey = survey.append_column(name, pa.array(values, pa.float32(), from_pandas=True))
+    options = {"match_radius": RADIUS, "stability": 1.0}
+    found = find_variables(survey, pa.chunked_array([["gaia-3"]]), **options, p_value=1e-4)
+    # The third is a known binary.
+    names = found["object_id"].to_pylist()
+    assert {f"gaia-{i}" for i in range(1, 11) if i != 3} <= set(names)
+    assert len(names) <= 9 + 2
+    assert (found["rv_range"].to_numpy() > 10).all()
+    # As many constant stars as the chance says.
+    every = find_variables(survey, pa.chunked_array([["none"]]), **options, p_value=0.05)
+    assert (every.num_rows - 10) / n == pytest.approx(0.05, abs=0.01)
+    assert conform(found, BINARIES_VARIABLES).num_rows == len(names)
 
 
 def test_object_is_named_after_its_first_exposure():
@@ -122,11 +171,19 @@ def test_star_without_name_is_an_error():
 def test_the_catalogue_has_the_chosen_spectra_and_all_usable_exposures(
     components: Path, tmp_path: Path
 ) -> None:
-    spectra, exposures, candidates = gather_catalog(write_stages(components, tmp_path))
-    assert spectra["spectrum_id"].to_pylist() == ["s1"]
-    assert spectra["n_ccf_components"].to_pylist() == [2]
-    assert spectra["rv_1"][0].as_py() == pytest.approx(-80, abs=1)
-    assert spectra["rv_3"].to_pylist() == [None]
-    assert spectra["rv_2_err"].to_pylist() == [1.0]
+    spectra, exposures, candidates, called = gather_catalog(write_stages(components, tmp_path))
+    assert spectra["spectrum_id"].to_pylist() == ["s0", "s1"]
+    assert spectra["n_ccf_components"].to_pylist() == [1, 2]
+    assert spectra["rv_1"].to_pylist() == [-20.0, -80.0]
+    assert spectra["rv_3"].to_pylist() == [None, None]
+    assert spectra["rv_2_err"].to_pylist() == [3.0, 1.5]
+    np.testing.assert_allclose(spectra["light_2"], [0.2, 0.5])
     assert exposures["spectrum_id"].to_pylist() == ["s0", "s1", "s2"]
-    assert candidates["multiplicity"].to_pylist() == ["SB2", None]
+    assert exposures["rv"].to_pylist() == [None, None, 0.0]
+    assert exposures["rv_err"].to_pylist() == [None, None, 0.5]
+    # Those of the CCF, for the paper's Table 2.
+    assert candidates["vote"].to_pylist() == [None, "SB3"]
+    assert called["model"].to_pylist() == ["SB2", "SB2", None]
+    assert called["vote"].to_pylist() == [None, None, "SB3"]
+    assert called["separation"].to_pylist() == [45.0, 150.0, None]
+    assert called["light_ratio"].to_pylist() == [pytest.approx(0.25), 1.0, None]

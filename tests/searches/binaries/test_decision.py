@@ -1,6 +1,6 @@
 """The decision between one, two and three stars: its features, its regressions, and what they learn from."""
 
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 
 import numpy as np
 import pytest
@@ -13,12 +13,23 @@ from starsift.errors import TrainingError
 from starsift.searches.binaries.decision import (
     DEGREE,
     FEATURES,
+    LIMIT,
+    STRENGTH,
     Decision,
     purity_threshold,
     train_decision,
 )
 from starsift.searches.binaries.model_bank import build_models
-from starsift.searches.binaries.model_dataset import CLOSEST_KMS, TOLERANCE_KMS, simulate
+from starsift.searches.binaries.model_dataset import (
+    CLOSEST_KMS,
+    TOLERANCE_KMS,
+    Sample,
+    read_samples,
+    simulate,
+    systematic_error,
+    write_sample,
+)
+from starsift.searches.binaries.settings import model_settings
 from starsift.spectra.templates import load_grid
 
 
@@ -38,19 +49,32 @@ def made_up(n, seed):
 def decision():
     x, right, stars = made_up(20000, 1)
     weight = np.where(stars == 1, 20.0, 1.0)
-    return train_decision(x, right, weight, purity=(0.95, 0.9), seed=1), (x, right, weight)
+    return train_decision(x, right, weight, purity=(0.95, 0.9), systematic=(0.1, 1, 2), seed=1), (
+        x,
+        right,
+        weight,
+    )
 
 
 def test_the_regression_is_scikit_learns(decision):
     model, (x, right, weight) = decision
-    fitted = np.isfinite(x[:, 0]).all(axis=1)
-    x, y, weight = x[fitted, 0], right[fitted, 0], weight[fitted]
+    fitted = np.isfinite(x).all(axis=(1, 2))
+    numbers, label, share = (
+        x[fitted].reshape(-1, 2 * len(FEATURES)),
+        right[fitted].sum(axis=1),
+        weight[fitted],
+    )
     reference = make_pipeline(
-        StandardScaler(), PolynomialFeatures(DEGREE, include_bias=False), LogisticRegression(max_iter=5000)
-    ).fit(x, y)
-    shift = np.log(weight[y].sum() / weight[~y].sum()) - np.log(y.sum() / (~y).sum())
-    expected = 1 / (1 + np.exp(-(reference.decision_function(x) + shift)))
-    np.testing.assert_allclose(model.pair.predict(x), expected, atol=1e-9)
+        StandardScaler(),
+        PolynomialFeatures(DEGREE, include_bias=False),
+        LogisticRegression(C=STRENGTH, max_iter=5000),
+    ).fit(numbers, label)
+    expected = reference.predict_proba(numbers) * np.bincount(label, share) / np.bincount(label)
+    expected /= expected.sum(axis=1, keepdims=True)
+    # The decision bounds its features, so that the farthest spectra differ.
+    near = (np.abs((numbers - model.mean) / model.scale) < LIMIT).all(axis=1)
+    np.testing.assert_allclose(model.predict(x)[fitted][near], expected[near], atol=1e-9)
+    assert near.mean() > 0.99
 
 
 def test_purity_is_that_asked_for_on_other_spectra(decision):
@@ -58,18 +82,28 @@ def test_purity_is_that_asked_for_on_other_spectra(decision):
     x, right, stars = made_up(20000, 2)
     weight = np.where(stars == 1, 20.0, 1.0)
     found = model.multiplicity(x)
-    double, triple = found != "", found == "SB3"
-    assert np.average(right[double, 0], weights=weight[double]) > 0.93
+    several, triple = found != "", found == "SB3"
+    assert np.average(right[several, 0], weights=weight[several]) > 0.93
     assert np.average(right[triple, 1], weights=weight[triple]) > 0.85
-    assert double[stars > 1].mean() > 0.6
+    assert several[stars > 1].mean() > 0.6
     probability = model.predict(x)
     np.testing.assert_allclose(probability.sum(axis=1), 1.0)
     # Calibrated at the proportions of the survey.
-    assert np.average(1 - probability[:, 0], weights=weight) == pytest.approx(
-        np.average(stars > 1, weights=weight), rel=0.1
-    )
-    unfitted = np.isnan(x).any(axis=(1, 2))
+    for number in (1, 2, 3):
+        expected = np.average(stars == number, weights=weight)
+        assert np.average(probability[:, number - 1], weights=weight) == pytest.approx(expected, rel=0.2)
+    unfitted = np.isnan(x).all(axis=(1, 2))
     assert (probability[unfitted] == [1.0, 0.0, 0.0]).all()
+
+
+def test_a_pair_beside_which_no_third_star_fits_is_decided_all_the_same(decision):
+    model, (x, right, _) = decision
+    double = np.flatnonzero(np.isfinite(x).all(axis=(1, 2)) & (right.sum(axis=1) == 1))
+    alone = x[double].copy()
+    alone[:, 1] = np.nan
+    probability = model.predict(alone)
+    assert np.median(probability[:, 1]) > 0.9
+    assert probability[:, 2].mean() < model.predict(x[double])[:, 2].mean() + 0.02
 
 
 def test_a_decision_is_written_and_read(decision, tmp_path):
@@ -79,8 +113,8 @@ def test_a_decision_is_written_and_read(decision, tmp_path):
 
 def test_too_few_companions_are_no_training_set():
     x, right, _ = made_up(60, 3)
-    with pytest.raises(TrainingError, match=r"companions.*per_class"):
-        train_decision(x, right, np.ones(60), purity=(0.98, 0.9), seed=1)
+    with pytest.raises(TrainingError, match=r"wrong companion.*raise decision\.spectra"):
+        train_decision(x, right, np.ones(60), purity=(0.98, 0.9), systematic=(0.1, 1, 2), seed=1)
 
 
 def test_purity_threshold_counts_one_more_wrong_one():
@@ -93,14 +127,18 @@ def test_purity_threshold_counts_one_more_wrong_one():
 
 
 @pytest.mark.parametrize("stars", [1, 2, 3])
-def test_simulated_spectra_say_what_was_found(stars):
-    ccf = {k: v for k, v in BINARIES["ccf"].items() if k not in ("templates", "velocity_step")}
+def test_simulated_spectra_say_what_was_found(stars, tmp_path):
     few = {"teff": (5250, 6250), "logg": (4.2,), "feh": (0.0,), "vsini": (0, 30, 60)}
     grid = load_grid()
-    bank = build_models(grid, **{**BINARIES["model"], **few}, **ccf)
+    bank = build_models(grid, **(model_settings(BINARIES) | few))
     options = {"resolution": 7500, "stars": stars, "number": 24, "snr": (40, 100)}
     sample = simulate(grid, bank, seed=4, **options)
     np.testing.assert_array_equal(simulate(grid, bank, seed=4, **options).rv, sample.rv)
+    write_sample(tmp_path / "sample.parquet", sample)
+    twice = read_samples([tmp_path / "sample.parquet"] * 2)
+    for field in fields(sample):
+        one = getattr(sample, field.name).astype(np.float32)
+        np.testing.assert_array_equal(getattr(twice, field.name), np.concatenate([one, one]))
     assert np.isfinite(sample.rv).sum(axis=1).tolist() == [stars] * 24
     np.testing.assert_allclose(np.nansum(sample.light, axis=1), 1.0)
     if stars == 1:
@@ -112,3 +150,26 @@ def test_simulated_spectra_say_what_was_found(stars):
         assert np.diff(found) >= CLOSEST_KMS
         distance = np.abs(found[:, None] - sample.rv[row])
         assert (np.nanmin(distance, axis=1) < TOLERANCE_KMS).all()
+
+
+@pytest.mark.parametrize("stars", [1, 2, 3])
+def test_systematic_errors_complete_those_of_noise(stars):
+    rng = np.random.default_rng(stars)
+    n, noise, more = 4000, 0.8, 1.5
+    true = np.full((n, 3), np.nan)
+    true[:, :stars] = rng.uniform(-200, 200, (n, stars))
+    found = np.full((n, 3, 3), np.nan)
+    found[:, stars - 1] = true + rng.normal(0, np.hypot(noise, more), (n, 3))
+    sample = Sample(
+        stars=np.full(n, stars),
+        snr=np.ones(n),
+        rv=true,
+        light=true,
+        vsini=np.where(np.isfinite(true), 5.0, np.nan),
+        features=np.zeros((n, 2, len(FEATURES))),
+        right=np.ones((n, 2)),
+        found=found,
+        found_err=np.full((n, 3, 3), noise),
+    )
+    assert systematic_error(sample, stars) == pytest.approx(more, rel=0.05)
+    assert systematic_error(replace(sample, found_err=np.full((n, 3, 3), 9.0)), stars) == 0.0

@@ -11,15 +11,13 @@ from starsift.errors import SettingsError
 from starsift.searches.binaries.dataset import anonymous_batch
 from starsift.searches.binaries.model_bank import build_models, template_parameters
 from starsift.searches.binaries.model_fit import fit_models
+from starsift.searches.binaries.settings import model_settings
 from starsift.spectra.reading import read_spectra
 from starsift.spectra.templates import load_grid
 from starsift.synthesis.mrs import observe
 from starsift.synthesis.stars import Synthesizer
 
-SETTINGS = {
-    **{k: v for k, v in BINARIES["ccf"].items() if k not in ("templates", "velocity_step")},
-    **BINARIES["model"],
-}
+SETTINGS = model_settings(BINARIES)
 STARS = {"teff": (6250.0, 5750.0, 5250.0), "logg": 4.2, "feh": 0.0, "vsini": (15.0, 0.0, 0.0)}
 
 

@@ -1,14 +1,20 @@
 """Which CCFs are classified, and what comes of a bundle."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from fixtures.binaries_files import write_stages
 from fixtures.ccfs import SMALL, make_ccfs
 from fixtures.settings import BINARIES
 
-from starsift.errors import TrainingError
+from starsift.errors import ResultsError, TrainingError
+from starsift.searches.binaries.decision import FEATURES, Decision
+from starsift.searches.binaries.fits import Fits, write_fits
+from starsift.searches.binaries.peaks import read_components
 from starsift.searches.binaries.predict import class_probabilities, classify, predict_bundle
 from starsift.searches.binaries.training import CLASSIFIERS, train_classifier
 from starsift.searches.binaries.voting import COLUMNS, funnel
@@ -38,9 +44,9 @@ def candidates() -> tuple[np.ndarray, np.ndarray]:
 def test_classifiers_depend_on_the_number_of_components() -> None:
     ccf, n_components = candidates()
     table = classify(ccf, n_components, ECHOES, **BINARIES["vote"])
-    assert table.column_names == [column for names in COLUMNS.values() for column in names] + ["multiplicity"]
+    assert table.column_names == [column for names in COLUMNS.values() for column in names] + ["vote"]
     assert table.schema.field("p_c1_l0").type == pa.float32()
-    assert table["multiplicity"].to_pylist() == [None, "SB2", *[None] * 4, "SB3", *[None] * 5]
+    assert table["vote"].to_pylist() == [None, "SB2", *[None] * 4, "SB3", *[None] * 5]
     classified = {name: table[names[0]].is_valid().to_pylist()[:4] for name, names in COLUMNS.items()}
     assert classified == {
         "C1": [False, True, True, False],
@@ -63,14 +69,14 @@ def test_ccf_that_is_not_finite_is_no_candidate() -> None:
     ccf[1, 3] = np.nan
     table = classify(ccf, n_components, ECHOES, **BINARIES["vote"])
     assert table["p_c1_l2"].to_pylist()[1] is None
-    assert table["multiplicity"].to_pylist()[1] is None
+    assert table["vote"].to_pylist()[1] is None
 
 
 def test_no_candidates() -> None:
     for n in (0, 3):
         table = classify(np.zeros((n, 4), np.float32), np.ones(n, int), ECHOES, **BINARIES["vote"])
         assert table.num_rows == n
-        assert table["multiplicity"].null_count == n
+        assert table["vote"].null_count == n
         counts = funnel(table)
         assert counts["n_candidates"].to_pylist() == [0] * 6
         assert counts["n_selected"].to_pylist() == [0] * 6
@@ -101,16 +107,71 @@ def test_c2_multiplies_its_two_steps() -> None:
     np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-5)
 
 
-def test_a_bundle_has_a_row_a_spectrum(bundle: Path, components: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def stages(bundle: Path, components: Path, tmp_path: Path) -> dict[str, Any]:
+    """The files of a bundle of five spectra, with models of one, two and three stars of three of them."""
     ccf, label = make_ccfs(20, seed=1)
     models = [tmp_path / f"{name}.keras" for name in CLASSIFIERS]
     for path in models:
         train_classifier(ccf, label, path.stem, **SMALL | {"epochs": 1}).save(path)
-    thresholds = {"sb2_threshold": 0.0, "sb3_threshold": 0.0}
-    table = predict_bundle(bundle, components, models, **BINARIES["vote"] | thresholds)
+    write_stages(components, tmp_path)
+    cube = np.full((5, 3, 3), np.nan)
+    rv, rv_err, light = cube.copy(), cube.copy(), cube.copy()
+    for stars in (1, 2, 3):
+        rv[:3, stars - 1, :stars] = 100.0 * np.arange(stars)
+        rv_err[:3, stars - 1, :stars] = 3.0
+        light[:3, stars - 1, :stars] = 1 / stars
+    x = np.full((5, 2, len(FEATURES)), np.nan)
+    x[:3] = np.array([[-9, -9], [9, -9], [9, 9]])[..., None]
+    table, _ = read_components(components)
+    write_fits(tmp_path / "fits.parquet", [(table, Fits(x, rv, rv_err, light, 0.1 * light))])
+    # The gains of the second and of the third star alone count.
+    number = 2 * len(FEATURES)
+    powers = np.eye(number, dtype=int)[[0, len(FEATURES)]].tolist()
+    gains = [[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0]]
+    regression = ([0.0] * number, [1.0] * number, powers, gains, [0.0] * 3)
+    Decision(*regression, thresholds=[0.5, 0.5], systematic=[1.0, 4.0, 4.0]).save(tmp_path / "decision.json")
+    files = {name: tmp_path / f"{name}.parquet" for name in ("errors", "fits")}
+    return {"curves": bundle, "components": components, "models": models, **files} | {
+        "decision": tmp_path / "decision.json",
+        "sb2_threshold": 0.0,
+        "sb3_threshold": 0.0,
+    }
+
+
+def test_the_vote_decides_and_has_the_ccfs_velocities(stages: dict[str, Any]) -> None:
+    table = predict_bundle(**stages, method="vote")
     assert table.column_names[: len(IDENTITY_NAMES)] == list(IDENTITY_NAMES)
     assert table["spectrum_id"].to_pylist() == [f"s{i}" for i in range(5)]
     assert table["multiplicity"].to_pylist() == [None, "SB2", "SB3", None, None]
-    fewer = [path for path in models if path.stem != "C3"]
+    assert table["vote"].equals(table["multiplicity"])
+    components, _ = read_components(stages["components"])
+    assert table["rv"].to_pylist() == components["rv"].to_pylist()
+    assert [len(errors) for errors in table["rv_err"].to_pylist()] == [0, 2, 3, 0, 0]
+    assert table["light"].null_count == 5
+    # What the models say is there all the same.
+    assert table["p_sb2"].to_pylist()[1] > 0.9
+
+
+def test_the_models_decide_and_have_their_own_velocities(stages: dict[str, Any]) -> None:
+    table = predict_bundle(**stages, method="model")
+    assert table["vote"].to_pylist() == [None, "SB2", "SB3", None, None]
+    assert table["multiplicity"].to_pylist() == [None, "SB2", "SB3", None, None]
+    assert table["rv"].to_pylist() == [[0.0], [0.0, 100.0], [0.0, 100.0, 200.0], [], []]
+    # With the systematic errors of the decision.
+    np.testing.assert_allclose(np.concatenate(table["rv_err"].to_pylist()), [10**0.5, *[5.0] * 5])
+    np.testing.assert_allclose(np.concatenate(table["light"].to_pylist()), [1, 0.5, 0.5, *[1 / 3] * 3])
+    p = np.array([table[name].to_numpy() for name in ("p_single", "p_sb2", "p_sb3")])
+    np.testing.assert_allclose(p[:, :3].sum(axis=0), 1.0, rtol=1e-6)
+    assert p[:, :3].argmax(axis=0).tolist() == [0, 1, 2]
+    assert table["p_single"].null_count == 2
+
+
+def test_stages_that_do_not_belong_together_are_named(stages: dict[str, Any]) -> None:
+    fewer = [path for path in stages["models"] if path.stem != "C3"]
     with pytest.raises(TrainingError, match="models: C3 missing; run the training again"):
-        predict_bundle(bundle, components, fewer, **BINARIES["vote"] | thresholds)
+        predict_bundle(**stages | {"models": fewer}, method="vote")
+    table = pq.read_table(stages["fits"])
+    pq.write_table(table.slice(1), stages["fits"])
+    with pytest.raises(ResultsError, match=r"fits\.parquet hold different spectra; delete both"):
+        predict_bundle(**stages, method="model")

@@ -2,22 +2,25 @@
 
 from starsift.catalog.provenance import provenance
 from starsift.catalog.publish import publish
-from starsift.io.parquet import write_csv
+from starsift.io.parquet import write_csv, write_parquet
 from starsift.learning.labels import read_labels, warn_unmatched, with_labels
 from starsift.logs import log_to
-from starsift.searches.binaries.catalog import gather_catalog, make_objects
-from starsift.searches.binaries.columns import BINARIES_OBJECTS, BINARIES_SPECTRA
+from starsift.searches.binaries.catalog import find_variables, gather_catalog, make_objects
+from starsift.searches.binaries.columns import BINARIES_OBJECTS, BINARIES_SPECTRA, BINARIES_VARIABLES
 from starsift.searches.binaries.voting import funnel
 from starsift.searches.binaries.words import VOCABULARY
 
 log_to(snakemake.log[0])
 source, settings = snakemake.input, snakemake.params
 warn_unmatched(settings.store, "binaries", "results")
-stages = {name: source[name] for name in ("components", "errors", "classes", "suspects", "manifests")}
-spectra, exposures, candidates = gather_catalog(stages)
-spectra, objects = make_objects(spectra, exposures, settings.match_radius)
+stages = {name: source[name] for name in ("classes", "components", "errors", "suspects", "manifests")}
+spectra, exposures, candidates, called = gather_catalog(stages)
+spectra, objects = make_objects(spectra, exposures, settings.objects["match_radius"])
+variables = find_variables(exposures, objects["object_id"], **settings.objects)
 spectra = with_labels(spectra, read_labels(settings.store, VOCABULARY, missing_ok=True))
 origin = provenance(settings.settings, {"catalog": source.catalog, "template_grid": source.grid})
 publish(spectra, BINARIES_SPECTRA, "results/catalogs/binaries_spectra", origin)
 publish(objects, BINARIES_OBJECTS, "results/catalogs/binaries_objects", origin)
+publish(variables, BINARIES_VARIABLES, "results/catalogs/binaries_variables", origin)
 write_csv(funnel(candidates), snakemake.output.funnel)
+write_parquet(called, snakemake.output.methods)

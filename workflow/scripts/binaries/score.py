@@ -6,6 +6,6 @@ from starsift.logs import log_to
 from starsift.searches.binaries.bundles import join_stages
 
 log_to(snakemake.log[0])
-stages = {name: snakemake.input[name] for name in ("components", "errors", "classes", "suspects")}
+stages = {name: snakemake.input[name] for name in ("classes", "components", "errors", "suspects")}
 card = score(snakemake.input.truth, join_stages(stages))
 write_card(card, snakemake.output.card, snakemake.output.text)

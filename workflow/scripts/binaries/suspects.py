@@ -10,7 +10,7 @@ from starsift.searches.binaries.peaks import rectangle
 from starsift.searches.binaries.suspects import find_suspects
 
 log_to(snakemake.log[0])
-stages = {name: [snakemake.input[name]] for name in ("components", "errors", "manifest")}
+stages = {name: [snakemake.input[name]] for name in ("classes", "components", "manifest")}
 rows = join_stages(stages)
 rv = rectangle(rows["rv"])
 flags = find_suspects(

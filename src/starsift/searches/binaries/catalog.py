@@ -6,41 +6,62 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy.stats import chi2
 
 from starsift.catalog.naming import designation
 from starsift.errors import ResultsError
 from starsift.searches.binaries.bundles import join_bundles
 from starsift.searches.binaries.peaks import rectangle
 from starsift.searches.binaries.stars import group_stars
+from starsift.searches.binaries.wilson import fit_wilson
 from starsift.spectra.batches import IDENTITY_NAMES, OK
 
 _EXPOSURE_COLUMNS = ("spectrum_id", "band", "lmjm", "ra", "dec", "gaia_source_id")
+_STAR = ("ra", "dec", "gaia_source_id", "phot_g_mean_mag")
 
 
 def gather_catalog(
     stages: Mapping[str, Iterable[str | os.PathLike[str]]],
-) -> tuple[pa.Table, pa.Table, pa.Table]:
+) -> tuple[pa.Table, pa.Table, pa.Table, pa.Table]:
     """Read the rows and columns that the catalogues need, bundle by bundle, so that memory holds few of most.
 
     Parameters
     ----------
-    stages : as in `join_bundles`: components, errors, classes, suspects, and the manifests
+    stages : as in `join_bundles`: classes, components, errors, suspects, and the manifests
 
     Returns
     -------
     spectra : those that are SB2 or SB3, as input of `make_objects`
-    exposures : every usable exposure, as input of `make_objects`
-    candidates : the classifiers' columns of all candidates, as input of `binaries.voting.funnel`
+    exposures : every usable exposure, as input of `make_objects` and `find_variables`
+    candidates : the classifiers' columns of all candidates of the CCF, as input of `binaries.voting.funnel`
+    called : from `compare_methods`
     """
-    spectra, exposures, candidates = [], [], []
+    spectra, exposures, candidates, called = [], [], [], []
     for table in join_bundles(stages):
         usable = table.filter(pc.equal(table["status"], OK))
-        exposures.append(usable.select([*IDENTITY_NAMES, "ra", "dec", "gaia_source_id"]))
-        chosen = table.filter(pc.is_in(table["n_components"], pa.array([2, 3], pa.int16())))
-        classes = [name for name in chosen.column_names if name.startswith("p_c")]
-        candidates.append(chosen.select(["n_components", "multiplicity", *classes]))
-        spectra.append(chosen.filter(pc.is_valid(chosen["multiplicity"])))
-    return _numbered(pa.concat_tables(spectra)), pa.concat_tables(exposures), pa.concat_tables(candidates)
+        exposures.append(_with_one_velocity(usable).select([*IDENTITY_NAMES, *_STAR, "rv", "rv_err"]))
+        seen = table.filter(pc.is_in(table["n_components"], pa.array([2, 3], pa.int16())))
+        classes = [name for name in seen.column_names if name.startswith("p_c")]
+        candidates.append(seen.select(["n_components", "vote", *classes]))
+        spectra.append(table.filter(pc.is_valid(table["multiplicity"])))
+        by_any = pc.or_(pc.is_valid(table["vote"]), pc.is_valid(table["model"]))
+        called.append(compare_methods(table.filter(by_any)))
+    joined = map(pa.concat_tables, (exposures, candidates, called))
+    return _numbered(pa.concat_tables(spectra)), *joined
+
+
+def compare_methods(table: pa.Table) -> pa.Table:
+    """What the vote and the models call binaries: vote, model, snr, difference of the outermost velocities
+    (km/s), light of the faintest star over that of the brightest."""
+    rv, light = rectangle(table["rv"]), rectangle(table["light"])
+    several = np.isfinite(rv).sum(axis=1) > 1
+    separation, ratio = np.full((2, len(rv)), np.nan, np.float32)
+    separation[several] = np.nanmax(rv[several], axis=1) - np.nanmin(rv[several], axis=1)
+    lit = several & np.isfinite(light).any(axis=1)
+    ratio[lit] = np.nanmin(light[lit], axis=1) / np.nanmax(light[lit], axis=1)
+    table = table.select(["vote", "model", "snr"])
+    table = table.append_column("separation", pa.array(separation, from_pandas=True))
+    return table.append_column("light_ratio", pa.array(ratio, from_pandas=True))
 
 
 def make_objects(spectra: pa.Table, exposures: pa.Table, radius: float) -> tuple[pa.Table, pa.Table]:
@@ -59,31 +80,15 @@ def make_objects(spectra: pa.Table, exposures: pa.Table, radius: float) -> tuple
     Returns spectra with object_id; objects as in `BINARIES_OBJECTS`, sorted by object_id. Raises
     ResultsError: a detection is not among the exposures, or has neither Gaia source nor coordinates.
     """
-    # Sorted by time, so that a star is named after its first exposure and keeps its name as nights are added.
-    exposures = exposures.select(_EXPOSURE_COLUMNS).sort_by(
-        [("lmjm", "ascending"), ("spectrum_id", "ascending"), ("band", "ascending")]
-    )
-    ra, dec = _numbers(exposures["ra"], np.nan), _numbers(exposures["dec"], np.nan)
-    source = _numbers(exposures["gaia_source_id"], 0)
-    star = group_stars(ra, dec, source, radius)
+    exposures, star = _in_time(exposures.select(_EXPOSURE_COLUMNS), radius)
     detection = _find(spectra, exposures)
-
     stars, of_star = np.unique(star[detection], return_inverse=True)
-    place = np.searchsorted(stars, star)
-    place[(place == stars.size) | (np.append(stars, -1)[place] != star)] = -1
+    place = _place(star, stars)
     mine = np.flatnonzero(place >= 0)
-    # The first exposure of each star, and the first one with a Gaia source if there is any.
-    first = _first(place[mine], mine, stars.size)
-    sourced = mine[source[mine] > 0]
-    identifier = np.where(
-        (at := _first(place[sourced], sourced, stars.size)) >= 0, source[at] if source.size else 0, 0
-    )
-    names = _names(ra[first], dec[first], identifier)
-    bare = np.flatnonzero((identifier <= 0) & ~(np.isfinite(ra[first]) & np.isfinite(dec[first])))
-    if bare.size:
-        name = exposures["spectrum_id"][int(first[bare[0]])].as_py()
-        raise ResultsError(f"spectrum {name} has neither gaia_source_id nor coordinates; give one of them")
-    spectra = spectra.append_column("object_id", pa.array(names[of_star], pa.string()))
+    who = _identify(exposures, place, stars.size)
+    names = who["object_id"]
+    spectra = spectra.append_column("object_id", names.take(pa.array(of_star)))
+    spectra, masses = _follow_stars(spectra, of_star, stars.size)
 
     multiplicity = np.asarray(spectra["multiplicity"].to_pylist(), dtype=object)
     moonlight = _numbers(spectra["suspect_moonlight"], False)
@@ -101,10 +106,7 @@ def make_objects(spectra: pa.Table, exposures: pa.Table, radius: float) -> tuple
     best = _best(of_star, n_sb3, is_sb3, suspect, snr, spectra["spectrum_id"])
     magnitude = _numbers(spectra["phot_g_mean_mag"], np.nan)
     columns = {
-        "object_id": pa.array(names, pa.string()),
-        "ra": pa.array(ra[first], from_pandas=True),
-        "dec": pa.array(dec[first], from_pandas=True),
-        "gaia_source_id": pa.array(identifier, pa.int64(), mask=identifier <= 0),
+        **who,
         # One star has one magnitude; where releases differ, the fainter is as good as any.
         "phot_g_mean_mag": _or_null(_reduce(np.fmax, magnitude, of_star, stars.size)),
         "multiplicity": pa.array(np.where(n_sb3 > 0, "SB3", "SB2").astype(object), pa.string()),
@@ -117,6 +119,7 @@ def make_objects(spectra: pa.Table, exposures: pa.Table, radius: float) -> tuple
             _reduce(np.fmax, high, of_star, stars.size) - _reduce(np.fmin, low, of_star, stars.size),
             pa.float32(),
         ),
+        **masses,
         "snr_max": _or_null(_reduce(np.fmax, snr, of_star, stars.size)),
         "n_suspect_moonlight": pa.array(count(moonlight), pa.int32()),
         "n_suspect_crosstalk": pa.array(count(crosstalk), pa.int32()),
@@ -126,15 +129,133 @@ def make_objects(spectra: pa.Table, exposures: pa.Table, radius: float) -> tuple
     return spectra, pa.table(columns).sort_by("object_id")
 
 
+def find_variables(
+    exposures: pa.Table, detected: pa.ChunkedArray, *, match_radius: float, stability: float, p_value: float
+) -> pa.Table:
+    """Single-lined stars whose velocity changes from exposure to exposure, by chi-square about its mean.
+
+    Parameters
+    ----------
+    exposures : columns as in `make_objects`, phot_g_mean_mag, rv and rv_err (km/s), null where a spectrum has
+        no velocity or several
+    detected : object_id of the stars in `BINARIES_OBJECTS`, which are left out
+    match_radius : arcsec, see `group_stars`
+    stability : km/s, by which velocities of constant stars differ between exposures, beyond their errors
+    p_value : chance of a constant star to vary as much, below which a star is listed
+
+    Returns a Table, columns as in `BINARIES_VARIABLES`, sorted by object_id.
+    """
+    measured = exposures.filter(pc.and_(pc.is_valid(exposures["rv"]), pc.is_valid(exposures["rv_err"])))
+    measured, star = _in_time(measured, match_radius)
+    n = int(star.max(initial=-1)) + 1
+    rv = _numbers(measured["rv"], np.nan).astype(np.float64)
+    weight = 1.0 / (_numbers(measured["rv_err"], np.nan).astype(np.float64) ** 2 + stability**2)
+    total = np.bincount(star, weight, n)
+    mean = np.bincount(star, weight * rv, n) / total
+    square = np.bincount(star, weight * (rv - mean[star]) ** 2, n)
+    number = np.bincount(star, minlength=n)
+    chance = chi2.sf(square, np.maximum(number - 1, 1))
+    stars = np.flatnonzero((number > 1) & (chance < p_value))
+    place = _place(star, stars)
+    mine = place >= 0
+    magnitude = _numbers(measured["phot_g_mean_mag"], np.nan)
+    high, low = (_reduce(f, rv[mine], place[mine], stars.size) for f in (np.fmax, np.fmin))
+    table = pa.table(
+        {
+            **_identify(measured, place, stars.size),
+            "phot_g_mean_mag": _or_null(_reduce(np.fmax, magnitude[mine], place[mine], stars.size)),
+            "n_velocities": pa.array(number[stars], pa.int32()),
+            "rv": pa.array(mean[stars], pa.float32()),
+            "rv_err": pa.array(total[stars] ** -0.5, pa.float32()),
+            "rv_range": pa.array(high - low, pa.float32()),
+            "chi2": pa.array(square[stars], pa.float32()),
+            "p_value": chance[stars],
+        }
+    )
+    return table.filter(pc.invert(pc.is_in(table["object_id"], detected))).sort_by("object_id")
+
+
+def _with_one_velocity(table: pa.Table) -> pa.Table:
+    """A velocity and its error in place of lists, null where there is none or more than one."""
+    one = pc.equal(pc.list_value_length(table["rv"]), 1).fill_null(False).to_numpy(zero_copy_only=False)
+    for name in ("rv", "rv_err"):
+        column = _or_null(np.where(one, rectangle(table[name])[:, 0], np.nan))
+        table = table.set_column(table.column_names.index(name), name, column)
+    return table
+
+
+def _in_time(exposures: pa.Table, radius: float) -> tuple[pa.Table, np.ndarray]:
+    """Exposures sorted by time, and the star (n,) that each shows.
+
+    A star is named after its first exposure, so that it keeps its name as nights are added.
+    """
+    exposures = exposures.sort_by([(name, "ascending") for name in ("lmjm", "spectrum_id", "band")])
+    ra, dec = _numbers(exposures["ra"], np.nan), _numbers(exposures["dec"], np.nan)
+    return exposures, group_stars(ra, dec, _numbers(exposures["gaia_source_id"], 0), radius)
+
+
+def _place(star: np.ndarray, stars: np.ndarray) -> np.ndarray:
+    """Where each star (n,) is among the ascending `stars`, -1 where it is not."""
+    place = np.searchsorted(stars, star)
+    place[(place == stars.size) | (np.append(stars, -1)[place] != star)] = -1
+    return place
+
+
+def _identify(exposures: pa.Table, place: np.ndarray, n: int) -> dict[str, pa.Array]:
+    """object_id, ra, dec and gaia_source_id of n objects; `place` are those of exposures in time."""
+    ra, dec = _numbers(exposures["ra"], np.nan), _numbers(exposures["dec"], np.nan)
+    source = _numbers(exposures["gaia_source_id"], 0)
+    mine = np.flatnonzero(place >= 0)
+    # The first exposure of each star, and the first one with a Gaia source if there is any.
+    first = _first(place[mine], mine, n)
+    sourced = mine[source[mine] > 0]
+    at = _first(place[sourced], sourced, n)
+    identifier = np.where(at >= 0, source[at] if source.size else 0, 0)
+    bare = np.flatnonzero((identifier <= 0) & ~(np.isfinite(ra[first]) & np.isfinite(dec[first])))
+    if bare.size:
+        name = exposures["spectrum_id"][int(first[bare[0]])].as_py()
+        raise ResultsError(f"spectrum {name} has neither gaia_source_id nor coordinates; give one of them")
+    return {
+        "object_id": pa.array(_names(ra[first], dec[first], identifier), pa.string()),
+        "ra": pa.array(ra[first], from_pandas=True),
+        "dec": pa.array(dec[first], from_pandas=True),
+        "gaia_source_id": pa.array(identifier, pa.int64(), mask=identifier <= 0),
+    }
+
+
+def _follow_stars(spectra: pa.Table, of_star: np.ndarray, n: int) -> tuple[pa.Table, dict[str, pa.Array]]:
+    """Spectra with `primary`, and of n objects mass ratio and systemic velocity, from the SB2 among them."""
+    rv, rv_err, light, light_err = (
+        np.stack([_numbers(spectra[name.format(i)], np.nan) for i in (1, 2)], axis=1)
+        for name in ("rv_{}", "rv_{}_err", "light_{}", "light_{}_err")
+    )
+    # Unknown light tells nothing.
+    dark = ~(np.isfinite(light) & (light_err > 0)).all(axis=1)
+    light[dark], light_err[dark] = 0.5, 1.0
+    double = pc.equal(spectra["multiplicity"], "SB2").to_numpy(zero_copy_only=False)
+    usable = np.flatnonzero(double & np.isfinite(rv).all(axis=1) & (rv_err > 0).all(axis=1))
+    primary = np.zeros(len(rv), np.int8)
+    found = np.full((4, n), np.nan)
+    for star in np.unique(of_star[usable]):
+        rows = usable[of_star[usable] == star]
+        fit = fit_wilson(rv[rows], rv_err[rows], light[rows], light_err[rows])
+        primary[rows] = np.where(fit.swapped, 2, 1) * ~(dark[rows] & np.isnan(fit.ratio))
+        found[:, star] = fit.ratio, fit.ratio_err, fit.systemic, fit.systemic_err
+    names = ("mass_ratio", "mass_ratio_err", "systemic_velocity", "systemic_velocity_err")
+    spectra = spectra.append_column("primary", pa.array(primary, mask=primary == 0))
+    return spectra, {name: _or_null(values) for name, values in zip(names, found, strict=True)}
+
+
 def _numbered(table: pa.Table) -> pa.Table:
-    """Lists of velocities and errors as columns rv_1 to rv_3, rv_1_err to rv_3_err."""
-    for source, ending in (("rv", ""), ("rv_err", "_err")):
+    """Lists of velocities, shares of the light and errors as columns rv_1 to rv_3, rv_1_err and so on."""
+    lists = {"rv": "rv_{}", "rv_err": "rv_{}_err", "light": "light_{}", "light_err": "light_{}_err"}
+    for source, name in lists.items():
         values = rectangle(table[source])
         for i in range(3):
             column = pa.array(values[:, i], pa.float32(), mask=np.isnan(values[:, i]))
-            table = table.append_column(f"rv_{i + 1}{ending}", column)
+            table = table.append_column(name.format(i + 1), column)
     names = ["n_ccf_components" if name == "n_components" else name for name in table.column_names]
-    return table.rename_columns(names).drop_columns(["rv", "rv_err"])
+    return table.rename_columns(names).drop_columns([*lists])
 
 
 def _numbers(column: pa.ChunkedArray, missing: float | bool) -> np.ndarray:

@@ -13,6 +13,11 @@ from starsift.catalog.columns import (
     velocity,
 )
 
+
+def share(name: str, description: str, ucd: str) -> Column:
+    return Column(name, pa.float32(), description, ucd, nullable=True)
+
+
 _CLASSES = {"c1": (0, 1, 2, 3), "c2": (0, 1, 2, 3), "c3": (0, 1, 2), "c4": (0, 1, 3)}
 _LINES = ("noise (L0)", "single-lined (L1)", "double-lined (L2)", "triple-lined (L3)")
 BINARIES_SPECTRA = TableSchema(
@@ -24,13 +29,34 @@ BINARIES_SPECTRA = TableSchema(
         Column("object_id", pa.string(), OBJECT_ID, "meta.id.parent"),
         *STAR,
         Column("snr", pa.float32(), "Signal-to-noise ratio a pixel", "stat.snr", nullable=True),
-        Column("multiplicity", pa.string(), "SB2 or SB3: result of the vote", "meta.code.multip"),
+        Column("multiplicity", pa.string(), "SB2 or SB3, by the method of the settings", "meta.code.multip"),
+        probability("p_single", "Probability of one star, by the models"),
+        probability("p_sb2", "Probability of two stars, by the models"),
+        probability("p_sb3", "Probability of three stars, by the models"),
+        Column("vote", pa.string(), "SB2 or SB3: the vote on the CCF", "meta.code.multip", nullable=True),
+        Column("model", pa.string(), "SB2 or SB3: by the models", "meta.code.multip", nullable=True),
         velocity("rv_1", "Lowest heliocentric radial velocity"),
         velocity("rv_2", "Second radial velocity, ascending"),
         velocity("rv_3", "Third radial velocity, ascending", nullable=True),
+        *(velocity(f"rv_{i}_err", f"Error of rv_{i}", f"stat.error;{VELOCITY_UCD}", True) for i in (1, 2, 3)),
         *(
-            velocity(f"rv_{i}_err", f"Error of rv_{i} from noisy copies", f"stat.error;{VELOCITY_UCD}", True)
+            column
             for i in (1, 2, 3)
+            for column in (
+                share(
+                    f"light_{i}",
+                    f"Share of the light of the star at rv_{i}, by the models",
+                    "phys.luminosity;arith.ratio",
+                ),
+                share(f"light_{i}_err", f"Error of light_{i}", "stat.error;phys.luminosity;arith.ratio"),
+            )
+        ),
+        Column(
+            "primary",
+            pa.int8(),
+            "Of an SB2: 1 if rv_1 is that of the brighter star, else 2",
+            "meta.code",
+            nullable=True,
         ),
         Column("template", pa.int8(), "Best template: its place in the settings, from 0", "meta.code"),
         Column("n_ccf_components", pa.int16(), "Number of components found in the CCF", "meta.number"),
@@ -76,6 +102,12 @@ BINARIES_OBJECTS = TableSchema(
         Column("n_sb3", pa.int32(), "Exposures that are SB3", "meta.number;obs"),
         velocity("rv_separation_max", "Largest difference within one exposure", f"{VELOCITY_UCD};stat.max"),
         velocity("rv_range", "Highest minus lowest velocity in all detections", f"{VELOCITY_UCD};stat.max"),
+        share(
+            "mass_ratio", "Mass of the fainter star over that of the brighter one", "phys.mass;arith.ratio"
+        ),
+        share("mass_ratio_err", "Error of mass_ratio", "stat.error;phys.mass;arith.ratio"),
+        velocity("systemic_velocity", "Velocity of the centre of mass", nullable=True),
+        velocity("systemic_velocity_err", "Error of systemic_velocity", f"stat.error;{VELOCITY_UCD}", True),
         Column("snr_max", pa.float32(), "Best S/N of a detection", "stat.snr;stat.max", nullable=True),
         Column("n_suspect_moonlight", pa.int32(), "Detections that may be moonlight", "meta.number"),
         Column("n_suspect_crosstalk", pa.int32(), "Detections that may be cross-talk", "meta.number"),
@@ -84,4 +116,20 @@ BINARIES_OBJECTS = TableSchema(
     ),
 )
 
-CATALOGS = {schema.name: schema for schema in (BINARIES_SPECTRA, BINARIES_OBJECTS)}
+BINARIES_VARIABLES = TableSchema(
+    "binaries_variables",
+    "Single-lined stars of variable velocity",
+    ("object_id",),
+    (
+        Column("object_id", pa.string(), OBJECT_ID, "meta.id;meta.main"),
+        *STAR,
+        Column("n_velocities", pa.int32(), "Exposures with one velocity", "meta.number;obs"),
+        velocity("rv", "Mean velocity", f"{VELOCITY_UCD};stat.mean"),
+        velocity("rv_err", "Error of the mean, were the velocity constant", f"stat.error;{VELOCITY_UCD}"),
+        velocity("rv_range", "Highest minus lowest velocity", f"{VELOCITY_UCD};stat.max"),
+        Column("chi2", pa.float32(), "Chi-square of a constant velocity", "stat.fit.chi2"),
+        Column("p_value", pa.float64(), "Chance of a constant star to vary as much", "stat.probability"),
+    ),
+)
+
+CATALOGS = {schema.name: schema for schema in (BINARIES_SPECTRA, BINARIES_OBJECTS, BINARIES_VARIABLES)}

@@ -1,14 +1,16 @@
 """Probabilities of one, two and three stars from the models that `model_fit` fits.
 
-Two logistic regressions on squares and products of a few numbers of the fits: whether the second star is real
-and at the right velocity, and whether the third one is. They learn from simulated spectra at equal numbers;
-what they give holds at the proportions of a survey.
+A logistic regression with three classes, on squares and products of a few numbers of the fits: no companion
+is at the right velocity, one is, two are. It learns from simulated spectra at equal numbers; what it gives
+holds at the proportions of a survey.
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
@@ -33,6 +35,11 @@ FEATURES = (
 )
 FOLDS = 5
 DEGREE = 2
+STRENGTH = (
+    0.1  # of the regression, scikit-learn's C: a tenth of the usual, for stars unlike the simulated ones
+)
+CLASSES = 3
+NO_GAIN = (np.log10(3.0), -4.0)  # of chi-square: "log gain" and "log share"
 LIMIT = 8.0  # standard deviations: farther values count as this far
 
 
@@ -66,50 +73,53 @@ def features(fits: ModelFits, bank: ModelBank) -> np.ndarray:
     return out
 
 
-@dataclass(frozen=True)
-class Logistic:
-    """Logistic regression on squares and products of standardised features.
+def _numbers(x: np.ndarray) -> np.ndarray:
+    """Features (n, 2, feature) as (n, 2 * feature).
 
-    `mean`, `scale` (feature,); `powers` (term, feature); `coefficients` (term,); `intercept` holds for the
-    survey's proportions.
+    A third star that could not be added is one that gains nothing, and is as the second one otherwise.
+    """
+    two, three = x[:, 0], x[:, 1].copy()
+    none = np.isnan(three).any(axis=1)
+    three[none] = two[none]
+    three[none, :2] = NO_GAIN
+    return np.concatenate([two, three], axis=1)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Logistic regression of three classes on squares and products of standardised features.
+
+    `mean`, `scale` (feature,); `powers` (term, feature); `coefficients` (3, term); `intercept` (3,) hold for
+    the survey's proportions. `thresholds` (2,): least probability of two or more stars, and of three.
+    `systematic` (3,) km/s: the part of velocity errors that is not noise, for one star, two and three.
     """
 
     mean: list[float]
     scale: list[float]
     powers: list[list[int]]
-    coefficients: list[float]
-    intercept: float
-    threshold: float
+    coefficients: list[list[float]]
+    intercept: list[float]
+    thresholds: list[float]
+    systematic: list[float]
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """Probabilities (n,) float64 of features (n, feature); 0 where they are NaN."""
-        fitted = np.isfinite(x).all(axis=1)
-        z = np.clip((x[fitted] - self.mean) / self.scale, -LIMIT, LIMIT)
-        terms = np.prod(z[:, None, :] ** np.array(self.powers), axis=2)
-        out = np.zeros(len(x))
-        out[fitted] = 1.0 / (1.0 + np.exp(-(terms @ np.array(self.coefficients) + self.intercept)))
+        """Probabilities (n, 3) float64 of one, two and three stars from `features` (n, 2, feature).
+
+        One star is certain where no pair was fitted.
+        """
+        numbers = _numbers(x)
+        fitted = np.isfinite(numbers).all(axis=1)
+        z = np.clip((numbers[fitted] - self.mean) / self.scale, -LIMIT, LIMIT)
+        terms = np.stack([np.prod(z**power, axis=1) for power in np.array(self.powers)], axis=1)
+        out = np.tile([1.0, 0.0, 0.0], (len(x), 1))
+        out[fitted] = softmax(terms @ np.array(self.coefficients).T + self.intercept, axis=1)
         return out
-
-
-@dataclass(frozen=True)
-class Decision:
-    """The two regressions: `pair` for two or more stars, `triple` for a third one where there are two."""
-
-    pair: Logistic
-    triple: Logistic
-
-    def predict(self, x: np.ndarray) -> np.ndarray:
-        """Probabilities (n, 3) of one, two and three stars from `features` (n, 2, feature)."""
-        two = self.pair.predict(x[:, 0])
-        three = two * self.triple.predict(x[:, 1])
-        return np.column_stack([1.0 - two, two - three, three])
 
     def multiplicity(self, x: np.ndarray) -> np.ndarray:
         """ "SB3", "SB2" or "" (n,): the probabilities beyond the thresholds of the purities asked for."""
-        probability = self.predict(x)
-        pair = probability[:, 1] + probability[:, 2] >= self.pair.threshold
-        triple = pair & (probability[:, 2] >= self.triple.threshold)
-        return np.where(triple, "SB3", np.where(pair, "SB2", ""))
+        _, two, three = self.predict(x).T
+        pair, triple = self.thresholds
+        return np.where(three >= triple, "SB3", np.where(two + three >= pair, "SB2", ""))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write as JSON, whole or not at all."""
@@ -118,40 +128,17 @@ class Decision:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Decision":
         """Read what `save` wrote."""
-        parts = read_json(path)
-        return cls(**{name: Logistic(**parts[name]) for name in ("pair", "triple")})
-
-
-def _train(x: np.ndarray, right: np.ndarray, weight: np.ndarray, purity: float, seed: int) -> Logistic:
-    """A regression of one kind: `right` (n,) bool, `weight` (n,) of the survey's proportions."""
-    fitted = np.isfinite(x).all(axis=1)
-    x, y, share = x[fitted], right[fitted], weight[fitted]
-    if min(y.sum(), (~y).sum()) < FOLDS * 10:
-        raise TrainingError(
-            f"binaries.decision: {int(y.sum())} right and {int((~y).sum())} wrong companions among the "
-            f"simulated spectra, {FOLDS * 10} of each are needed; raise training.per_class"
-        )
-    model = make_pipeline(
-        StandardScaler(), PolynomialFeatures(DEGREE, include_bias=False), LogisticRegression(max_iter=5000)
-    )
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    # Trained at the proportions of the simulation; the intercept then moves to those of the survey.
-    held_out = cross_val_predict(model, x, y, cv=folds, method="decision_function")
-    shift = np.log(share[y].sum() / share[~y].sum()) - np.log(y.sum() / (~y).sum())
-    model.fit(x, y)
-    scaler, powers, regression = (step for _, step in model.steps)
-    return Logistic(
-        mean=scaler.mean_.tolist(),
-        scale=scaler.scale_.tolist(),
-        powers=powers.powers_.tolist(),
-        coefficients=regression.coef_[0].tolist(),
-        intercept=float(regression.intercept_[0] + shift),
-        threshold=purity_threshold(1.0 / (1.0 + np.exp(-(held_out + shift))), y, share, purity),
-    )
+        return cls(**read_json(path))
 
 
 def train_decision(
-    x: np.ndarray, right: np.ndarray, weight: np.ndarray, *, purity: tuple[float, float], seed: int
+    x: np.ndarray,
+    right: np.ndarray,
+    weight: np.ndarray,
+    *,
+    purity: Sequence[float],
+    systematic: Sequence[float],
+    seed: int,
 ) -> Decision:
     """Learn from simulated spectra.
 
@@ -161,15 +148,48 @@ def train_decision(
     right : (n, 2) bool, whether the velocities of the second, third star are those of simulated stars
     weight : (n,) number of a survey's spectra that each one stands for
     purity : share of right ones among the SB2 and the SB3 that the thresholds ask for
+    systematic : km/s, see `Decision`
 
     Raises
     ------
     TrainingError : too few right or wrong companions
     """
-    pair = _train(x[:, 0], right[:, 0], weight, purity[0], seed)
-    chosen = pair.predict(x[:, 0]) >= pair.threshold
-    triple = _train(x[chosen, 1], right[chosen, 1], weight[chosen], purity[1], seed)
-    return Decision(pair, triple)
+    numbers = _numbers(x)
+    fitted = np.isfinite(numbers).all(axis=1)
+    numbers, weight = numbers[fitted], weight[fitted]
+    label = np.where(right[fitted, 1], 2, np.where(right[fitted, 0], 1, 0))
+    count = np.bincount(label, minlength=CLASSES)
+    if count.min() < FOLDS * 10:
+        raise TrainingError(
+            f"binaries.decision: {count[0]} spectra with a wrong companion, {count[1]} with a right one and "
+            f"{count[2]} with two among the simulated ones, {FOLDS * 10} of each are needed; raise "
+            "decision.spectra"
+        )
+    model = make_pipeline(
+        StandardScaler(),
+        PolynomialFeatures(DEGREE, include_bias=False),
+        LogisticRegression(C=STRENGTH, max_iter=5000),
+    )
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    # Trained at the proportions of the simulation; the intercepts then move to those of the survey.
+    held_out = cross_val_predict(model, numbers, label, cv=folds, method="predict_log_proba")
+    shift = np.log(np.bincount(label, weight, CLASSES) / count)
+    probability = softmax(held_out + shift, axis=1)
+    model.fit(numbers, label)
+    scaler, powers, regression = (step for _, step in model.steps)
+    several, triple = probability[:, 1] + probability[:, 2], probability[:, 2]
+    return Decision(
+        mean=scaler.mean_.tolist(),
+        scale=scaler.scale_.tolist(),
+        powers=powers.powers_.tolist(),
+        coefficients=regression.coef_.tolist(),
+        intercept=(regression.intercept_ + shift).tolist(),
+        thresholds=[
+            purity_threshold(several, label > 0, weight, purity[0]),
+            purity_threshold(triple, label == 2, weight, purity[1]),
+        ],
+        systematic=[*systematic],
+    )
 
 
 def purity_threshold(probability: np.ndarray, right: np.ndarray, weight: np.ndarray, purity: float) -> float:

@@ -51,8 +51,9 @@ def collect_examples(
     best: dict[str, tuple[float, int, int, Mapping[str, Any]]] = {}
     for bundle, (found, voted) in enumerate(zip(components, classes, strict=True)):
         table = pq.read_table(found)
-        multiplicity = pq.read_table(voted, columns=["multiplicity"])["multiplicity"].fill_null("")
-        for title, score in _scores(table, multiplicity).items():
+        chosen = pq.read_table(voted, columns=["multiplicity", "rv"])
+        table = table.set_column(table.column_names.index("rv"), "rv", chosen["rv"])
+        for title, score in _scores(table, chosen["multiplicity"].fill_null("")).items():
             row = int(np.argmax(score))
             if np.isfinite(score[row]) and score[row] > best.get(title, (-np.inf,))[0]:
                 best[title] = (float(score[row]), bundle, row, table.slice(row, 1).to_pylist()[0])

@@ -207,6 +207,39 @@ def flux_ratio(flux_ratios: pa.Table) -> Figure:
         return figure
 
 
+def methods(methods: pa.Table) -> Figure:
+    """Binaries that both methods find, and those that one alone finds, by velocity difference and light.
+
+    Reads `vote`, `model`, `separation` (km/s), `light_ratio` of the spectra that either calls.
+    """
+    by_vote, by_model = (methods[name].is_valid().to_numpy() for name in ("vote", "model"))
+    groups = {
+        "models and vote": (by_vote & by_model, BLUE),
+        "models alone": (by_model & ~by_vote, ORANGE),
+        "vote alone": (by_vote & ~by_model, RED),
+    }
+    labels = {
+        "separation": "velocity difference (km/s)",
+        "light_ratio": "light of the faintest star / brightest",
+    }
+    with report_style():
+        figure = Figure(figsize=(8, 3.8), layout="constrained")
+        for axis, (name, label) in zip(figure.subplots(1, 2), labels.items(), strict=True):
+            axis.set(xlabel=label, ylabel="spectra")
+            value = values(methods, name)
+            known = np.isfinite(value)
+            if not known.any():
+                empty(axis, "none found")
+                continue
+            edges = np.linspace(0, padded(value[known])[1], 26)
+            shown = [value[rows & known] for rows, _ in groups.values()]
+            names = [f"{group} ({rows.sum():,})" for group, (rows, _) in groups.items()]
+            colours = [colour for _, colour in groups.values()]
+            axis.hist(shown, edges, stacked=True, color=colours, label=names)
+        figure.axes[0].legend()
+        return figure
+
+
 def exposures(objects: pa.Table) -> Figure:
     """Number of binaries by `multiplicity` against the number of their exposures `n_exposures` (Figure 8)."""
     with report_style():

@@ -4,13 +4,20 @@ The stars' templates are not those of the fits: lines are wrong in strength, the
 and the errors of the pixels are off, as they are in real spectra.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from scipy.optimize import brentq
 
+from starsift.io.parquet import write_parquet
+from starsift.robust import MAD_TO_SIGMA
 from starsift.searches.binaries.dataset import anonymous_batch, draw_snr
-from starsift.searches.binaries.decision import features
+from starsift.searches.binaries.decision import FEATURES, Decision, features, train_decision
+from starsift.searches.binaries.fits import array_of, fixed_lists
 from starsift.searches.binaries.model_bank import ModelBank
 from starsift.searches.binaries.model_fit import STARS, ModelFits, fit_models
 from starsift.spectra.templates import TemplateGrid
@@ -25,23 +32,53 @@ LINE_ERROR_WIDTH = (0.3, 1.5)  # Angstrom
 RESOLUTION_SPREAD = 0.13  # of the instrument, either way
 IVAR_SPREAD = 0.35  # natural logarithm, of a spectrum's ivar
 TOLERANCE_KMS = 20.0  # a companion is right if the velocities are this near the truth
+SLOW_KMS = 30.0  # v sin i below which velocities are promised
 CLOSEST_KMS = 35.0  # and as far apart: closer ones are one line
 
 
 @dataclass(frozen=True)
 class Sample:
-    """n simulated spectra: `features` (n, 2, feature); `right` (n, 2); `stars` (n,) 1 to 3; `rv`, `light`,
-    `vsini` (n, 3), NaN beyond; `found` (n, 3, 3) fitted velocities; `found_err`; `snr` (n,)."""
+    """n simulated spectra, with float32 arrays.
 
-    features: np.ndarray
-    right: np.ndarray
+    Attributes
+    ----------
+    stars, snr : (n,) number of stars; signal-to-noise ratio
+    rv, light, vsini : (n, 3) of the stars, km/s, share of the light, km/s; NaN beyond
+    features : (n, 2, feature) of the fits, see `decision.features`
+    right : (n, 2) 1 where the velocities of the second, third star are those of simulated stars, else 0
+    found, found_err : (n, 3, 3) fitted velocities and their errors, as in `ModelFits`
+    """
+
     stars: np.ndarray
+    snr: np.ndarray
     rv: np.ndarray
     light: np.ndarray
     vsini: np.ndarray
+    features: np.ndarray
+    right: np.ndarray
     found: np.ndarray
     found_err: np.ndarray
-    snr: np.ndarray
+
+
+_MODELS = (STARS, STARS)
+SHAPES: dict[str, tuple[int, ...]] = {
+    **dict.fromkeys(("stars", "snr"), ()),
+    **dict.fromkeys(("rv", "light", "vsini"), (STARS,)),
+    "features": (STARS - 1, len(FEATURES)),
+    "right": (STARS - 1,),
+    **dict.fromkeys(("found", "found_err"), _MODELS),
+}
+
+
+def write_sample(path: str | os.PathLike[str], sample: Sample) -> None:
+    """Write a sample as Parquet, a row a spectrum."""
+    write_parquet(pa.table({name: fixed_lists(getattr(sample, name)) for name in SHAPES}), path)
+
+
+def read_samples(paths: Iterable[str | os.PathLike[str]]) -> Sample:
+    """Read and join what `write_sample` wrote."""
+    table = pa.concat_tables([pq.read_table(path) for path in paths])
+    return Sample(**{name: array_of(table[name], shape) for name, shape in SHAPES.items()})
 
 
 def simulate(
@@ -98,7 +135,7 @@ def _observe_and_fit(
     return Sample(
         features=features(fits, bank),
         right=np.column_stack([matches(fits, rv, stars) for stars in (2, 3)]),
-        stars=np.full(batch.n, systems.rv.shape[1]),
+        stars=np.full(batch.n, float(systems.rv.shape[1])),
         rv=rv,
         light=padded(synthesizer.flux_fractions(systems)),
         vsini=padded(systems.vsini),
@@ -116,3 +153,42 @@ def matches(fits: ModelFits, rv: np.ndarray, stars: int) -> np.ndarray:
     choices = [(0, 1), (0, 2), (1, 2)] if stars == 2 else [(0, 1, 2)]
     near = [(np.abs(found - true[:, list(c)]) < TOLERANCE_KMS).all(axis=1) for c in choices]
     return apart & np.any(near, axis=0)
+
+
+def decide(sample: Sample, *, proportions: Sequence[float], purity: Sequence[float], seed: int) -> Decision:
+    """Learn the decision from spectra of one, two and three stars.
+
+    Parameters
+    ----------
+    proportions : (3,) of one, two and three stars in the survey; they need not add up to 1
+    purity : see `train_decision`
+    """
+    number = np.bincount(sample.stars.astype(int), minlength=STARS + 1)[1:]
+    weight = (np.asarray(proportions) / np.maximum(number, 1))[sample.stars.astype(int) - 1]
+    return train_decision(
+        sample.features,
+        sample.right > 0,
+        weight,
+        purity=purity,
+        systematic=[systematic_error(sample, stars) for stars in (1, 2, 3)],
+        seed=seed,
+    )
+
+
+def systematic_error(sample: Sample, stars: int) -> float:
+    """What is to be added in quadrature to the velocity errors (km/s) of spectra of so many stars.
+
+    With it, (found - true) / error scatters by 1 (by its median: blends have long tails) among spectra whose
+    stars were found and rotate slowly; 0 where the errors suffice as they are.
+    """
+    slow = np.nan_to_num(sample.vsini).max(axis=1) < SLOW_KMS
+    rows = (sample.stars == stars) & slow & (sample.right[:, stars - 2] > 0 if stars > 1 else True)
+    model = (rows, stars - 1, slice(stars))
+    order = np.argsort(sample.found[model], axis=1)
+    found, error = (np.take_along_axis(a[model], order, axis=1) for a in (sample.found, sample.found_err))
+    away = np.abs(found - np.sort(sample.rv[rows, :stars], axis=1))
+
+    def excess(systematic: float) -> float:
+        return float(np.median(away / np.hypot(error, systematic)) * MAD_TO_SIGMA - 1.0)
+
+    return float(brentq(excess, 0.0, TOLERANCE_KMS)) if away.size and excess(0.0) > 0 else 0.0

@@ -1,14 +1,17 @@
-"""Predictions of the classifiers and their vote, for the CCFs of one bundle."""
+"""Multiplicity and velocities of the spectra of one bundle: by the models, or by the vote on the CCFs."""
 
 import os
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from starsift.errors import TrainingError
+from starsift.errors import ResultsError, TrainingError
 from starsift.searches.binaries.curves import read_curves
-from starsift.searches.binaries.peaks import read_components
+from starsift.searches.binaries.decision import Decision
+from starsift.searches.binaries.fits import Fits, read_fits
+from starsift.searches.binaries.peaks import ragged, read_components
 from starsift.searches.binaries.training import CLASSIFIERS, Classifier
 from starsift.searches.binaries.voting import CALLS, COLUMNS, VOTES, vote
 from starsift.spectra.batches import IDENTITY, IDENTITY_NAMES
@@ -16,23 +19,38 @@ from starsift.spectra.batches import IDENTITY, IDENTITY_NAMES
 PathLike = str | os.PathLike[str]
 
 
+CHOSEN = pa.schema(
+    [
+        *((name, pa.float32()) for name in ("p_single", "p_sb2", "p_sb3")),
+        *((name, pa.string()) for name in ("vote", "model", "multiplicity")),
+        *((name, pa.list_(pa.float32())) for name in ("rv", "rv_err", "light", "light_err")),
+    ]
+)
+
+
 def predict_bundle(
     curves: PathLike,
     components: PathLike,
+    errors: PathLike,
+    fits: PathLike,
     models: Iterable[PathLike],
+    decision: PathLike,
     *,
+    method: str,
     sb2_threshold: float,
     sb3_threshold: float,
 ) -> pa.Table:
-    """Probabilities and multiplicity of the spectra of a bundle.
+    """Probabilities, multiplicity, velocities and shares of the light of the spectra of a bundle.
 
     Parameters
     ----------
-    curves, components : files of the bundle, from the ccf and peaks stages
+    curves, components, errors, fits : files of the bundle, from the stages of these names
     models : files of all networks of `CLASSIFIERS`
+    decision : file of the `Decision`
+    method : whose multiplicity and velocities are chosen: "model" or "vote"
 
-    Returns a Table, a row a spectrum: identity and the columns of `classify`. Raises TrainingError: a file is
-    no network of `CLASSIFIERS`, or a network is missing.
+    Returns a Table, a row a spectrum: identity, the columns of `classify` and those of `CHOSEN`. Light is
+    null by the vote. Raises TrainingError: a file is no network of `CLASSIFIERS`, or a network is missing.
     """
     classifiers = {one.name: one for one in map(Classifier.load, models)}
     missing = [name for name in CLASSIFIERS if name not in classifiers]
@@ -42,9 +60,40 @@ def predict_bundle(
     ccf = np.concatenate([part.ccf for part in read_curves(curves)])
     thresholds = {"sb2_threshold": sb2_threshold, "sb3_threshold": sb3_threshold}
     classes = classify(ccf, found.count, classifiers, **thresholds)
-    for name in reversed(IDENTITY_NAMES):
-        classes = classes.add_column(0, IDENTITY.field(name), table[name])
-    return classes
+    rows, fitted = read_fits(fits)
+    for path, other in ((errors, pq.read_table(errors)), (fits, rows)):
+        if not other["spectrum_id"].equals(table["spectrum_id"]):
+            raise ResultsError(f"{components} and {path} hold different spectra; delete both and run again")
+    columns = choose_models(fitted, Decision.load(decision))
+    columns |= {"vote": classes["vote"], "multiplicity": columns["model"]}
+    if method == "vote":
+        nothing = pa.nulls(table.num_rows, pa.list_(pa.float32()))
+        columns |= {"multiplicity": classes["vote"], "light": nothing, "light_err": nothing}
+        columns |= {"rv": table["rv"], "rv_err": pq.read_table(errors)["rv_err"]}
+    every = dict(zip(classes.column_names, classes.columns, strict=True)) | columns
+    every |= {name: table[name] for name in IDENTITY_NAMES}
+    return pa.table(every, schema=pa.schema([*IDENTITY, *list(classes.schema)[:-1], *CHOSEN]))
+
+
+def choose_models(fits: Fits, decision: Decision) -> dict[str, pa.Array]:
+    """What the models say of n spectra: the columns of `CHOSEN` from p_single on, but vote and multiplicity.
+
+    Velocities and light are those of the model that wins; null where no model was fitted.
+    """
+    fitted = np.isfinite(fits.rv[:, 0, 0])
+    p = decision.predict(fits.features)
+    names = ("p_single", "p_sb2", "p_sb3")
+    probability = {name: pa.array(p[:, i], pa.float32(), mask=~fitted) for i, name in enumerate(names)}
+    multiplicity = decision.multiplicity(fits.features)
+    stars = np.select([multiplicity == "SB3", multiplicity == "SB2"], [3, 2], 1) * fitted
+    model = (np.arange(len(stars)), np.maximum(stars, 1) - 1)
+    rv_err = np.hypot(fits.rv_err[model], np.array(decision.systematic)[model[1], None])
+    columns = {"rv": fits.rv[model], "rv_err": rv_err, "light": fits.light[model]}
+    columns["light_err"] = fits.light_err[model]
+    return probability | {
+        "model": pa.array(multiplicity, pa.string(), mask=multiplicity == ""),
+        **{name: ragged(values, stars) for name, values in columns.items()},
+    }
 
 
 def classify(
@@ -66,7 +115,7 @@ def classify(
     sb2_threshold, sb3_threshold : see `vote`
 
     Returns a Table (n rows): p_c1_l0 ... p_c4_l3 float32, null for spectra that a classifier does not
-    classify; multiplicity string, null where the vote made it neither SB2 nor SB3.
+    classify; vote string, null where it made a spectrum neither SB2 nor SB3.
     """
     n_components = np.asarray(n_components)
     probability = {
@@ -85,7 +134,7 @@ def classify(
         for name, names in COLUMNS.items()
         for i, column in enumerate(names)
     }
-    columns["multiplicity"] = pa.array(kind, pa.string(), mask=kind == "")
+    columns["vote"] = pa.array(kind, pa.string(), mask=kind == "")
     return pa.table(columns)
 
 

@@ -1,7 +1,10 @@
 """The tables of the report, as HTML pages."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable
+
+import pyarrow.parquet as pq
 
 from starsift.io.files import read_json
 from starsift.report.pages import Row, page, percent, read_csv
@@ -25,6 +28,12 @@ def cross_validation_page(folds: Iterable[str | os.PathLike[str]]) -> str:
     return page("Cross-validation", [(f"Mean and standard deviation over {number} folds, per cent", rows)])
 
 
-def funnel_page(funnel: str | os.PathLike[str]) -> str:
-    """From CCF candidates to selected binaries (CSV of `starsift.searches.binaries.voting.funnel`)."""
-    return page("Funnel", [("CCF candidates by class, for each classifier", read_csv(funnel))])
+def funnel_page(funnel: str | os.PathLike[str], methods: str | os.PathLike[str]) -> str:
+    """From CCF candidates to selected binaries (CSV of `starsift.searches.binaries.voting.funnel`), and what
+    models and vote call (table of `starsift.searches.binaries.catalog.compare_methods`)."""
+    called = pq.read_table(methods, columns=["model", "vote"])
+    counts = Counter(zip(*(column.fill_null("-").to_pylist() for column in called.columns), strict=True))
+    rows: list[Row] = [("by the models", "by the vote", "spectra")]
+    rows += [(model, vote, str(number)) for (model, vote), number in sorted(counts.items())]
+    classes = ("CCF candidates by class, for each classifier", read_csv(funnel))
+    return page("Funnel", [classes, ("What models and vote call", rows)])

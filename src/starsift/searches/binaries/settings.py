@@ -1,6 +1,7 @@
 """Settings of the search for double- and triple-lined spectroscopic binaries (Li et al. 2023)."""
 
-from typing import Annotated, ClassVar
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
 from pydantic import model_validator
 
@@ -11,6 +12,7 @@ from starsift.settings_base import (
     Group,
     NonNegative,
     Number,
+    OneOf,
     Positive,
     Range,
     SearchSettings,
@@ -40,6 +42,8 @@ SURVEYS = {
         ),
     )
 }
+
+METHODS = ("model", "vote")
 
 
 class Ccf(Group):
@@ -121,6 +125,26 @@ class Model(Group):
     closest: Positive = setting("Least velocity difference of two stars.", 45, unit="km/s")
 
 
+class Decision(Group):
+    """What makes a spectrum a binary: the models, or the vote on its CCF."""
+
+    method: Annotated[str, OneOf(METHODS)] = setting(
+        "model: the models of one, two and three stars, with probabilities learnt from simulated spectra. "
+        "vote: the four networks of Li et al. (2023), section 3.3. The catalogue has both.",
+        "model",
+    )
+    spectra: Annotated[list[Count], size(3, 3)] = setting(
+        "Simulated spectra of one, two and three stars from which the probabilities are learnt.",
+        [4000, 2000, 1500],
+    )
+    proportions: Annotated[list[Positive], size(3, 3)] = setting(
+        "Proportions of single, double and triple spectra in the survey.", [0.9, 0.08, 0.02]
+    )
+    purity: Annotated[list[Fraction], size(2, 2)] = setting(
+        "Share of right ones that is asked of the SB2, and of the SB3, at these proportions.", [0.98, 0.9]
+    )
+
+
 class Training(Group):
     """Simulated CCFs that the classifiers learn from (section 3.2.1)."""
 
@@ -189,10 +213,21 @@ class Suspects(Group):
 
 
 class Objects(Group):
-    """Exposures of one star: the same Gaia source, or coordinates that are close."""
+    """Exposures of one star: the same Gaia source, or coordinates that are close; and stars of variable
+    velocity."""
 
     match_radius: Positive = setting(
         "Largest distance of the coordinates: the diameter of a fibre.", 3.3, unit="arcsec"
+    )
+    stability: NonNegative = setting(
+        "By how much the velocities of constant stars differ between exposures, beyond their errors. The "
+        "zero points of LAMOST's spectrographs and nights differ by this much.",
+        1.0,
+        unit="km/s",
+    )
+    p_value: Fraction = setting(
+        "Single-lined stars are listed as variable if a constant one varies as much with a smaller chance.",
+        1e-4,
     )
 
 
@@ -223,6 +258,7 @@ class Settings(SearchSettings):
     peaks: Peaks = Peaks()
     errors: Errors = Errors()
     model: Model = Model()
+    decision: Decision = Decision()
     training: Training = Training()
     network: Network = Network()
     cross_validation: CrossValidation = CrossValidation()
@@ -230,3 +266,9 @@ class Settings(SearchSettings):
     suspects: Suspects = Suspects()
     objects: Objects = Objects()
     injection: Injection = Injection()
+
+
+def model_settings(binaries: Mapping[str, Any]) -> dict[str, Any]:
+    """The keyword arguments of `model_bank.build_models` among the settings of the search."""
+    shared = ("resolution", "wavelength_range", "velocity_max", "continuum_degree", "minimum_pixels")
+    return {**binaries["model"], **{name: binaries["ccf"][name] for name in shared}}

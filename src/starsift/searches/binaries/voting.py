@@ -62,7 +62,7 @@ def funnel(table: pa.Table) -> pa.Table:
     for kind, _, _, names in VOTES:
         # Of the last classifier, only the candidates of this class have probabilities.
         candidates = table.filter(pc.is_valid(table[COLUMNS[names[-1]][0]]))
-        selected = pc.sum(pc.equal(candidates["multiplicity"], kind)).as_py() or 0
+        selected = pc.sum(pc.equal(candidates["vote"], kind)).as_py() or 0
         for name in names:
             probability = np.column_stack([candidates[column].to_numpy() for column in COLUMNS[name]])
             called = call_labels(probability, name)
