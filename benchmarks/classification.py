@@ -13,9 +13,8 @@ from functools import partial
 
 import numpy as np
 
-from starsift.searches.binaries.predict import class_probabilities
 from starsift.searches.binaries.training import CLASSIFIERS, Classifier, train_classifier
-from starsift.searches.binaries.voting import CALLS
+from starsift.searches.binaries.voting import CALLS, class_probabilities
 from starsift.settings import default_settings
 
 BINARIES = default_settings()["binaries"]

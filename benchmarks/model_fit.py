@@ -1,9 +1,10 @@
 """Models of one, two and three stars on exposures whose velocities are known, and how fast they are fitted.
 
-    python benchmarks/model_fit.py FOLDER TRUTH.csv
+    python benchmarks/model_fit.py FOLDER TRUTH.csv --decision results/binaries/decision/decision.json
 
 FOLDER has MRS files, TRUTH.csv one row a file: file, kind (single, SB2, SB3), snr, dv (largest velocity
-difference, km/s), q (smallest light ratio) and rv (velocities, km/s, separated by spaces).
+difference, km/s), q (smallest light ratio) and rv (velocities, km/s, separated by spaces). The decision is
+that of a run, such as the demo.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from starsift.searches.binaries.decision import Decision, features
 from starsift.searches.binaries.model_bank import build_models
 from starsift.searches.binaries.model_fit import ModelFits, fit_models
 from starsift.searches.binaries.settings import model_settings
@@ -30,6 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("truth", type=Path)
+    parser.add_argument("--decision", type=Path, required=True)
     options = parser.parse_args()
     with options.truth.open() as stream:
         truth = {row["file"].removesuffix(".fits.gz"): row for row in csv.DictReader(stream)}
@@ -38,14 +41,16 @@ def main() -> None:
     batch = batch.take(np.array(blue))
     rows = [truth[name.split("/")[0]] for name in batch.identity["spectrum_id"].to_pylist()]
     bank = build_models(load_grid(), **model_settings(BINARIES))
-    report(fit_models(batch, bank), rows)
+    fits, decision = fit_models(batch, bank), Decision.load(options.decision)
+    report(fits, rows, decision)
+    report_calls(decision.multiplicity(features(fits, bank)), fits, rows)
     for kind in ("single", "SB2", "SB3"):
         some = batch.take(np.flatnonzero([row["kind"] == kind for row in rows]))
         print(f"{kind}: {speed(some, bank):.0f} spectra a second")
 
 
-def report(fits: ModelFits, rows: list[dict[str, str]]) -> None:
-    """Print what was found, by velocity difference, and how good the velocities are."""
+def report(fits: ModelFits, rows: list[dict[str, str]], decision: Decision) -> None:
+    """Print how near the models with the true number of stars come, by velocity difference."""
     true = [np.sort([float(v) for v in row["rv"].split()]) for row in rows]
     models = [fits.rv[i, len(rv) - 1, : len(rv)] for i, rv in enumerate(true)]
     order = [np.argsort(found) for found in models]
@@ -68,7 +73,9 @@ def report(fits: ModelFits, rows: list[dict[str, str]]) -> None:
     print("(share: chi-square that a second star gains over what the first gains; of singles the largest)")
     for number, one in enumerate(("single", "SB2", "SB3"), 1):
         good = np.flatnonzero((kind == one) & near & ((dv >= 60) | (number == 1)))
-        errors = [fits.rv_err[i, number - 1, :number][order[i]] for i in good]
+        model = (good, number - 1, slice(number))
+        complete = decision.velocity_errors(fits.rv[model], fits.rv_err[model])
+        errors = [row[order[i]] for i, row in zip(good, complete, strict=True)]
         pull = np.concatenate([away[i] / e for i, e in zip(good, errors, strict=True)])
         offset = np.concatenate([away[i] for i in good])
         print(
@@ -76,6 +83,30 @@ def report(fits: ModelFits, rows: list[dict[str, str]]) -> None:
             f"median error {np.median(np.concatenate(errors)):.2f} km/s, pull {pull.std():.2f}, "
             f"robust {1.4826 * np.median(np.abs(pull)):.2f}"
         )
+
+
+def report_calls(called: np.ndarray, fits: ModelFits, rows: list[dict[str, str]]) -> None:
+    """Print what the decision makes of the spectra."""
+    kind, dv = np.array([row["kind"] for row in rows]), np.array([float(row["dv"]) for row in rows])
+    print("| kind | dv km/s | spectra | called single | SB2 | SB3 |")
+    print("|---|---|---|---|---|---|")
+    for one in ("single", "SB2", "SB3"):
+        for value in np.unique(dv[kind == one]):
+            use = (kind == one) & (dv == value)
+            counts = [int((called[use] == name).sum()) for name in ("", "SB2", "SB3")]
+            print(f"| {one} | {value:g} | {use.sum()} | {' | '.join(map(str, counts))} |")
+    promised = np.flatnonzero(
+        (kind == "SB2")
+        & (dv >= 60)
+        & np.array([float(row["q"]) >= 0.24 and float(row["snr"]) >= 10 for row in rows])
+    )
+    true = np.array([np.sort([float(v) for v in rows[i]["rv"].split()]) for i in promised])
+    near = (np.abs(np.sort(fits.rv[promised, 1, :2], axis=1) - true) < NEAR_KMS).all(axis=1)
+    found = called[promised] == "SB2"
+    print(
+        f"SB2, dv >= 60 km/s, light ratio >= 1/4, S/N >= 10: {found.mean():.3f} found, of them "
+        f"{near[found].mean():.3f} with both velocities within {NEAR_KMS:g} km/s"
+    )
 
 
 def speed(batch: SpectrumBatch, bank) -> float:

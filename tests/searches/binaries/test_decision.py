@@ -16,6 +16,7 @@ from starsift.searches.binaries.decision import (
     LIMIT,
     STRENGTH,
     Decision,
+    neighbours,
     purity_threshold,
     train_decision,
 )
@@ -26,7 +27,7 @@ from starsift.searches.binaries.model_dataset import (
     Sample,
     read_samples,
     simulate,
-    systematic_error,
+    systematic_errors,
     write_sample,
 )
 from starsift.searches.binaries.settings import model_settings
@@ -49,7 +50,7 @@ def made_up(n, seed):
 def decision():
     x, right, stars = made_up(20000, 1)
     weight = np.where(stars == 1, 20.0, 1.0)
-    return train_decision(x, right, weight, purity=(0.95, 0.9), systematic=(0.1, 1, 2), seed=1), (
+    return train_decision(x, right, weight, purity=(0.95, 0.9), systematic=(0.1, 0.3, 1, 2), seed=1), (
         x,
         right,
         weight,
@@ -114,7 +115,7 @@ def test_a_decision_is_written_and_read(decision, tmp_path):
 def test_too_few_companions_are_no_training_set():
     x, right, _ = made_up(60, 3)
     with pytest.raises(TrainingError, match=r"wrong companion.*raise decision\.spectra"):
-        train_decision(x, right, np.ones(60), purity=(0.98, 0.9), systematic=(0.1, 1, 2), seed=1)
+        train_decision(x, right, np.ones(60), purity=(0.98, 0.9), systematic=(0.1, 0.3, 1, 2), seed=1)
 
 
 def test_purity_threshold_counts_one_more_wrong_one():
@@ -152,24 +153,31 @@ def test_simulated_spectra_say_what_was_found(stars, tmp_path):
         assert (np.nanmin(distance, axis=1) < TOLERANCE_KMS).all()
 
 
-@pytest.mark.parametrize("stars", [1, 2, 3])
-def test_systematic_errors_complete_those_of_noise(stars):
-    rng = np.random.default_rng(stars)
-    n, noise, more = 4000, 0.8, 1.5
-    true = np.full((n, 3), np.nan)
-    true[:, :stars] = rng.uniform(-200, 200, (n, stars))
+def test_systematic_errors_complete_those_of_noise():
+    rng = np.random.default_rng(1)
+    n, noise, more = 6000, 0.8, np.array([0.1, 0.5, 1.5, 3.0])
+    stars = rng.integers(1, 4, n)
+    beyond = np.arange(3) >= stars[:, None]
+    true = np.cumsum(rng.choice([50.0, 70.0, 120.0], (n, 3)), axis=1)
+    true[beyond] = np.nan
     found = np.full((n, 3, 3), np.nan)
-    found[:, stars - 1] = true + rng.normal(0, np.hypot(noise, more), (n, 3))
+    place = neighbours(true)
+    found[np.arange(n), stars - 1] = true + rng.normal(0, np.hypot(noise, more[place]))
     sample = Sample(
-        stars=np.full(n, stars),
+        stars=stars,
         snr=np.ones(n),
         rv=true,
         light=true,
-        vsini=np.where(np.isfinite(true), 5.0, np.nan),
+        vsini=np.where(beyond, np.nan, 5.0),
         features=np.zeros((n, 2, len(FEATURES))),
         right=np.ones((n, 2)),
         found=found,
         found_err=np.full((n, 3, 3), noise),
     )
-    assert systematic_error(sample, stars) == pytest.approx(more, rel=0.05)
-    assert systematic_error(replace(sample, found_err=np.full((n, 3, 3), 9.0)), stars) == 0.0
+    np.testing.assert_allclose(systematic_errors(sample), more, atol=0.25)
+    assert systematic_errors(replace(sample, found_err=np.full((n, 3, 3), 9.0))) == [0.0] * 4
+
+
+def test_the_next_star_may_disturb():
+    rv = np.array([[0.0, np.nan, np.nan], [0.0, 200.0, np.nan], [-70.0, 0.0, 50.0]])
+    assert neighbours(rv).tolist() == [[0, 0, 0], [1, 1, 0], [2, 3, 3]]

@@ -15,9 +15,9 @@ from starsift.errors import ResultsError, TrainingError
 from starsift.searches.binaries.decision import FEATURES, Decision
 from starsift.searches.binaries.fits import Fits, write_fits
 from starsift.searches.binaries.peaks import read_components
-from starsift.searches.binaries.predict import class_probabilities, classify, predict_bundle
+from starsift.searches.binaries.predict import classify, predict_bundle
 from starsift.searches.binaries.training import CLASSIFIERS, train_classifier
-from starsift.searches.binaries.voting import COLUMNS, funnel
+from starsift.searches.binaries.voting import COLUMNS, class_probabilities, funnel
 from starsift.spectra.batches import IDENTITY_NAMES
 
 
@@ -130,7 +130,9 @@ def stages(bundle: Path, components: Path, tmp_path: Path) -> dict[str, Any]:
     powers = np.eye(number, dtype=int)[[0, len(FEATURES)]].tolist()
     gains = [[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0]]
     regression = ([0.0] * number, [1.0] * number, powers, gains, [0.0] * 3)
-    Decision(*regression, thresholds=[0.5, 0.5], systematic=[1.0, 4.0, 4.0]).save(tmp_path / "decision.json")
+    Decision(*regression, thresholds=[0.5, 0.5], systematic=[1.0, 4.0, 9.0, 9.0]).save(
+        tmp_path / "decision.json"
+    )
     files = {name: tmp_path / f"{name}.parquet" for name in ("errors", "fits")}
     return {"curves": bundle, "components": components, "models": models, **files} | {
         "decision": tmp_path / "decision.json",

@@ -40,6 +40,7 @@ STRENGTH = (
 )
 CLASSES = 3
 NO_GAIN = (np.log10(3.0), -4.0)  # of chi-square: "log gain" and "log share"
+NEIGHBOUR_KMS = (80.0, 60.0)  # beyond which the lines of the next star disturb little, and less
 LIMIT = 8.0  # standard deviations: farther values count as this far
 
 
@@ -91,7 +92,7 @@ class Decision:
 
     `mean`, `scale` (feature,); `powers` (term, feature); `coefficients` (3, term); `intercept` (3,) hold for
     the survey's proportions. `thresholds` (2,): least probability of two or more stars, and of three.
-    `systematic` (3,) km/s: the part of velocity errors that is not noise, for one star, two and three.
+    `systematic` (4,) km/s: the part of velocity errors that is not noise, by `neighbours`.
     """
 
     mean: list[float]
@@ -121,6 +122,10 @@ class Decision:
         pair, triple = self.thresholds
         return np.where(three >= triple, "SB3", np.where(two + three >= pair, "SB2", ""))
 
+    def velocity_errors(self, rv: np.ndarray, rv_err: np.ndarray) -> np.ndarray:
+        """Errors (n, star) km/s with their systematic part, of velocities of one model; NaN beyond it."""
+        return np.hypot(rv_err, np.array(self.systematic)[neighbours(rv)])
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write as JSON, whole or not at all."""
         write_json(asdict(self), path)
@@ -129,6 +134,17 @@ class Decision:
     def load(cls, path: str | os.PathLike[str]) -> "Decision":
         """Read what `save` wrote."""
         return cls(**read_json(path))
+
+
+def neighbours(rv: np.ndarray) -> np.ndarray:
+    """How near the next star of the same spectrum is, of velocities (n, star) in km/s, NaN beyond the stars.
+
+    0 where there is none, 1 farther than 80 km/s, 2 farther than 60 km/s, 3 nearer.
+    """
+    away = np.abs(rv[:, :, None] - rv[:, None, :])
+    away[:, np.arange(rv.shape[1]), np.arange(rv.shape[1])] = np.nan
+    nearest = np.fmin.reduce(away, axis=2, initial=np.nan)
+    return np.select([np.isnan(nearest), *(nearest > limit for limit in NEIGHBOUR_KMS)], [0, 1, 2], 3)
 
 
 def train_decision(

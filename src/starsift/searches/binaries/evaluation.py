@@ -8,9 +8,8 @@ from sklearn.model_selection import StratifiedKFold
 
 from starsift.errors import TrainingError
 from starsift.learning.metrics import METRICS, evaluate_classes
-from starsift.searches.binaries.predict import class_probabilities
 from starsift.searches.binaries.training import CLASSIFIERS, check_examples, train_classifier
-from starsift.searches.binaries.voting import CALLS, call_labels
+from starsift.searches.binaries.voting import CALLS, call_labels, class_probabilities
 
 REPORTED = {"L2": 2, "L3": 3}
 

@@ -16,7 +16,7 @@ from scipy.optimize import brentq
 from starsift.io.parquet import write_parquet
 from starsift.robust import MAD_TO_SIGMA
 from starsift.searches.binaries.dataset import anonymous_batch, draw_snr
-from starsift.searches.binaries.decision import FEATURES, Decision, features, train_decision
+from starsift.searches.binaries.decision import FEATURES, Decision, features, neighbours, train_decision
 from starsift.searches.binaries.fits import array_of, fixed_lists
 from starsift.searches.binaries.model_bank import ModelBank
 from starsift.searches.binaries.model_fit import STARS, ModelFits, fit_models
@@ -170,24 +170,33 @@ def decide(sample: Sample, *, proportions: Sequence[float], purity: Sequence[flo
         sample.right > 0,
         weight,
         purity=purity,
-        systematic=[systematic_error(sample, stars) for stars in (1, 2, 3)],
+        systematic=systematic_errors(sample),
         seed=seed,
     )
 
 
-def systematic_error(sample: Sample, stars: int) -> float:
-    """What is to be added in quadrature to the velocity errors (km/s) of spectra of so many stars.
+def systematic_errors(sample: Sample) -> list[float]:
+    """What is to be added in quadrature to velocity errors (km/s), by `decision.neighbours`.
 
     With it, (found - true) / error scatters by 1 (by its median: blends have long tails) among spectra whose
-    stars were found and rotate slowly; 0 where the errors suffice as they are.
+    stars were found and rotate slowly; 0 where the errors suffice as they are, or no spectrum tells.
     """
     slow = np.nan_to_num(sample.vsini).max(axis=1) < SLOW_KMS
-    rows = (sample.stars == stars) & slow & (sample.right[:, stars - 2] > 0 if stars > 1 else True)
-    model = (rows, stars - 1, slice(stars))
-    order = np.argsort(sample.found[model], axis=1)
-    found, error = (np.take_along_axis(a[model], order, axis=1) for a in (sample.found, sample.found_err))
-    away = np.abs(found - np.sort(sample.rv[rows, :stars], axis=1))
+    away, error, near = [], [], []
+    for stars in range(1, STARS + 1):
+        good = slow & (sample.stars == stars)
+        if stars > 1:
+            good &= sample.right[:, stars - 2] > 0
+        found = sample.found[good, stars - 1, :stars]
+        away.append(np.abs(np.sort(found, axis=1) - np.sort(sample.rv[good, :stars], axis=1)).ravel())
+        order = np.argsort(found, axis=1)
+        error.append(np.take_along_axis(sample.found_err[good, stars - 1, :stars], order, axis=1).ravel())
+        near.append(neighbours(np.sort(found, axis=1)).ravel())
+    every = [np.concatenate(parts) for parts in (away, error, near)]
+    return [_systematic(every[0][every[2] == i], every[1][every[2] == i]) for i in range(4)]
 
+
+def _systematic(away: np.ndarray, error: np.ndarray) -> float:
     def excess(systematic: float) -> float:
         return float(np.median(away / np.hypot(error, systematic)) * MAD_TO_SIGMA - 1.0)
 

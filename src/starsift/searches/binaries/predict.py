@@ -13,7 +13,7 @@ from starsift.searches.binaries.decision import Decision
 from starsift.searches.binaries.fits import Fits, read_fits
 from starsift.searches.binaries.peaks import ragged, read_components
 from starsift.searches.binaries.training import CLASSIFIERS, Classifier
-from starsift.searches.binaries.voting import CALLS, COLUMNS, VOTES, vote
+from starsift.searches.binaries.voting import CALLS, COLUMNS, VOTES, class_probabilities, vote
 from starsift.spectra.batches import IDENTITY, IDENTITY_NAMES
 
 PathLike = str | os.PathLike[str]
@@ -87,7 +87,7 @@ def choose_models(fits: Fits, decision: Decision) -> dict[str, pa.Array]:
     multiplicity = decision.multiplicity(fits.features)
     stars = np.select([multiplicity == "SB3", multiplicity == "SB2"], [3, 2], 1) * fitted
     model = (np.arange(len(stars)), np.maximum(stars, 1) - 1)
-    rv_err = np.hypot(fits.rv_err[model], np.array(decision.systematic)[model[1], None])
+    rv_err = decision.velocity_errors(fits.rv[model], fits.rv_err[model])
     columns = {"rv": fits.rv[model], "rv_err": rv_err, "light": fits.light[model]}
     columns["light_err"] = fits.light_err[model]
     return probability | {
@@ -136,14 +136,3 @@ def classify(
     }
     columns["vote"] = pa.array(kind, pa.string(), mask=kind == "")
     return pa.table(columns)
-
-
-def class_probabilities(classifiers: Mapping[str, Classifier], name: str, ccf: np.ndarray) -> np.ndarray:
-    """Probabilities (n, class) float32 of the labels `CALLS[name]`, for one of the paper's C1 to C4.
-
-    C2's probability of L2 (L3) is that of LN times that of L2 (L3) among the two.
-    """
-    if name != "C2":
-        return classifiers[name].predict(ccf)
-    first, second = classifiers["C2a"].predict(ccf), classifiers["C2b"].predict(ccf)
-    return np.concatenate([first[:, :2], first[:, 2:] * second], axis=1)

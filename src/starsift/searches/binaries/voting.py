@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from starsift.searches.binaries.training import Classifier
+
 # The labels that each of the paper's four classifiers calls, in the order of its probabilities.
 CALLS: dict[str, tuple[int, ...]] = {"C1": (0, 1, 2, 3), "C2": (0, 1, 2, 3), "C3": (0, 1, 2), "C4": (0, 1, 3)}
 # Multiplicity, number of CCF components of its candidates, label that must win, classifiers that must agree.
@@ -29,6 +31,17 @@ def call_labels(probability: np.ndarray, name: str) -> np.ndarray:
         return labels[np.argmax(probability, axis=1)]
     first = np.column_stack([probability[:, :2], probability[:, 2] + probability[:, 3]]).argmax(axis=1)
     return np.where(first < 2, first, 2 + np.argmax(probability[:, 2:], axis=1))
+
+
+def class_probabilities(classifiers: Mapping[str, Classifier], name: str, ccf: np.ndarray) -> np.ndarray:
+    """Probabilities (n, class) float32 of the labels `CALLS[name]`, for one of the paper's C1 to C4.
+
+    C2's probability of L2 (L3) is that of LN times that of L2 (L3) among the two.
+    """
+    if name != "C2":
+        return classifiers[name].predict(ccf)
+    first, second = classifiers["C2a"].predict(ccf), classifiers["C2b"].predict(ccf)
+    return np.concatenate([first[:, :2], first[:, 2:] * second], axis=1)
 
 
 def vote(probability: Mapping[str, np.ndarray], *, sb2_threshold: float, sb3_threshold: float) -> np.ndarray:
