@@ -17,6 +17,7 @@ from starsift.searches.binaries.wilson import fit_wilson
 from starsift.spectra.batches import IDENTITY_NAMES, OK
 
 _EXPOSURE_COLUMNS = ("spectrum_id", "band", "lmjm", "ra", "dec", "gaia_source_id")
+CLEAR_SIGMAS = 10.0  # of the lines' depth, from which a velocity is that of a star
 _STAR = ("ra", "dec", "gaia_source_id", "phot_g_mean_mag")
 
 
@@ -176,8 +177,9 @@ def find_variables(
 
 
 def _with_one_velocity(table: pa.Table) -> pa.Table:
-    """A velocity and its error in place of lists, null where there is none or more than one."""
+    """A velocity and its error in place of lists, null where there is none, more than one, or only noise."""
     one = pc.equal(pc.list_value_length(table["rv"]), 1).fill_null(False).to_numpy(zero_copy_only=False)
+    one &= ~(rectangle(table["light_err"])[:, 0] > 1 / CLEAR_SIGMAS)
     for name in ("rv", "rv_err"):
         column = _or_null(np.where(one, rectangle(table[name])[:, 0], np.nan))
         table = table.set_column(table.column_names.index(name), name, column)

@@ -15,7 +15,7 @@ from starsift.spectra.templates import TemplateGrid
 from starsift.synthesis.stars import Synthesizer
 
 COMPONENTS = 32  # principal components: the worst template is right to 4 % of its line depths
-BLOCKS = 32  # parts of the range, in which the weights of the scan are constant
+BLOCKS = 32  # parts of the range, in which weights are constant for the norms of templates and for the scan
 SNR = 200.0  # of templates, to which their pseudo-continuum is fitted
 GIANT_LOGG = 3.5
 # Fastest rotation of a template, km/s: of giants, and of dwarfs cooler than a temperature (K). A broad cool
@@ -39,7 +39,7 @@ class ModelBank:
         `depth` is the sum of `basis` times `weights`.
     shifted : (pixels, velocity * component) float32
         `basis` at all velocities.
-    shifted_squares, square_weights : the same of the squares of `depth`
+    squares : (block, velocity, template) float32, of `depth`, summed over blocks of pixels
     scan : (s,) the templates that are tried in pairs
     products : (block, s, s, shift) float32
         Of two of them, the second moved to the red by 0, 1, ... pixels, summed over blocks of pixels.
@@ -55,8 +55,7 @@ class ModelBank:
     basis: np.ndarray
     weights: np.ndarray
     shifted: np.ndarray
-    shifted_squares: np.ndarray
-    square_weights: np.ndarray
+    squares: np.ndarray
     scan: np.ndarray
     products: np.ndarray
     log_start: float
@@ -145,7 +144,6 @@ def build_models(
     log_grid = np.clip(log_grid, log_wavelength[0], log_wavelength[-1])
     depth = curve(log_grid).astype(np.float32)
     basis, weights = _compress(depth)
-    squares, square_weights = _compress(depth**2)
     scan = _scanned(params)
     return ModelBank(
         params=params,
@@ -154,8 +152,7 @@ def build_models(
         basis=basis,
         weights=weights,
         shifted=_shift_all(basis, pixels, nodes),
-        shifted_squares=_shift_all(squares, pixels, nodes),
-        square_weights=square_weights,
+        squares=_blocked_squares(depth, pixels, nodes),
         scan=scan,
         products=_blocked_products(depth[scan], pixels, nodes),
         log_start=float(log_start),
@@ -199,6 +196,14 @@ def _scanned(params: np.ndarray) -> np.ndarray:
 def block_edges(pixels: int) -> np.ndarray:
     """First pixels (BLOCKS + 1,) of the blocks of `ModelBank.products`, and the end of the last one."""
     return np.linspace(0, pixels, BLOCKS + 1).astype(int)
+
+
+def _blocked_squares(depth: np.ndarray, pixels: int, nodes: int) -> np.ndarray:
+    """Sums (block, velocity, template) of the squares of curves (template, pixels + 2 * nodes)."""
+    total = np.cumsum(np.pad(depth.astype(np.float64) ** 2, ((0, 0), (1, 0))), axis=1)
+    # At the bluest velocity the grid begins 2 * nodes pixels into a curve.
+    edges = block_edges(pixels)[:, None] + np.arange(2 * nodes, -1, -1)
+    return np.diff(total[:, edges], axis=1).transpose(1, 2, 0).astype(np.float32)
 
 
 def _blocked_products(depth: np.ndarray, pixels: int, nodes: int) -> np.ndarray:

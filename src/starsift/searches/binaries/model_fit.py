@@ -35,9 +35,9 @@ FREE = 0.05  # share of a template's variance that the other stars must leave, t
 STEPS = 4  # of Gauss-Newton
 EDGE = 2.0  # pixels of a template beyond the farthest shift, for its interpolation
 RIDGE = 1e-6  # on normal matrices: two equal stars at one velocity
-# Pairs and triples are fitted where the scan promises a gain in chi-square of so much, in units of the
-# single star's reduced chi-square, and of so much of what the single star gained.
-LEAST_GAIN, LEAST_SHARE = 10.0, 0.003
+# Pairs are fitted where the scan promises a gain in chi-square of so much, in units of the single star's
+# reduced chi-square, and of so much of what the single star gained; triples where the pair then has it.
+LEAST_GAIN, LEAST_SHARE = 10.0, 0.006
 SLOW_VSINI = 60.0  # km/s, of that single star
 
 
@@ -163,22 +163,25 @@ def _scan_pairs(
             for b in range(templates):
                 for lag in range(closest, size):
                     r = correlation[s, a, b, lag]
-                    scale = np.float32(1.0) / (np.float32(1.0) - r * r)
                     blue, red = rho[s, a, : size - lag], rho[s, b, lag:]
+                    # Written so that the compiler takes several velocities at a time.
                     top = np.float32(0.0)
                     for i in range(size - lag):
                         x, y = blue[i], red[i]
-                        pair = (x * x + y * y - 2 * r * x * y) * scale
+                        u, v = x - r * y, y - r * x
                         # Both stars absorb.
-                        top = max(top, pair if (x > r * y) & (y > r * x) else np.float32(0.0))
+                        pair = x * u + y * v if min(u, v) > 0 else np.float32(0.0)
+                        top = pair if pair > top else top
+                    top /= np.float32(1.0) - r * r
                     if top > best:
                         best = top
                         found[s, 0], found[s, 1] = a, b
                         highest = np.float32(0.0)
                         for i in range(size - lag):
                             x, y = blue[i], red[i]
-                            pair = (x * x + y * y - 2 * r * x * y) * scale
-                            if pair > highest and x > r * y and y > r * x:
+                            u, v = x - r * y, y - r * x
+                            pair = x * u + y * v
+                            if pair > highest and u > 0 and v > 0:
                                 highest = pair
                                 found[s, 2], found[s, 3] = i, i + lag
         gain[s] = best
@@ -394,7 +397,7 @@ def _prepare(batch: SpectrumBatch, bank: ModelBank, xp: ModuleType) -> tuple[_Da
     total, square, count = -sums[:, 0], sums[:, 1], np.maximum(sums[:, 2], 1e-30)
     cross = _products(depth, bank.shifted, bank.weights, xp)
     mean = _products(weight, bank.shifted, bank.weights, xp)
-    squares = _products(weight, bank.shifted_squares, bank.square_weights, xp)
+    squares = np.tensordot(_block_means(weight), bank.squares, axes=1)
     top = cross - mean * (total / count).astype(np.float32)[:, None, None]
     bottom = squares - mean**2 / count.astype(np.float32)[:, None, None]
     return _Data(
@@ -472,14 +475,23 @@ def _fit_chunk(batch: SpectrumBatch, bank: ModelBank, xp: ModuleType) -> ModelFi
     slow = bank.params[:, 3] <= SLOW_VSINI
     out.scan[:] = best - gain[:, :, slow].max(axis=(1, 2))
     misfit = np.maximum(out.chi2[rows, 0] / out.pixels[rows], 1.0)
-    rows = rows[out.scan[rows] > np.maximum(LEAST_GAIN * misfit, LEAST_SHARE * out.lines[rows])]
-    # From several starts: a broad template may take the place of two stars, or of three.
-    add_star(rows, 1)
-    for refined in (True, False):
+    least = np.maximum(LEAST_GAIN * misfit, LEAST_SHARE * out.lines[rows])
+    promised = out.scan[rows] > least
+    rows, least = rows[promised], least[promised]
+
+    def start_from_scan() -> None:
         template[rows, :2], shift[rows, :2] = bank.scan[found[rows, :2]], found[rows, 2:] - bank.nodes
-        if refined:
-            fit(rows, 2)
-        add_star(rows, 2)
+
+    single = template[:, 0].copy(), shift[:, 0].copy()
+    start_from_scan()
+    fit(rows, 2)
+    rows = rows[out.chi2[rows, 0] - out.chi2[rows, 1] > least]
+    # From several starts: a broad template may take the place of two stars, or of three.
+    add_star(rows, 2)
+    start_from_scan()
+    add_star(rows, 2)
+    template[rows, 0], shift[rows, 0] = single[0][rows], single[1][rows]
+    add_star(rows, 1)
 
     order = np.argsort(out.rv, axis=2)
     for name in (*RESULTS[1:], "template"):
@@ -496,15 +508,19 @@ def _scan_inputs(data: _Data, bank: ModelBank) -> tuple[np.ndarray, np.ndarray]:
 
     Weights are taken as constant within a block, and as moving with the first star.
     """
-    edges = block_edges(bank.pixels)
-    weight = np.add.reduceat(data.weight, edges[:-1], axis=1) / np.diff(edges)
     mean, bottom = data.mean[:, bank.nodes, bank.scan], data.bottom[:, bank.nodes, bank.scan]
     count = data.count.astype(np.float32)[:, None, None, None]
-    products = np.tensordot(weight.astype(np.float32), bank.products, axes=1)
+    products = np.tensordot(_block_means(data.weight), bank.products, axes=1)
     products -= (mean[:, :, None] * mean[:, None, :])[..., None] / count
     products /= np.sqrt(np.maximum(bottom[:, :, None] * bottom[:, None, :], 1e-30))[..., None]
     rho = data.top[:, :, bank.scan] / np.sqrt(data.bottom[:, :, bank.scan])
     return np.ascontiguousarray(rho.transpose(0, 2, 1), np.float32), np.clip(products, -0.98, 0.98)
+
+
+def _block_means(weight: np.ndarray) -> np.ndarray:
+    """Weights (n, pixel) averaged over blocks: (n, block)."""
+    edges = block_edges(weight.shape[1])
+    return (np.add.reduceat(weight, edges[:-1], axis=1) / np.diff(edges)).astype(np.float32)
 
 
 def _highest(gain: np.ndarray, bank: ModelBank) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
