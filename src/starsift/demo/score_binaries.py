@@ -94,7 +94,11 @@ def score(truth_path: str | os.PathLike[str], spectra: pa.Table) -> dict[str, ob
         mean_line("precision of two components in the CCF", (true_count >= 2)[(count == 2) & ~flagged]),
         mean_line("precision of three components in the CCF", (true_count == 3)[(count == 3) & ~flagged]),
         *velocity_lines(
-            "single stars, vsini < 30", (rv - true_rv)[measured1, :1].ravel(), rv_err[measured1, :1].ravel()
+            "single stars, vsini < 30",
+            (rv - true_rv)[measured1, :1].ravel(),
+            rv_err[measured1, :1].ravel(),
+            # Errors allow for lines that the templates have wrong; those of the demo's stars are right.
+            pull=(0.7, 1.25),
         ),
         *velocity_lines(
             "SB2 components, vsini < 30", (rv - true_rv)[measured2, :2].ravel(), rv_err[measured2, :2].ravel()

@@ -15,6 +15,6 @@ def test_stages_of_different_spectra_do_not_join(components: Path, tmp_path: Pat
     other = pq.read_table(paths["manifest"][0]).slice(1)
     pq.write_table(other, paths["manifest"][0])
     with pytest.raises(
-        ResultsError, match=r"components\.parquet and .*manifest\.parquet hold different spectra"
+        ResultsError, match=r"classes\.parquet and .*manifest\.parquet hold different spectra"
     ):
         join_stages(paths)

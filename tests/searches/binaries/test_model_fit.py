@@ -9,7 +9,7 @@ from fixtures.survey_files import real
 
 from starsift.errors import SettingsError
 from starsift.searches.binaries.dataset import anonymous_batch
-from starsift.searches.binaries.model_bank import build_models, template_parameters
+from starsift.searches.binaries.model_bank import block_edges, build_models, template_parameters
 from starsift.searches.binaries.model_fit import fit_models
 from starsift.searches.binaries.settings import model_settings
 from starsift.spectra.reading import read_spectra
@@ -54,6 +54,15 @@ def test_templates_are_stars_that_occur():
 def test_without_dwarfs_there_are_no_pairs_to_try():
     with pytest.raises(SettingsError, match=r"binaries\.model.*dwarf"):
         build_models(load_grid(), **{**SETTINGS, "logg": (2.5,), "teff": (4750,)})
+
+
+def test_sums_over_blocks_are_those_of_shifted_templates(models):
+    edges = block_edges(models.pixels)
+    for shift in (-models.nodes, -7, 0, models.nodes):
+        first = models.nodes - shift  # the grid begins so many pixels into a curve that is moved red
+        depth = models.depth[:, first : first + models.pixels].astype(float)
+        expected = np.add.reduceat(depth**2, edges[:-1], axis=1).T
+        np.testing.assert_allclose(models.squares[:, models.nodes + shift], expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("rv", [(-31.7,), (-62.4, 41.3), (-118.2, -20.9, 96.6)])

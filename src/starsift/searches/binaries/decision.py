@@ -211,11 +211,12 @@ def train_decision(
 def purity_threshold(probability: np.ndarray, right: np.ndarray, weight: np.ndarray, purity: float) -> float:
     """The lowest probability (0 to 1) above which a share `purity` of the spectra, weighted, is right.
 
-    One more wrong spectrum than there are is assumed, so that a small sample asks for more.
+    The number of wrong spectra counts with its error on top, so that a small sample asks for more.
     """
     order = np.argsort(-probability, kind="stable")
     good = np.cumsum(np.where(right, weight, 0.0)[order])
     spare = weight[~right].max(initial=0.0)
-    bad = np.cumsum(np.where(right, 0.0, weight)[order]) + spare
+    wrong = np.where(right, 0.0, weight)[order]
+    bad = np.cumsum(wrong) + np.sqrt(np.cumsum(wrong**2) + spare**2)
     pure = np.flatnonzero(good >= purity * (good + bad))
     return float(probability[order[pure[-1]]]) if pure.size else 1.0

@@ -135,7 +135,7 @@ class Decision(Group):
     )
     spectra: Annotated[list[Count], size(3, 3)] = setting(
         "Simulated spectra of one, two and three stars from which the probabilities are learnt.",
-        [4000, 2000, 1500],
+        [8000, 2000, 1500],
     )
     proportions: Annotated[list[Positive], size(3, 3)] = setting(
         "Proportions of single, double and triple spectra in the survey.", [0.9, 0.08, 0.02]
