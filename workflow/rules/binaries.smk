@@ -265,12 +265,35 @@ rule binaries_injection:
         "../scripts/binaries/injection.py"
 
 
+rule binaries_completeness:
+    # Which share of double-lined spectra the models find, as a catalogue.
+    input:
+        spectra=each_bundle(f"results/spectra/{SURVEY}/{{bundle}}.arrow", SURVEY),
+        classes=each_bundle("results/binaries/classes/{bundle}.parquet", SURVEY),
+        decision="results/binaries/decision/decision.json",
+        grid=GRID,
+    output:
+        multiext("results/catalogs/binaries_completeness", ".parquet", ".fits", ".vot"),
+    log:
+        "results/logs/binaries_completeness.log",
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        model=model_settings(BINARIES),
+        completeness=BINARIES["completeness"],
+        settings={"seed": config["seed"], "binaries": BINARIES},
+        code=code("binaries/completeness"),
+    script:
+        "../scripts/binaries/completeness.py"
+
+
 # All settings that the catalogues depend on.
 BINARIES_PUBLISHED = {
     "seed": config["seed"],
     "survey": config["surveys"][SURVEY],
     "binaries": {
-        key: value for key, value in BINARIES.items() if key not in ("injection", "cross_validation")
+        key: value for key, value in BINARIES.items() if key not in ("injection", "cross_validation", "completeness")
     },
 }
 
@@ -340,8 +363,10 @@ rule binaries_figures:
         rates="results/binaries/injection/rates.parquet",
         flux_ratios="results/binaries/injection/flux_ratios.parquet",
         methods="results/binaries/methods.parquet",
+        completeness="results/catalogs/binaries_completeness.parquet",
     output:
         methods=figure("binaries", "methods"),
+        completeness=figure("binaries", "completeness"),
         snr_magnitude=figure("binaries", "snr_magnitude"),
         examples=figure("binaries", "examples"),
         rv_errors=figure("binaries", "rv_errors"),
@@ -388,6 +413,7 @@ rule binaries:
     # The catalogues, and all that the report shows of this search.
     input:
         rules.binaries_catalog.output,
+        rules.binaries_completeness.output,
         rules.binaries_figures.output,
         rules.binaries_pages.output,
 

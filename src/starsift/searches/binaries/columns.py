@@ -132,4 +132,22 @@ BINARIES_VARIABLES = TableSchema(
     ),
 )
 
-CATALOGS = {schema.name: schema for schema in (BINARIES_SPECTRA, BINARIES_OBJECTS, BINARIES_VARIABLES)}
+BINARIES_COMPLETENESS = TableSchema(
+    "binaries_completeness",
+    "Share of double-lined spectra that the models find",
+    ("source", "delta_rv", "light_ratio", "snr", "vsini"),
+    (
+        Column("source", pa.string(), "Pairs: simulated, or made of exposures of the survey", "meta.code"),
+        velocity("delta_rv", "Difference of the velocities", f"{VELOCITY_UCD};arith.diff"),
+        Column("light_ratio", pa.float32(), "Light of the fainter star over the other's", "arith.ratio"),
+        Column("snr", pa.float32(), "Signal-to-noise ratio a pixel", "stat.snr"),
+        velocity("vsini", "Projected rotation of both stars", "phys.veloc.rotat", nullable=True),
+        Column("trials", pa.int32(), "Pairs", "meta.number"),
+        Column("found", pa.int32(), "Those that are SB2 at the right velocities", "meta.number"),
+    ),
+)
+
+CATALOGS = {
+    schema.name: schema
+    for schema in (BINARIES_SPECTRA, BINARIES_OBJECTS, BINARIES_VARIABLES, BINARIES_COMPLETENESS)
+}

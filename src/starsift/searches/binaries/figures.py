@@ -3,6 +3,8 @@
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
@@ -166,15 +168,7 @@ def detection_rates(rates: pa.Table) -> Figure:
             axis.set_axis_off()
         for axis, (teff, logg) in zip(axes.flat, twins, strict=False):
             part = rates.filter(pc.and_(pc.equal(rates["teff"], teff), pc.equal(rates["logg"], logg)))
-            x, y, z = grid(part, "delta_rv", "snr", "rate")
-            image = axis.pcolormesh(z, vmin=0, vmax=1, cmap=RATE, edgecolor="white", linewidth=0.3)
-            for (i, j), value in np.ndenumerate(z):
-                colour = "white" if value > 0.6 else BLACK
-                text = f"{100 * value:.0f}" if np.isfinite(value) else ""
-                axis.text(j + 0.5, i + 0.5, text, ha="center", va="center", color=colour, fontsize=6)
-            axis.set_xticks(np.arange(x.size) + 0.5, [f"{v:g}" for v in x])
-            axis.set_yticks(np.arange(y.size) + 0.5, [f"{v:g}" for v in y])
-            axis.tick_params(length=0)
+            image = _draw_rates(axis, *grid(part, "delta_rv", "snr", "rate"))
             axis.set_title(f"two stars of {teff:g} K, log g {logg:g}")
         for axis in axes[-1]:
             axis.set_xlabel("velocity difference (km/s)")
@@ -182,6 +176,19 @@ def detection_rates(rates: pa.Table) -> Figure:
             axis.set_ylabel("S/N per pixel")
         figure.colorbar(image, ax=axes, label="detection rate (numbers: %)", fraction=0.04)
         return figure
+
+
+def _draw_rates(axis: Axes, x: np.ndarray, y: np.ndarray, rate: np.ndarray) -> QuadMesh:
+    """Rates (y, x) from 0 to 1 as colours and as numbers in per cent."""
+    image = axis.pcolormesh(rate, vmin=0, vmax=1, cmap=RATE, edgecolor="white", linewidth=0.3)
+    for (i, j), value in np.ndenumerate(rate):
+        colour = "white" if value > 0.6 else BLACK
+        text = f"{100 * value:.0f}" if np.isfinite(value) else ""
+        axis.text(j + 0.5, i + 0.5, text, ha="center", va="center", color=colour, fontsize=6)
+    axis.set_xticks(np.arange(x.size) + 0.5, [f"{v:g}" for v in x])
+    axis.set_yticks(np.arange(y.size) + 0.5, [f"{v:g}" for v in y])
+    axis.tick_params(length=0)
+    return image
 
 
 def flux_ratio(flux_ratios: pa.Table) -> Figure:
@@ -237,6 +244,39 @@ def methods(methods: pa.Table) -> Figure:
             colours = [colour for _, colour in groups.values()]
             axis.hist(shown, edges, stacked=True, color=colours, label=names)
         figure.axes[0].legend()
+        return figure
+
+
+def completeness(completeness: pa.Table) -> Figure:
+    """Share of pairs that the models find, against velocity difference and light ratio, in panels of S/N.
+
+    Reads the catalogue binaries_completeness; of simulated pairs those that rotate least. Above are the
+    simulated ones, below those made of exposures of the survey.
+    """
+    with report_style():
+        figure = Figure(figsize=(10, 4.6), layout="constrained")
+        if not completeness.num_rows:
+            return empty(figure.add_subplot(), "no injections")
+        steps = np.unique(values(completeness, "snr"))
+        slowest = pc.min(completeness["vsini"])
+        simulated = pc.equal(completeness["source"], "simulated")
+        slow = completeness.filter(pc.and_(simulated, pc.equal(completeness["vsini"], slowest)))
+        own = completeness.filter(pc.invert(simulated))
+        axes = figure.subplots(2, steps.size, squeeze=False, sharex=True, sharey=True)
+        for line, (part, name) in zip(axes, ((slow, "simulated"), (own, "of the survey")), strict=True):
+            for axis, snr in zip(line, steps, strict=True):
+                some = part.filter(pc.equal(part["snr"], pa.scalar(snr, pa.float32())))
+                axis.set_title(f"{name}, S/N {snr:g}")
+                if not some.num_rows:
+                    empty(axis, "none")
+                    continue
+                some = some.append_column("rate", pc.divide(some["found"].cast(pa.float64()), some["trials"]))
+                image = _draw_rates(axis, *grid(some, "delta_rv", "light_ratio", "rate"))
+        for axis in axes[-1]:
+            axis.set_xlabel("velocity difference (km/s)")
+        for axis in axes[:, 0]:
+            axis.set_ylabel("light ratio")
+        figure.colorbar(image, ax=axes, label="found (numbers: %)", fraction=0.03)
         return figure
 
 

@@ -20,6 +20,7 @@ from starsift.searches.binaries.decision import FEATURES, Decision, features, ne
 from starsift.searches.binaries.fits import array_of, fixed_lists
 from starsift.searches.binaries.model_bank import ModelBank
 from starsift.searches.binaries.model_fit import STARS, ModelFits, fit_models
+from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.templates import TemplateGrid
 from starsift.synthesis.mismatch import perturb_lines
 from starsift.synthesis.mrs import observe
@@ -30,6 +31,7 @@ GROUP = 64  # spectra that share the errors of their templates
 LINE_ERROR = (0.05, 0.35)  # relative, of depths
 LINE_ERROR_WIDTH = (0.3, 1.5)  # Angstrom
 RESOLUTION_SPREAD = 0.13  # of the instrument, either way
+DARK = 0.05  # share of the spectra of single stars that show none: fibres beside the star
 IVAR_SPREAD = 0.35  # natural logarithm, of a spectrum's ivar
 TOLERANCE_KMS = 20.0  # a companion is right if the velocities are this near the truth
 SLOW_KMS = 30.0  # v sin i below which velocities are promised
@@ -99,10 +101,7 @@ def simulate(
     parts = []
     for start in range(0, number, GROUP):
         n = min(GROUP, number - start)
-        wrong = perturb_lines(
-            grid, rng, amplitude=_between(rng, LINE_ERROR), width=_between(rng, LINE_ERROR_WIDTH)
-        )
-        synthesizer = Synthesizer(wrong, resolution * (1 + RESOLUTION_SPREAD * rng.uniform(-1, 1)))
+        synthesizer = imperfect_stars(grid, resolution, rng)
         systems = draw_systems(rng, n, stars, apart=start // GROUP % 2 == 0)
         parts.append(_observe_and_fit(synthesizer, bank, systems, draw_snr(rng, n, *snr), rng))
     return Sample(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Sample)))
@@ -116,6 +115,23 @@ def draw_systems(rng: np.random.Generator, n: int, stars: int, *, apart: bool) -
     return draw_binaries(rng, n, gaps) if stars == 2 else draw_triples(rng, n, delta_rv=gaps)
 
 
+def imperfect_stars(grid: TemplateGrid, resolution: float, rng: np.random.Generator) -> Synthesizer:
+    """Stars whose lines and resolution are not those of the templates."""
+    wrong = perturb_lines(
+        grid, rng, amplitude=_between(rng, LINE_ERROR), width=_between(rng, LINE_ERROR_WIDTH)
+    )
+    return Synthesizer(wrong, resolution * (1 + RESOLUTION_SPREAD * rng.uniform(-1, 1)))
+
+
+def imperfect_exposures(
+    wavelength: np.ndarray, flux: np.ndarray, snr: np.ndarray, rng: np.random.Generator
+) -> SpectrumBatch:
+    """Blue-arm exposures of model spectra (n, pixel) at S/N `snr` (n,), whose ivar is off by a factor."""
+    batch = anonymous_batch(*observe(wavelength, flux, snr=snr, rng=rng), snr)
+    wrong = np.exp(rng.normal(0.0, IVAR_SPREAD, (batch.n, 1)))
+    return replace(batch, ivar=(batch.ivar * wrong).astype(np.float32))
+
+
 def _between(rng: np.random.Generator, limits: Sequence[float]) -> float:
     return float(np.exp(rng.uniform(*np.log(limits))))
 
@@ -123,10 +139,11 @@ def _between(rng: np.random.Generator, limits: Sequence[float]) -> float:
 def _observe_and_fit(
     synthesizer: Synthesizer, bank: ModelBank, systems: Systems, snr: np.ndarray, rng: np.random.Generator
 ) -> Sample:
-    exposures = observe(synthesizer.wavelength, synthesizer.system_flux(systems), snr=snr, rng=rng)
-    batch = anonymous_batch(*exposures, snr)
-    wrong = np.exp(rng.normal(0.0, IVAR_SPREAD, (batch.n, 1)))
-    fits = fit_models(replace(batch, ivar=(batch.ivar * wrong).astype(np.float32)), bank)
+    flux = synthesizer.system_flux(systems)
+    if systems.n_components == 1:
+        flux[rng.random(len(flux)) < DARK] = 0.0
+    batch = imperfect_exposures(synthesizer.wavelength, flux, snr, rng)
+    fits = fit_models(batch, bank)
 
     def padded(values: np.ndarray) -> np.ndarray:
         return np.pad(values, ((0, 0), (0, STARS - values.shape[1])), constant_values=np.nan)
@@ -192,8 +209,9 @@ def systematic_errors(sample: Sample) -> list[float]:
         order = np.argsort(found, axis=1)
         error.append(np.take_along_axis(sample.found_err[good, stars - 1, :stars], order, axis=1).ravel())
         near.append(neighbours(np.sort(found, axis=1)).ravel())
-    every = [np.concatenate(parts) for parts in (away, error, near)]
-    return [_systematic(every[0][every[2] == i], every[1][every[2] == i]) for i in range(4)]
+    a, e, place = (np.concatenate(parts) for parts in (away, error, near))
+    classes = [(place == i) & (a < TOLERANCE_KMS) for i in range(4)]
+    return [_systematic(a[use], e[use]) for use in classes]
 
 
 def _systematic(away: np.ndarray, error: np.ndarray) -> float:

@@ -248,6 +248,23 @@ class Injection(Group):
     )
 
 
+class Completeness(Group):
+    """Completeness of the models, from pairs that are simulated and pairs made of the survey's exposures."""
+
+    trials: int = setting("Simulated pairs at each point of the grid.", 20, ge=1)
+    survey: int = setting("Pairs made of the survey's own exposures.", 3000, ge=0)
+    delta_rv: Annotated[list[Positive], size(1)] = setting(
+        "Velocity differences of the grid.", [40, 50, 60, 80, 120, 200], unit="km/s"
+    )
+    light_ratio: Annotated[list[Positive], size(1)] = setting(
+        "Light of the fainter star over that of the brighter one.", [1.0, 0.5, 0.25, 0.125]
+    )
+    snr: Annotated[list[Positive], size(1)] = setting("Signal-to-noise ratios.", [5, 10, 20, 50, 100])
+    vsini: Annotated[list[NonNegative], size(1)] = setting(
+        "Projected rotation of both stars.", [5, 40, 80], unit="km/s"
+    )
+
+
 class Settings(SearchSettings):
     """Double- and triple-lined spectroscopic binaries (Li et al. 2023)."""
 
@@ -266,6 +283,7 @@ class Settings(SearchSettings):
     suspects: Suspects = Suspects()
     objects: Objects = Objects()
     injection: Injection = Injection()
+    completeness: Completeness = Completeness()
 
 
 def model_settings(binaries: Mapping[str, Any]) -> dict[str, Any]:
