@@ -56,6 +56,16 @@ def test_without_dwarfs_there_are_no_pairs_to_try():
         build_models(load_grid(), **{**SETTINGS, "logg": (2.5,), "teff": (4750,)})
 
 
+def test_noise_alone_is_no_pair(models, synthesizer):
+    n = 64
+    ratio, dark = np.full(n, 8.0), np.zeros((n, synthesizer.wavelength.size), np.float32)
+    rng = np.random.default_rng(7)
+    batch = anonymous_batch(*observe(synthesizer.wavelength, dark, snr=ratio, rng=rng), ratio)
+    fits = fit_models(batch, models)
+    assert fits.usable.all()
+    assert np.isnan(fits.chi2[:, 1]).all()
+
+
 def test_sums_over_blocks_are_those_of_shifted_templates(models):
     edges = block_edges(models.pixels)
     for shift in (-models.nodes, -7, 0, models.nodes):

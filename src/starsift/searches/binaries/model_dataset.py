@@ -31,7 +31,6 @@ GROUP = 64  # spectra that share the errors of their templates
 LINE_ERROR = (0.05, 0.35)  # relative, of depths
 LINE_ERROR_WIDTH = (0.3, 1.5)  # Angstrom
 RESOLUTION_SPREAD = 0.13  # of the instrument, either way
-DARK = 0.05  # share of the spectra of single stars that show none: fibres beside the star
 IVAR_SPREAD = 0.35  # natural logarithm, of a spectrum's ivar
 TOLERANCE_KMS = 20.0  # a companion is right if the velocities are this near the truth
 SLOW_KMS = 30.0  # v sin i below which velocities are promised
@@ -139,10 +138,7 @@ def _between(rng: np.random.Generator, limits: Sequence[float]) -> float:
 def _observe_and_fit(
     synthesizer: Synthesizer, bank: ModelBank, systems: Systems, snr: np.ndarray, rng: np.random.Generator
 ) -> Sample:
-    flux = synthesizer.system_flux(systems)
-    if systems.n_components == 1:
-        flux[rng.random(len(flux)) < DARK] = 0.0
-    batch = imperfect_exposures(synthesizer.wavelength, flux, snr, rng)
+    batch = imperfect_exposures(synthesizer.wavelength, synthesizer.system_flux(systems), snr, rng)
     fits = fit_models(batch, bank)
 
     def padded(values: np.ndarray) -> np.ndarray:

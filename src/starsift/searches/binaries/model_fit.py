@@ -38,6 +38,7 @@ RIDGE = 1e-6  # on normal matrices: two equal stars at one velocity
 # Pairs are fitted where the scan promises a gain in chi-square of so much, in units of the single star's
 # reduced chi-square, and of so much of what the single star gained; triples where the pair then has it.
 LEAST_GAIN, LEAST_SHARE = 10.0, 0.006
+LEAST_LINES = 50.0  # what the single star must gain, in the same units: noise alone gains up to 30
 SLOW_VSINI = 60.0  # km/s, of that single star
 
 
@@ -476,7 +477,7 @@ def _fit_chunk(batch: SpectrumBatch, bank: ModelBank, xp: ModuleType) -> ModelFi
     out.scan[:] = best - gain[:, :, slow].max(axis=(1, 2))
     misfit = np.maximum(out.chi2[rows, 0] / out.pixels[rows], 1.0)
     least = np.maximum(LEAST_GAIN * misfit, LEAST_SHARE * out.lines[rows])
-    promised = out.scan[rows] > least
+    promised = (out.scan[rows] > least) & (out.lines[rows] > LEAST_LINES * misfit)
     rows, least = rows[promised], least[promised]
 
     def start_from_scan() -> None:
