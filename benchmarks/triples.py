@@ -89,9 +89,7 @@ def main() -> None:
             kind = np.array(
                 [
                     value or ""
-                    for value in classify(ccf, count, networks, **BINARIES["vote"])[
-                        "multiplicity"
-                    ].to_pylist()
+                    for value in classify(ccf, count, networks, **BINARIES["vote"])["vote"].to_pylist()
                 ]
             )
             row("hierarchical" if hierarchical else "random", f"{hard:g}", kind == "SB2", kind == "SB3")

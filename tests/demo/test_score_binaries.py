@@ -54,7 +54,8 @@ def results(**changes: dict[int, Any]) -> pa.Table:
 
 
 def values(truth: Path, table: pa.Table) -> dict[str, Any]:
-    card = score(truth, table)
+    published = pa.table({"spectrum_id": ["s2", "s4"], "multiplicity": ["SB2", "SB3"]})
+    card = score(truth, table, published)
     assert card["spectra"] == 8
     lines: list[dict[str, Any]] = card["lines"]  # type: ignore[assignment]
     return {line["name"].split(":")[0]: line for line in lines}
@@ -69,6 +70,8 @@ def test_perfect_results_score_one(truth: Path) -> None:
         ("SB3 found, all with both delta RV >= 60", 1),
     ):
         assert lines[name]["value"] == found
+    listed = lines["SB2 in the catalogue, by all exposures of a star, all with delta RV >= 60"]
+    assert (listed["value"], listed["number"]) == (0.5, 2)
     by_vote = lines["SB2 found by the vote on the CCF, all with delta RV >= 60"]
     assert (by_vote["value"], by_vote["number"]) == (0.5, 2)
     assert lines["SB3 found by the vote on the CCF, all of these"]["value"] == 0
@@ -97,4 +100,4 @@ def test_mistakes_are_counted(truth: Path) -> None:
 
 def test_spectra_of_another_survey_are_refused(truth: Path) -> None:
     with pytest.raises(ValueError, match="1 spectra are not in the truth, the first is t0"):
-        score(truth, results(spectrum_id={0: "t0"}))
+        score(truth, results(spectrum_id={0: "t0"}), pa.table({"spectrum_id": [], "multiplicity": []}))

@@ -26,7 +26,8 @@ from starsift.spectra.batches import read_identity
 
 ENDS = {"provenance", "all"}
 PUBLISHED = {"binaries_catalog", "binaries_figures", "binaries_pages", *ENDS}
-CLASSIFIED = {"binaries_predict", "binaries_suspects", "binaries_examples", *PUBLISHED}
+COMPLETE = {"binaries_completeness", "binaries_figures", *ENDS}
+CLASSIFIED = {"binaries_predict", "binaries_suspects", "binaries_examples", *COMPLETE, *PUBLISHED}
 TRAINED = {"binaries_train", "binaries_cross_validate", *CLASSIFIED}
 INJECTED = {"binaries_injection", "binaries_figures", *ENDS}
 PEAKS = {"binaries_peaks", "binaries_errors", "binaries_dataset", *INJECTED, *TRAINED}
@@ -68,6 +69,7 @@ def test_a_finished_run_has_nothing_to_do(run: Checkout) -> None:
         ("binaries", "objects.match_radius", 3.0, {"binaries_suspects"} | PUBLISHED),
         ("binaries", "objects.stability", 2.0, PUBLISHED),
         ("binaries", "injection.trials", 3, INJECTED),
+        ("binaries", "completeness.trials", 2, COMPLETE),
         ("binaries", "training.per_class", 31, {"binaries_dataset"} | TRAINED),
         ("mstars", "sample.groups", 2, SAMPLED),
         ("mstars", "hash.bits", 32, ENCODED),
@@ -142,7 +144,19 @@ def times(folder: Path, pattern: str) -> dict[str, int]:
 
 
 NIGHT = ["manifest", "pack", "reading", *ENDS]
-STAGES = ("ccf", "peaks", "errors", "fit", "predict", "suspects", "examples", "catalog", "figures", "pages")
+STAGES = (
+    "ccf",
+    "peaks",
+    "errors",
+    "fit",
+    "predict",
+    "suspects",
+    "examples",
+    "completeness",
+    "catalog",
+    "figures",
+    "pages",
+)
 
 
 @pytest.mark.parametrize(

@@ -282,7 +282,10 @@ rule binaries_completeness:
     params:
         model=model_settings(BINARIES),
         completeness=BINARIES["completeness"],
-        settings={"seed": config["seed"], "binaries": BINARIES},
+        settings={
+            "seed": config["seed"],
+            "binaries": {key: BINARIES[key] for key in ("ccf", "model", "training", "decision", "completeness")},
+        },
         code=code("binaries/completeness"),
     script:
         "../scripts/binaries/completeness.py"
@@ -307,6 +310,7 @@ rule binaries_catalog:
         suspects=each_bundle("results/binaries/suspects/{bundle}.parquet", SURVEY),
         manifests=each_bundle(f"results/manifest/{SURVEY}/{{bundle}}.parquet", SURVEY),
         catalog=lambda wildcards: catalog_of(SURVEY),
+        decision="results/binaries/decision/decision.json",
         grid=GRID,
     output:
         multiext("results/catalogs/binaries_spectra", ".parquet", ".fits", ".vot"),
@@ -321,6 +325,7 @@ rule binaries_catalog:
         runtime=60,
     params:
         objects=BINARIES["objects"],
+        proportions=BINARIES["decision"]["proportions"],
         store=LABELS,
         labels=label_digest_for("binaries"),
         settings=BINARIES_PUBLISHED,
@@ -429,6 +434,7 @@ if SIMULATED:
             errors=each_bundle("results/binaries/errors/{bundle}.parquet", SURVEY),
             classes=each_bundle("results/binaries/classes/{bundle}.parquet", SURVEY),
             suspects=each_bundle("results/binaries/suspects/{bundle}.parquet", SURVEY),
+            catalog="results/catalogs/binaries_spectra.parquet",
         output:
             card="results/scorecards/binaries.json",
             text=scorecard("binaries"),

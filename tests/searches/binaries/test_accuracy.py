@@ -26,7 +26,7 @@ def vote(laboratory):
     def call(systems, snr, rng):
         """What the CCF step and the vote make of systems: multiplicity (n,) and components."""
         curves, components = laboratory.measure(laboratory.observe(systems, snr, rng))
-        kind = classify(curves.ccf, components.count, networks, **BINARIES["vote"])["multiplicity"]
+        kind = classify(curves.ccf, components.count, networks, **BINARIES["vote"])["vote"]
         return np.array([value or "" for value in kind.to_pylist()]), components
 
     return call

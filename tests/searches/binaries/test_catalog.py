@@ -10,7 +10,7 @@ from fixtures.settings import BINARIES
 
 from starsift.catalog.columns import conform
 from starsift.errors import ResultsError
-from starsift.searches.binaries.catalog import find_variables, gather_catalog, make_objects
+from starsift.searches.binaries.catalog import find_variables, gather_catalog, make_objects, weigh_exposures
 from starsift.searches.binaries.columns import BINARIES_OBJECTS, BINARIES_VARIABLES
 
 RADIUS = BINARIES["objects"]["match_radius"]
@@ -32,6 +32,7 @@ def detections(survey, rows, **columns):
         "phot_g_mean_mag": ([12.5] * n, number),
         "snr": ([20.0 + i for i in range(n)], number),
         "multiplicity": (["SB2"] * n, pa.string()),
+        "p_star": ([0.9] * n, number),
         "rv_1": ([-50.0] * n, number),
         "rv_2": ([50.0] * n, number),
         "rv_3": ([None] * n, number),
@@ -75,6 +76,30 @@ def test_object_counts_ranges_and_flags():
     assert lone["gaia_source_id"] is None
     assert (lone["multiplicity"], lone["n_exposures"], lone["suspect"]) == ("SB2", 1, True)
     assert conform(objects, BINARIES_OBJECTS).num_rows == 2
+
+
+def test_exposures_of_one_star_support_each_other():
+    """Three stars: two likely exposures, one likely exposure, and one that is clear beside a doubtful one."""
+    survey = exposures(
+        ra=[10.0] * 3 + [20.0] + [30.0] * 3, dec=[1.0] * 7, gaia_source_id=[1, 1, 1, 2, 3, 3, 3]
+    )
+    p_binary = [0.55, 0.55, 0.01, 0.55, 0.99, 0.3, 0.001]
+    survey = survey.append_column("p_single", pa.array(1 - np.array(p_binary), pa.float32()))
+    some = detections(survey, [0, 1, 3, 4, 5], multiplicity=[None, None, None, "SB3", None])
+    some = some.drop_columns("p_star")
+    found = weigh_exposures(some, survey, RADIUS, threshold=0.6, binaries=0.1)
+    names = dict(zip(found["spectrum_id"].to_pylist(), found["by_star"].to_pylist(), strict=True))
+    assert names == {"e0": True, "e1": True, "e4": False, "e5": True}
+    assert found["multiplicity"].to_pylist() == ["SB2", "SB2", "SB3", "SB2"]
+    # One exposure alone has its own probability.
+    alone = weigh_exposures(some, survey, RADIUS, threshold=0.54, binaries=0.1)
+    assert "e3" in alone["spectrum_id"].to_pylist()
+    # Without models, the vote's detections stay, and nothing is added.
+    unknown = survey.drop_columns("p_single").append_column("p_single", pa.nulls(7, pa.float32()))
+    voted = detections(unknown, [4]).drop_columns("p_star")
+    found = weigh_exposures(voted, unknown, RADIUS, threshold=0.6, binaries=0.1)
+    assert found["spectrum_id"].to_pylist() == ["e4"]
+    assert found["p_star"].to_pylist() == [None]
 
 
 def test_stars_are_followed_through_exposures():

@@ -5,8 +5,9 @@ from starsift.catalog.publish import publish
 from starsift.io.parquet import write_csv, write_parquet
 from starsift.learning.labels import read_labels, warn_unmatched, with_labels
 from starsift.logs import log_to
-from starsift.searches.binaries.catalog import find_variables, gather_catalog, make_objects
+from starsift.searches.binaries.catalog import find_variables, gather_catalog, make_objects, weigh_exposures
 from starsift.searches.binaries.columns import BINARIES_OBJECTS, BINARIES_SPECTRA, BINARIES_VARIABLES
+from starsift.searches.binaries.decision import Decision
 from starsift.searches.binaries.voting import funnel
 from starsift.searches.binaries.words import VOCABULARY
 
@@ -15,6 +16,13 @@ source, settings = snakemake.input, snakemake.params
 warn_unmatched(settings.store, "binaries", "results")
 stages = {name: source[name] for name in ("classes", "components", "errors", "suspects", "manifests")}
 spectra, exposures, candidates, called = gather_catalog(stages)
+spectra = weigh_exposures(
+    spectra,
+    exposures,
+    settings.objects["match_radius"],
+    threshold=Decision.load(source.decision).thresholds[0],
+    binaries=sum(settings.proportions[1:]) / sum(settings.proportions),
+)
 spectra, objects = make_objects(spectra, exposures, settings.objects["match_radius"])
 variables = find_variables(exposures, objects["object_id"], **settings.objects)
 spectra = with_labels(spectra, read_labels(settings.store, VOCABULARY, missing_ok=True))

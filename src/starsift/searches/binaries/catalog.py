@@ -17,6 +17,7 @@ from starsift.searches.binaries.wilson import fit_wilson
 from starsift.spectra.batches import IDENTITY_NAMES, OK
 
 _EXPOSURE_COLUMNS = ("spectrum_id", "band", "lmjm", "ra", "dec", "gaia_source_id")
+SPLIT = 0.5  # share of the exposures of a double-lined star in which its lines are apart
 CLEAR_SIGMAS = 10.0  # of the lines' depth, from which a velocity is that of a star
 _STAR = ("ra", "dec", "gaia_source_id", "phot_g_mean_mag")
 
@@ -32,7 +33,7 @@ def gather_catalog(
 
     Returns
     -------
-    spectra : those that are SB2 or SB3, as input of `make_objects`
+    spectra : those that are SB2 or SB3, or may be so, as input of `weigh_exposures`
     exposures : every usable exposure, as input of `make_objects` and `find_variables`
     candidates : the classifiers' columns of all candidates of the CCF, as input of `binaries.voting.funnel`
     called : from `compare_methods`
@@ -40,11 +41,14 @@ def gather_catalog(
     spectra, exposures, candidates, called = [], [], [], []
     for table in join_bundles(stages):
         usable = table.filter(pc.equal(table["status"], OK))
-        exposures.append(_with_one_velocity(usable).select([*IDENTITY_NAMES, *_STAR, "rv", "rv_err"]))
+        names = [*IDENTITY_NAMES, *_STAR, "p_single", "rv", "rv_err"]
+        exposures.append(_with_one_velocity(usable).select(names))
         seen = table.filter(pc.is_in(table["n_components"], pa.array([2, 3], pa.int16())))
         classes = [name for name in seen.column_names if name.startswith("p_c")]
         candidates.append(seen.select(["n_components", "vote", *classes]))
-        spectra.append(table.filter(pc.is_valid(table["multiplicity"])))
+        # By the models a spectrum may show two stars, and be no binary before its other exposures are seen.
+        several = pc.greater(pc.list_value_length(table["light"]).fill_null(0), 1)
+        spectra.append(table.filter(pc.or_(pc.is_valid(table["multiplicity"]), several)))
         by_any = pc.or_(pc.is_valid(table["vote"]), pc.is_valid(table["model"]))
         called.append(compare_methods(table.filter(by_any)))
     joined = map(pa.concat_tables, (exposures, candidates, called))
@@ -63,6 +67,47 @@ def compare_methods(table: pa.Table) -> pa.Table:
     table = table.select(["vote", "model", "snr"])
     table = table.append_column("separation", pa.array(separation, from_pandas=True))
     return table.append_column("light_ratio", pa.array(ratio, from_pandas=True))
+
+
+def weigh_exposures(
+    spectra: pa.Table, exposures: pa.Table, radius: float, *, threshold: float, binaries: float
+) -> pa.Table:
+    """Call exposures SB2 for what all exposures of their star show together.
+
+    A binary shows two stars in half of its exposures, so the odds of a star are the product over exposures of
+    (1 + ratio) / 2, with the likelihood ratio of two stars to one, times the odds before. Of one exposure
+    alone that is its own probability; two or more that are likely support each other.
+
+    Parameters
+    ----------
+    spectra : those with several stars, from `gather_catalog`; multiplicity is null where they may have them
+    exposures : as in `make_objects`, with p_single
+    radius : arcsec, see `group_stars`
+    threshold : least probability of a binary, see `Decision`
+    binaries : proportion of spectra with two stars or more among all
+
+    Returns the spectra that are SB2 or SB3, with `p_star`, the probability that their star is a binary (null
+    without models), and `by_star`: whether the other exposures made it so.
+    """
+    exposures, star = _in_time(exposures, radius)
+    p = np.clip(1.0 - _numbers(exposures["p_single"], 1.0).astype(np.float64), 1e-6, 1 - 1e-6)
+    ratio = p / (1 - p) * (1 - binaries) / binaries
+    n = int(star.max(initial=-1)) + 1
+    prior = min(binaries / SPLIT, 0.5)
+    log_odds = np.log(prior / (1 - prior)) + np.bincount(star, np.log(SPLIT * ratio + 1 - SPLIT), n)
+    at = _find(spectra, exposures)
+    p_star = 1.0 / (1.0 + np.exp(-log_odds[star[at]]))
+    here = p_star * SPLIT * ratio[at] / (SPLIT * ratio[at] + 1 - SPLIT)
+    called = spectra["multiplicity"].is_valid().to_numpy()
+    more = ~called & (here >= threshold)
+    kind = np.where(more, "SB2", spectra["multiplicity"].fill_null("").to_numpy(zero_copy_only=False))
+    spectra = spectra.set_column(
+        spectra.column_names.index("multiplicity"), "multiplicity", pa.array(kind.astype(object), pa.string())
+    )
+    known = spectra["p_single"].is_valid().to_numpy()
+    spectra = spectra.append_column("p_star", pa.array(p_star, pa.float32(), mask=~known))
+    spectra = spectra.append_column("by_star", pa.array(more))
+    return spectra.filter(pa.array(called | more))
 
 
 def make_objects(spectra: pa.Table, exposures: pa.Table, radius: float) -> tuple[pa.Table, pa.Table]:
@@ -120,6 +165,7 @@ def make_objects(spectra: pa.Table, exposures: pa.Table, radius: float) -> tuple
             _reduce(np.fmax, high, of_star, stars.size) - _reduce(np.fmin, low, of_star, stars.size),
             pa.float32(),
         ),
+        "p_binary": _or_null(_reduce(np.fmax, _numbers(spectra["p_star"], np.nan), of_star, stars.size)),
         **masses,
         "snr_max": _or_null(_reduce(np.fmax, snr, of_star, stars.size)),
         "n_suspect_moonlight": pa.array(count(moonlight), pa.int32()),

@@ -33,6 +33,7 @@ BINARIES_SPECTRA = TableSchema(
         probability("p_single", "Probability of one star, by the models"),
         probability("p_sb2", "Probability of two stars, by the models"),
         probability("p_sb3", "Probability of three stars, by the models"),
+        Column("by_star", pa.bool_(), "SB2 for what the star's other exposures show", "meta.code.qual"),
         Column("vote", pa.string(), "SB2 or SB3: the vote on the CCF", "meta.code.multip", nullable=True),
         Column("model", pa.string(), "SB2 or SB3: by the models", "meta.code.multip", nullable=True),
         velocity("rv_1", "Lowest heliocentric radial velocity"),
@@ -139,7 +140,12 @@ BINARIES_COMPLETENESS = TableSchema(
     (
         Column("source", pa.string(), "Pairs: simulated, or made of exposures of the survey", "meta.code"),
         velocity("delta_rv", "Difference of the velocities", f"{VELOCITY_UCD};arith.diff"),
-        Column("light_ratio", pa.float32(), "Light of the fainter star over the other's", "arith.ratio"),
+        Column(
+            "light_ratio",
+            pa.float32(),
+            "Light of the fainter star over the other's",
+            "phys.luminosity;arith.ratio",
+        ),
         Column("snr", pa.float32(), "Signal-to-noise ratio a pixel", "stat.snr"),
         velocity("vsini", "Projected rotation of both stars", "phys.veloc.rotat", nullable=True),
         Column("trials", pa.int32(), "Pairs", "meta.number"),

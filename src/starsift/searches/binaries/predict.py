@@ -78,14 +78,16 @@ def predict_bundle(
 def choose_models(fits: Fits, decision: Decision) -> dict[str, pa.Array]:
     """What the models say of n spectra: the columns of `CHOSEN` from p_single on, but vote and multiplicity.
 
-    Velocities and light are those of the model that wins; null where no model was fitted.
+    Velocities and light are those of the model that wins: of two stars wherever one is less probable, even
+    where the purity that is asked for forbids to call the spectrum SB2. Null where no model was fitted.
     """
     fitted = np.isfinite(fits.rv[:, 0, 0])
     p = decision.predict(fits.features)
     names = ("p_single", "p_sb2", "p_sb3")
     probability = {name: pa.array(p[:, i], pa.float32(), mask=~fitted) for i, name in enumerate(names)}
     multiplicity = decision.multiplicity(fits.features)
-    stars = np.select([multiplicity == "SB3", multiplicity == "SB2"], [3, 2], 1) * fitted
+    several = (multiplicity == "SB2") | (p[:, 0] < 0.5)
+    stars = np.select([multiplicity == "SB3", several], [3, 2], 1) * fitted
     model = (np.arange(len(stars)), np.maximum(stars, 1) - 1)
     rv_err = decision.velocity_errors(fits.rv[model], fits.rv_err[model])
     columns = {"rv": fits.rv[model], "rv_err": rv_err, "light": fits.light[model]}

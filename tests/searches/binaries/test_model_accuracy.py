@@ -1,0 +1,94 @@
+"""Accuracy of the models' decision: on other simulated spectra, and on real stars."""
+
+import numpy as np
+import pytest
+from fixtures.real_stars import expose_stars
+from fixtures.settings import BINARIES
+from fixtures.survey_files import real
+
+from starsift.searches.binaries.decision import Decision, features
+from starsift.searches.binaries.model_bank import ModelBank, build_models
+from starsift.searches.binaries.model_dataset import Sample, decide, simulate
+from starsift.searches.binaries.model_fit import fit_models
+from starsift.searches.binaries.settings import model_settings
+from starsift.spectra.batches import SpectrumBatch
+from starsift.spectra.reading import read_spectra
+from starsift.spectra.templates import load_grid
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("models accuracy")]
+
+PROPORTIONS = BINARIES["decision"]["proportions"]
+
+
+@pytest.fixture(scope="module")
+def bank() -> ModelBank:
+    return build_models(load_grid(), **model_settings(BINARIES))
+
+
+def draw(bank: ModelBank, stars: int, number: int, seed: int) -> Sample:
+    options = {"resolution": 7500.0, "stars": stars, "number": number, "snr": BINARIES["training"]["snr"]}
+    return simulate(load_grid(), bank, seed=seed, **options)
+
+
+@pytest.fixture(scope="module")
+def decision(bank: ModelBank) -> Decision:
+    parts = [draw(bank, stars, number, 1) for stars, number in ((1, 3000), (2, 1000), (3, 800))]
+    joined = {name: np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])}
+    settings = {name: BINARIES["decision"][name] for name in ("proportions", "purity")}
+    return decide(Sample(**joined), seed=1, **settings)
+
+
+def call(batch: SpectrumBatch, bank: ModelBank, decision: Decision) -> np.ndarray:
+    return decision.multiplicity(features(fit_models(batch, bank), bank))
+
+
+def test_other_simulated_spectra_are_told_apart(bank: ModelBank, decision: Decision) -> None:
+    single, double, triple = (draw(bank, stars, 800, 99) for stars in (1, 2, 3))
+    calls = [decision.multiplicity(sample.features) for sample in (single, double, triple)]
+    false = (calls[0] != "").mean()
+    assert false < 0.005
+    wide = np.abs(double.rv[:, 0] - double.rv[:, 1]) >= 60
+    even = np.nanmin(double.light, axis=1) / np.nanmax(double.light, axis=1) >= 0.25
+    clear = wide & even & (double.snr >= 10)
+    assert (calls[1][clear] == "SB2").mean() > 0.85
+    gap = np.diff(np.sort(triple.rv, axis=1), axis=1).min(axis=1)
+    assert (calls[2][(gap >= 60) & (triple.snr >= 10)] == "SB3").mean() > 0.55
+    # At the survey's proportions, with some room for the small numbers.
+    right = [(called == "SB2") * share for called, share in zip(calls, PROPORTIONS, strict=True)]
+    assert sum(part.mean() for part in right[1:]) / sum(part.mean() for part in right) > 0.95
+
+
+@pytest.mark.parametrize("snr", [10, 20, 50])
+def test_pairs_of_real_stars_are_found_and_single_ones_are_not(
+    bank: ModelBank, decision: Decision, snr: float
+) -> None:
+    rng = np.random.default_rng(int(snr))
+    for name in ("Sun", "Procyon"):
+        assert (call(expose_stars([name], [1], [12.0], snr=snr, n=24, rng=rng), bank, decision) == "").all()
+    found = []
+    for pair in (("Sun", "Procyon"), ("Procyon", "Sun"), ("Sun", "Sun")):
+        for light in (1.0, 0.5, 0.25):
+            for rv in ((-25.0, 40.0), (60.0, -20.0), (-70.0, 80.0)):
+                batch = expose_stars(pair, (1, light), rv, snr=snr, n=4, rng=rng)
+                found += (call(batch, bank, decision) == "SB2").tolist()
+    assert np.mean(found) > (0.7 if snr == 10 else 0.85)
+
+
+def test_triples_of_real_stars_are_found(bank: ModelBank, decision: Decision) -> None:
+    rng = np.random.default_rng(6)
+    stars, light = ("Procyon", "Sun", "Procyon"), (1, 0.7, 0.5)
+    called = [
+        call(expose_stars(stars, light, rv, snr=30, n=6, rng=rng), bank, decision)
+        for rv in ((-110, 3, 110), (-80, 0, 80))
+    ]
+    assert (np.concatenate(called) == "SB3").mean() > 0.8
+
+
+def test_the_eclipsing_binary_kic_8098300_is_found(bank: ModelBank, decision: Decision) -> None:
+    batch = read_spectra(real("lamost-mrs-dr7"))
+    rows = batch.identity.to_pylist()
+    blue = [i for i, row in enumerate(rows) if row["band"] == "B" and row["lmjm"]]
+    called = call(batch.take(np.array(blue)), bank, decision)
+    double = np.array([rows[i]["lmjd"] for i in blue]) == 58644
+    assert called[double].tolist() == ["SB2"] * 4
+    assert (called[~double] == "").all()
