@@ -16,7 +16,6 @@ from kernels import best_time
 
 from starsift.io.parquet import write_parquet
 from starsift.learning.backend import load_network, save_network
-from starsift.searches.binaries.dataset import anonymous_batch
 from starsift.searches.emission.classes import PIXELS
 from starsift.searches.emission.dataset import read_usable, window_bundle
 from starsift.searches.emission.inference import NumpyNetwork
@@ -26,6 +25,7 @@ from starsift.searches.emission.training import train
 from starsift.settings import default_settings
 from starsift.spectra.batches import write_bundle
 from starsift.spectra.resample import LAMOST_LRS
+from starsift.synthesis.exposures import anonymous_batch
 
 EMISSION = default_settings()["emission"]
 

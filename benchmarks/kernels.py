@@ -14,7 +14,6 @@ from collections.abc import Callable
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from starsift.searches.binaries.dataset import anonymous_batch, draw_snr
 from starsift.searches.binaries.errors import monte_carlo
 from starsift.searches.binaries.peaks import Components, cosine_basis, find_components
 from starsift.settings import default_settings
@@ -29,6 +28,7 @@ from starsift.spectra.ccf import (
 )
 from starsift.spectra.continuum import normalize
 from starsift.spectra.templates import load_grid
+from starsift.synthesis.exposures import anonymous_batch, draw_snr
 from starsift.synthesis.mrs import observe
 from starsift.synthesis.stars import Synthesizer, draw_binaries, draw_singles
 

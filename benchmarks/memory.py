@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from starsift.searches.binaries.curves import read_curves, write_curves
-from starsift.searches.binaries.dataset import anonymous_batch, draw_snr
 from starsift.searches.binaries.errors import monte_carlo, write_errors
 from starsift.searches.binaries.peaks import find_components, read_components, write_components
 from starsift.settings import default_settings
 from starsift.spectra.batches import ROWS, read_bundle, read_rows, write_bundle
 from starsift.spectra.ccf import build_bank, correlate
 from starsift.spectra.templates import load_grid
+from starsift.synthesis.exposures import anonymous_batch, draw_snr
 from starsift.synthesis.mrs import observe
 from starsift.synthesis.stars import Synthesizer, draw_binaries, draw_singles
 

@@ -18,7 +18,6 @@ import numpy as np
 from starsift.demo.lrs import observe as expose
 from starsift.demo.lrs_sky import draw_sources, make_plans
 from starsift.robust import robust_scatter as robust
-from starsift.searches.binaries.dataset import anonymous_batch
 from starsift.searches.mstars.dataset import read_sample
 from starsift.searches.mstars.velocity import (
     ENOUGH,
@@ -35,6 +34,7 @@ from starsift.survey.fitsfile import open_fits
 from starsift.survey.readers.registry import read_spectrum
 from starsift.survey.readers.sdss import CLASSIFICATIONS
 from starsift.synthesis.degrade import add_noise, featureless, miscalibrate, shift
+from starsift.synthesis.exposures import anonymous_batch
 
 WAVELENGTH = LAMOST_LRS.wavelength
 # Of LAMOST DR1 and DR7 at hand: what their pipeline calls M.

@@ -12,11 +12,12 @@ import argparse
 import numpy as np
 from scipy.optimize import brentq
 
-from starsift.searches.binaries.dataset import Laboratory, draw_snr, recovered
+from starsift.searches.binaries.dataset import Laboratory, recovered
 from starsift.searches.binaries.errors import monte_carlo
 from starsift.searches.binaries.peaks import Components
 from starsift.settings import default_settings
 from starsift.spectra.templates import load_grid
+from starsift.synthesis.exposures import draw_snr
 from starsift.synthesis.stars import draw_binaries, draw_singles, draw_triples
 
 BINARIES = default_settings()["binaries"]

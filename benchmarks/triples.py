@@ -13,11 +13,12 @@ import argparse
 
 import numpy as np
 
-from starsift.searches.binaries.dataset import Laboratory, draw_snr, training_set
+from starsift.searches.binaries.dataset import Laboratory, training_set
 from starsift.searches.binaries.predict import classify
 from starsift.searches.binaries.training import CLASSIFIERS, train_classifier
 from starsift.settings import default_settings
 from starsift.spectra.templates import load_grid
+from starsift.synthesis.exposures import draw_snr
 from starsift.synthesis.stars import Systems, draw_binaries, draw_singles, draw_triples
 
 BINARIES = default_settings()["binaries"]

@@ -101,7 +101,7 @@ def test_a_setting_reruns_the_stages_that_use_it(
         ("binaries", f"{BINARIES}/catalog.py", PUBLISHED),
         ("binaries", f"{BINARIES}/evaluation.py", {"binaries_cross_validate", "binaries_pages"} | ENDS),
         ("binaries", f"{BINARIES}/injection.py", INJECTED),
-        ("binaries", "src/starsift/catalog/publish.py", PUBLISHED),
+        ("binaries", "src/starsift/catalog/publish.py", COMPLETE | PUBLISHED),
         ("binaries", "src/starsift/cli.py", ENDS),
         ("binaries", "README.md", set()),
         ("binaries", "config/demo.yaml", set()),

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from fixtures.settings import BINARIES
 
-from starsift.searches.binaries.dataset import draw_snr, recovered, training_set
+from starsift.searches.binaries.dataset import recovered, training_set
 from starsift.searches.binaries.errors import monte_carlo
 from starsift.searches.binaries.predict import classify
 from starsift.searches.binaries.training import CLASSIFIERS, train_classifier
+from starsift.synthesis.exposures import draw_snr
 from starsift.synthesis.stars import draw_binaries, draw_singles, draw_triples
 
 SKY = {1: 0.90, 2: 0.07, 3: 0.03}  # shares of single, double and triple stars for the precision

@@ -17,13 +17,13 @@ from starsift.searches.binaries.completeness import (
     single_exposures,
     survey_completeness,
 )
-from starsift.searches.binaries.dataset import anonymous_batch
 from starsift.searches.binaries.decision import FEATURES, Decision
 from starsift.searches.binaries.model_bank import ModelBank, build_models
 from starsift.searches.binaries.model_fit import fit_models
 from starsift.searches.binaries.settings import model_settings
 from starsift.spectra.batches import SpectrumBatch, write_bundle
 from starsift.spectra.templates import load_grid
+from starsift.synthesis.exposures import anonymous_batch
 from starsift.synthesis.mrs import observe
 from starsift.synthesis.stars import Synthesizer
 

@@ -8,12 +8,12 @@ from fixtures.settings import BINARIES
 from fixtures.survey_files import real
 
 from starsift.errors import SettingsError
-from starsift.searches.binaries.dataset import anonymous_batch
 from starsift.searches.binaries.model_bank import block_edges, build_models, template_parameters
 from starsift.searches.binaries.model_fit import fit_models
 from starsift.searches.binaries.settings import model_settings
 from starsift.spectra.reading import read_spectra
 from starsift.spectra.templates import load_grid
+from starsift.synthesis.exposures import anonymous_batch
 from starsift.synthesis.mrs import observe
 from starsift.synthesis.stars import Synthesizer
 

@@ -22,6 +22,7 @@ from starsift.searches.binaries.peaks import Components, find_components
 from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.ccf import CCFs, TemplateBank, build_bank, correlate
 from starsift.spectra.templates import TemplateGrid
+from starsift.synthesis.exposures import anonymous_batch, draw_snr
 from starsift.synthesis.mrs import observe
 from starsift.synthesis.stars import Synthesizer, Systems, draw_binaries, draw_singles, draw_triples
 
@@ -60,30 +61,6 @@ class Laboratory:
         """The survey's CCF and peak finding."""
         curves = correlate(batch, self.bank)
         return curves, find_components(curves.ccf, self.bank.velocities, **self.peaks)
-
-
-def anonymous_batch(
-    wavelength: np.ndarray, flux: np.ndarray, ivar: np.ndarray, mask: np.ndarray, snr: np.ndarray
-) -> SpectrumBatch:
-    """A batch of (n, pixel) arrays whose spectra have numbers in place of an identity."""
-    n = len(flux)
-    identity = {
-        "spectrum_id": [f"simulated-{i}" for i in range(n)],
-        "obsid": np.arange(n),
-        "planid": ["simulated"] * n,
-        "spid": np.ones(n, np.int8),
-        "fiberid": np.ones(n, np.int16),
-        "lmjd": np.zeros(n, np.int32),
-        "lmjm": np.zeros(n, np.int64),
-        "band": ["B"] * n,
-        "snr": snr,
-    }
-    return SpectrumBatch.from_arrays(identity, wavelength, flux, ivar, mask)
-
-
-def draw_snr(rng: np.random.Generator, n: int, low: float, high: float) -> np.ndarray:
-    """Signal-to-noise ratios (n,), log-uniform."""
-    return np.exp(rng.uniform(np.log(low), np.log(high), n))
 
 
 def recovered(components: Components, rv: np.ndarray) -> np.ndarray:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from starsift.searches.binaries.dataset import Laboratory, anonymous_batch, recovered
+from starsift.searches.binaries.dataset import Laboratory, recovered
+from starsift.synthesis.exposures import anonymous_batch
 from starsift.synthesis.mrs import observe
 
 # Teff (K), log g of the twins of Figure 5; [Fe/H] = 0, vsini 5 km/s.

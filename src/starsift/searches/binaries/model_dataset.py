@@ -15,13 +15,13 @@ from scipy.optimize import brentq
 
 from starsift.io.parquet import write_parquet
 from starsift.robust import MAD_TO_SIGMA
-from starsift.searches.binaries.dataset import anonymous_batch, draw_snr
 from starsift.searches.binaries.decision import FEATURES, Decision, features, neighbours, train_decision
 from starsift.searches.binaries.fits import array_of, fixed_lists
 from starsift.searches.binaries.model_bank import ModelBank
 from starsift.searches.binaries.model_fit import STARS, ModelFits, fit_models
 from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.templates import TemplateGrid
+from starsift.synthesis.exposures import anonymous_batch, draw_snr
 from starsift.synthesis.mismatch import perturb_lines
 from starsift.synthesis.mrs import observe
 from starsift.synthesis.stars import Synthesizer, Systems, draw_binaries, draw_singles, draw_triples
