@@ -284,7 +284,9 @@ rule binaries_completeness:
         completeness=BINARIES["completeness"],
         settings={
             "seed": config["seed"],
-            "binaries": {key: BINARIES[key] for key in ("ccf", "model", "training", "decision", "completeness")},
+            "binaries": {
+                key: BINARIES[key] for key in ("ccf", "model", "training", "decision", "completeness")
+            },
         },
         code=code("binaries/completeness"),
     script:
@@ -296,7 +298,9 @@ BINARIES_PUBLISHED = {
     "seed": config["seed"],
     "survey": config["surveys"][SURVEY],
     "binaries": {
-        key: value for key, value in BINARIES.items() if key not in ("injection", "cross_validation", "completeness")
+        key: value
+        for key, value in BINARIES.items()
+        if key not in ("injection", "cross_validation", "completeness")
     },
 }
 
