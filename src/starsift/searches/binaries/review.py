@@ -66,7 +66,8 @@ VIEW = View(
     | {"Fe I 5328": 5328.04, "Li I": 6707.81, "Ca I": 6162.17},
     window=(5150.0, 5290.0),
     columns=(
-        *("object_id", "multiplicity", "snr", "rv_1", "rv_2", "rv_3", "reliability", "n_ccf_components"),
+        *("object_id", "multiplicity", "p_single", "p_sb2", "p_sb3", "vote", "by_star", "snr"),
+        *("rv_1", "rv_2", "rv_3", "light_1", "light_2", "light_3", "reliability", "n_ccf_components"),
         *("sigma", "converged", "ccf_max", "template"),
         *(column.name for column in BINARIES_SPECTRA.columns if column.name.startswith("p_c")),
         *("suspect_moonlight", "suspect_crosstalk", "crosstalk_partner", "barycentric_correction"),
