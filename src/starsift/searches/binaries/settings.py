@@ -129,7 +129,7 @@ class Decision(Group):
     """What makes a spectrum a binary: the models, or the vote on its CCF."""
 
     method: Annotated[str, OneOf(METHODS)] = setting(
-        "model: the models of one, two and three stars, with probabilities learnt from simulated spectra. "
+        "By model: models of one, two and three stars, with probabilities learnt from simulated spectra. By "
         "vote: the four networks of Li et al. (2023), section 3.3. The catalogue has both.",
         "model",
     )
