@@ -74,7 +74,7 @@ def test_sums_of_exposures_have_both_velocities_and_the_light_asked_for(bank: Mo
     other, rv_2 = expose(n, 150.0, 2)
     rng = np.random.default_rng(3)
     ratio, snr = np.full(n, 0.5), np.full(n, 40.0)
-    total = add_spectra(one, other, rv + 120.0 - rv_2, ratio, snr, rng)
+    total = add_spectra(one, other, rv + 120.0 - rv_2, ratio, snr, rng, degree=bank.continuum_degree)
     fits = fit_models(total, bank)
     np.testing.assert_allclose(np.median(fits.rv[:, 1, 0] - rv), 0.0, atol=0.5)
     np.testing.assert_allclose(np.median(fits.rv[:, 1, 1] - rv), 120.0, atol=1.0)

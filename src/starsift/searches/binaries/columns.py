@@ -18,6 +18,7 @@ def share(name: str, description: str, ucd: str) -> Column:
     return Column(name, pa.float32(), description, ucd, nullable=True)
 
 
+_OBJECT = (Column("object_id", pa.string(), OBJECT_ID, "meta.id;meta.main"), *STAR)
 _CLASSES = {"c1": (0, 1, 2, 3), "c2": (0, 1, 2, 3), "c3": (0, 1, 2), "c4": (0, 1, 3)}
 _LINES = ("noise (L0)", "single-lined (L1)", "double-lined (L2)", "triple-lined (L3)")
 BINARIES_SPECTRA = TableSchema(
@@ -94,8 +95,7 @@ BINARIES_OBJECTS = TableSchema(
     "Double- and triple-lined stars (Li et al. 2023, Table 4)",
     ("object_id",),
     (
-        Column("object_id", pa.string(), OBJECT_ID, "meta.id;meta.main"),
-        *STAR,
+        *_OBJECT,
         Column("multiplicity", pa.string(), "SB3 if any exposure is, else SB2", "meta.code.multip"),
         Column("n_exposures", pa.int32(), "Usable exposures, with and without detection", "meta.number;obs"),
         Column("n_detections", pa.int32(), "Exposures that are SB2 or SB3", "meta.number;obs"),
@@ -122,8 +122,7 @@ BINARIES_VARIABLES = TableSchema(
     "Single-lined stars of variable velocity",
     ("object_id",),
     (
-        Column("object_id", pa.string(), OBJECT_ID, "meta.id;meta.main"),
-        *STAR,
+        *_OBJECT,
         Column("n_velocities", pa.int32(), "Exposures with one velocity", "meta.number;obs"),
         velocity("rv", "Mean velocity", f"{VELOCITY_UCD};stat.mean"),
         velocity("rv_err", "Error of the mean, were the velocity constant", f"stat.error;{VELOCITY_UCD}"),

@@ -6,7 +6,6 @@ single-lined ones, the second one moved and weakened, with noise added.
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -64,13 +63,13 @@ def simulated_completeness(
         part = slice(start, start + GROUP)
         delta_rv, ratio, snr, vsini = every[part].T
         stars = imperfect_stars(grid, resolution, rng)
-        teff = rng.uniform(*TEFF, len(snr))[:, None] * np.stack([ratio**0, ratio**LIGHT_POWER], axis=1)
+        light = np.stack([np.ones_like(ratio), ratio], axis=1)
+        teff = rng.uniform(*TEFF, (len(snr), 1)) * light**LIGHT_POWER
         feh = rng.uniform(*FEH, (len(snr), 1))
         level = stars.flux(teff.ravel(), LOGG, feh.repeat(2), 0.0, 0.0, 1.0).mean(axis=1).reshape(-1, 2)
-        radius = np.sqrt(np.stack([ratio**0, ratio], axis=1) / level)
+        radius = np.sqrt(light / level)
         rv = _around(rng, delta_rv)
-        pair = np.ones((1, 2))
-        flux = stars.flux(teff, LOGG * pair * rv**0, feh * pair, vsini[:, None] * pair, rv, radius)
+        flux = stars.flux(teff, LOGG, feh, vsini[:, None], rv, radius)
         batch = imperfect_exposures(stars.wavelength, flux, snr, rng)
         found[part] = find_pairs(batch, rv, bank, decision)
     return _counted("simulated", every, found)
@@ -107,7 +106,8 @@ def survey_completeness(
         a, b, (delta_rv, ratio, snr) = one[part], other[part], draws[part].T
         sign = rng.choice([-1.0, 1.0], a.size)
         true = np.stack([rv[a], rv[a] + sign * delta_rv], axis=1)
-        batch = add_spectra(singles.take(a), singles.take(b), true[:, 1] - rv[b], ratio, snr, rng)
+        shift, degree = true[:, 1] - rv[b], bank.continuum_degree
+        batch = add_spectra(singles.take(a), singles.take(b), shift, ratio, snr, rng, degree=degree)
         found[part] = find_pairs(batch, true, bank, decision)
     return _counted("survey", draws, found)
 
@@ -155,7 +155,7 @@ def add_spectra(
     snr: np.ndarray,
     rng: np.random.Generator,
     *,
-    degree: int = 5,
+    degree: int,
 ) -> SpectrumBatch:
     """n sums of two spectra, the other one moved by `shift` (n,) km/s, with `ratio` (n,) times the light.
 
@@ -244,5 +244,4 @@ def _join(parts: Iterable[SpectrumBatch]) -> SpectrumBatch:
         for i in range(batch.n)
     ]
     identity = pa.concat_tables([batch.identity for batch in parts])
-    joined = SpectrumBatch.from_ragged(identity, rows)
-    return replace(joined, identity=identity)
+    return SpectrumBatch.from_ragged(identity, rows)

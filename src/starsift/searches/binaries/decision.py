@@ -35,9 +35,8 @@ FEATURES = (
 )
 FOLDS = 5
 DEGREE = 2
-STRENGTH = (
-    0.1  # of the regression, scikit-learn's C: a tenth of the usual, for stars unlike the simulated ones
-)
+# Scikit-learn's C, a tenth of the usual: real stars are not quite like the simulated ones.
+STRENGTH = 0.1
 CLASSES = 3
 NO_GAIN = (np.log10(3.0), -4.0)  # of chi-square: "log gain" and "log share"
 NEIGHBOUR_KMS = (80.0, 60.0)  # beyond which the lines of the next star disturb little, and less
@@ -117,8 +116,12 @@ class Decision:
         return out
 
     def multiplicity(self, x: np.ndarray) -> np.ndarray:
-        """ "SB3", "SB2" or "" (n,): the probabilities beyond the thresholds of the purities asked for."""
-        _, two, three = self.predict(x).T
+        """What `call` makes of the probabilities of `features` (n, 2, feature)."""
+        return self.call(self.predict(x))
+
+    def call(self, probability: np.ndarray) -> np.ndarray:
+        """ "SB3", "SB2" or "" (n,): probabilities (n, 3) beyond the thresholds of the purities asked for."""
+        _, two, three = probability.T
         pair, triple = self.thresholds
         return np.where(three >= triple, "SB3", np.where(two + three >= pair, "SB2", ""))
 

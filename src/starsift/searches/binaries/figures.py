@@ -170,12 +170,17 @@ def detection_rates(rates: pa.Table) -> Figure:
             part = rates.filter(pc.and_(pc.equal(rates["teff"], teff), pc.equal(rates["logg"], logg)))
             image = _draw_rates(axis, *grid(part, "delta_rv", "snr", "rate"))
             axis.set_title(f"two stars of {teff:g} K, log g {logg:g}")
-        for axis in axes[-1]:
-            axis.set_xlabel("velocity difference (km/s)")
-        for axis in axes[:, 0]:
-            axis.set_ylabel("S/N per pixel")
+        _label_outer(axes, "velocity difference (km/s)", "S/N per pixel")
         figure.colorbar(image, ax=axes, label="detection rate (numbers: %)", fraction=0.04)
         return figure
+
+
+def _label_outer(axes: np.ndarray, x: str, y: str) -> None:
+    """Labels below the last row of axes, and left of the first column."""
+    for axis in axes[-1]:
+        axis.set_xlabel(x)
+    for axis in axes[:, 0]:
+        axis.set_ylabel(y)
 
 
 def _draw_rates(axis: Axes, x: np.ndarray, y: np.ndarray, rate: np.ndarray) -> QuadMesh:
@@ -272,10 +277,7 @@ def completeness(completeness: pa.Table) -> Figure:
                     continue
                 some = some.append_column("rate", pc.divide(some["found"].cast(pa.float64()), some["trials"]))
                 image = _draw_rates(axis, *grid(some, "delta_rv", "light_ratio", "rate"))
-        for axis in axes[-1]:
-            axis.set_xlabel("velocity difference (km/s)")
-        for axis in axes[:, 0]:
-            axis.set_ylabel("light ratio")
+        _label_outer(axes, "velocity difference (km/s)", "light ratio")
         figure.colorbar(image, ax=axes, label="found (numbers: %)", fraction=0.03)
         return figure
 

@@ -85,7 +85,7 @@ def choose_models(fits: Fits, decision: Decision) -> dict[str, pa.Array]:
     p = decision.predict(fits.features)
     names = ("p_single", "p_sb2", "p_sb3")
     probability = {name: pa.array(p[:, i], pa.float32(), mask=~fitted) for i, name in enumerate(names)}
-    multiplicity = decision.multiplicity(fits.features)
+    multiplicity = decision.call(p)
     several = (multiplicity == "SB2") | (p[:, 0] < 0.5)
     stars = np.select([multiplicity == "SB3", several], [3, 2], 1) * fitted
     model = (np.arange(len(stars)), np.maximum(stars, 1) - 1)
