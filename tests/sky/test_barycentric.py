@@ -13,7 +13,7 @@ from astropy.coordinates import EarthLocation, SkyCoord
 from astropy.time import Time
 from astropy.utils import iers
 
-from starsift.sky.barycentric import LAST_MJD, XINGLONG, Site, correction, mid_exposure
+from starsift.sky.barycentric import LAST_MJD, XINGLONG, Site, barycentric_time, correction, mid_exposure
 
 FAKETIME = next(Path("/usr").glob("lib*/**/faketime/libfaketimeMT.so.1"), None)
 # Modified Julian dates of 1 January of some years, 2101 not in any.
@@ -71,6 +71,28 @@ def test_dates_without_an_orbit_and_missing_values_are_nan() -> None:
 def test_middle_of_an_exposure() -> None:
     lmjm = YEAR[2019] * 1440 + 480  # midnight UTC
     np.testing.assert_allclose(mid_exposure([lmjm] * 3, [0, 1200, np.nan]) - YEAR[2019], [0, 1 / 144, 0])
+
+
+def test_barycentric_times_are_those_of_astropy() -> None:
+    ra, dec = stars(300, 4)
+    mjd = np.random.default_rng(5).uniform(YEAR[1990], 60_600, 300)
+    place = EarthLocation.from_geodetic(
+        XINGLONG.longitude * u.deg, XINGLONG.latitude * u.deg, XINGLONG.altitude * u.m
+    )
+    with (
+        iers.conf.set_temp("auto_download", False),
+        iers.earth_orientation_table.set(iers.IERS_B.open()),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        when = Time(mjd, format="mjd", scale="utc", location=place)
+        delay = when.light_travel_time(SkyCoord(ra, dec, unit="deg"), ephemeris="builtin")
+        expected = (when.tdb + delay).mjd
+    away = np.abs(barycentric_time(ra, dec, mjd) - expected) * 86_400
+    assert away.max() < 13  # s: the leap seconds since 1990
+    assert away[mjd > 57_754].max() < 0.1
+    # Half an orbit's light time at most where nobody knows the star.
+    assert barycentric_time(np.nan, 1.0, 58_500.0) == pytest.approx(58_500, abs=0.001)
 
 
 # Whatever asks for dates or coordinates, in a process of its own: what astropy found out once it keeps.

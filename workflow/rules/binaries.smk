@@ -300,7 +300,7 @@ BINARIES_PUBLISHED = {
     "binaries": {
         key: value
         for key, value in BINARIES.items()
-        if key not in ("injection", "cross_validation", "completeness")
+        if key not in ("injection", "cross_validation", "completeness", "orbits")
     },
 }
 
@@ -322,6 +322,7 @@ rule binaries_catalog:
         multiext("results/catalogs/binaries_variables", ".parquet", ".fits", ".vot"),
         funnel="results/catalogs/binaries_funnel.csv",
         methods="results/binaries/methods.parquet",
+        velocities="results/binaries/velocities.parquet",
     log:
         "results/logs/binaries_catalog.log",
     resources:
@@ -336,6 +337,32 @@ rule binaries_catalog:
         code=code("binaries/catalog"),
     script:
         "../scripts/binaries/catalog.py"
+
+
+rule binaries_orbits:
+    # Orbits of the stars that have many exposures.
+    input:
+        velocities="results/binaries/velocities.parquet",
+        objects="results/catalogs/binaries_objects.parquet",
+        variables="results/catalogs/binaries_variables.parquet",
+        catalog=lambda wildcards: catalog_of(SURVEY),
+        grid=GRID,
+    output:
+        multiext("results/catalogs/binaries_orbits", ".parquet", ".fits", ".vot"),
+        samples="results/binaries/orbits.parquet",
+    log:
+        "results/logs/binaries_orbits.log",
+    threads: 2
+    resources:
+        mem_mb=2000,
+        runtime=720,
+    params:
+        orbits={**BINARIES["orbits"], "stability": BINARIES["objects"]["stability"]},
+        settings=BINARIES_PUBLISHED
+        | {"binaries": {**BINARIES_PUBLISHED["binaries"], "orbits": BINARIES["orbits"]}},
+        code=code("binaries/orbits"),
+    script:
+        "../scripts/binaries/orbits.py"
 
 
 rule binaries_examples:
@@ -373,7 +400,11 @@ rule binaries_figures:
         flux_ratios="results/binaries/injection/flux_ratios.parquet",
         methods="results/binaries/methods.parquet",
         completeness="results/catalogs/binaries_completeness.parquet",
+        orbits="results/catalogs/binaries_orbits.parquet",
+        velocities="results/binaries/velocities.parquet",
+        samples="results/binaries/orbits.parquet",
     output:
+        orbits=figure("binaries", "orbits"),
         methods=figure("binaries", "methods"),
         completeness=figure("binaries", "completeness"),
         snr_magnitude=figure("binaries", "snr_magnitude"),
@@ -423,6 +454,7 @@ rule binaries:
     input:
         rules.binaries_catalog.output,
         rules.binaries_completeness.output,
+        rules.binaries_orbits.output,
         rules.binaries_figures.output,
         rules.binaries_pages.output,
 

@@ -69,6 +69,24 @@ def correction(
     return result
 
 
+def barycentric_time(ra: npt.ArrayLike, dec: npt.ArrayLike, mjd: npt.ArrayLike) -> np.ndarray:
+    """Times at which light that the Earth sees would reach the barycentre of the solar system.
+
+    Parameters
+    ----------
+    ra, dec : degrees, ICRS; where not finite, the time is that of the Earth
+    mjd : UTC modified Julian dates; all three of any shapes that broadcast
+
+    Returns float64, modified Julian dates, barycentric dynamical time (TDB), good to 0.1 s from 2017 to 2026
+    and to 12 s from 1990 on, since leap seconds are left out.
+    """
+    ra, dec, mjd = np.broadcast_arrays(*(np.asarray(x, dtype=np.float64) for x in (ra, dec, mjd)))
+    tt = mjd + TT_UTC / DAYSEC
+    toward = ufunc.s2c(np.radians(ra), np.radians(dec))
+    _, earth, _ = ufunc.epv00(DJM0, tt)
+    return np.asarray(tt + np.nan_to_num((earth["p"] * toward).sum(axis=-1)) * DAU / C / DAYSEC)
+
+
 def _observer(mjd: np.ndarray, site: Site) -> tuple[np.ndarray, np.ndarray]:
     """Position from the Sun (n, 3), m, and barycentric velocity (n, 3), m/s, of a site; axes of the ICRS.
 

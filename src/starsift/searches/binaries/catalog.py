@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -14,12 +15,25 @@ from starsift.searches.binaries.bundles import join_bundles
 from starsift.searches.binaries.peaks import rectangle
 from starsift.searches.binaries.stars import group_stars
 from starsift.searches.binaries.wilson import fit_wilson
+from starsift.sky.barycentric import FIRST_MJD, barycentric_time, mid_exposure
 from starsift.spectra.batches import IDENTITY_NAMES, OK
 
-_EXPOSURE_COLUMNS = ("spectrum_id", "band", "lmjm", "ra", "dec", "gaia_source_id")
 SPLIT = 0.5  # share of the exposures of a double-lined star in which its lines are apart
 CLEAR_SIGMAS = 10.0  # of the lines' depth, from which a velocity is that of a star
 _STAR = ("ra", "dec", "gaia_source_id", "phot_g_mean_mag")
+
+
+@dataclass(frozen=True)
+class Exposures:
+    """Every usable exposure of a survey in order of time, and the star (n,) that each shows, from 0."""
+
+    table: pa.Table
+    star: np.ndarray
+
+    @property
+    def stars(self) -> int:
+        """Number of stars."""
+        return int(self.star.max(initial=-1)) + 1
 
 
 def gather_catalog(
@@ -34,14 +48,14 @@ def gather_catalog(
     Returns
     -------
     spectra : those that are SB2 or SB3, or may be so, as input of `weigh_exposures`
-    exposures : every usable exposure, as input of `make_objects` and `find_variables`
+    exposures : every usable exposure, as input of `group_exposures`
     candidates : the classifiers' columns of all candidates of the CCF, as input of `binaries.voting.funnel`
     called : from `compare_methods`
     """
     spectra, exposures, candidates, called = [], [], [], []
     for table in join_bundles(stages):
         usable = table.filter(pc.equal(table["status"], OK))
-        names = [*IDENTITY_NAMES, *_STAR, "p_single", "rv", "rv_err"]
+        names = [*IDENTITY_NAMES, "exptime", *_STAR, "p_single", "rv", "rv_err"]
         exposures.append(_with_one_velocity(usable).select(names))
         seen = table.filter(pc.is_in(table["n_components"], pa.array([2, 3], pa.int16())))
         classes = [name for name in seen.column_names if name.startswith("p_c")]
@@ -69,8 +83,21 @@ def compare_methods(table: pa.Table) -> pa.Table:
     return table.append_column("light_ratio", pa.array(ratio, from_pandas=True))
 
 
+def group_exposures(exposures: pa.Table, radius: float) -> Exposures:
+    """Put exposures in order of time, and find those that show the same star.
+
+    Parameters
+    ----------
+    exposures : spectrum_id, band, lmjm, ra, dec, gaia_source_id and what later steps need of them
+    radius : arcsec, see `group_stars`
+    """
+    exposures = exposures.sort_by([(name, "ascending") for name in ("lmjm", "spectrum_id", "band")])
+    ra, dec = _numbers(exposures["ra"], np.nan), _numbers(exposures["dec"], np.nan)
+    return Exposures(exposures, group_stars(ra, dec, _numbers(exposures["gaia_source_id"], 0), radius))
+
+
 def weigh_exposures(
-    spectra: pa.Table, exposures: pa.Table, radius: float, *, threshold: float, binaries: float
+    spectra: pa.Table, exposures: Exposures, *, threshold: float, binaries: float
 ) -> pa.Table:
     """Call exposures SB2 for what all exposures of their star show together.
 
@@ -81,22 +108,20 @@ def weigh_exposures(
     Parameters
     ----------
     spectra : those with several stars, from `gather_catalog`; multiplicity is null where they may have them
-    exposures : as in `make_objects`, with p_single
-    radius : arcsec, see `group_stars`
+    exposures : with p_single
     threshold : least probability of a binary, see `Decision`
     binaries : proportion of spectra with two stars or more among all
 
     Returns the spectra that are SB2 or SB3, with `p_star`, the probability that their star is a binary (null
     without models), and `by_star`: whether the other exposures made it so.
     """
-    exposures, star = _in_time(exposures, radius)
-    p = np.clip(1.0 - _numbers(exposures["p_single"], 1.0).astype(np.float64), 1e-6, 1 - 1e-6)
+    p = np.clip(1.0 - _numbers(exposures.table["p_single"], 1.0).astype(np.float64), 1e-6, 1 - 1e-6)
     ratio = p / (1 - p) * (1 - binaries) / binaries
-    n = int(star.max(initial=-1)) + 1
     prior = min(binaries / SPLIT, 0.5)
-    log_odds = np.log(prior / (1 - prior)) + np.bincount(star, np.log(SPLIT * ratio + 1 - SPLIT), n)
-    at = _find(spectra, exposures)
-    p_star = 1.0 / (1.0 + np.exp(-log_odds[star[at]]))
+    evidence = np.bincount(exposures.star, np.log(SPLIT * ratio + 1 - SPLIT), exposures.stars)
+    log_odds = np.log(prior / (1 - prior)) + evidence
+    at = _find(spectra, exposures.table)
+    p_star = 1.0 / (1.0 + np.exp(-log_odds[exposures.star[at]]))
     here = p_star * SPLIT * ratio[at] / (SPLIT * ratio[at] + 1 - SPLIT)
     called = spectra["multiplicity"].is_valid().to_numpy()
     more = ~called & (here >= threshold)
@@ -110,7 +135,7 @@ def weigh_exposures(
     return spectra.filter(pa.array(called | more))
 
 
-def make_objects(spectra: pa.Table, exposures: pa.Table, radius: float) -> tuple[pa.Table, pa.Table]:
+def make_objects(spectra: pa.Table, exposures: Exposures) -> tuple[pa.Table, pa.Table]:
     """Gather the exposures that show binaries into stars (Li et al. 2023, section 4; Table 4).
 
     A star with an SB3 exposure is SB3, whatever the others are. The number of exposures counts those without
@@ -119,19 +144,16 @@ def make_objects(spectra: pa.Table, exposures: pa.Table, radius: float) -> tuple
     Parameters
     ----------
     spectra : detections, columns as in `BINARIES_SPECTRA` but object_id
-    exposures : every usable exposure of the survey, detections among them: spectrum_id, band, lmjm, ra, dec,
-        gaia_source_id
-    radius : arcsec, see `group_stars`
+    exposures : those of the survey, detections among them
 
     Returns spectra with object_id; objects as in `BINARIES_OBJECTS`, sorted by object_id. Raises
     ResultsError: a detection is not among the exposures, or has neither Gaia source nor coordinates.
     """
-    exposures, star = _in_time(exposures.select(_EXPOSURE_COLUMNS), radius)
-    detection = _find(spectra, exposures)
-    stars, of_star = np.unique(star[detection], return_inverse=True)
-    place = _place(star, stars)
+    detection = _find(spectra, exposures.table)
+    stars, of_star = np.unique(exposures.star[detection], return_inverse=True)
+    place = _place(exposures.star, stars)
     mine = np.flatnonzero(place >= 0)
-    who = _identify(exposures, place, stars.size)
+    who = _identify(exposures.table, place, stars.size)
     names = who["object_id"]
     spectra = spectra.append_column("object_id", names.take(pa.array(of_star)))
     spectra, masses = _follow_stars(spectra, of_star, stars.size)
@@ -177,28 +199,26 @@ def make_objects(spectra: pa.Table, exposures: pa.Table, radius: float) -> tuple
 
 
 def find_variables(
-    exposures: pa.Table, detected: pa.ChunkedArray, *, match_radius: float, stability: float, p_value: float
+    exposures: Exposures, detected: pa.ChunkedArray, *, stability: float, p_value: float
 ) -> pa.Table:
     """Single-lined stars whose velocity changes from exposure to exposure, by chi-square about its mean.
 
     Parameters
     ----------
-    exposures : columns as in `make_objects`, phot_g_mean_mag, rv and rv_err (km/s), null where a spectrum has
-        no velocity or several
+    exposures : with phot_g_mean_mag, rv and rv_err (km/s), null where a spectrum has no velocity or several
     detected : object_id of the stars in `BINARIES_OBJECTS`, which are left out
-    match_radius : arcsec, see `group_stars`
     stability : km/s, by which velocities of constant stars differ between exposures, beyond their errors
     p_value : chance of a constant star to vary as much, below which a star is listed
 
     Returns a Table, columns as in `BINARIES_VARIABLES`, sorted by object_id.
     """
-    measured = exposures.filter(pc.and_(pc.is_valid(exposures["rv"]), pc.is_valid(exposures["rv_err"])))
-    measured, star = _in_time(measured, match_radius)
-    n = int(star.max(initial=-1)) + 1
+    known = pc.and_(pc.is_valid(exposures.table["rv"]), pc.is_valid(exposures.table["rv_err"]))
+    known = known.to_numpy(zero_copy_only=False)
+    measured, star, n = exposures.table.filter(pa.array(known)), exposures.star[known], exposures.stars
     rv = _numbers(measured["rv"], np.nan).astype(np.float64)
     weight = 1.0 / (_numbers(measured["rv_err"], np.nan).astype(np.float64) ** 2 + stability**2)
     total = np.bincount(star, weight, n)
-    mean = np.bincount(star, weight * rv, n) / total
+    mean = np.bincount(star, weight * rv, n) / np.where(total > 0, total, np.nan)
     square = np.bincount(star, weight * (rv - mean[star]) ** 2, n)
     number = np.bincount(star, minlength=n)
     chance = chi2.sf(square, np.maximum(number - 1, 1))
@@ -222,6 +242,61 @@ def find_variables(
     return table.filter(pc.invert(pc.is_in(table["object_id"], detected))).sort_by("object_id")
 
 
+def collect_velocities(
+    spectra: pa.Table, exposures: Exposures, objects: pa.Table, variables: pa.Table
+) -> pa.Table:
+    """All velocities of the stars that have two exposures or more: SB2, and single-lined ones that vary.
+
+    Parameters
+    ----------
+    spectra, objects : from `make_objects`
+    exposures : with exptime (s), rv and rv_err as in `find_variables`
+    variables : from `find_variables`
+
+    Returns a Table, sorted by object_id and time: object_id, spectrum_id, `time` (barycentric, modified
+    Julian date, TDB), rv_1, rv_2 and their errors (km/s, the second null of one velocity), light_1, light_2
+    and their errors.
+    """
+    double = objects.filter(pc.equal(objects["multiplicity"], "SB2"))["object_id"].combine_chunks()
+    names = pa.concat_arrays([double, variables["object_id"].combine_chunks()])
+    pairs = spectra.filter(pc.equal(spectra["multiplicity"], "SB2"))
+    table, star = exposures.table, exposures.star
+    row = np.full(len(star), -1)  # of each exposure among the pairs
+    row[_find(pairs, table)] = np.arange(pairs.num_rows)
+    mjd = mid_exposure(_numbers(table["lmjm"], -1), _numbers(table["exptime"], np.nan))
+    # Coadded spectra have no time.
+    measured = ((row >= 0) | table["rv"].is_valid().to_numpy()) & (mjd >= FIRST_MJD)
+    stars = np.flatnonzero(np.bincount(star[measured], minlength=exposures.stars) > 1)
+    place = _place(star, stars)
+    name = _identify(table, place, stars.size)["object_id"]
+    wanted = np.append(pc.is_in(name, names).to_numpy(zero_copy_only=False), False)  # last: no place
+    mine = measured & wanted[place]
+    table, row, name = table.filter(pa.array(mine)), row[mine], name.take(pa.array(place[mine]))
+    paired = row >= 0
+
+    def pair(column: str, single: str | None) -> pa.Array:
+        values = np.full(len(row), np.nan)
+        values[paired] = _numbers(pairs[column], np.nan)[row[paired]]
+        if single:
+            values[~paired] = _numbers(table[single], np.nan)[~paired]
+        return _or_null(values)
+
+    ra, dec = (_numbers(table[key], np.nan) for key in ("ra", "dec"))
+    found = pa.table(
+        {
+            "object_id": name,
+            "spectrum_id": table["spectrum_id"],
+            "time": barycentric_time(ra, dec, mjd[mine]),
+            "rv_1": pair("rv_1", "rv"),
+            "rv_2": pair("rv_2", None),
+            "rv_1_err": pair("rv_1_err", "rv_err"),
+            "rv_2_err": pair("rv_2_err", None),
+            **{key: pair(key, None) for key in ("light_1", "light_2", "light_1_err", "light_2_err")},
+        }
+    )
+    return found.sort_by([("object_id", "ascending"), ("time", "ascending")])
+
+
 def _with_one_velocity(table: pa.Table) -> pa.Table:
     """A velocity and its error in place of lists, null where there is none, more than one, or only noise."""
     one = pc.equal(pc.list_value_length(table["rv"]), 1).fill_null(False).to_numpy(zero_copy_only=False)
@@ -230,16 +305,6 @@ def _with_one_velocity(table: pa.Table) -> pa.Table:
         column = _or_null(np.where(one, rectangle(table[name])[:, 0], np.nan))
         table = table.set_column(table.column_names.index(name), name, column)
     return table
-
-
-def _in_time(exposures: pa.Table, radius: float) -> tuple[pa.Table, np.ndarray]:
-    """Exposures sorted by time, and the star (n,) that each shows.
-
-    A star is named after its first exposure, so that it keeps its name as nights are added.
-    """
-    exposures = exposures.sort_by([(name, "ascending") for name in ("lmjm", "spectrum_id", "band")])
-    ra, dec = _numbers(exposures["ra"], np.nan), _numbers(exposures["dec"], np.nan)
-    return exposures, group_stars(ra, dec, _numbers(exposures["gaia_source_id"], 0), radius)
 
 
 def _place(star: np.ndarray, stars: np.ndarray) -> np.ndarray:

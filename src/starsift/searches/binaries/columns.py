@@ -132,6 +132,43 @@ BINARIES_VARIABLES = TableSchema(
     ),
 )
 
+
+def element(name: str, description: str, ucd: str, unit: str = "") -> tuple[Column, Column]:
+    error = Column(f"{name}_err", pa.float64(), f"Error of {name}", f"stat.error;{ucd}", unit, nullable=True)
+    return Column(name, pa.float64(), description, ucd, unit, nullable=True), error
+
+
+BINARIES_ORBITS = TableSchema(
+    "binaries_orbits",
+    "Orbits of binaries: samples of The Joker's posterior (Price-Whelan et al. 2017)",
+    ("object_id",),
+    (
+        *_OBJECT,
+        Column("multiplicity", pa.string(), "SB2, or SB1: single-lined", "meta.code.multip"),
+        Column("n_velocities", pa.int32(), "Exposures with velocities", "meta.number;obs"),
+        Column("n_pairs", pa.int32(), "Exposures with velocities of both stars", "meta.number;obs"),
+        Column("time_span", pa.float64(), "From the first exposure to the last", "time.duration;obs", "d"),
+        *element("period", "Most probable orbital period", "time.period", "d"),
+        probability("period_probability", "Share of the posterior that has this period"),
+        *element("eccentricity", "Eccentricity", "src.orbital.eccentricity"),
+        *element("arg_periastron", "Argument of periastron of star 1", "src.orbital.periastron", "deg"),
+        *element(
+            "t_periastron",
+            "Time of a periastron: barycentric modified Julian date (TDB)",
+            "time.epoch;src.orbital.periastron",
+            "d",
+        ),
+        *element("systemic_velocity", "Velocity of the centre of mass", VELOCITY_UCD, "km/s"),
+        *element("semi_amplitude_1", "Semi-amplitude of the brighter star", VELOCITY_UCD, "km/s"),
+        *element("semi_amplitude_2", "Semi-amplitude of the fainter star", VELOCITY_UCD, "km/s"),
+        *element("mass_ratio", "Mass of star 2 over that of star 1", "phys.mass;arith.ratio"),
+        *element("m1_sin3i", "Minimum mass of star 1", "phys.mass;stat.min", "solMass"),
+        *element("m2_sin3i", "Minimum mass of star 2", "phys.mass;stat.min", "solMass"),
+        *element("mass_function", "Mass function of a single-lined binary", "phys.mass", "solMass"),
+        Column("chi2", pa.float64(), "Chi-square of the velocities", "stat.fit.chi2"),
+    ),
+)
+
 BINARIES_COMPLETENESS = TableSchema(
     "binaries_completeness",
     "Share of double-lined spectra that the models find",
@@ -154,5 +191,11 @@ BINARIES_COMPLETENESS = TableSchema(
 
 CATALOGS = {
     schema.name: schema
-    for schema in (BINARIES_SPECTRA, BINARIES_OBJECTS, BINARIES_VARIABLES, BINARIES_COMPLETENESS)
+    for schema in (
+        BINARIES_SPECTRA,
+        BINARIES_OBJECTS,
+        BINARIES_VARIABLES,
+        BINARIES_ORBITS,
+        BINARIES_COMPLETENESS,
+    )
 }

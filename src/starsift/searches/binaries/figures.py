@@ -23,10 +23,12 @@ from starsift.report.plots import (
     report_style,
     values,
 )
+from starsift.searches.binaries.orbits import radial_velocities
 
 KINDS = {"SB2": (BLUE, "o"), "SB3": (ORANGE, "^")}
 
 SMALLEST_SEPARATION = 60.0  # km/s: closer lines blend at R = 7500 (section 3.2.1)
+FOLDED = 6  # orbits that are shown
 FIT_FROM = 80.0  # km/s: from here on all are found, and the distribution is fitted (section 4.2)
 
 
@@ -337,6 +339,56 @@ def rv_differences(spectra: pa.Table) -> Figure:
         )
         axis.legend()
         return figure
+
+
+def orbits(orbits: pa.Table, velocities: pa.Table, samples: pa.Table) -> Figure:
+    """Velocities folded with the most probable period, of the stars whose periods are most certain.
+
+    Reads the catalogue binaries_orbits, `collect_velocities` and the samples. Lines are samples that have
+    this period.
+    """
+    order = np.lexsort((values(orbits, "n_velocities"), values(orbits, "period_probability")))[::-1]
+    best = orbits.take(pa.array(order[:FOLDED], pa.int64())).to_pylist()
+    with report_style():
+        columns = min(3, max(1, len(best)))
+        lines = max(1, -(-len(best) // columns))
+        figure = Figure(figsize=(3.4 * columns, 2.7 * lines), layout="constrained")
+        axes = figure.subplots(lines, columns, squeeze=False)
+        if not best:
+            return empty(axes[0, 0], "no star has enough exposures")
+        for axis in axes.flat[len(best) :]:
+            axis.set_axis_off()
+        for axis, star in zip(axes.flat, best, strict=False):
+            mine = (t.filter(pc.equal(t["object_id"], star["object_id"])) for t in (velocities, samples))
+            _draw_orbit(axis, star, *mine)
+        _label_outer(axes, "phase", "velocity (km/s)")
+        return figure
+
+
+def _draw_orbit(axis: Axes, star: dict, velocities: pa.Table, samples: pa.Table) -> None:
+    period, start = star["period"], star["t_periastron"]
+    span = max(star["time_span"], period)
+    near = np.abs(1 / values(samples, "period") - 1 / period) * span < 0.5
+    drawn = samples.filter(pa.array(near)).slice(0, 30).to_pylist()
+    phase = np.linspace(0, 1, 201)
+    for sample in [*drawn, star]:
+        angle = np.radians(sample["arg_periastron"])
+        # Of this period, the turn that is nearest to the exposures.
+        turn = np.round((np.mean(values(velocities, "time")) - start) / period)
+        elements = sample["period"], sample["eccentricity"], angle, sample["t_periastron"]
+        f = radial_velocities(start + (turn + phase) * period, *elements)
+        width = 1.2 if sample is star else 0.2
+        for amplitude, colour in ((sample["semi_amplitude_1"], BLUE), (sample["semi_amplitude_2"], RED)):
+            if amplitude is not None and np.isfinite(amplitude):
+                sign = 1 if colour == BLUE else -1
+                curve = sample["systemic_velocity"] + sign * amplitude * f
+                axis.plot(phase, curve, color=colour, linewidth=width, alpha=1 if sample is star else 0.5)
+    when = np.remainder((values(velocities, "time") - start) / period, 1.0)
+    for name in ("rv_1", "rv_2"):
+        rv, error = values(velocities, name), values(velocities, f"{name}_err")
+        axis.errorbar(when, rv, error, fmt="o", color=BLACK, markersize=3, linewidth=0.8)
+    probability = f"{100 * star['period_probability']:.0f} %"
+    axis.set_title(f"{star['object_id']}\nP = {period:.5g} d ({probability})", fontsize=7)
 
 
 # table -> columns that figures show; all of the others

@@ -27,7 +27,13 @@ SEARCH = Search(
         "networks": "binaries/training/models/*.keras",
         "simulated samples": "binaries/decision/sample-*.parquet",
     },
-    catalogs=("binaries_spectra", "binaries_objects", "binaries_variables", "binaries_completeness"),
+    catalogs=(
+        "binaries_spectra",
+        "binaries_objects",
+        "binaries_variables",
+        "binaries_orbits",
+        "binaries_completeness",
+    ),
     figures=(
         Figure("snr_magnitude", "survey", "S/N against magnitude"),
         Figure("examples", "components", "Spectra, CCFs and derivatives"),
@@ -38,6 +44,7 @@ SEARCH = Search(
         Figure("flux_ratio", "detection", "Detection against flux ratio"),
         Figure("exposures", "catalog", "Number of exposures"),
         Figure("rv_differences", "catalog", "Velocity differences"),
+        Figure("orbits", "catalog", "Orbits"),
         Figure("selection", "survey", "Selection and reading", "html"),
         Figure("cross_validation", "detection", "Cross-validation of the classifiers", "html"),
         Figure("funnel", "catalog", "Funnel: from candidates to binaries", "html"),

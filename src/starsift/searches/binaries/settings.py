@@ -231,6 +231,14 @@ class Objects(Group):
     )
 
 
+class Orbits(Group):
+    """Orbits of binaries that have many exposures, by The Joker (Price-Whelan et al. 2017)."""
+
+    exposures: int = setting("Exposures with a velocity that a star needs.", 6, ge=3)
+    period: Range = setting("Shortest and longest period that is possible.", [0.2, 2000], unit="d")
+    samples: int = setting("Samples of the posterior of each orbit.", 1024, ge=64)
+
+
 class Injection(Group):
     """Injection and recovery: detection rates of simulated binaries for the report (Figures 5 and 6)."""
 
@@ -282,6 +290,7 @@ class Settings(SearchSettings):
     vote: Vote = Vote()
     suspects: Suspects = Suspects()
     objects: Objects = Objects()
+    orbits: Orbits = Orbits()
     injection: Injection = Injection()
     completeness: Completeness = Completeness()
 

@@ -1,0 +1,357 @@
+"""Orbits of double- and single-lined binaries from the velocities of six exposures or more.
+
+The method is The Joker's (Price-Whelan et al. 2017, ApJ 837, 20): the velocity of the centre of mass and the
+amplitudes enter linearly and are integrated out, so that period, eccentricity, orientation and phase can be
+sampled without losing one of the many periods that a few exposures allow. The package `thejoker` takes the
+velocities of one star; here those of both are fitted together, as Guo et al. (2025, arXiv:2504.11954) did for
+LAMOST. Nothing need say whose velocity is whose: of an orbit, star 1 has the higher one where it recedes.
+Where many exposures leave a posterior too narrow for samples of the prior, these are annealed to it: the
+likelihood is raised to a power that grows to 1, and at each power the samples move.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import beta
+
+from starsift.kernels import njit
+
+YEAR = 365.25  # days
+AMPLITUDE = 30.0  # km/s, spread of the amplitudes of orbits of one year; it falls as period**(-1/3)
+SYSTEMIC = 150.0  # km/s, spread of the velocities of the centres of mass
+ECCENTRICITY = (0.867, 3.03)  # of a beta distribution (Kipping 2013, MNRAS 434, L51)
+BLENDED = 30.0  # km/s: the velocity difference of two stars whose lines are not apart is 0 within this
+BLEND_ERROR = 5.0  # km/s, of the velocity of two blended stars taken for the mean by light
+ECCENTRIC = 2.0  # days, below which orbits are nearly circular (Moe & Di Stefano 2017, ApJS 230, 15, eq. 3)
+CIRCULAR = 0.05  # eccentricity of those, at most
+UNEQUAL = 0.3  # by which share of the largest velocity difference the amplitudes of two stars differ
+DRAWS = 1 << 20  # of the prior
+FIRST = 1 << 15  # samples at the first step of annealing, when many periods are possible
+KEPT = 0.8  # share of the samples that each step leaves, down to as many as are asked for
+MOVES = 8  # of each sample at each step
+ESS = 0.5  # effective share of the samples that a step of annealing keeps
+
+
+@dataclass(frozen=True)
+class Velocities:
+    """What n exposures say about one binary.
+
+    `time` (n,) days; `rv`, `rv_err` (n, 2) km/s, ascending, the second NaN where the lines are not apart;
+    `excess`, `excess_err` (n,): share of the light of the star at the higher velocity minus the other's, NaN
+    where it is not known. With no pair at all the star is single-lined.
+    """
+
+    time: np.ndarray
+    rv: np.ndarray
+    rv_err: np.ndarray
+    excess: np.ndarray
+    excess_err: np.ndarray
+
+    @property
+    def paired(self) -> np.ndarray:
+        """Exposures (n,) with two velocities."""
+        return np.isfinite(self.rv[:, 1])
+
+
+@dataclass(frozen=True)
+class Orbits:
+    """Samples (s,) of the posterior of one orbit.
+
+    `period` days; `eccentricity`; `omega` radians, the argument of periastron of star 1; `periastron` days,
+    the time of a periastron, in the time of the velocities; `systemic`, `k1`, `k2` km/s, the velocity of the
+    centre of mass and the semi-amplitudes of both stars, k2 NaN of a single-lined one; `log_posterior`, but
+    for a constant.
+    """
+
+    period: np.ndarray
+    eccentricity: np.ndarray
+    omega: np.ndarray
+    periastron: np.ndarray
+    systemic: np.ndarray
+    k1: np.ndarray
+    k2: np.ndarray
+    log_posterior: np.ndarray
+
+
+def sample_orbits(
+    velocities: Velocities, period: Sequence[float], *, samples: int, seed: int | Sequence[int]
+) -> tuple[Orbits, Orbits]:
+    """Samples of the posterior of the orbit of one star, by annealing samples of the prior; and the same with
+    the amplitudes and the systemic velocity that are most likely for each.
+
+    The prior: periods uniform in their logarithm within `period` (days, shortest and longest), directions and
+    phases uniform; eccentricities of a beta distribution, from 0 to the largest at which stars do not touch;
+    amplitudes normal, 30 km/s at one year and falling as period**(-1/3) (Price-Whelan et al. 2020, ApJ 895,
+    2). Of two stars whose lines show, the amplitudes are alike. Equal for equal seeds.
+    """
+    rng = np.random.default_rng(seed)
+    middle = float(velocities.time.mean())
+    data = _pack(velocities, middle)
+    edges = 1.0 / period[1], 1.0 / period[0]
+    theta, weight = _draw_prior(rng, edges)
+    log_l = _evaluate(theta, np.zeros((len(theta), 3)), *data)[0]
+    power, kept = 0.0, max(samples, FIRST)
+    while power < 1.0:
+        following = _next_power(log_l, power, weight, kept if power == 0.0 else ESS * len(theta))
+        at = _resample(rng, weight * np.exp((following - power) * (log_l - log_l.max())), kept)
+        power, weight, kept = following, np.ones(kept), max(samples, int(KEPT * kept))
+        theta, log_l = _move(rng, theta[at], log_l[at], power, edges, data)
+    some = rng.permutation(len(theta))[:samples]
+    theta, log_l = theta[some], log_l[some]
+    log_p = log_l + _log_prior(theta, edges)
+    drawn, likely = (
+        _orbits(theta, _evaluate(theta, normal, *data)[1], log_p, velocities, middle)
+        for normal in (rng.standard_normal((samples, 3)), np.zeros((samples, 3)))
+    )
+    return drawn, likely
+
+
+def _pack(velocities: Velocities, middle: float) -> tuple[np.ndarray | float, ...]:
+    """Input of `_evaluate` besides the orbits: times, pairs, velocities, variances, costs by light, shares of
+    the light, weight of equal amplitudes."""
+    pairs = velocities.paired
+    excess, scatter = velocities.excess.copy(), velocities.excess_err.copy()
+    dark = ~(pairs & np.isfinite(excess) & (scatter > 0))
+    typical = _typical_excess(excess[~dark], scatter[~dark])
+    cost = np.stack([(excess - typical) ** 2, (excess + typical) ** 2], axis=1) / scatter[:, None] ** 2
+    cost[dark] = 0.0
+    # Of a single-lined star all light is star 1's.
+    share = np.array([0.5 + 0.5 * typical, 0.5 - 0.5 * typical]) if pairs.any() else np.array([1.0, 0.0])
+    variance = velocities.rv_err**2
+    if pairs.any():
+        variance[~pairs, 0] += BLEND_ERROR**2
+    apart = velocities.rv[pairs, 1] - velocities.rv[pairs, 0]
+    alike = (UNEQUAL * apart.max(initial=0.0)) ** -2.0 if pairs.any() else 0.0
+    return velocities.time - middle, pairs, velocities.rv, variance, cost, share, alike
+
+
+def _typical_excess(excess: np.ndarray, scatter: np.ndarray) -> float:
+    """By how much star 1 is brighter, from the excess of either one."""
+    if not excess.size:
+        return 0.0
+    return float(np.sqrt(max(np.average(excess**2 - scatter**2, weights=scatter**-2.0), 0.0)))
+
+
+def _draw_prior(rng: np.random.Generator, edges: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Draws (n, 4) and their weights: half of the frequencies are uniform: short periods lie densely."""
+    low, high = edges
+    even = rng.random(DRAWS) < 0.5
+    place = (np.arange(DRAWS) + rng.random(DRAWS)) / DRAWS  # stratified
+    frequency = np.where(even, low + place * (high - low), low * (high / low) ** place)
+    logarithm = 1.0 / (frequency * np.log(high / low))
+    weight = logarithm / (0.5 * logarithm + 0.5 / (high - low))
+    size = np.sqrt(rng.beta(*ECCENTRICITY, DRAWS) * _largest_eccentricity(frequency))
+    direction = 2 * np.pi * rng.random(DRAWS)
+    theta = [frequency, size * np.cos(direction), size * np.sin(direction), rng.random(DRAWS)]
+    return np.stack(theta, axis=1), weight
+
+
+def _largest_eccentricity(frequency: np.ndarray) -> np.ndarray:
+    """At periastron stars fill less than 70 % of their Roche lobes."""
+    return np.maximum(1.0 - (1.0 / (frequency * ECCENTRIC)) ** (-2 / 3), CIRCULAR)
+
+
+def _log_prior(theta: np.ndarray, edges: tuple[float, float]) -> np.ndarray:
+    """Of draws (n, 4): frequency, sqrt(e) cos(omega), sqrt(e) sin(omega), mean longitude / 2 pi."""
+    frequency = np.clip(theta[:, 0], *edges)
+    largest = _largest_eccentricity(frequency)
+    share = (theta[:, 1] ** 2 + theta[:, 2] ** 2) / largest
+    inside = (theta[:, 0] == frequency) & (share < 1)
+    value = beta.logpdf(np.clip(share, 1e-9, 1 - 1e-9), *ECCENTRICITY) - np.log(largest * frequency)
+    return np.where(inside, value, -np.inf)
+
+
+def _next_power(log_l: np.ndarray, power: float, weight: np.ndarray, least: float) -> float:
+    """The highest power of the likelihood, at most 1, that leaves an effective number `least` of samples."""
+
+    def effective(to: float) -> float:
+        w = weight * np.exp((to - power) * (log_l - log_l.max()))
+        return float(w.sum() ** 2 / (w**2).sum())
+
+    low, high = power, 1.0
+    if effective(high) >= least:
+        return high
+    for _ in range(50):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if effective(middle) >= least else (low, middle)
+    # However steep the likelihood, there is a step.
+    return max(low, power + 1e-9)
+
+
+def _resample(rng: np.random.Generator, weight: np.ndarray, n: int) -> np.ndarray:
+    """Rows of n samples in proportion to the weights: systematic resampling."""
+    total = np.cumsum(weight)
+    return np.minimum(np.searchsorted(total, (np.arange(n) + rng.random()) / n * total[-1]), weight.size - 1)
+
+
+def _move(
+    rng: np.random.Generator,
+    theta: np.ndarray,
+    log_l: np.ndarray,
+    power: float,
+    edges: tuple[float, float],
+    data: tuple[np.ndarray | float, ...],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Metropolis steps by differences of other samples (ter Braak 2006, Stat. Comput. 16, 239), of near
+    frequencies mostly: those lie on one peak of the likelihood, or some peaks apart."""
+    n = len(theta)
+    theta, log_l = theta.copy(), log_l.copy()
+    prior = _log_prior(theta, edges)
+    for _ in range(MOVES):
+        halves = np.array_split(rng.permutation(n), 2)
+        for mine, others in (halves, halves[::-1]):
+            pool = theta[others[np.argsort(theta[others, 0], kind="stable")]]
+            m, p = len(mine), len(pool)
+            first = rng.integers(p, size=m)
+            apart = np.exp(rng.random(m) * np.log(p / 2)).astype(np.int64) * rng.choice((-1, 1), m)
+            second = (first + apart) % p
+            step = pool[first] - pool[second]
+            step[:, 3] -= np.round(step[:, 3])
+            size = np.exp(rng.uniform(np.log(0.05), np.log(1.2), m))
+            new = theta[mine] + size[:, None] * step
+            new[:, 3] %= 1.0
+            new_prior = _log_prior(new, edges)
+            possible = np.isfinite(new_prior)
+            new_l = np.full(m, -np.inf)
+            new_l[possible] = _evaluate(new[possible], np.zeros((int(possible.sum()), 3)), *data)[0]
+            gain = power * (new_l - log_l[mine]) + new_prior - prior[mine]
+            taken = np.log(rng.random(m)) < gain
+            rows = mine[taken]
+            theta[rows], log_l[rows], prior[rows] = new[taken], new_l[taken], new_prior[taken]
+    return theta, log_l
+
+
+@njit(cache=True, nogil=True)
+def _radial(mean: float, e: float, cos_omega: float, sin_omega: float, root: float) -> float:
+    """Velocity in units of the amplitude, cos(omega + nu) + e cos(omega), at a mean anomaly.
+
+    Kepler's equation is solved as by Danby 1987, Celestial Mechanics 40, 303.
+    """
+    mean -= 2 * np.pi * np.floor(mean / (2 * np.pi))
+    anomaly = mean + 0.85 * e * np.sign(np.sin(mean))
+    sine, cosine, change = 0.0, 0.0, 0.0
+    for _ in range(20):
+        sine, cosine = np.sin(anomaly), np.cos(anomaly)
+        miss, slope = anomaly - e * sine - mean, 1.0 - e * cosine
+        change = -miss / slope
+        change = -miss / (slope + 0.5 * change * e * sine)
+        change = -miss / (slope + 0.5 * change * e * sine + change * change * e * cosine / 6.0)
+        anomaly += change
+        if abs(change) < 1e-3:  # of fourth order: the next change would be below 1e-12
+            break
+    even = 1.0 - 0.5 * change * change
+    sine, cosine = even * sine + change * cosine, even * cosine - change * sine
+    return (cos_omega * (cosine * (1.0 - e * e)) - sin_omega * root * sine) / (1.0 - e * cosine)
+
+
+@njit(cache=True, nogil=True)
+def radial_velocities(
+    time: np.ndarray, period: float, eccentricity: float, omega: float, periastron: float
+) -> np.ndarray:
+    """Velocities (n,) of star 1 about the centre of mass in units of its amplitude, at times (n,), days."""
+    result = np.empty(len(time))
+    root = np.sqrt(1.0 - eccentricity**2)
+    for j in range(len(time)):
+        mean = 2 * np.pi * (((time[j] - periastron) / period) % 1.0)
+        result[j] = _radial(mean, eccentricity, np.cos(omega), np.sin(omega), root)
+    return result
+
+
+@njit(cache=True, nogil=True)
+def _evaluate(
+    theta: np.ndarray,
+    normal: np.ndarray,
+    time: np.ndarray,
+    pairs: np.ndarray,
+    rv: np.ndarray,
+    variance: np.ndarray,
+    cost: np.ndarray,
+    share: np.ndarray,
+    alike: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logarithm (s,) of the likelihood with the linear parameters integrated out, and a draw (s, 3) of them:
+    systemic velocity and amplitudes. `normal` (s, 3): standard normal, or 0 for the most likely ones."""
+    n_samples = len(theta)
+    log_l = np.empty(n_samples)
+    linear = np.empty((n_samples, 3))
+    row = np.empty(3)
+    anything = pairs.any()
+    for s in range(n_samples):
+        frequency = theta[s, 0]
+        e = theta[s, 1] ** 2 + theta[s, 2] ** 2
+        omega = np.arctan2(theta[s, 2], theta[s, 1])
+        cos_omega, sin_omega, root = np.cos(omega), np.sin(omega), np.sqrt(1.0 - e * e)
+        spread = AMPLITUDE**2 * (frequency * YEAR) ** (2.0 / 3.0) / (1.0 - e * e)
+        a = np.zeros((3, 3))
+        a[0, 0] = SYSTEMIC**-2.0
+        a[1, 1] = a[2, 2] = 1.0 / spread + alike
+        a[2, 1] = -alike
+        # Of the determinant of the prior; that of the systemic velocity is constant.
+        prior = -0.5 * np.log(a[1, 1] * a[2, 2] - alike * alike)
+        b = np.zeros(3)
+        total = 0.0
+        for j in range(len(time)):
+            mean = 2 * np.pi * ((frequency * time[j] + theta[s, 3]) % 1.0) - omega
+            f = _radial(mean, e, cos_omega, sin_omega, root)
+            if pairs[j]:
+                order = 1 if f > 0 else 0  # of star 1 among the ascending velocities
+                total += cost[j, 1 - order]
+            for k in range(2):
+                if pairs[j]:
+                    place = order if k == 0 else 1 - order
+                    y, w = rv[j, place], 1.0 / variance[j, place]
+                    row[0], row[1], row[2] = 1.0, f if k == 0 else 0.0, -f if k == 1 else 0.0
+                elif k == 0:
+                    y, w = rv[j, 0], 1.0 / variance[j, 0]
+                    row[0], row[1], row[2] = 1.0, share[0] * f, -share[1] * f
+                elif anything:
+                    y, w = 0.0, BLENDED**-2.0
+                    row[0], row[1], row[2] = 0.0, f, f
+                else:
+                    continue
+                for i in range(3):
+                    b[i] += w * row[i] * y
+                    for m in range(i + 1):
+                        a[i, m] += w * row[i] * row[m]
+                total += w * y * y
+        # Cholesky
+        l00 = np.sqrt(a[0, 0])
+        l10, l20 = a[1, 0] / l00, a[2, 0] / l00
+        l11 = np.sqrt(a[1, 1] - l10 * l10)
+        l21 = (a[2, 1] - l20 * l10) / l11
+        l22 = np.sqrt(a[2, 2] - l20 * l20 - l21 * l21)
+        z0 = b[0] / l00
+        z1 = (b[1] - l10 * z0) / l11
+        z2 = (b[2] - l20 * z0 - l21 * z1) / l22
+        total -= z0 * z0 + z1 * z1 + z2 * z2
+        log_l[s] = -0.5 * total - np.log(l00 * l11 * l22) - prior
+        x2 = (z2 + normal[s, 2]) / l22
+        x1 = (z1 + normal[s, 1] - l21 * x2) / l11
+        linear[s, 2], linear[s, 1] = x2, x1
+        linear[s, 0] = (z0 + normal[s, 0] - l10 * x1 - l20 * x2) / l00
+    return log_l, linear
+
+
+def _orbits(
+    theta: np.ndarray, linear: np.ndarray, log_p: np.ndarray, velocities: Velocities, middle: float
+) -> Orbits:
+    """Samples as orbits: amplitudes are positive, and of two equally bright stars the first moves less."""
+    frequency, longitude = theta[:, 0], theta[:, 3]
+    eccentricity = theta[:, 1] ** 2 + theta[:, 2] ** 2
+    omega = np.arctan2(theta[:, 2], theta[:, 1])
+    turns = omega / (2 * np.pi) - longitude
+    periastron = middle + (turns - np.round(turns)) / frequency
+    systemic, k1, k2 = linear.T.copy()
+    single = not velocities.paired.any()
+    if single:
+        turned = k1 < 0
+        k2[:] = np.nan
+    else:
+        known = np.isfinite(velocities.excess) & (velocities.excess_err > 0)
+        excess, scatter = velocities.excess[known], velocities.excess_err[known]
+        alike = _typical_excess(excess, scatter) < 3 * np.sum(scatter**-2.0) ** -0.5 if known.any() else True
+        turned = np.full(len(k1), alike) & (np.abs(k1) > np.abs(k2))
+        k1[turned], k2[turned] = k2[turned], k1[turned]
+    omega = np.where(turned, omega + np.pi, omega) % (2 * np.pi)
+    return Orbits(1 / frequency, eccentricity, omega, periastron, systemic, np.abs(k1), np.abs(k2), log_p)
