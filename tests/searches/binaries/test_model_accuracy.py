@@ -7,10 +7,15 @@ from fixtures.settings import BINARIES
 from fixtures.survey_files import real
 
 from starsift.searches.binaries.decision import Decision, features
+from starsift.searches.binaries.fits import summarise
 from starsift.searches.binaries.model_bank import ModelBank, build_models
 from starsift.searches.binaries.model_dataset import Sample, decide, simulate
 from starsift.searches.binaries.model_fit import fit_models
+from starsift.searches.binaries.orbit_catalog import LIGHT_ERROR, summarise_orbits
+from starsift.searches.binaries.orbits import Velocities, sample_orbits
+from starsift.searches.binaries.predict import choose_models
 from starsift.searches.binaries.settings import model_settings
+from starsift.sky.barycentric import barycentric_time, mid_exposure
 from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.reading import read_spectra
 from starsift.spectra.templates import load_grid
@@ -86,11 +91,42 @@ def test_triples_of_real_stars_are_found(bank: ModelBank, decision: Decision) ->
     assert (np.concatenate(called) == "SB3").mean() > 0.8
 
 
-def test_the_eclipsing_binary_kic_8098300_is_found(bank: ModelBank, decision: Decision) -> None:
+def blue_exposures() -> SpectrumBatch:
     batch = read_spectra(real("lamost-mrs-dr7"))
     rows = batch.identity.to_pylist()
-    blue = [i for i, row in enumerate(rows) if row["band"] == "B" and row["lmjm"]]
-    called = call(batch.take(np.array(blue)), bank, decision)
-    double = np.array([rows[i]["lmjd"] for i in blue]) == 58644
+    return batch.take(np.array([i for i, row in enumerate(rows) if row["band"] == "B" and row["lmjm"]]))
+
+
+def test_the_eclipsing_binary_kic_8098300_is_found(bank: ModelBank, decision: Decision) -> None:
+    batch = blue_exposures()
+    called = call(batch, bank, decision)
+    double = np.array(batch.identity["lmjd"]) == 58644
     assert called[double].tolist() == ["SB2"] * 4
     assert (called[~double] == "").all()
+
+
+def test_the_orbit_of_kic_8098300_is_that_of_its_light_curve(bank: ModelBank, decision: Decision) -> None:
+    """Niu et al. (2022): q = 0.812, a sin i = 14.984 solar radii, P = 4.306 d; K1 + K2 follows."""
+    batch = blue_exposures()
+    batch = batch.take(np.flatnonzero(np.isin(np.array(batch.identity["lmjd"]), (58625, 58644))))
+    found = choose_models(summarise(fit_models(batch, bank), bank), decision)
+    rv, rv_err, light, light_err = (
+        np.array([(*row, np.nan)[:2] for row in found[name].to_pylist()])
+        for name in ("rv", "rv_err", "light", "light_err")
+    )
+    star = batch.identity.to_pylist()[0]
+    time = barycentric_time(star["ra"], star["dec"], mid_exposure(batch.identity["lmjm"], 1200.0))
+    excess_err = np.hypot(np.hypot(*light_err.T), LIGHT_ERROR)
+    velocities = Velocities(time, rv, np.hypot(rv_err, 1.0), light[:, 1] - light[:, 0], excess_err)
+    assert velocities.paired.tolist() == [False] * 3 + [True] * 4
+    total, ratio = 2 * np.pi * 14.984 * 695_700 / (4.3059 * 86_400), 0.812
+    orbits, likely = sample_orbits(velocities, (4.305, 4.307), samples=1024, seed=1)
+    row = summarise_orbits(orbits, likely, velocities)
+    assert abs(row["mass_ratio"] - ratio) < 2 * row["mass_ratio_err"] < 0.4
+    low, middle, high = np.percentile(orbits.k1 + orbits.k2, (5, 50, 95))
+    assert low < total < high
+    assert abs(middle - total) < 25
+    # Two nights allow many periods, and do not rule out the true one.
+    every, _ = sample_orbits(velocities, (0.2, 2000.0), samples=1024, seed=1)
+    assert np.mean(np.abs(every.period - 4.306) < 0.1) > 0.005
+    assert np.percentile(every.period, 95) > 3 * np.percentile(every.period, 5)
