@@ -3,8 +3,8 @@
     python benchmarks/model_fit.py FOLDER TRUTH.csv --decision results/binaries/decision/decision.json
 
 FOLDER has MRS files, TRUTH.csv one row a file: file, kind (single, SB2, SB3), snr, dv (largest velocity
-difference, km/s), q (smallest light ratio) and rv (velocities, km/s, separated by spaces). The decision is
-that of a run, such as the demo.
+difference, km/s), q (smallest light ratio), rv (velocities, km/s, separated by spaces) and, for the shares of
+the light, light (of the stars of rv, in any unit). The decision is that of a run, such as the demo.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from starsift.searches.binaries.decision import Decision, features
+from starsift.searches.binaries.fits import Fits, summarise
 from starsift.searches.binaries.model_bank import build_models
 from starsift.searches.binaries.model_fit import ModelFits, fit_models
 from starsift.searches.binaries.settings import model_settings
@@ -43,6 +44,8 @@ def main() -> None:
     bank = build_models(load_grid(), **model_settings(BINARIES))
     fits, decision = fit_models(batch, bank), Decision.load(options.decision)
     report(fits, rows, decision)
+    if "light" in rows[0]:
+        report_light(summarise(fits, bank), rows, decision)
     report_calls(decision.multiplicity(features(fits, bank)), fits, rows)
     for kind in ("single", "SB2", "SB3"):
         some = batch.take(np.flatnonzero([row["kind"] == kind for row in rows]))
@@ -83,6 +86,29 @@ def report(fits: ModelFits, rows: list[dict[str, str]], decision: Decision) -> N
             f"median error {np.median(np.concatenate(errors)):.2f} km/s, pull {pull.std():.2f}, "
             f"robust {1.4826 * np.median(np.abs(pull)):.2f}"
         )
+
+
+def report_light(fits: Fits, rows: list[dict[str, str]], decision: Decision) -> None:
+    """Print how near the shares of the light come, of models whose velocities are right."""
+    print("| kind | star | spectra | share - true | scatter | median error | pull | robust | pull of noise |")
+    print("|---" * 9 + "|")
+    for stars, kind in ((2, "SB2"), (3, "SB3")):
+        some = [i for i, row in enumerate(rows) if row["kind"] == kind and float(row["dv"]) >= 60]
+        rv, light = (np.array([rows[i][name].split() for i in some], float) for name in ("rv", "light"))
+        order = np.argsort(rv, axis=1)
+        rv, true = (np.take_along_axis(a, order, axis=1) for a in (rv, light / light.sum(axis=1)[:, None]))
+        model = (some, stars - 1, slice(stars))
+        near = (np.abs(fits.rv[model] - rv) < NEAR_KMS).all(axis=1)
+        away, noise = (fits.light[model] - true)[near], fits.light_err[model][near]
+        error = decision.light_errors(fits.rv[model], fits.light_err[model])[near]
+        # By decreasing light.
+        order = np.argsort(-true[near], axis=1, kind="stable")
+        away, noise, error = (np.take_along_axis(a, order, axis=1) for a in (away, noise, error))
+        pull, short = away / error, away / noise
+        robust = 1.4826 * np.median(np.abs(pull), axis=0)
+        columns = (away.mean(0), away.std(0), np.median(error, 0), pull.std(0), robust, short.std(0))
+        for star, numbers in enumerate(zip(*columns, strict=True), 1):
+            print(f"| {kind} | {star} | {len(away)} | {' | '.join(f'{x:.3f}' for x in numbers)} |")
 
 
 def report_calls(called: np.ndarray, fits: ModelFits, rows: list[dict[str, str]]) -> None:

@@ -38,6 +38,7 @@ GAIN = Decision(
     intercept=[0.0, 40.0, -99.0],
     thresholds=[0.5, 0.5],
     systematic=[0.0] * 4,
+    systematic_light=[0.0] * 4,
 )
 
 

@@ -9,7 +9,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-from starsift.errors import TrainingError
+from starsift.errors import ResultsError, TrainingError
+from starsift.io.files import write_json
 from starsift.searches.binaries.decision import (
     DEGREE,
     FEATURES,
@@ -33,6 +34,8 @@ from starsift.searches.binaries.model_dataset import (
 from starsift.searches.binaries.settings import model_settings
 from starsift.spectra.templates import load_grid
 
+SYSTEMATIC = {"systematic": (0.1, 0.3, 1, 2), "systematic_light": (0, 0.03, 0.04, 0.1)}
+
 
 def made_up(n, seed):
     """Features and truth of n spectra: three tenths have two stars or three, told by the gains."""
@@ -50,11 +53,7 @@ def made_up(n, seed):
 def decision():
     x, right, stars = made_up(20000, 1)
     weight = np.where(stars == 1, 20.0, 1.0)
-    return train_decision(x, right, weight, purity=(0.95, 0.9), systematic=(0.1, 0.3, 1, 2), seed=1), (
-        x,
-        right,
-        weight,
-    )
+    return train_decision(x, right, weight, purity=(0.95, 0.9), **SYSTEMATIC, seed=1), (x, right, weight)
 
 
 def test_the_regression_is_scikit_learns(decision):
@@ -112,10 +111,18 @@ def test_a_decision_is_written_and_read(decision, tmp_path):
     assert asdict(Decision.load(tmp_path / "decision.json")) == asdict(decision[0])
 
 
+def test_a_decision_of_another_version_is_named(decision, tmp_path):
+    old = asdict(decision[0])
+    del old["systematic_light"]
+    write_json(old, tmp_path / "decision.json")
+    with pytest.raises(ResultsError, match=r"decision\.json: a decision of another version; delete it"):
+        Decision.load(tmp_path / "decision.json")
+
+
 def test_too_few_companions_are_no_training_set():
     x, right, _ = made_up(60, 3)
     with pytest.raises(TrainingError, match=r"wrong companion.*raise decision\.spectra"):
-        train_decision(x, right, np.ones(60), purity=(0.98, 0.9), systematic=(0.1, 0.3, 1, 2), seed=1)
+        train_decision(x, right, np.ones(60), purity=(0.98, 0.9), **SYSTEMATIC, seed=1)
 
 
 def test_purity_threshold_counts_one_more_wrong_one():
@@ -156,26 +163,35 @@ def test_simulated_spectra_say_what_was_found(stars, tmp_path):
 def test_systematic_errors_complete_those_of_noise():
     rng = np.random.default_rng(1)
     n, noise, more = 6000, 0.8, np.array([0.1, 0.5, 1.5, 3.0])
+    light_noise, light_more = 0.02, np.array([0.0, 0.03, 0.05, 0.1])
     stars = rng.integers(1, 4, n)
     beyond = np.arange(3) >= stars[:, None]
     true = np.cumsum(rng.choice([50.0, 70.0, 120.0], (n, 3)), axis=1)
     true[beyond] = np.nan
-    found = np.full((n, 3, 3), np.nan)
-    place = neighbours(true)
-    found[np.arange(n), stars - 1] = true + rng.normal(0, np.hypot(noise, more[place]))
+    place, cube = neighbours(true), np.full((n, 3, 3), np.nan)
+    found, found_light, model = cube.copy(), cube.copy(), (np.arange(n), stars - 1)
+    found[model] = true + rng.normal(0, np.hypot(noise, more[place]))
+    light = np.where(beyond, np.nan, 1 / stars[:, None])
+    found_light[model] = light + rng.normal(0, np.hypot(light_noise, light_more[place]))
     sample = Sample(
         stars=stars,
         snr=np.ones(n),
         rv=true,
-        light=true,
+        light=light,
         vsini=np.where(beyond, np.nan, 5.0),
         features=np.zeros((n, 2, len(FEATURES))),
         right=np.ones((n, 2)),
         found=found,
         found_err=np.full((n, 3, 3), noise),
+        found_light=found_light,
+        found_light_err=np.full((n, 3, 3), light_noise),
     )
-    np.testing.assert_allclose(systematic_errors(sample), more, atol=0.25)
-    assert systematic_errors(replace(sample, found_err=np.full((n, 3, 3), 9.0))) == [0.0] * 4
+    velocity, share = systematic_errors(sample)
+    np.testing.assert_allclose(velocity, more, atol=0.25)
+    np.testing.assert_allclose(share, light_more, atol=0.01)
+    large = np.full((n, 3, 3), 9.0)
+    none = systematic_errors(replace(sample, found_err=large, found_light_err=large))
+    assert none == ([0.0] * 4, [0.0] * 4)
 
 
 def test_the_next_star_may_disturb():

@@ -6,10 +6,11 @@ from fixtures.real_stars import expose_stars
 from fixtures.settings import BINARIES
 from fixtures.survey_files import real
 
+from starsift.robust import MAD_TO_SIGMA
 from starsift.searches.binaries.decision import Decision, features
 from starsift.searches.binaries.fits import summarise
 from starsift.searches.binaries.model_bank import ModelBank, build_models
-from starsift.searches.binaries.model_dataset import Sample, decide, simulate
+from starsift.searches.binaries.model_dataset import SLOW_KMS, Sample, decide, simulate
 from starsift.searches.binaries.model_fit import fit_models
 from starsift.searches.binaries.orbit_catalog import LIGHT_ERROR, summarise_orbits
 from starsift.searches.binaries.orbits import Velocities, sample_orbits
@@ -63,6 +64,22 @@ def test_other_simulated_spectra_are_told_apart(bank: ModelBank, decision: Decis
     # At the survey's proportions, with some room for the small numbers.
     right = [(called == "SB2") * share for called, share in zip(calls, PROPORTIONS, strict=True)]
     assert sum(part.mean() for part in right[1:]) / sum(part.mean() for part in right) > 0.95
+
+
+def test_errors_are_those_of_other_simulated_spectra(bank: ModelBank, decision: Decision) -> None:
+    double = draw(bank, 2, 1500, 98)
+    good = (double.right[:, 0] > 0) & (np.nanmax(double.vsini, axis=1) < SLOW_KMS)
+    order = np.argsort(double.rv[good, :2], axis=1)
+    true, light = (np.take_along_axis(a[good, :2], order, axis=1) for a in (double.rv, double.light))
+    rv, rv_err, share, share_err = (
+        a[good, 1, :2] for a in (double.found, double.found_err, double.found_light, double.found_light_err)
+    )
+    for away, noise, error in (
+        (rv - true, rv_err, decision.velocity_errors(rv, rv_err)),
+        (share - light, share_err, decision.light_errors(rv, share_err)),
+    ):
+        assert 0.8 < MAD_TO_SIGMA * np.median(np.abs(away / error)) < 1.25
+        assert MAD_TO_SIGMA * np.median(np.abs(away / noise)) > 1.1  # templates are wrong
 
 
 @pytest.mark.parametrize("snr", [10, 20, 50])

@@ -1,5 +1,7 @@
 """Models of one, two and three stars: known shifts, noise, masks, and real stars."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from fixtures.backends import other_backend, run_python
@@ -99,6 +101,17 @@ def test_errors_are_those_of_many_exposures(models, synthesizer, rv, light, snr)
     pull = (found - np.median(found, axis=0)) / err
     scatter = 1.4826 * np.median(np.abs(pull), axis=0)
     assert ((scatter > 0.75) & (scatter < 1.3)).all()
+
+
+def test_errors_of_the_curvature_are_those_of_noisy_copies(models):
+    """As Monte Carlo would have them; real stars, whose templates are wrong."""
+    rng, snr, n = np.random.default_rng(8), 30, 240
+    one = expose_stars(("Procyon", "Sun"), (1, 0.6), (-60, 55), snr=snr, n=1, rng=rng)
+    copies = one.take(np.zeros(n, int))
+    noisy = copies.flux + rng.standard_normal(copies.flux.shape, np.float32) / snr
+    err = fit_models(one, models).rv_err[0, 1, :2]
+    scatter = fit_models(replace(copies, flux=noisy), models).rv[:, 1, :2].std(axis=0)
+    np.testing.assert_allclose(scatter / err, 1.0, atol=0.3)
 
 
 def test_bad_pixels_have_no_effect(models, synthesizer):
@@ -204,4 +217,7 @@ np.save({str(tmp_path / "rv.npy")!r}, fits.rv)
 """
     done = run_python("-c", code, KERAS_BACKEND=other_backend(backend))
     assert done.returncode == 0, done.stderr
-    np.testing.assert_allclose(np.load(tmp_path / "rv.npy"), fit_models(batch, models).rv, atol=0.05)
+    rv, fits = np.load(tmp_path / "rv.npy"), fit_models(batch, models)
+    np.testing.assert_allclose(rv[:, :2], fits.rv[:, :2], atol=0.05)
+    # There is no third star: its velocity is that of noise, where the last bits of the backends matter.
+    np.testing.assert_array_equal(np.isnan(rv[:, 2]), np.isnan(fits.rv[:, 2]))

@@ -130,9 +130,8 @@ def stages(bundle: Path, components: Path, tmp_path: Path) -> dict[str, Any]:
     powers = np.eye(number, dtype=int)[[0, len(FEATURES)]].tolist()
     gains = [[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0]]
     regression = ([0.0] * number, [1.0] * number, powers, gains, [0.0] * 3)
-    Decision(*regression, thresholds=[0.5, 0.5], systematic=[1.0, 4.0, 9.0, 9.0]).save(
-        tmp_path / "decision.json"
-    )
+    systematic = {"systematic": [1.0, 4.0, 9.0, 9.0], "systematic_light": [0.0, 0.12, 0.3, 0.3]}
+    Decision(*regression, thresholds=[0.5, 0.5], **systematic).save(tmp_path / "decision.json")
     files = {name: tmp_path / f"{name}.parquet" for name in ("errors", "fits")}
     return {"curves": bundle, "components": components, "models": models, **files} | {
         "decision": tmp_path / "decision.json",
@@ -163,6 +162,8 @@ def test_the_models_decide_and_have_their_own_velocities(stages: dict[str, Any])
     # With the systematic errors of the decision.
     np.testing.assert_allclose(np.concatenate(table["rv_err"].to_pylist()), [10**0.5, *[5.0] * 5])
     np.testing.assert_allclose(np.concatenate(table["light"].to_pylist()), [1, 0.5, 0.5, *[1 / 3] * 3])
+    share_err = [0.1, *[0.13] * 2, *[np.hypot(0.1 / 3, 0.12)] * 3]
+    np.testing.assert_allclose(np.concatenate(table["light_err"].to_pylist()), share_err, rtol=1e-6)
     p = np.array([table[name].to_numpy() for name in ("p_single", "p_sb2", "p_sb3")])
     np.testing.assert_allclose(p[:, :3].sum(axis=0), 1.0, rtol=1e-6)
     assert p[:, :3].argmax(axis=0).tolist() == [0, 1, 2]

@@ -16,7 +16,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-from starsift.errors import TrainingError
+from starsift.errors import ResultsError, TrainingError
 from starsift.io.files import read_json, write_json
 from starsift.searches.binaries.model_bank import ModelBank
 from starsift.searches.binaries.model_fit import ModelFits
@@ -91,7 +91,8 @@ class Decision:
 
     `mean`, `scale` (feature,); `powers` (term, feature); `coefficients` (3, term); `intercept` (3,) hold for
     the survey's proportions. `thresholds` (2,): least probability of two or more stars, and of three.
-    `systematic` (4,) km/s: the part of velocity errors that is not noise, by `neighbours`.
+    `systematic`, `systematic_light` (4,): the part of the errors that is not noise, by `neighbours`; of
+    velocities in km/s, and of shares of the light.
     """
 
     mean: list[float]
@@ -101,6 +102,7 @@ class Decision:
     intercept: list[float]
     thresholds: list[float]
     systematic: list[float]
+    systematic_light: list[float]
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Probabilities (n, 3) float64 of one, two and three stars from `features` (n, 2, feature).
@@ -129,14 +131,21 @@ class Decision:
         """Errors (n, star) km/s with their systematic part, of velocities of one model; NaN beyond it."""
         return np.hypot(rv_err, np.array(self.systematic)[neighbours(rv)])
 
+    def light_errors(self, rv: np.ndarray, light_err: np.ndarray) -> np.ndarray:
+        """Errors (n, star) of shares of the light with their systematic part, of stars at velocities `rv`."""
+        return np.hypot(light_err, np.array(self.systematic_light)[neighbours(rv)])
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write as JSON, whole or not at all."""
         write_json(asdict(self), path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Decision":
-        """Read what `save` wrote."""
-        return cls(**read_json(path))
+        """Read what `save` wrote. Raises ResultsError: it is that of another version."""
+        content = read_json(path)
+        if content.keys() != cls.__dataclass_fields__.keys():
+            raise ResultsError(f"{path}: a decision of another version; delete it and run again")
+        return cls(**content)
 
 
 def neighbours(rv: np.ndarray) -> np.ndarray:
@@ -157,6 +166,7 @@ def train_decision(
     *,
     purity: Sequence[float],
     systematic: Sequence[float],
+    systematic_light: Sequence[float],
     seed: int,
 ) -> Decision:
     """Learn from simulated spectra.
@@ -167,7 +177,7 @@ def train_decision(
     right : (n, 2) bool, whether the velocities of the second, third star are those of simulated stars
     weight : (n,) number of a survey's spectra that each one stands for
     purity : share of right ones among the SB2 and the SB3 that the thresholds ask for
-    systematic : km/s, see `Decision`
+    systematic, systematic_light : see `Decision`
 
     Raises
     ------
@@ -208,6 +218,7 @@ def train_decision(
             purity_threshold(triple, label == 2, weight, purity[1]),
         ],
         systematic=[*systematic],
+        systematic_light=[*systematic_light],
     )
 
 

@@ -15,8 +15,8 @@ from scipy.optimize import brentq
 
 from starsift.io.parquet import write_parquet
 from starsift.robust import MAD_TO_SIGMA
-from starsift.searches.binaries.decision import FEATURES, Decision, features, neighbours, train_decision
-from starsift.searches.binaries.fits import array_of, fixed_lists
+from starsift.searches.binaries.decision import FEATURES, Decision, neighbours, train_decision
+from starsift.searches.binaries.fits import array_of, fixed_lists, summarise
 from starsift.searches.binaries.model_bank import ModelBank
 from starsift.searches.binaries.model_fit import STARS, ModelFits, fit_models
 from starsift.spectra.batches import SpectrumBatch
@@ -47,7 +47,8 @@ class Sample:
     rv, light, vsini : (n, 3) of the stars, km/s, share of the light, km/s; NaN beyond
     features : (n, 2, feature) of the fits, see `decision.features`
     right : (n, 2) 1 where the velocities of the second, third star are those of simulated stars, else 0
-    found, found_err : (n, 3, 3) fitted velocities and their errors, as in `ModelFits`
+    found, found_err : (n, 3, 3) fitted velocities, ascending, and their errors, as in `ModelFits`
+    found_light, found_light_err : (n, 3, 3) fitted shares of the light and their errors, as in `Fits`
     """
 
     stars: np.ndarray
@@ -59,6 +60,8 @@ class Sample:
     right: np.ndarray
     found: np.ndarray
     found_err: np.ndarray
+    found_light: np.ndarray
+    found_light_err: np.ndarray
 
 
 _MODELS = (STARS, STARS)
@@ -67,7 +70,7 @@ SHAPES: dict[str, tuple[int, ...]] = {
     **dict.fromkeys(("rv", "light", "vsini"), (STARS,)),
     "features": (STARS - 1, len(FEATURES)),
     "right": (STARS - 1,),
-    **dict.fromkeys(("found", "found_err"), _MODELS),
+    **dict.fromkeys(("found", "found_err", "found_light", "found_light_err"), _MODELS),
 }
 
 
@@ -140,20 +143,23 @@ def _observe_and_fit(
 ) -> Sample:
     batch = imperfect_exposures(synthesizer.wavelength, synthesizer.system_flux(systems), snr, rng)
     fits = fit_models(batch, bank)
+    kept = summarise(fits, bank)
 
     def padded(values: np.ndarray) -> np.ndarray:
         return np.pad(values, ((0, 0), (0, STARS - values.shape[1])), constant_values=np.nan)
 
     rv = padded(systems.rv)
     return Sample(
-        features=features(fits, bank),
+        features=kept.features,
         right=np.column_stack([matches(fits, rv, stars) for stars in (2, 3)]),
         stars=np.full(batch.n, float(systems.rv.shape[1])),
         rv=rv,
         light=padded(synthesizer.flux_fractions(systems)),
         vsini=padded(systems.vsini),
-        found=fits.rv,
-        found_err=fits.rv_err,
+        found=kept.rv,
+        found_err=kept.rv_err,
+        found_light=kept.light,
+        found_light_err=kept.light_err,
         snr=snr,
     )
 
@@ -178,36 +184,48 @@ def decide(sample: Sample, *, proportions: Sequence[float], purity: Sequence[flo
     """
     number = np.bincount(sample.stars.astype(int), minlength=STARS + 1)[1:]
     weight = (np.asarray(proportions) / np.maximum(number, 1))[sample.stars.astype(int) - 1]
+    systematic, systematic_light = systematic_errors(sample)
     return train_decision(
         sample.features,
         sample.right > 0,
         weight,
         purity=purity,
-        systematic=systematic_errors(sample),
+        systematic=systematic,
+        systematic_light=systematic_light,
         seed=seed,
     )
 
 
-def systematic_errors(sample: Sample) -> list[float]:
-    """What is to be added in quadrature to velocity errors (km/s), by `decision.neighbours`.
+def systematic_errors(sample: Sample) -> tuple[list[float], list[float]]:
+    """What is to be added in quadrature to the errors of velocities (km/s) and of shares of the light, by
+    `decision.neighbours`.
 
     With it, (found - true) / error scatters by 1 (by its median: blends have long tails) among spectra whose
     stars were found and rotate slowly; 0 where the errors suffice as they are, or no spectrum tells.
     """
     slow = np.nan_to_num(sample.vsini).max(axis=1) < SLOW_KMS
-    away, error, near = [], [], []
+    parts = []
     for stars in range(1, STARS + 1):
         good = slow & (sample.stars == stars)
         if stars > 1:
             good &= sample.right[:, stars - 2] > 0
-        found = sample.found[good, stars - 1, :stars]
-        away.append(np.abs(np.sort(found, axis=1) - np.sort(sample.rv[good, :stars], axis=1)).ravel())
-        order = np.argsort(found, axis=1)
-        error.append(np.take_along_axis(sample.found_err[good, stars - 1, :stars], order, axis=1).ravel())
-        near.append(neighbours(np.sort(found, axis=1)).ravel())
-    a, e, place = (np.concatenate(parts) for parts in (away, error, near))
-    classes = [(place == i) & (a < TOLERANCE_KMS) for i in range(4)]
-    return [_systematic(a[use], e[use]) for use in classes]
+        model = (good, stars - 1, slice(stars))
+        rv, light = sample.rv[good, :stars], sample.light[good, :stars]
+        order = np.argsort(rv, axis=1)
+        columns = (
+            np.abs(sample.found[model] - np.take_along_axis(rv, order, axis=1)),
+            sample.found_err[model],
+            np.abs(sample.found_light[model] - np.take_along_axis(light, order, axis=1)),
+            sample.found_light_err[model],
+            neighbours(sample.found[model]),
+        )
+        parts.append(np.stack(columns).reshape(len(columns), -1))
+    away, found_err, light_away, light_err, place = np.concatenate(parts, axis=1)
+    classes = [(place == i) & (away < TOLERANCE_KMS) for i in range(4)]
+    return (
+        [_systematic(away[use], found_err[use]) for use in classes],
+        [_systematic(light_away[use], light_err[use]) for use in classes],
+    )
 
 
 def _systematic(away: np.ndarray, error: np.ndarray) -> float:

@@ -89,9 +89,9 @@ def choose_models(fits: Fits, decision: Decision) -> dict[str, pa.Array]:
     several = (multiplicity == "SB2") | (p[:, 0] < 0.5)
     stars = np.select([multiplicity == "SB3", several], [3, 2], 1) * fitted
     model = (np.arange(len(stars)), np.maximum(stars, 1) - 1)
-    rv_err = decision.velocity_errors(fits.rv[model], fits.rv_err[model])
-    columns = {"rv": fits.rv[model], "rv_err": rv_err, "light": fits.light[model]}
-    columns["light_err"] = fits.light_err[model]
+    rv = fits.rv[model]
+    columns = {"rv": rv, "rv_err": decision.velocity_errors(rv, fits.rv_err[model])}
+    columns |= {"light": fits.light[model], "light_err": decision.light_errors(rv, fits.light_err[model])}
     return probability | {
         "model": pa.array(multiplicity, pa.string(), mask=multiplicity == ""),
         **{name: ragged(values, stars) for name, values in columns.items()},
