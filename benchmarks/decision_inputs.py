@@ -2,10 +2,10 @@
 
     python benchmarks/decision_inputs.py results/binaries/training/models
 
-Simulated spectra of one, two and three stars, with the imperfections that the decision learns from, go through
-models, CCFs, components and networks. The decision's regression is cross-validated on the models' numbers, on
-those of the CCF (number of components, probabilities of C1 to C4), and on both, at the survey's proportions:
-cross-entropy, and the shares of double and triple spectra found at the purity that is asked for.
+Simulated spectra of one, two and three stars, with the imperfections that the decision learns from, go
+through models, CCFs, components and networks. The decision's regression is cross-validated on the models'
+numbers, on those of the CCF (number of components, probabilities of C1 to C4), and on both, at the survey's
+proportions: cross-entropy, and the shares of double and triple spectra found at the purity asked for.
 """
 
 import argparse
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def draw(stars: int, number: int, classifiers: dict[str, Classifier]) -> tuple[np.ndarray, ...]:
-    """Numbers of the models and of the CCF, right number of companions, number of stars, of fitted spectra."""
+    """Of fitted spectra: numbers of the models, of the CCF, right number of companions, number of stars."""
     rng = np.random.default_rng([77, stars])
     grid = load_grid()
     bank = build_models(grid, **model_settings(BINARIES))
