@@ -25,7 +25,8 @@ from starsift.searches.registry import SEARCHES
 from starsift.spectra.batches import read_identity
 
 ENDS = {"provenance", "all"}
-PUBLISHED = {"binaries_catalog", "binaries_figures", "binaries_pages", *ENDS}
+ORBITS = {"binaries_orbits", "binaries_figures", *ENDS}
+PUBLISHED = {"binaries_catalog", "binaries_pages", *ORBITS}
 COMPLETE = {"binaries_completeness", "binaries_figures", *ENDS}
 CLASSIFIED = {"binaries_predict", "binaries_suspects", "binaries_examples", *COMPLETE, *PUBLISHED}
 TRAINED = {"binaries_train", "binaries_cross_validate", *CLASSIFIED}
@@ -68,6 +69,7 @@ def test_a_finished_run_has_nothing_to_do(run: Checkout) -> None:
         ("binaries", "suspects.moonlight_floor", 2.0, {"binaries_suspects"} | PUBLISHED),
         ("binaries", "objects.match_radius", 3.0, {"binaries_suspects"} | PUBLISHED),
         ("binaries", "objects.stability", 2.0, PUBLISHED),
+        ("binaries", "orbits.samples", 128, ORBITS),
         ("binaries", "injection.trials", 3, INJECTED),
         ("binaries", "completeness.trials", 2, COMPLETE),
         ("binaries", "training.per_class", 31, {"binaries_dataset"} | TRAINED),
@@ -99,6 +101,7 @@ def test_a_setting_reruns_the_stages_that_use_it(
         ("binaries", f"{BINARIES}/model_dataset.py", {"binaries_simulate"} | DECIDED),
         ("binaries", f"{BINARIES}/stars.py", {"binaries_suspects"} | PUBLISHED),
         ("binaries", f"{BINARIES}/catalog.py", PUBLISHED),
+        ("binaries", f"{BINARIES}/orbit_catalog.py", ORBITS),
         ("binaries", f"{BINARIES}/evaluation.py", {"binaries_cross_validate", "binaries_pages"} | ENDS),
         ("binaries", f"{BINARIES}/injection.py", INJECTED),
         ("binaries", "src/starsift/catalog/publish.py", COMPLETE | PUBLISHED),
@@ -154,6 +157,7 @@ STAGES = (
     "examples",
     "completeness",
     "catalog",
+    "orbits",
     "figures",
     "pages",
 )

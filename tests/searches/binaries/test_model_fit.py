@@ -103,6 +103,16 @@ def test_errors_are_those_of_many_exposures(models, synthesizer, rv, light, snr)
     assert ((scatter > 0.75) & (scatter < 1.3)).all()
 
 
+def test_bright_stars_keep_their_pixels(models):
+    """At this S/N many pixels are far above the fitted continuum; they are no cosmic rays."""
+    rng, rv = np.random.default_rng(1), (-80, 3, 80)
+    batch = expose_stars(("Procyon", "Sun", "Procyon"), (1, 0.7, 0.5), rv, snr=500, n=3, rng=rng)
+    fits = fit_models(batch, models)
+    np.testing.assert_allclose(np.sort(fits.rv[:, 2], axis=1), [rv] * 3, atol=8)
+    faint = replace(batch, ivar=batch.ivar / 100)
+    np.testing.assert_array_equal(fits.pixels, fit_models(faint, models).pixels)
+
+
 def test_errors_of_the_curvature_are_those_of_noisy_copies(models):
     """As Monte Carlo would have them; real stars, whose templates are wrong."""
     rng, snr, n = np.random.default_rng(8), 30, 240

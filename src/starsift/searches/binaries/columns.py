@@ -140,7 +140,7 @@ def element(name: str, description: str, ucd: str, unit: str = "") -> tuple[Colu
 
 BINARIES_ORBITS = TableSchema(
     "binaries_orbits",
-    "Orbits of binaries: samples of The Joker's posterior (Price-Whelan et al. 2017)",
+    "Orbits of binaries (The Joker, Price-Whelan et al. 2017)",
     ("object_id",),
     (
         *_OBJECT,
@@ -154,7 +154,7 @@ BINARIES_ORBITS = TableSchema(
         *element("arg_periastron", "Argument of periastron of star 1", "src.orbital.periastron", "deg"),
         *element(
             "t_periastron",
-            "Time of a periastron: barycentric modified Julian date (TDB)",
+            "A periastron: barycentric modified Julian date (TDB)",
             "time.epoch;src.orbital.periastron",
             "d",
         ),

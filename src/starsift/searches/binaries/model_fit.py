@@ -27,7 +27,8 @@ from starsift.spectra.continuum import normalize_rows
 STARS = 3
 RESULTS = ("chi2", "rv", "rv_err", "depth", "depth_err")  # of `ModelFits`, for each number of stars
 CHUNK = 32  # spectra at a time: their maps over velocity and template stay in the cache
-SPIKE_SIGMAS = 5.0  # above the continuum, where no photosphere reaches: cosmic rays
+# Above the continuum, where no photosphere reaches: cosmic rays. The fitted continuum lies below the true one.
+SPIKE_SIGMAS, SPIKE_HEIGHT = 5.0, 0.2
 PARTS = 32  # of a spectrum, in which all good pixels have one weight
 ROUNDS = 3  # times that each star is refined, given the others
 WINDOW = 3  # pixels on either side of a star's velocity, within which it is refined
@@ -388,7 +389,9 @@ def _level(ivar: np.ndarray) -> np.ndarray:
 def _prepare(batch: SpectrumBatch, bank: ModelBank, xp: ModuleType) -> tuple[_Data, np.ndarray]:
     """The data of a batch, and the number of good pixels (n,) in the range."""
     flux, ivar = normalize_rows(batch.wavelength, batch.flux, batch.ivar, degree=bank.continuum_degree)
-    good = np.where((flux - 1.0) * np.sqrt(ivar) > SPIKE_SIGMAS, np.float32(0.0), _level(ivar))
+    above = flux - 1.0
+    spike = (above * np.sqrt(ivar) > SPIKE_SIGMAS) & (above > SPIKE_HEIGHT)
+    good = np.where(spike, np.float32(0.0), _level(ivar))
     position = grid_position(batch.wavelength, bank)
     pixels = ((position >= 2) & (position <= bank.last) & (good > 0)).sum(axis=1)
     spread_flux, spread_weight, sums = spread(position, flux, good, bank)

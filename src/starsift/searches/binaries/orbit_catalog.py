@@ -105,7 +105,7 @@ def _velocities(columns: dict[str, np.ndarray], stability: float) -> Velocities:
         np.stack([columns[key.format(i)] for i in (1, 2)], axis=1)
         for key in ("rv_{}", "rv_{}_err", "light_{}", "light_{}_err")
     )
-    excess_err = np.hypot(np.hypot(*light_err.T), LIGHT_ERROR)
+    excess_err = np.hypot(light_err.sum(axis=1), LIGHT_ERROR)
     return Velocities(columns["time"], rv, np.hypot(rv_err, stability), light[:, 1] - light[:, 0], excess_err)
 
 

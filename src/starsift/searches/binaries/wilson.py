@@ -44,7 +44,8 @@ def fit_wilson(
     light, light_err : (n, 2) their shares of the light
     """
     v, e, share, share_err = (np.asarray(a, np.float64) for a in (rv, rv_err, light, light_err))
-    excess, scatter = share[:, 0] - share[:, 1], np.hypot(share_err[:, 0], share_err[:, 1])
+    # What one share has too much, the other one lacks.
+    excess, scatter = share[:, 0] - share[:, 1], share_err[:, 0] + share_err[:, 1]
     # Mean excess of star 1: what exceeds the errors.
     typical = np.sqrt(max(np.average(excess**2 - scatter**2, weights=scatter**-2.0), 0.0))
     by_light = np.stack([(excess - typical) ** 2, (-excess - typical) ** 2]) / scatter**2
