@@ -99,7 +99,7 @@ wheel: install  ## dist/: a wheel that needs no checkout, and the source archive
 	$(BIN)/hatchling build
 
 benchmarks: install  ## speed against the machine's limits, as tables
-	@for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
+	@for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script || [ $$? -eq 2 ] || exit 1; done  # 2: it asks for files
 
 clean:  ## remove results and wheels; the environment stays
 	rm -rf results .snakemake dist

@@ -14,8 +14,8 @@ import time
 import numpy as np
 
 from starsift.parallel import map_chunks
-from starsift.searches.binaries.orbit_catalog import ONE_PERIOD, summarise_orbits
-from starsift.searches.binaries.orbits import Velocities, sample_orbits
+from starsift.searches.binaries.orbit_catalog import summarise_orbits
+from starsift.searches.binaries.orbits import ONE_PERIOD, Velocities, sample_orbits
 from starsift.searches.binaries.settings import Settings
 from starsift.synthesis.stars import draw_binaries
 from starsift.synthesis.velocities import measure_binary, night_times

@@ -104,7 +104,7 @@ def test_it_does_not_matter_which_velocity_is_called_first_where_stars_are_alike
     found, likely = sample_orbits(blind, PERIODS, samples=256, seed=1)
     row = summarise_orbits(found, likely, blind)
     assert row["period"] == pytest.approx(np.median(other.period), rel=1e-3)
-    assert (found.k1 <= found.k2).all()
+    assert row["semi_amplitude_1"] <= row["semi_amplitude_2"]
 
 
 def test_equal_seeds_give_equal_samples():
@@ -118,7 +118,7 @@ def test_equal_seeds_give_equal_samples():
 
 def test_short_orbits_are_round_and_none_touch():
     rng = np.random.default_rng(1)
-    theta, _ = orbits._draw_prior(rng, (1 / PERIODS[1], 1 / PERIODS[0]))
+    theta, _ = orbits._draw_prior(rng, (1 / PERIODS[1], 1 / PERIODS[0]), 1 << 18)
     e, period = theta[:, 1] ** 2 + theta[:, 2] ** 2, 1 / theta[:, 0]
     assert e[period < 2].max() <= 0.05
     assert 0.5 < e[period > 100].max() < 1

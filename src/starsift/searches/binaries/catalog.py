@@ -247,6 +247,8 @@ def collect_velocities(
 ) -> pa.Table:
     """All velocities of the stars that have two exposures or more: SB2, and single-lined ones that vary.
 
+    Velocities without an error are left out, and so are pairs that may be moonlight or cross-talk.
+
     Parameters
     ----------
     spectra, objects : from `make_objects`
@@ -260,12 +262,17 @@ def collect_velocities(
     double = objects.filter(pc.equal(objects["multiplicity"], "SB2"))["object_id"].combine_chunks()
     names = pa.concat_arrays([double, variables["object_id"].combine_chunks()])
     pairs = spectra.filter(pc.equal(spectra["multiplicity"], "SB2"))
+    suspect = pc.or_kleene(pairs["suspect_moonlight"], pairs["suspect_crosstalk"]).fill_null(False)
+    suspected = suspect.to_numpy(zero_copy_only=False)
     table, star = exposures.table, exposures.star
     row = np.full(len(star), -1)  # of each exposure among the pairs
     row[_find(pairs, table)] = np.arange(pairs.num_rows)
     mjd = mid_exposure(_numbers(table["lmjm"], -1), _numbers(table["exptime"], np.nan))
     # Coadded spectra have no time.
-    measured = ((row >= 0) | table["rv"].is_valid().to_numpy()) & (mjd >= FIRST_MJD)
+    single = _numbers(table["rv_err"], np.nan) > 0
+    errors = np.stack([_numbers(pairs[f"rv_{i}_err"], np.nan) for i in (1, 2)], axis=1)
+    double = np.append((errors > 0).all(axis=1) & ~suspected, False)[row]  # last: no pair
+    measured = np.where(row >= 0, double, single & table["rv"].is_valid().to_numpy()) & (mjd >= FIRST_MJD)
     stars = np.flatnonzero(np.bincount(star[measured], minlength=exposures.stars) > 1)
     place = _place(star, stars)
     name = _identify(table, place, stars.size)["object_id"]

@@ -103,6 +103,7 @@ BINARIES_OBJECTS = TableSchema(
         Column("n_sb3", pa.int32(), "Exposures that are SB3", "meta.number;obs"),
         velocity("rv_separation_max", "Largest difference within one exposure", f"{VELOCITY_UCD};stat.max"),
         velocity("rv_range", "Highest minus lowest velocity in all detections", f"{VELOCITY_UCD};stat.max"),
+        probability("p_binary", "Probability of two stars, by all exposures"),
         share(
             "mass_ratio", "Mass of the fainter star over that of the brighter one", "phys.mass;arith.ratio"
         ),
@@ -134,7 +135,14 @@ BINARIES_VARIABLES = TableSchema(
 
 
 def element(name: str, description: str, ucd: str, unit: str = "") -> tuple[Column, Column]:
-    error = Column(f"{name}_err", pa.float64(), f"Error of {name}", f"stat.error;{ucd}", unit, nullable=True)
+    error = Column(
+        f"{name}_err",
+        pa.float64(),
+        f"Error of {name}, of this period",
+        f"stat.error;{ucd}",
+        unit,
+        nullable=True,
+    )
     return Column(name, pa.float64(), description, ucd, unit, nullable=True), error
 
 
@@ -159,8 +167,10 @@ BINARIES_ORBITS = TableSchema(
             "d",
         ),
         *element("systemic_velocity", "Velocity of the centre of mass", VELOCITY_UCD, "km/s"),
-        *element("semi_amplitude_1", "Semi-amplitude of the brighter star", VELOCITY_UCD, "km/s"),
-        *element("semi_amplitude_2", "Semi-amplitude of the fainter star", VELOCITY_UCD, "km/s"),
+        *element(
+            "semi_amplitude_1", "Semi-amplitude of star 1: the brighter, or heavier one", VELOCITY_UCD, "km/s"
+        ),
+        *element("semi_amplitude_2", "Semi-amplitude of star 2", VELOCITY_UCD, "km/s"),
         *element("mass_ratio", "Mass of star 2 over that of star 1", "phys.mass;arith.ratio"),
         *element("m1_sin3i", "Minimum mass of star 1", "phys.mass;stat.min", "solMass"),
         *element("m2_sin3i", "Minimum mass of star 2", "phys.mass;stat.min", "solMass"),

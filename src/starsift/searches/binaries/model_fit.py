@@ -27,7 +27,7 @@ from starsift.spectra.continuum import normalize_rows
 STARS = 3
 RESULTS = ("chi2", "rv", "rv_err", "depth", "depth_err")  # of `ModelFits`, for each number of stars
 CHUNK = 32  # spectra at a time: their maps over velocity and template stay in the cache
-# Above the continuum, where no photosphere reaches: cosmic rays. The fitted continuum lies below the true one.
+# Above the continuum, where no photosphere reaches: cosmic rays. The fitted continuum is below the true one.
 SPIKE_SIGMAS, SPIKE_HEIGHT = 5.0, 0.2
 PARTS = 32  # of a spectrum, in which all good pixels have one weight
 ROUNDS = 3  # times that each star is refined, given the others

@@ -7,11 +7,17 @@ import numpy as np
 import pyarrow as pa
 
 from starsift.parallel import map_chunks
-from starsift.searches.binaries.orbits import Orbits, Velocities, radial_velocities, sample_orbits
+from starsift.searches.binaries.orbits import (
+    ONE_PERIOD,
+    Orbits,
+    Velocities,
+    radial_velocities,
+    sample_orbits,
+)
 
 LIGHT_ERROR = 0.1  # of shares of the light: wrong templates
 MASS = 1.036149e-7  # solar masses, of (km/s)**3 days: 1 / (2 pi G), IAU 2015 nominal solar mass parameter
-ONE_PERIOD = 4.0  # radians of phase over the time span, within which periods count as one
+WIDEST = 0.2  # share of a frequency, within which periods count as one at most
 SAMPLED = ("period", "eccentricity", "arg_periastron", "t_periastron", "systemic_velocity")
 AMPLITUDES = ("semi_amplitude_1", "semi_amplitude_2")
 
@@ -66,17 +72,18 @@ def summarise_orbits(orbits: Orbits, likely: Orbits, velocities: Velocities) -> 
     """The most probable period, and the elements that samples of this period have.
 
     Periods count as one where they differ by less than 4 radians of phase over the time span (Price-Whelan
-    et al. 2020, ApJ 895, 2, section 4); `period_probability` is the share of samples with the one of which
-    there are most. Elements are those of its sample of the highest posterior density, with the most likely
-    amplitudes; errors are half the range that 68 % of its samples span.
+    et al. 2020, ApJ 895, 2, section 4) and by less than 20 %; `period_probability` is the share of samples
+    with the one of which there are most. Elements are those of its sample of the highest posterior density,
+    with the most likely amplitudes; errors are half the range that 68 % of its samples span, so they hold if
+    the period is the right one.
     """
     span = float(np.ptp(velocities.time))
     frequency = 1.0 / orbits.period
-    width = ONE_PERIOD / (2 * np.pi * span) if span > 0 else np.inf
     ordered = np.sort(frequency)
+    width = np.minimum(ONE_PERIOD / (2 * np.pi * max(span, 1e-9)), WIDEST * ordered)
     number = np.searchsorted(ordered, ordered + width, side="right") - np.arange(len(ordered))
-    low = ordered[number.argmax()]
-    inside = np.flatnonzero((frequency >= low) & (frequency <= low + width))
+    low, high = ordered[number.argmax()], (ordered + width)[number.argmax()]
+    inside = np.flatnonzero((frequency >= low) & (frequency <= high))
     best = int(inside[orbits.log_posterior[inside].argmax()])
 
     paired = velocities.paired

@@ -26,8 +26,12 @@ BLEND_ERROR = 5.0  # km/s, of the velocity of two blended stars taken for the me
 ECCENTRIC = 2.0  # days, below which orbits are nearly circular (Moe & Di Stefano 2017, ApJS 230, 15, eq. 3)
 CIRCULAR = 0.05  # eccentricity of those, at most
 UNEQUAL = 0.3  # by which share of the largest velocity difference the amplitudes of two stars differ
+LEAST_APART = 10.0  # km/s, that largest difference at least
 DRAWS = 1 << 20  # of the prior
-FIRST = 1 << 15  # samples at the first step of annealing, when many periods are possible
+RUNS = 4  # of annealing, to find periods
+WINDOWS = 32  # periods that are sampled alone, where no more are left
+ONE_PERIOD = 4.0  # radians of phase over the time span, within which periods count as one
+FIRST = 1 << 14  # samples at the first step of annealing, when many periods are possible
 KEPT = 0.8  # share of the samples that each step leaves, down to as many as are asked for
 MOVES = 8  # of each sample at each step
 ESS = 0.5  # effective share of the samples that a step of annealing keeps
@@ -83,28 +87,91 @@ def sample_orbits(
     The prior: periods uniform in their logarithm within `period` (days, shortest and longest), directions and
     phases uniform; eccentricities of a beta distribution, from 0 to the largest at which stars do not touch;
     amplitudes normal, 30 km/s at one year and falling as period**(-1/3) (Price-Whelan et al. 2020, ApJ 895,
-    2). Of two stars whose lines show, the amplitudes are alike. Equal for equal seeds.
+    2). Of two stars whose lines show, the amplitudes are alike. Star 1 is the brighter one, and where
+    both are alike the one that moves less. Equal for equal seeds.
+
+    Raises ValueError: an error is not above 0, or a value is not finite.
     """
     rng = np.random.default_rng(seed)
     middle = float(velocities.time.mean())
     data = _pack(velocities, middle)
     edges = 1.0 / period[1], 1.0 / period[0]
-    theta, weight = _draw_prior(rng, edges)
-    log_l = _evaluate(theta, np.zeros((len(theta), 3)), *data)[0]
-    power, kept = 0.0, max(samples, FIRST)
-    while power < 1.0:
-        following = _next_power(log_l, power, weight, kept if power == 0.0 else ESS * len(theta))
-        at = _resample(rng, weight * np.exp((following - power) * (log_l - log_l.max())), kept)
-        power, weight, kept = following, np.ones(kept), max(samples, int(KEPT * kept))
-        theta, log_l = _move(rng, theta[at], log_l[at], power, edges, data)
-    some = rng.permutation(len(theta))[:samples]
-    theta, log_l = theta[some], log_l[some]
-    log_p = log_l + _log_prior(theta, edges)
-    drawn, likely = (
-        _orbits(theta, _evaluate(theta, normal, *data)[1], log_p, velocities, middle)
+    width = ONE_PERIOD / (2 * np.pi * max(float(np.ptp(velocities.time)), 1e-9))
+    passed: list[tuple[np.ndarray, np.ndarray]] = []
+    runs = _anneal(rng, edges, data, samples, RUNS, passed)
+    if len(np.unique(np.concatenate([theta[:, 0] for theta, _, _ in runs]) // width)) <= WINDOWS:
+        # Few periods are left, and a run may have lost others on the way. Each of those that it passed at
+        # the highest likelihoods is sampled alone, and its evidence says how many samples are its.
+        bounds = [
+            (max(i * width, edges[0]), min((i + 1) * width, edges[1])) for i in _likeliest(passed, width)
+        ]
+        runs = [run for window in bounds for run in _anneal(rng, window, data, samples, 1, [])]
+    evidence = np.array([run[2] for run in runs])
+    theta, log_l = (np.concatenate([run[i] for run in runs]) for i in (0, 1))
+    some = _resample(rng, np.repeat(np.exp(evidence - evidence.max()), samples), samples)
+    theta, log_p = theta[some], log_l[some] + _log_prior(theta[some], edges)
+    linear, likely = (
+        _evaluate(theta, normal, *data)[1]
         for normal in (rng.standard_normal((samples, 3)), np.zeros((samples, 3)))
     )
-    return drawn, likely
+    turned = _alike(velocities) and np.median(likely[:, 1]) > np.median(likely[:, 2])
+    drawn, best = (_orbits(theta, x, log_p, velocities, middle, turned) for x in (linear, likely))
+    return drawn, best
+
+
+def _likeliest(passed: list[tuple[np.ndarray, np.ndarray]], width: float) -> np.ndarray:
+    """Which windows of frequency have the highest likelihoods, of those of all samples on the way."""
+    frequency, log_l = (np.concatenate(part) for part in zip(*passed, strict=True))
+    order = np.argsort(-log_l, kind="stable")
+    places, first = np.unique(frequency[order] // width, return_index=True)
+    return np.asarray(places[np.argsort(first)][:WINDOWS])
+
+
+def _anneal(
+    rng: np.random.Generator,
+    edges: tuple[float, float],
+    data: tuple[np.ndarray | float, ...],
+    samples: int,
+    runs: int,
+    passed: list[tuple[np.ndarray, np.ndarray]],
+) -> list[tuple[np.ndarray, np.ndarray, float]]:
+    """Samples of the posterior of frequencies between `edges`, their likelihoods, and the logarithm of the
+    evidence, of so many runs. `passed` gets frequencies and likelihoods of the samples on the way."""
+    share = DRAWS if runs > 1 else DRAWS // 16
+    theta, weight = _draw_prior(rng, edges, share)
+    log_l = _evaluate(theta, np.zeros((share, 3)), *data)[0]
+    if not np.isfinite(log_l).all():
+        raise ValueError("velocities: an error is not above 0, or a value is not finite")
+    mass = float(np.log(np.log(edges[1] / edges[0])))
+    first = max(samples, FIRST if runs > 1 else FIRST // 8)
+    found = [_run(rng, theta, weight, log_l, samples, first, edges, data, passed) for _ in range(runs)]
+    return [(some, likelihood, evidence + mass) for some, likelihood, evidence in found]
+
+
+def _run(
+    rng: np.random.Generator,
+    theta: np.ndarray,
+    weight: np.ndarray,
+    log_l: np.ndarray,
+    samples: int,
+    kept: int,
+    edges: tuple[float, float],
+    data: tuple[np.ndarray | float, ...],
+    passed: list[tuple[np.ndarray, np.ndarray]],
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """One annealing of weighted draws of the prior."""
+    power, evidence = 0.0, 0.0
+    while power < 1.0:
+        following = _next_power(log_l, power, weight, kept if power == 0.0 else ESS * len(theta))
+        highest = log_l.max()
+        more = weight * np.exp((following - power) * (log_l - highest))
+        evidence += float(np.log(more.sum() / weight.sum()) + (following - power) * highest)
+        at = _resample(rng, more, kept)
+        power, weight, kept = following, np.ones(kept), max(samples, int(KEPT * kept))
+        theta, log_l = _move(rng, theta[at], log_l[at], power, edges, data)
+        passed.append((theta[:, 0], log_l))
+    some = rng.permutation(len(theta))[:samples]
+    return theta[some], log_l[some], evidence
 
 
 def _pack(velocities: Velocities, middle: float) -> tuple[np.ndarray | float, ...]:
@@ -122,7 +189,7 @@ def _pack(velocities: Velocities, middle: float) -> tuple[np.ndarray | float, ..
     if pairs.any():
         variance[~pairs, 0] += BLEND_ERROR**2
     apart = velocities.rv[pairs, 1] - velocities.rv[pairs, 0]
-    alike = (UNEQUAL * apart.max(initial=0.0)) ** -2.0 if pairs.any() else 0.0
+    alike = (UNEQUAL * apart.max(initial=LEAST_APART)) ** -2.0 if pairs.any() else 0.0
     return velocities.time - middle, pairs, velocities.rv, variance, cost, share, alike
 
 
@@ -133,17 +200,19 @@ def _typical_excess(excess: np.ndarray, scatter: np.ndarray) -> float:
     return float(np.sqrt(max(np.average(excess**2 - scatter**2, weights=scatter**-2.0), 0.0)))
 
 
-def _draw_prior(rng: np.random.Generator, edges: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
+def _draw_prior(
+    rng: np.random.Generator, edges: tuple[float, float], n: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Draws (n, 4) and their weights: half of the frequencies are uniform: short periods lie densely."""
     low, high = edges
-    even = rng.random(DRAWS) < 0.5
-    place = (np.arange(DRAWS) + rng.random(DRAWS)) / DRAWS  # stratified
+    even = rng.random(n) < 0.5
+    place = (np.arange(n) + rng.random(n)) / n  # stratified
     frequency = np.where(even, low + place * (high - low), low * (high / low) ** place)
     logarithm = 1.0 / (frequency * np.log(high / low))
     weight = logarithm / (0.5 * logarithm + 0.5 / (high - low))
-    size = np.sqrt(rng.beta(*ECCENTRICITY, DRAWS) * _largest_eccentricity(frequency))
-    direction = 2 * np.pi * rng.random(DRAWS)
-    theta = [frequency, size * np.cos(direction), size * np.sin(direction), rng.random(DRAWS)]
+    size = np.sqrt(rng.beta(*ECCENTRICITY, n) * _largest_eccentricity(frequency))
+    direction = 2 * np.pi * rng.random(n)
+    theta = [frequency, size * np.cos(direction), size * np.sin(direction), rng.random(n)]
     return np.stack(theta, axis=1), weight
 
 
@@ -333,25 +402,33 @@ def _evaluate(
     return log_l, linear
 
 
+def _alike(velocities: Velocities) -> bool:
+    """Whether light does not tell which of two stars is which."""
+    known = np.isfinite(velocities.excess) & (velocities.excess_err > 0)
+    excess, scatter = velocities.excess[known], velocities.excess_err[known]
+    if not velocities.paired.any():
+        return False
+    return not known.any() or _typical_excess(excess, scatter) < 3 * float(np.sum(scatter**-2.0)) ** -0.5
+
+
 def _orbits(
-    theta: np.ndarray, linear: np.ndarray, log_p: np.ndarray, velocities: Velocities, middle: float
+    theta: np.ndarray,
+    linear: np.ndarray,
+    log_p: np.ndarray,
+    velocities: Velocities,
+    middle: float,
+    turned: bool,
 ) -> Orbits:
-    """Samples as orbits: amplitudes are positive, and of two equally bright stars the first moves less."""
+    """Samples as orbits with positive amplitudes; `turned`: star 1 is star 2."""
     frequency, longitude = theta[:, 0], theta[:, 3]
     eccentricity = theta[:, 1] ** 2 + theta[:, 2] ** 2
     omega = np.arctan2(theta[:, 2], theta[:, 1])
     turns = omega / (2 * np.pi) - longitude
     periastron = middle + (turns - np.round(turns)) / frequency
-    systemic, k1, k2 = linear.T.copy()
-    single = not velocities.paired.any()
-    if single:
-        turned = k1 < 0
-        k2[:] = np.nan
-    else:
-        known = np.isfinite(velocities.excess) & (velocities.excess_err > 0)
-        excess, scatter = velocities.excess[known], velocities.excess_err[known]
-        alike = _typical_excess(excess, scatter) < 3 * np.sum(scatter**-2.0) ** -0.5 if known.any() else True
-        turned = np.full(len(k1), alike) & (np.abs(k1) > np.abs(k2))
-        k1[turned], k2[turned] = k2[turned], k1[turned]
-    omega = np.where(turned, omega + np.pi, omega) % (2 * np.pi)
+    systemic, k1, k2 = linear.T
+    if turned:
+        k1, k2, omega = k2, k1, omega + np.pi
+    if not velocities.paired.any():
+        omega, k2 = np.where(k1 < 0, omega + np.pi, omega), np.full(len(k1), np.nan)
+    omega = omega % (2 * np.pi)
     return Orbits(1 / frequency, eccentricity, omega, periastron, systemic, np.abs(k1), np.abs(k2), log_p)
