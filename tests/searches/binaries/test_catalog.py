@@ -182,6 +182,16 @@ def test_velocities_of_all_exposures_are_collected():
         ("gaia-2", "e4", -20.0, None, None),
         ("gaia-2", "e5", 20.0, None, None),
     ]
+    # What may be moonlight, or has no error, tells nothing of an orbit.
+    flagged = spectra.set_column(
+        spectra.column_names.index("suspect_moonlight"), "suspect_moonlight", pa.array([True, False, False])
+    )
+    blank = spectra.set_column(
+        spectra.column_names.index("rv_2_err"), "rv_2_err", pa.array([None, 1.0, 1.0], pa.float32())
+    )
+    for less in (flagged, blank):
+        left = collect_velocities(less, grouped, objects, variables)["spectrum_id"].to_pylist()
+        assert left == ["e1", "e2", "e4", "e5"]
     # The middle of the exposure, within the light time of the Earth's orbit.
     assert rows[0]["time"] == pytest.approx(58_500 + 600 / 86_400, abs=600 / 86_400)
     assert rows[1]["time"] - rows[0]["time"] == pytest.approx(30 / 1440, abs=1e-5)

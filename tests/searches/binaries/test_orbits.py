@@ -1,5 +1,7 @@
 """Orbits from the velocities of several nights."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -105,6 +107,35 @@ def test_it_does_not_matter_which_velocity_is_called_first_where_stars_are_alike
     row = summarise_orbits(found, likely, blind)
     assert row["period"] == pytest.approx(np.median(other.period), rel=1e-3)
     assert row["semi_amplitude_1"] <= row["semi_amplitude_2"]
+
+
+def test_exposures_of_one_night_tell_no_period():
+    _, velocities = observe(5, nights=2)
+    night = velocities.time < velocities.time[0] + 0.5
+    one = Velocities(*(np.concatenate([getattr(velocities, name)[night]] * 2) for name in vars(velocities)))
+    found, likely = sample_orbits(one, PERIODS, samples=256, seed=1)
+    assert summarise_orbits(found, likely, one)["period_probability"] < 0.5
+
+
+def test_velocities_without_an_error_are_refused():
+    _, velocities = observe(5, nights=2)
+    for wrong in (np.nan, 0.0):
+        errors = velocities.rv_err.copy()
+        errors[0, 0] = wrong
+        with pytest.raises(ValueError, match="an error is not above 0"):
+            sample_orbits(replace(velocities, rv_err=errors), PERIODS, samples=64, seed=1)
+
+
+@pytest.mark.slow
+def test_seeds_agree_about_periods_that_fit_equally_well():
+    """Four nights: many periods, and a run of annealing loses some of them."""
+    _, velocities = observe(5, nights=4)
+    rows = [
+        summarise_orbits(*sample_orbits(velocities, PERIODS, samples=512, seed=seed), velocities)
+        for seed in (1, 2)
+    ]
+    probability = [row["period_probability"] for row in rows]
+    assert abs(probability[0] - probability[1]) < 0.25
 
 
 def test_equal_seeds_give_equal_samples():

@@ -361,34 +361,48 @@ def orbits(orbits: pa.Table, velocities: pa.Table, samples: pa.Table) -> Figure:
         for axis, star in zip(axes.flat, best, strict=False):
             mine = (t.filter(pc.equal(t["object_id"], star["object_id"])) for t in (velocities, samples))
             _draw_orbit(axis, star, *mine)
-        _label_outer(axes, "phase", "velocity (km/s)")
+        _label_outer(axes, "phase from periastron", "velocity (km/s)")
+        axes[0, 0].legend(fontsize=7)
         return figure
 
 
 def _draw_orbit(axis: Axes, star: dict, velocities: pa.Table, samples: pa.Table) -> None:
-    period, start = star["period"], star["t_periastron"]
-    span = max(star["time_span"], period)
-    near = np.abs(1 / values(samples, "period") - 1 / period) * span < 0.5
-    drawn = samples.filter(pa.array(near)).slice(0, 30).to_pylist()
+    period, start, time = star["period"], star["t_periastron"], values(velocities, "time")
+    near = np.abs(1 / values(samples, "period") - 1 / period) * max(star["time_span"], period) < 0.5
     phase = np.linspace(0, 1, 201)
-    for sample in [*drawn, star]:
-        angle = np.radians(sample["arg_periastron"])
-        # Of this period, the turn that is nearest to the exposures.
-        turn = np.round((np.mean(values(velocities, "time")) - start) / period)
-        elements = sample["period"], sample["eccentricity"], angle, sample["t_periastron"]
-        f = radial_velocities(start + (turn + phase) * period, *elements)
-        width = 1.2 if sample is star else 0.2
-        for amplitude, colour in ((sample["semi_amplitude_1"], BLUE), (sample["semi_amplitude_2"], RED)):
-            if amplitude is not None and np.isfinite(amplitude):
-                sign = 1 if colour == BLUE else -1
-                curve = sample["systemic_velocity"] + sign * amplitude * f
-                axis.plot(phase, curve, color=colour, linewidth=width, alpha=1 if sample is star else 0.5)
-    when = np.remainder((values(velocities, "time") - start) / period, 1.0)
-    for name in ("rv_1", "rv_2"):
-        rv, error = values(velocities, name), values(velocities, f"{name}_err")
-        axis.errorbar(when, rv, error, fmt="o", color=BLACK, markersize=3, linewidth=0.8)
-    probability = f"{100 * star['period_probability']:.0f} %"
-    axis.set_title(f"{star['object_id']}\nP = {period:.5g} d ({probability})", fontsize=7)
+    # Of this period, the turn that is nearest to the exposures.
+    turn = np.round((np.mean(time) - start) / period)
+    for sample in samples.filter(pa.array(near)).slice(0, 30).to_pylist():
+        for curve, colour in zip(_curves(sample, start + (turn + phase) * period), (BLUE, RED), strict=False):
+            axis.plot(phase, curve, color=colour, linewidth=0.2, alpha=0.5)
+    best = _curves(star, start + (turn + phase) * period)
+    for i, (curve, colour) in enumerate(zip(best, (BLUE, RED), strict=False), 1):
+        axis.plot(phase, curve, color=colour, linewidth=1.2, label=f"star {i}")
+    when = np.remainder((time - start) / period, 1.0)
+    rv, error = (
+        np.stack([values(velocities, name.format(i)) for i in (1, 2)]) for name in ("rv_{}", "rv_{}_err")
+    )
+    pair = np.isfinite(rv[1])
+    axis.errorbar(when[~pair], rv[0, ~pair], error[0, ~pair], fmt="o", color=BLACK, markersize=4, mfc="white")
+    if pair.any():
+        higher = np.array([a >= b for a, b in zip(*_curves(star, time[pair]), strict=True)])
+        for i, (colour, marker) in enumerate(((BLUE, "o"), (RED, "s"))):
+            mine = np.where(higher == (i == 0), rv[1, pair], rv[0, pair])
+            mine_error = np.where(higher == (i == 0), error[1, pair], error[0, pair])
+            axis.errorbar(when[pair], mine, mine_error, fmt=marker, color=colour, markersize=4)
+    axis.set_ylim(padded(np.concatenate([*best, rv[np.isfinite(rv)]]), 0.1))
+    probability = f"probability {100 * star['period_probability']:.0f} %"
+    axis.set_title(f"{star['object_id']}\n{period:.5g} d, {probability}", fontsize=7)
+
+
+def _curves(orbit: dict, time: np.ndarray) -> list[np.ndarray]:
+    """Velocities of one star or two at times (n,), from a row of the catalogue or of the samples."""
+    names = ("period", "eccentricity", "arg_periastron", "t_periastron")
+    period, eccentricity, argument, periastron = (orbit[name] for name in names)
+    f = radial_velocities(time, period, eccentricity, np.radians(argument), periastron)
+    amplitudes = (orbit["semi_amplitude_1"], orbit["semi_amplitude_2"])
+    signed = [sign * k for sign, k in zip((1, -1), amplitudes, strict=True) if k is not None and k == k]
+    return [orbit["systemic_velocity"] + k * f for k in signed]
 
 
 # table -> columns that figures show; all of the others

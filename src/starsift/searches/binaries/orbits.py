@@ -30,6 +30,7 @@ LEAST_APART = 10.0  # km/s, that largest difference at least
 DRAWS = 1 << 20  # of the prior
 RUNS = 4  # of annealing, to find periods
 WINDOWS = 32  # periods that are sampled alone, where no more are left
+HOPELESS = 30.0  # below the highest logarithm of the likelihood: periods that are not sampled alone
 ONE_PERIOD = 4.0  # radians of phase over the time span, within which periods count as one
 FIRST = 1 << 14  # samples at the first step of annealing, when many periods are possible
 KEPT = 0.8  # share of the samples that each step leaves, down to as many as are asked for
@@ -92,6 +93,9 @@ def sample_orbits(
 
     Raises ValueError: an error is not above 0, or a value is not finite.
     """
+    known = np.column_stack([np.ones(len(velocities.time), bool), velocities.paired])
+    if not (np.isfinite(velocities.rv) & (velocities.rv_err > 0))[known].all():
+        raise ValueError("velocities: an error is not above 0, or a value is not finite")
     rng = np.random.default_rng(seed)
     middle = float(velocities.time.mean())
     data = _pack(velocities, middle)
@@ -123,6 +127,7 @@ def _likeliest(passed: list[tuple[np.ndarray, np.ndarray]], width: float) -> np.
     """Which windows of frequency have the highest likelihoods, of those of all samples on the way."""
     frequency, log_l = (np.concatenate(part) for part in zip(*passed, strict=True))
     order = np.argsort(-log_l, kind="stable")
+    order = order[log_l[order] > log_l.max() - HOPELESS]
     places, first = np.unique(frequency[order] // width, return_index=True)
     return np.asarray(places[np.argsort(first)][:WINDOWS])
 
@@ -140,8 +145,6 @@ def _anneal(
     share = DRAWS if runs > 1 else DRAWS // 16
     theta, weight = _draw_prior(rng, edges, share)
     log_l = _evaluate(theta, np.zeros((share, 3)), *data)[0]
-    if not np.isfinite(log_l).all():
-        raise ValueError("velocities: an error is not above 0, or a value is not finite")
     mass = float(np.log(np.log(edges[1] / edges[0])))
     first = max(samples, FIRST if runs > 1 else FIRST // 8)
     found = [_run(rng, theta, weight, log_l, samples, first, edges, data, passed) for _ in range(runs)]
