@@ -268,11 +268,11 @@ def collect_velocities(
     row = np.full(len(star), -1)  # of each exposure among the pairs
     row[_find(pairs, table)] = np.arange(pairs.num_rows)
     mjd = mid_exposure(_numbers(table["lmjm"], -1), _numbers(table["exptime"], np.nan))
-    # Coadded spectra have no time.
     single = _numbers(table["rv_err"], np.nan) > 0
     errors = np.stack([_numbers(pairs[f"rv_{i}_err"], np.nan) for i in (1, 2)], axis=1)
-    double = np.append((errors > 0).all(axis=1) & ~suspected, False)[row]  # last: no pair
-    measured = np.where(row >= 0, double, single & table["rv"].is_valid().to_numpy()) & (mjd >= FIRST_MJD)
+    clean = np.append((errors > 0).all(axis=1) & ~suspected, False)[row]  # last: no pair
+    measured = np.where(row >= 0, clean, single & table["rv"].is_valid().to_numpy())
+    measured &= mjd >= FIRST_MJD  # coadded spectra have no time
     stars = np.flatnonzero(np.bincount(star[measured], minlength=exposures.stars) > 1)
     place = _place(star, stars)
     name = _identify(table, place, stars.size)["object_id"]

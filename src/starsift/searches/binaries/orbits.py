@@ -16,6 +16,7 @@ import numpy as np
 from scipy.stats import beta
 
 from starsift.kernels import njit
+from starsift.searches.binaries.wilson import typical_excess
 
 YEAR = 365.25  # days
 AMPLITUDE = 30.0  # km/s, spread of the amplitudes of orbits of one year; it falls as period**(-1/3)
@@ -183,7 +184,7 @@ def _pack(velocities: Velocities, middle: float) -> tuple[np.ndarray | float, ..
     pairs = velocities.paired
     excess, scatter = velocities.excess.copy(), velocities.excess_err.copy()
     dark = ~(pairs & np.isfinite(excess) & (scatter > 0))
-    typical = _typical_excess(excess[~dark], scatter[~dark])
+    typical = 0.0 if dark.all() else typical_excess(excess[~dark], scatter[~dark])
     cost = np.stack([(excess - typical) ** 2, (excess + typical) ** 2], axis=1) / scatter[:, None] ** 2
     cost[dark] = 0.0
     # Of a single-lined star all light is star 1's.
@@ -194,13 +195,6 @@ def _pack(velocities: Velocities, middle: float) -> tuple[np.ndarray | float, ..
     apart = velocities.rv[pairs, 1] - velocities.rv[pairs, 0]
     alike = (UNEQUAL * apart.max(initial=LEAST_APART)) ** -2.0 if pairs.any() else 0.0
     return velocities.time - middle, pairs, velocities.rv, variance, cost, share, alike
-
-
-def _typical_excess(excess: np.ndarray, scatter: np.ndarray) -> float:
-    """By how much star 1 is brighter, from the excess of either one."""
-    if not excess.size:
-        return 0.0
-    return float(np.sqrt(max(np.average(excess**2 - scatter**2, weights=scatter**-2.0), 0.0)))
 
 
 def _draw_prior(
@@ -411,7 +405,7 @@ def _alike(velocities: Velocities) -> bool:
     excess, scatter = velocities.excess[known], velocities.excess_err[known]
     if not velocities.paired.any():
         return False
-    return not known.any() or _typical_excess(excess, scatter) < 3 * float(np.sum(scatter**-2.0)) ** -0.5
+    return not known.any() or typical_excess(excess, scatter) < 3 * float(np.sum(scatter**-2.0)) ** -0.5
 
 
 def _orbits(

@@ -46,8 +46,7 @@ def fit_wilson(
     v, e, share, share_err = (np.asarray(a, np.float64) for a in (rv, rv_err, light, light_err))
     # What one share has too much, the other one lacks.
     excess, scatter = share[:, 0] - share[:, 1], share_err[:, 0] + share_err[:, 1]
-    # Mean excess of star 1: what exceeds the errors.
-    typical = np.sqrt(max(np.average(excess**2 - scatter**2, weights=scatter**-2.0), 0.0))
+    typical = typical_excess(excess, scatter)
     by_light = np.stack([(excess - typical) ** 2, (-excess - typical) ** 2]) / scatter**2
     nothing = Wilson(np.nan, np.nan, np.nan, np.nan, excess < 0)
     if len(v) < 2:
@@ -64,6 +63,11 @@ def fit_wilson(
     if typical < 3 * np.sum(scatter**-2.0) ** -0.5 and ratio > 1:
         ratio, swapped = 1.0 / ratio, ~swapped
     return Wilson(ratio, ratio * errors[0], systemic, errors[1], swapped)
+
+
+def typical_excess(excess: np.ndarray, scatter: np.ndarray) -> float:
+    """By how much star 1 is brighter: what the excess (n,) of either star exceeds its errors by."""
+    return float(np.sqrt(max(np.average(excess**2 - scatter**2, weights=scatter**-2.0), 0.0)))
 
 
 def _starts(v: np.ndarray, e: np.ndarray, by_light: np.ndarray) -> list[tuple[float, float, np.ndarray]]:
