@@ -108,6 +108,7 @@ def test_truth_agrees_with_catalog_and_physics(truth: list[dict[str, Any]], cata
     for row in truth:
         assert row["snr"] == pytest.approx(snr[row["obsid"], row["lmjm"]], abs=0.006)
         assert len(row["rv"]) == len(row["flux_fraction"]) == row["n_components"]
+        assert len(row["period"]) == {"sb2": 1, "sb3": 2}.get(row["kind"], 0)
         if row["n_components"]:
             assert sum(row["flux_fraction"]) == pytest.approx(1.0, abs=1e-5)
         stars.setdefault(row["star_id"], []).append(row)
@@ -154,8 +155,31 @@ def test_cross_talk_makes_spectra_alike(survey: Path, truth: list[dict[str, Any]
     assert np.corrcoef(spectra[0][300:-300], spectra[1][300:-300])[0, 1] > 0.8
 
 
+def test_more_nights_leave_other_spectra_alone(tmp_path: Path) -> None:
+    size = {"n_plans": 2, "n_spectrographs": 1, "n_stars": 6, "exposures": 2}
+    simulate_survey(tmp_path / "few", seed=3, **size)
+    simulate_survey(tmp_path / "many", seed=3, n_nights=4, n_binaries=3, **size)
+    few, many = (pq.read_table(tmp_path / name / "truth.parquet").to_pylist() for name in ("few", "many"))
+    assert [row for row in many if row["star_id"] < 6] == few
+    for path in (tmp_path / "few").rglob("*.fits.gz"):
+        assert path.read_bytes() == (tmp_path / "many" / path.relative_to(tmp_path / "few")).read_bytes()
+
+    more = [row for row in many if row["star_id"] >= 6]
+    assert len(more) == 3 * 4 * 2
+    assert {row["kind"] for row in more} == {"sb2"}
+    assert max(row["phot_g_mean_mag"] for row in more) <= 12.5
+    nights = sorted({row["lmjd"] for row in more})
+    assert len(nights) == 4
+    assert np.diff(nights).min() >= 4
+    for star in {row["star_id"] for row in more}:
+        rows = [row for row in more if row["star_id"] == star]
+        assert len(rows) == 8
+        assert len({(row["gaia_source_id"], row["spid"], *row["period"]) for row in rows}) == 1
+
+
 def test_bytes_repeat(tmp_path: Path) -> None:
-    assert_repeats(simulate_survey, tmp_path, n_plans=2, n_spectrographs=1, n_stars=12, exposures=2)
+    nights = {"n_nights": 2, "n_binaries": 2}
+    assert_repeats(simulate_survey, tmp_path, n_plans=2, n_spectrographs=1, n_stars=12, exposures=2, **nights)
 
 
 def test_one_layout_only(tmp_path: Path) -> None:

@@ -22,9 +22,11 @@ from starsift.demo.sky import (
     SNR_MIN,
     Plan,
     Sky,
+    add_binaries,
     assign_fibers,
     draw_sky,
     expected_snr,
+    make_nights,
     make_plans,
     utc_mid,
 )
@@ -98,11 +100,10 @@ def _blue_flux(
 
 
 def _visit(
-    rng: np.random.Generator, synthesizer: Synthesizer, sky: Sky, plans: list[Plan], number: int, spid: int
+    rng: np.random.Generator, synthesizer: Synthesizer, sky: Sky, plan: Plan, home: int, spid: int
 ) -> Visit:
-    """Observe everything that plan `number` puts on spectrograph `spid`."""
-    plan = plans[number]
-    star, fiber = assign_fibers(rng, sky, number, spid)
+    """Observe with spectrograph `spid` in a plan everything that plan number `home` puts on it."""
+    star, fiber = assign_fibers(rng, sky, home, spid)
     m, e = len(star), len(plan.lmjm)
     row = np.repeat(star, e)
     lmjm = np.tile(np.array(plan.lmjm, dtype=np.int64), m)
@@ -321,6 +322,7 @@ def _truth_rows(visit: Visit, sky: Sky, number: int, fraction: np.ndarray) -> pa
         "logg": (REALS, "surface gravity of each component", "dex", lists(systems.logg)),
         "feh": (REALS, "metallicity of each component", "dex", lists(systems.feh)),
         "vsini": (REALS, "projected rotation of each component", "km/s", lists(systems.vsini)),
+        "period": (REALS, "orbital periods; inner pair first in triples", "d", sky.periods(star)),
         "snr": (REAL, "median S/N a pixel of the exposure", "", visit.blue.snr),
         "fibermask": (INT8, "1: bad fibre", "", np.repeat(visit.bad_fiber, e)),
         "bad_b": (INT8, "1: bad blue exposure", "", visit.bad_blue),
@@ -347,6 +349,8 @@ def simulate_survey(
     n_spectrographs: int = 4,
     n_stars: int = 600,
     exposures: int = 3,
+    n_nights: int = 0,
+    n_binaries: int = 14,
     grid: TemplateGrid | None = None,
 ) -> dict[str, int]:
     """Write a LAMOST-MRS survey: files, catalogue and truth.
@@ -359,6 +363,8 @@ def simulate_survey(
         A row a pixel (DR6 to DR8), one row of arrays (from DR9), or the two in turn, plan by plan.
     n_plans, n_spectrographs, n_stars : size. About a third of the stars are observed in two plans.
     exposures : of each plan
+    n_nights, n_binaries : bright binaries that one spectrograph observes on so many nights more, for orbits;
+        all other spectra stay the same
     grid : by default the one that ships
 
     Returns
@@ -375,15 +381,22 @@ def simulate_survey(
     plans = make_plans(rng, n_plans, exposures)
     spectrographs = common.choose_spectrographs(n_spectrographs)
     sky = draw_sky(rng, plans, spectrographs, n_stars)
+    if n_nights:
+        # Streams of random numbers of plans have a spectrograph in their seed, this one none.
+        rng = np.random.default_rng([seed, n_plans])
+        plans += make_nights(rng, n_plans, n_nights, exposures)
+        epoch = float(utc_mid(np.array(plans[n_plans].lmjm))[0])
+        sky = add_binaries(rng, sky, n_binaries, n_plans, spectrographs[-1], epoch)
     fraction = synthesizer.flux_fractions(sky.systems)
     catalog: list[dict[str, Any]] = []
     truth: list[pa.Table] = []
     files = 0
-    for number, plan_layout in enumerate(common.choose_layouts(layout, LAYOUTS, n_plans)):
+    for number, plan_layout in enumerate(common.choose_layouts(layout, LAYOUTS, len(plans))):
+        home = min(number, n_plans)  # all nights have the stars of the first one
         for spid in spectrographs:
             # Its own stream of random numbers: a spectrograph more changes no other one's noise.
             stream = np.random.default_rng([seed, number, spid])
-            visit = _visit(stream, synthesizer, sky, plans, number, spid)
+            visit = _visit(stream, synthesizer, sky, plans[number], home, spid)
             if not len(visit.star):
                 continue
             coadds = {"B": coadd(visit.blue, exposures, "B"), "R": coadd(visit.red, exposures, "R")}

@@ -25,6 +25,12 @@ class Mrs(_Lamost):
     )
     n_stars: int = setting("Stars.", ge=1)
     exposures: int = setting("Exposures of each plan.", ge=1)
+    n_nights: int = setting(
+        "Nights on which one spectrograph observes `n_binaries` bright binaries, for orbits. 0: none.",
+        0,
+        ge=0,
+    )
+    n_binaries: int = setting("Bright binaries that are observed on `n_nights`.", 14, ge=1)
 
 
 class Lrs(_Lamost):

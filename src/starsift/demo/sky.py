@@ -37,6 +37,8 @@ SHARES = {
 }
 SEPARATED = 0.8  # share of binaries and triples whose lines are well apart in the first exposure
 REPEATED = 0.32  # share of stars that a second plan observes too
+# Nights between two visits of the time-domain plan, and Gaia G of its stars.
+NIGHTS_APART, FOLLOWED_MAG = (4, 24), (9.5, 12.5)
 BAD_FIBER, BAD_BLUE = 0.02, 0.015  # shares of visits and of exposures with a failure
 # Share of a contaminated fibre's light that is not its star's.
 MOONLIGHT, CROSSTALK = (0.4, 0.65), (0.9, 0.97)
@@ -58,7 +60,7 @@ class Sky:
 
     kind: np.ndarray  # (n,) str: single, rotator, sb2, sb3, noise, moon or crosstalk
     systems: Systems  # parameters (n, 3); `rv` holds the constant velocities of stars without orbits
-    # by kind, which stars (m,) move, and how
+    # by group, which stars (m,) move, and how
     orbits: dict[str, tuple[np.ndarray, Orbits]]
     n_components: np.ndarray  # (n,) int: stars in the system; 0 for noise
     # ra, dec, g_mag: (n,) float64, ICRS degrees, Gaia G magnitude
@@ -84,20 +86,40 @@ class Sky:
             rv[at, : orbits.mass.shape[1]] = orbits.take(local[star[at]]).velocities(time[at])
         return rv
 
+    def periods(self, star: np.ndarray) -> list[np.ndarray]:
+        """Orbital periods, days, of stars (rows, (m,)): a list each, empty where there is no orbit."""
+        known = {
+            int(row): period.astype(np.float32)
+            for rows, orbits in self.orbits.values()
+            for row, period in zip(rows, orbits.period, strict=True)
+        }
+        return [known.get(int(row), np.zeros(0, np.float32)) for row in star]
 
-def make_plans(rng: np.random.Generator, n_plans: int, exposures: int) -> list[Plan]:
-    """Plans on nights a few weeks apart; exposures start after local midnight, so the day does not change."""
+
+def _make_plan(rng: np.random.Generator, survey: str, number: int, lmjd: int, exposures: int) -> Plan:
+    """A plan of the field; exposures start after local midnight, so the day does not change."""
     hours, minutes = divmod(FIELD_RA * 4, 60)
     name = f"{int(hours):02d}{int(minutes):02d}00N{int(FIELD_DEC):02d}{round(FIELD_DEC % 1 * 60):02d}00"
+    start = lmjd * 1440 + int(rng.integers(30, 120))
+    lmjm = tuple(start + CADENCE * e for e in range(exposures))
+    letter = {"TD": "K", "NT": "M"}[survey]
+    return Plan(f"{survey}{name}{letter}{number + 1:02d}", lmjd, lmjm, float(rng.uniform(0.85, 1.2)))
+
+
+def make_plans(rng: np.random.Generator, n_plans: int, exposures: int) -> list[Plan]:
+    """Plans on nights a few weeks apart."""
     plans = []
     lmjd = FIRST_NIGHT
     for i in range(n_plans):
-        start = lmjd * 1440 + int(rng.integers(30, 120))
-        lmjm = tuple(start + CADENCE * e for e in range(exposures))
-        survey, letter = ("TD", "K") if i % 2 == 0 else ("NT", "M")
-        plans.append(Plan(f"{survey}{name}{letter}{i + 1:02d}", lmjd, lmjm, float(rng.uniform(0.85, 1.2))))
+        plans.append(_make_plan(rng, "NT" if i % 2 else "TD", i, lmjd, exposures))
         lmjd += int(rng.integers(17, 40))
     return plans
+
+
+def make_nights(rng: np.random.Generator, first: int, n_nights: int, exposures: int) -> list[Plan]:
+    """Plans, from number `first` on, that observe the same stars on nights spread over a season."""
+    lmjd = FIRST_NIGHT + np.cumsum(rng.integers(*NIGHTS_APART, n_nights, endpoint=True))
+    return [_make_plan(rng, "TD", first + i, int(night), exposures) for i, night in enumerate(lmjd)]
 
 
 def utc_mid(lmjm: np.ndarray) -> np.ndarray:
@@ -120,6 +142,10 @@ def _counts(n_stars: int) -> dict[str, int]:
 def _padded(systems: Systems) -> dict[str, np.ndarray]:
     width = 3 - systems.n_components
     return {name: np.pad(getattr(systems, name), ((0, 0), (0, width))) for name in COLUMNS}
+
+
+def _binaries(rng: np.random.Generator, n: int) -> Systems:
+    return _moving(lambda wide, m: draw_binaries(rng, m, (60.0, 250.0) if wide else None), n, SEPARATED)
 
 
 def _moving(draw: Callable[[bool, int], Systems], n: int, wide: float) -> Systems:
@@ -147,9 +173,7 @@ def draw_sky(rng: np.random.Generator, plans: list[Plan], spectrographs: list[in
     draws = {
         "single": lambda n: draw_singles(rng, n),
         "rotator": lambda n: draw_singles(rng, n, giant_fraction=0.0, rotator_fraction=1.0),
-        "sb2": lambda n: _moving(
-            lambda wide, m: draw_binaries(rng, m, (60.0, 250.0) if wide else None), n, SEPARATED
-        ),
+        "sb2": lambda n: _binaries(rng, n),
         "sb3": lambda n: _moving(
             lambda wide, m: draw_triples(rng, m, delta_rv=(60.0, 250.0) if wide else None), n, SEPARATED
         ),
@@ -196,10 +220,7 @@ def draw_sky(rng: np.random.Generator, plans: list[Plan], spectrographs: list[in
     contamination = np.zeros(n_stars)
     contamination[rows["moon"]] = rng.uniform(*MOONLIGHT, counts["moon"])
     contamination[victims] = rng.uniform(*CROSSTALK, len(victims))
-    patch = spid - 1
-    east = (patch % 4 - 1.5) * PATCH + rng.uniform(-0.45, 0.45, n_stars)
-    dec = FIELD_DEC + (patch // 4 - 1.5) * PATCH + rng.uniform(-0.45, 0.45, n_stars)
-    ra = FIELD_RA + east / np.cos(np.radians(dec))
+    ra, dec = _positions(rng, spid)
     n_components = (systems.radius > 0).sum(axis=1)
     n_components[kind == "noise"] = 0
     # Moonlight matters where it does not hide under the star's own lines.
@@ -207,12 +228,6 @@ def draw_sky(rng: np.random.Generator, plans: list[Plan], spectrographs: list[in
     sun = barycentric.correction(ra[moon], dec[moon], epoch[moon])
     rv = systems.rv.copy()
     rv[moon, 0] = sun + rng.choice([-1, 1], len(moon)) * rng.uniform(75, 160, len(moon))
-    # One leading digit group for all, then the row: unique whatever the random part is.
-    gaia = (
-        2_000_000_000_000_000_000
-        + np.arange(n_stars) * 1_000_000_000
-        + rng.integers(0, 1_000_000_000, n_stars)
-    )
     return Sky(
         kind,
         replace(systems, rv=rv),
@@ -221,12 +236,56 @@ def draw_sky(rng: np.random.Generator, plans: list[Plan], spectrographs: list[in
         ra,
         dec,
         g_mag,
-        gaia,
+        _identifiers(rng, np.arange(n_stars)),
         partner,
         contamination,
         plan,
         spid,
         second,
+    )
+
+
+def _positions(rng: np.random.Generator, spid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Right ascension and declination of stars (n,) on the patches of their spectrographs."""
+    patch = spid - 1
+    east = (patch % 4 - 1.5) * PATCH + rng.uniform(-0.45, 0.45, spid.size)
+    dec = FIELD_DEC + (patch // 4 - 1.5) * PATCH + rng.uniform(-0.45, 0.45, spid.size)
+    return FIELD_RA + east / np.cos(np.radians(dec)), dec
+
+
+def _identifiers(rng: np.random.Generator, row: np.ndarray) -> np.ndarray:
+    """One leading digit group for all, then the row: unique whatever the random part is."""
+    return 2_000_000_000_000_000_000 + row * 1_000_000_000 + rng.integers(0, 1_000_000_000, row.size)
+
+
+def add_binaries(rng: np.random.Generator, sky: Sky, n: int, plan: int, spid: int, epoch: float) -> Sky:
+    """The sky with n bright binaries more, at home in a plan and spectrograph.
+
+    Lines are well apart at `epoch` (MJD) in as many of them as of other binaries.
+    """
+    drawn = _binaries(rng, n)
+    assert drawn.orbits is not None
+    row = len(sky.kind) + np.arange(n)
+    ra, dec = _positions(rng, np.full(n, spid))
+    orbits = replace(drawn.orbits, periastron=drawn.orbits.periastron + epoch)
+    more = {
+        "kind": np.full(n, "sb2"),
+        "n_components": np.full(n, 2),
+        "ra": ra,
+        "dec": dec,
+        "g_mag": rng.uniform(*FOLLOWED_MAG, n),
+        "gaia": _identifiers(rng, row),
+        "partner": np.full(n, -1),
+        "contamination": np.zeros(n),
+        "plan": np.full(n, plan),
+        "spid": np.full(n, spid),
+        "second_plan": np.full(n, -1),
+    }
+    return replace(
+        sky,
+        systems=concatenate([sky.systems, Systems(**_padded(drawn), orbits=None)]),
+        orbits=sky.orbits | {"followed": (row, orbits)},
+        **{name: np.concatenate([getattr(sky, name), values]) for name, values in more.items()},
     )
 
 
