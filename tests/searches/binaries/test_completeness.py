@@ -11,6 +11,7 @@ from fixtures.settings import BINARIES
 from starsift.catalog.columns import conform
 from starsift.searches.binaries.columns import BINARIES_COMPLETENESS
 from starsift.searches.binaries.completeness import (
+    _counted,
     add_spectra,
     completeness,
     simulated_completeness,
@@ -124,6 +125,10 @@ def test_pairs_of_the_surveys_own_stars_are_found(
     assert sum(table["trials"].to_pylist()) == 40
     wide = table.filter(pa.compute.equal(table["delta_rv"], 150.0))
     assert sum(wide["found"].to_pylist()) > 0.8 * sum(wide["trials"].to_pylist())
+    # No two exposures are as good as this.
+    better = survey_completeness(*survey, bank, GAIN, pairs=40, seed=1, axes=AXES | {"snr": [60, 1000]})
+    assert set(better["snr"].to_pylist()) == {60.0}
+    assert 0 < sum(better["trials"].to_pylist()) < 40
     nothing = survey_completeness([], [], bank, GAIN, pairs=40, seed=1, axes=AXES)
     assert nothing.num_rows == 0
     both = pa.concat_tables([nothing, table])
@@ -143,3 +148,16 @@ def test_completeness_is_interpolated() -> None:
     table = pa.Table.from_pylist([*reversed(rows), survey])
     found = completeness(table, [60, 80, 100, 500], [0.25, 0.5**0.5, 1, 1], [10, 10, 10**1.5, 1000], 5)
     np.testing.assert_allclose(found, [0.20, 0.45, 0.65, 0.70])
+    # Pairs that are harder to find than any of the table have no value, its own ends have one.
+    unknown = completeness(
+        table, [50, 60, 60, 60, 60], [1, 0.2, 1, 1, 1], [10, 10, 9, 10, 10], [5, 5, 5, 6, 0]
+    )
+    assert np.isnan(unknown).tolist() == [True, True, True, True, False]
+
+
+def test_ends_of_the_table_are_those_of_the_settings() -> None:
+    """The table is in single precision: a setting of 0.3 is 0.30000001 in it."""
+    axes = {"delta_rv": [60.1], "light_ratio": [0.3, 1.0], "snr": [5.1], "vsini": [80.1]}
+    points = np.array(np.meshgrid(*axes.values())).reshape(4, -1).T
+    table = _counted("simulated", points, np.ones(len(points), bool))
+    assert completeness(table, 60.1, 0.3, 5.1, 80.1) == 1

@@ -70,15 +70,15 @@ def gather_catalog(
 
 
 def compare_methods(table: pa.Table) -> pa.Table:
-    """What the vote and the models call binaries: vote, model, snr, difference of the outermost velocities
-    (km/s), light of the faintest star over that of the brightest."""
+    """What the vote and the models call binaries: identity, vote, model, snr, difference of the outermost
+    velocities (km/s), light of the faintest star over that of the brightest; null of one velocity."""
     rv, light = rectangle(table["rv"]), rectangle(table["light"])
     several = np.isfinite(rv).sum(axis=1) > 1
     separation, ratio = np.full((2, len(rv)), np.nan, np.float32)
     separation[several] = np.nanmax(rv[several], axis=1) - np.nanmin(rv[several], axis=1)
     lit = several & np.isfinite(light).any(axis=1)
     ratio[lit] = np.nanmin(light[lit], axis=1) / np.nanmax(light[lit], axis=1)
-    table = table.select(["vote", "model", "snr"])
+    table = table.select([*IDENTITY_NAMES, "vote", "model", "snr"])
     table = table.append_column("separation", pa.array(separation, from_pandas=True))
     return table.append_column("light_ratio", pa.array(ratio, from_pandas=True))
 

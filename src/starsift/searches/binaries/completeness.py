@@ -92,16 +92,25 @@ def survey_completeness(
     spectra, classes : files of all bundles, in the same order
     pairs : number of pairs; each has values of `axes` drawn at random, but v sin i, which is the stars' own
 
-    Returns a Table as `simulated_completeness`, vsini null; empty where there are no two single stars.
+    Returns a Table as `simulated_completeness`, vsini null. Pairs of an S/N that fewer than two single
+    exposures have are left out.
     """
     rng = np.random.default_rng([seed, 9])
     singles, rv = single_exposures(spectra, classes, most=2 * pairs)
     if singles is None:
         return _counted("survey", np.zeros((0, 3)), np.zeros(0, bool))
-    one, other = rng.integers(0, singles.n, (2, pairs))
+    weight = normalize(singles, degree=bank.continuum_degree)[1]
+    own = np.sqrt(np.nanmedian(np.where(weight > 0, weight, np.nan), axis=1))
+    best = np.argsort(-own, kind="stable")
     draws = np.column_stack([rng.choice(axes[name], pairs) for name in AXES[:3]])
-    found = np.empty(pairs, bool)
-    for start in range(0, pairs, GROUP):
+    # Noise can be added, not removed: both exposures have the S/N of the pair or a higher one.
+    enough = np.searchsorted(-own[best], -draws[:, 2], side="right")
+    draws, enough = draws[enough > 1], enough[enough > 1]
+    one = rng.integers(0, enough)
+    other = (one + rng.integers(1, enough)) % enough
+    one, other = best[one], best[other]
+    found = np.empty(len(draws), bool)
+    for start in range(0, len(draws), GROUP):
         part = slice(start, start + GROUP)
         a, b, (delta_rv, ratio, snr) = one[part], other[part], draws[part].T
         sign = rng.choice([-1.0, 1.0], a.size)
@@ -159,8 +168,8 @@ def add_spectra(
 ) -> SpectrumBatch:
     """n sums of two spectra, the other one moved by `shift` (n,) km/s, with `ratio` (n,) times the light.
 
-    White noise brings each sum to the S/N `snr` (n,), where it is not below that already. `degree` is that
-    of the continuum by which spectra are divided before.
+    White noise brings each sum to the S/N `snr` (n,), which is not above that of both spectra. `degree` is
+    that of the continuum by which spectra are divided before.
     """
     continuum = fit_continuum(one.wavelength, one.flux, one.ivar, degree=degree)
     flux, ivar = normalize(one, degree=degree)
@@ -178,7 +187,8 @@ def add_spectra(
     good = (ivar > 0) & np.isfinite(variance) & np.isfinite(moved)
     total = np.where(good, (1 - share) * flux + share * moved, 0.0)
     noise = np.where(good, (1 - share) ** 2 / np.where(good, ivar, 1.0) + share**2 * variance, 1.0)
-    more = np.maximum(snr[:, None] ** -2.0 - np.median(noise, axis=1, keepdims=True), 0.0)
+    typical = np.nanmedian(np.where(good, noise, np.nan), axis=1, keepdims=True)
+    more = np.maximum(snr[:, None] ** -2.0 - typical, 0.0)
     total = total + np.sqrt(more) * rng.standard_normal(total.shape, np.float32)
     ivar = np.where(good, 1.0 / (noise + more) / continuum**2, 0.0)
     return SpectrumBatch.from_arrays(one.identity, one.wavelength, total * continuum, ivar)
@@ -196,10 +206,11 @@ def completeness(
     Parameters
     ----------
     table : catalogue binaries_completeness
-    delta_rv, light_ratio, snr, vsini : km/s, faint over bright, S/N a pixel, km/s; values beyond the table
-        count as its ends
+    delta_rv, light_ratio, snr, vsini : km/s, faint over bright, S/N a pixel, km/s
 
-    Returns an array of the broadcast shape, from 0 to 1.
+    Returns an array of the broadcast shape, from 0 to 1. It is NaN for pairs that are harder to find than any
+    of the table: nearer velocities, less light, lower S/N or faster rotation. Beyond its other ends, where
+    pairs are easier to find, the table's last values hold.
     """
     table = table.filter(pc.equal(table["source"], "simulated")).sort_by(
         [(name, "ascending") for name in AXES]
@@ -207,12 +218,16 @@ def completeness(
     scales: tuple[Any, ...] = (np.asarray, np.log, np.log, np.asarray)
     axes = [np.unique(table[name].to_numpy()).astype(np.float64) for name in AXES]
     rate = (table["found"].to_numpy() / table["trials"].to_numpy()).reshape([axis.size for axis in axes])
-    points = np.broadcast_arrays(*(np.asarray(x, np.float64) for x in (delta_rv, light_ratio, snr, vsini)))
+    # As the table, in single precision: 0.3 is not less than its 0.3.
+    points = np.broadcast_arrays(*(np.asarray(x, np.float32) for x in (delta_rv, light_ratio, snr, vsini)))
+    harder = np.any([x < axis[0] for x, axis in zip(points[:3], axes, strict=False)], axis=0)
+    harder |= points[3] > axes[3][-1]
     inside = [np.clip(x, axis[0], axis[-1]) for x, axis in zip(points, axes, strict=True)]
     many = [axis.size > 1 for axis in axes]
     grid = [scale(axis) for scale, axis, use in zip(scales, axes, many, strict=True) if use]
     at = [scale(x) for scale, x, use in zip(scales, inside, many, strict=True) if use]
-    return np.asarray(RegularGridInterpolator(grid, np.squeeze(rate))(np.stack(at, axis=-1)))
+    value = RegularGridInterpolator(grid, np.squeeze(rate))(np.stack(at, axis=-1))
+    return np.where(harder, np.nan, value)
 
 
 def _around(rng: np.random.Generator, delta_rv: np.ndarray) -> np.ndarray:

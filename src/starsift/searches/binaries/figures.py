@@ -224,7 +224,8 @@ def flux_ratio(flux_ratios: pa.Table) -> Figure:
 def methods(methods: pa.Table) -> Figure:
     """Binaries that both methods find, and those that one alone finds, by velocity difference and light.
 
-    Reads `vote`, `model`, `separation` (km/s), `light_ratio` of the spectra that either calls.
+    Reads `vote`, `model`, `separation` (km/s), `light_ratio` of the spectra that either calls. Where the
+    models see one star there is neither, so that spectra of the vote alone are missing.
     """
     by_vote, by_model = (methods[name].is_valid().to_numpy() for name in ("vote", "model"))
     groups = {
@@ -247,10 +248,14 @@ def methods(methods: pa.Table) -> Figure:
                 continue
             edges = np.linspace(0, padded(value[known])[1], 26)
             shown = [value[rows & known] for rows, _ in groups.values()]
-            names = [f"{group} ({rows.sum():,})" for group, (rows, _) in groups.items()]
+            names = [
+                f"{group}: {part.size:,} of {rows.sum():,} spectra"
+                for part, (group, (rows, _)) in zip(shown, groups.items(), strict=True)
+            ]
             colours = [colour for _, colour in groups.values()]
             axis.hist(shown, edges, stacked=True, color=colours, label=names)
-        figure.axes[0].legend()
+        # Above the axes, where it hides no bar.
+        figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
         return figure
 
 
@@ -258,27 +263,31 @@ def completeness(completeness: pa.Table) -> Figure:
     """Share of pairs that the models find, against velocity difference and light ratio, in panels of S/N.
 
     Reads the catalogue binaries_completeness; of simulated pairs those that rotate least. Above are the
-    simulated ones, below those made of exposures of the survey.
+    simulated ones, below those made of exposures of the survey; n is the number of pairs a cell.
     """
     with report_style():
-        figure = Figure(figsize=(10, 4.6), layout="constrained")
+        figure = Figure(figsize=(10, 5), layout="constrained")
         if not completeness.num_rows:
             return empty(figure.add_subplot(), "no injections")
-        steps = np.unique(values(completeness, "snr"))
+        steps, x, y = (np.unique(values(completeness, name)) for name in ("snr", "delta_rv", "light_ratio"))
         slowest = pc.min(completeness["vsini"])
         simulated = pc.equal(completeness["source"], "simulated")
         slow = completeness.filter(pc.and_(simulated, pc.equal(completeness["vsini"], slowest)))
         own = completeness.filter(pc.invert(simulated))
+        rotation = f"simulated, v sin i {slowest.as_py() or 0:g} km/s"
         axes = figure.subplots(2, steps.size, squeeze=False, sharex=True, sharey=True)
-        for line, (part, name) in zip(axes, ((slow, "simulated"), (own, "of the survey")), strict=True):
+        for line, (part, name) in zip(axes, ((slow, rotation), (own, "of the survey")), strict=True):
             for axis, snr in zip(line, steps, strict=True):
                 some = part.filter(pc.equal(part["snr"], pa.scalar(snr, pa.float32())))
-                axis.set_title(f"{name}, S/N {snr:g}")
-                if not some.num_rows:
-                    empty(axis, "none")
-                    continue
-                some = some.append_column("rate", pc.divide(some["found"].cast(pa.float64()), some["trials"]))
-                image = _draw_rates(axis, *grid(some, "delta_rv", "light_ratio", "rate"))
+                trials, found = np.zeros((2, y.size, x.size))
+                # Not every cell of the survey's has a pair.
+                i = np.searchsorted(y, values(some, "light_ratio"))
+                j = np.searchsorted(x, values(some, "delta_rv"))
+                trials[i, j], found[i, j] = values(some, "trials"), values(some, "found")
+                image = _draw_rates(axis, x, y, np.where(trials > 0, found / np.maximum(trials, 1), np.nan))
+                few, many = trials.min(), trials.max()
+                number = f"n = {few:g}" + (f" to {many:g}" if many > few else "")
+                axis.set_title(f"{name}\nS/N {snr:g}, {number}", fontsize=8)
         _label_outer(axes, "velocity difference (km/s)", "light ratio")
         figure.colorbar(image, ax=axes, label="found (numbers: %)", fraction=0.03)
         return figure
