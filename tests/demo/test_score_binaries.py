@@ -20,12 +20,24 @@ TRUTH: list[dict[str, Any]] = [
     {"kind": "crosstalk", "rv": [0.0], "flux_fraction": [1.0], "vsini": [5.0], "suspect": "crosstalk"}
     | {"partner": "s2"},
 ]
+PERIODS = {"sb2": [5.0], "sb3": [3.0, 40.0]}
+# Over 50 days, periods of 4.7 to 5.3 days are within 4 radians of phase of one of 5 days.
+ORBITS = pa.table(
+    {
+        "gaia_source_id": [2, 3, 4, 0],
+        "period": [5.3, 5.2, 40.0, 2.0],
+        "period_probability": [0.95, 0.5, 0.99, 0.91],
+        "time_span": [50.0] * 4,
+    }
+)
 
 
 @pytest.fixture
 def truth(tmp_path: Path) -> Path:
     rows = [
-        {"spectrum_id": f"s{i}", "n_components": len(row["rv"]), "suspect": None, "partner": None} | row
+        {"spectrum_id": f"s{i}", "n_components": len(row["rv"]), "suspect": None, "partner": None}
+        | {"gaia_source_id": i, "period": PERIODS.get(row["kind"], [])}
+        | row
         for i, row in enumerate(TRUTH)
     ]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "truth.parquet")
@@ -55,7 +67,7 @@ def results(**changes: dict[int, Any]) -> pa.Table:
 
 def values(truth: Path, table: pa.Table) -> dict[str, Any]:
     published = pa.table({"spectrum_id": ["s2", "s4"], "multiplicity": ["SB2", "SB3"]})
-    card = score(truth, table, published)
+    card = score(truth, table, published, ORBITS)
     assert card["spectra"] == 8
     lines: list[dict[str, Any]] = card["lines"]  # type: ignore[assignment]
     return {line["name"].split(":")[0]: line for line in lines}
@@ -98,6 +110,17 @@ def test_mistakes_are_counted(truth: Path) -> None:
     assert lines["precision of SB2 (unflagged; at least two stars)"]["value"] == 1
 
 
+def test_certain_orbits_are_compared_with_true_periods(truth: Path) -> None:
+    """Of triples, either orbit counts; a single star has none."""
+    lines = values(truth, results())
+    certain = lines["orbits whose period is certain (probability > 0.9)"]
+    assert (certain["value"], certain["number"]) == (0.75, 4)
+    right = lines["right periods, of certain ones"]
+    assert (right["value"], right["number"]) == (pytest.approx(2 / 3, abs=1e-5), 3)
+
+
 def test_spectra_of_another_survey_are_refused(truth: Path) -> None:
     with pytest.raises(ValueError, match="1 spectra are not in the truth, the first is t0"):
-        score(truth, results(spectrum_id={0: "t0"}), pa.table({"spectrum_id": [], "multiplicity": []}))
+        score(
+            truth, results(spectrum_id={0: "t0"}), pa.table({"spectrum_id": [], "multiplicity": []}), ORBITS
+        )

@@ -471,6 +471,7 @@ if SIMULATED:
             classes=each_bundle("results/binaries/classes/{bundle}.parquet", SURVEY),
             suspects=each_bundle("results/binaries/suspects/{bundle}.parquet", SURVEY),
             catalog="results/catalogs/binaries_spectra.parquet",
+            orbits="results/catalogs/binaries_orbits.parquet",
         output:
             card="results/scorecards/binaries.json",
             text=scorecard("binaries"),

@@ -7,12 +7,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from starsift.demo.scorecard import match_truth, mean_line, velocity_lines
+from starsift.demo.scorecard import Line, match_truth, mean_line, velocity_lines
+from starsift.searches.binaries.orbits import ONE_PERIOD
 
 SLOW = 30.0  # km/s: vsini below which velocities and detection are promised
 WIDE_DELTA_RV = 60.0  # km/s
 CLEAR_DELTA_RV, CLEAR_FLUX_RATIO, CLEAR_SNR = 100.0, 0.5, 20.0
 SINGLE_KINDS = ("single", "rotator")
+CERTAIN = 0.9  # probability of a period, above which it is believed
 
 
 def _padded(column: pa.ChunkedArray, width: int = 3) -> np.ndarray:
@@ -25,7 +27,9 @@ def _padded(column: pa.ChunkedArray, width: int = 3) -> np.ndarray:
     return table
 
 
-def score(truth_path: str | os.PathLike[str], spectra: pa.Table, published: pa.Table) -> dict[str, object]:
+def score(
+    truth_path: str | os.PathLike[str], spectra: pa.Table, published: pa.Table, orbits: pa.Table
+) -> dict[str, object]:
     """Compare the stages' results with the truth.
 
     Parameters
@@ -34,6 +38,7 @@ def score(truth_path: str | os.PathLike[str], spectra: pa.Table, published: pa.T
     spectra : one row a selected spectrum: identity, `snr`, `n_components` of the CCF, `vote`, the chosen
         `multiplicity`, `rv` and `rv_err`, `suspect_moonlight`, `suspect_crosstalk`
     published : the catalogue: `spectrum_id`, `multiplicity`, by the evidence of all exposures of a star
+    orbits : the catalogue: `gaia_source_id`, `period`, `period_probability`, `time_span`
 
     Returns a dict with `spectra` (their number) and `lines`: a list of {name, value, number, target, passed}.
     Raises ValueError if a spectrum is not in the truth.
@@ -122,6 +127,7 @@ def score(truth_path: str | os.PathLike[str], spectra: pa.Table, published: pa.T
             "cross-talk flagged, of candidates that neither leak nor are leaked into",
             leak_flag[candidate & ~_involved(truth, leak)],
         ),
+        *_orbit_lines(truth, orbits),
     ]
     return {"spectra": spectra.num_rows, "lines": [asdict(line) for line in lines]}
 
@@ -130,3 +136,23 @@ def _involved(truth: pa.Table, leak: np.ndarray) -> np.ndarray:
     """Spectra with cross-talk and the neighbours that it comes from."""
     partners = set(truth["partner"].filter(pa.array(leak)).to_pylist())
     return leak | np.isin(np.array(truth["spectrum_id"].to_pylist()), [p for p in partners if p])
+
+
+def _orbit_lines(truth: pa.Table, orbits: pa.Table) -> list[Line]:
+    """How many periods are certain, and how many of these right: within 4 radians of phase of a true one."""
+    true = dict(zip(truth["gaia_source_id"].to_pylist(), truth["period"].to_pylist(), strict=True))
+    turns = ONE_PERIOD / (2 * np.pi)
+    right = np.array(
+        [
+            any(
+                abs(1 / row["period"] - 1 / p) * row["time_span"] < turns for p in true[row["gaia_source_id"]]
+            )
+            for row in orbits.to_pylist()
+        ],
+        dtype=bool,
+    )
+    certain = orbits["period_probability"].to_numpy() > CERTAIN
+    return [
+        mean_line("orbits whose period is certain (probability > 0.9)", certain),
+        mean_line("right periods, of certain ones", right[certain], 0.80),
+    ]

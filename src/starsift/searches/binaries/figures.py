@@ -371,7 +371,9 @@ def orbits(orbits: pa.Table, velocities: pa.Table, samples: pa.Table) -> Figure:
             mine = (t.filter(pc.equal(t["object_id"], star["object_id"])) for t in (velocities, samples))
             _draw_orbit(axis, star, *mine)
         _label_outer(axes, "phase from periastron", "velocity (km/s)")
-        axes[0, 0].legend(fontsize=7)
+        # Of the star with the most lines: those of one star have no star 2.
+        labels = max((axis.get_legend_handles_labels() for axis in axes.flat), key=lambda pair: len(pair[1]))
+        figure.legend(*labels, loc="outside upper center", ncols=2)
         return figure
 
 
