@@ -257,6 +257,7 @@ def test_the_catalogue_has_the_chosen_spectra_and_all_usable_exposures(
     assert exposures["rv_err"].to_pylist() == [None, None, 0.5]
     # Those of the CCF, for the paper's Table 2.
     assert candidates["vote"].to_pylist() == [None, "SB3"]
+    assert called["spectrum_id"].to_pylist() == ["s0", "s1", "s2"]
     assert called["model"].to_pylist() == ["SB2", "SB2", None]
     assert called["vote"].to_pylist() == [None, None, "SB3"]
     assert called["separation"].to_pylist() == [45.0, 150.0, None]
