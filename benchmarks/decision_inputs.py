@@ -24,8 +24,8 @@ from starsift.searches.binaries.decision import (
     DEGREE,
     FOLDS,
     STRENGTH,
-    _numbers,
     features,
+    flatten_features,
 )
 from starsift.searches.binaries.model_bank import build_models
 from starsift.searches.binaries.model_dataset import (
@@ -88,7 +88,7 @@ def draw(stars: int, number: int, classifiers: dict[str, Classifier]) -> tuple[n
         counts = [components.count == i for i in (0, 1, 2, 3)]
         rv = np.pad(systems.rv, ((0, 0), (0, 3 - stars)), constant_values=np.nan)
         right = [matches(fits, rv, some) for some in (2, 3)]
-        numbers = _numbers(features(fits, bank))
+        numbers = flatten_features(features(fits, bank))
         fitted = np.isfinite(numbers).all(axis=1)
         label = np.where(right[1], 2, np.where(right[0], 1, 0))
         ccf = np.nan_to_num(np.column_stack([*votes, *counts]).astype(float))

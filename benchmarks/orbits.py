@@ -82,7 +82,7 @@ def true_elements(binaries: list) -> dict[str, np.ndarray]:
     orbits = [binary.orbits for binary in binaries]
     period = np.array([orbit.period[0, 0] for orbit in orbits])
     mass = np.array([orbit.mass[0] for orbit in orbits])
-    unit = np.array([orbit._unit_velocity(orbit.mass.sum(axis=1), 0)[0] for orbit in orbits])
+    unit = np.array([orbit.amplitude_per_mass(orbit.mass.sum(axis=1), 0)[0] for orbit in orbits])
     return {
         "period": period,
         "eccentricity": np.array([orbit.eccentricity[0, 0] for orbit in orbits]),
