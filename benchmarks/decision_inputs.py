@@ -19,22 +19,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from starsift.searches.binaries.dataset import Laboratory
-from starsift.searches.binaries.decision import (
-    CLASSES,
-    DEGREE,
-    FOLDS,
-    STRENGTH,
-    features,
-    flatten_features,
-)
+from starsift.searches.binaries.decision import CLASSES, DEGREE, FOLDS, STRENGTH, features, flatten_features
 from starsift.searches.binaries.model_bank import build_models
-from starsift.searches.binaries.model_dataset import (
-    GROUP,
-    draw_systems,
-    imperfect_exposures,
-    imperfect_stars,
-    matches,
-)
+from starsift.searches.binaries.model_dataset import GROUP, draw_exposures, matches
 from starsift.searches.binaries.model_fit import fit_models
 from starsift.searches.binaries.predict import classify
 from starsift.searches.binaries.settings import model_settings
@@ -42,7 +29,6 @@ from starsift.searches.binaries.training import Classifier
 from starsift.searches.binaries.voting import COLUMNS
 from starsift.settings import default_settings
 from starsift.spectra.templates import load_grid
-from starsift.synthesis.exposures import draw_snr
 
 BINARIES = default_settings()["binaries"]
 
@@ -74,13 +60,10 @@ def draw(stars: int, number: int, classifiers: dict[str, Classifier]) -> tuple[n
     grid = load_grid()
     bank = build_models(grid, **model_settings(BINARIES))
     laboratory = Laboratory.build(grid, peaks=BINARIES["peaks"], **BINARIES["ccf"])
+    shared = {"resolution": BINARIES["ccf"]["resolution"], "snr": BINARIES["training"]["snr"]}
     parts = []
     for start in range(0, number, GROUP):
-        synthesizer = imperfect_stars(grid, BINARIES["ccf"]["resolution"], rng)
-        systems = draw_systems(rng, GROUP, stars, apart=start // GROUP % 2 == 0)
-        flux = synthesizer.system_flux(systems)
-        snr = draw_snr(rng, GROUP, *BINARIES["training"]["snr"])
-        batch = imperfect_exposures(synthesizer.wavelength, flux, snr, rng)
+        batch, systems, *_ = draw_exposures(grid, rng, GROUP, stars, apart=start // GROUP % 2 == 0, **shared)
         fits = fit_models(batch, bank)
         curves, components = laboratory.measure(batch)
         table = classify(curves.ccf, components.count, classifiers, **BINARIES["vote"])
