@@ -9,9 +9,9 @@ proportions: cross-entropy, and the shares of double and triple spectra found at
 """
 
 import argparse
-from pathlib import Path
 
 import numpy as np
+from _arguments import existing_path, whole_number
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -25,7 +25,7 @@ from starsift.searches.binaries.model_dataset import GROUP, draw_exposures, matc
 from starsift.searches.binaries.model_fit import fit_models
 from starsift.searches.binaries.predict import classify
 from starsift.searches.binaries.settings import model_settings
-from starsift.searches.binaries.training import Classifier
+from starsift.searches.binaries.training import CLASSIFIERS, Classifier
 from starsift.searches.binaries.voting import COLUMNS
 from starsift.settings import default_settings
 from starsift.spectra.templates import load_grid
@@ -36,12 +36,16 @@ BINARIES = default_settings()["binaries"]
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("models", type=Path, help="folder of the trained networks")
-    parser.add_argument("--spectra", type=int, nargs=3, default=(8000, 2000, 1500))
+    parser.add_argument("models", type=existing_path, help="folder of the trained networks")
+    parser.add_argument("--spectra", type=whole_number(), nargs=3, default=(8000, 2000, 1500))
     options = parser.parse_args()
     classifiers = {one.name: one for one in map(Classifier.load, sorted(options.models.glob("*.keras")))}
+    if missing := CLASSIFIERS.keys() - classifiers.keys():
+        parser.error(f"{options.models}: no network {', '.join(sorted(missing))} is in this folder")
     parts = [draw(stars, number, classifiers) for stars, number in enumerate(options.spectra, 1)]
     by_models, by_ccf, label, stars = (np.concatenate(column) for column in zip(*parts, strict=True))
+    if np.bincount(label, minlength=CLASSES).min() < FOLDS:
+        parser.error("--spectra: too few to cross-validate; give more")
     proportion = np.array(BINARIES["decision"]["proportions"])
     weight = (proportion / np.bincount(stars)[1:])[stars - 1]
     print(f"{len(stars)} spectra with a fitted pair; thresholds for {BINARIES['decision']['purity']}\n")
@@ -97,10 +101,11 @@ def report(name: str, numbers: np.ndarray, label: np.ndarray, stars: np.ndarray,
 
 
 def pure(probability: np.ndarray, right: np.ndarray, weight: np.ndarray, purity: float) -> float:
-    """The lowest probability above which a share `purity` of the spectra, weighted, is right."""
+    """The lowest probability above which a share `purity` of the spectra, weighted, is right; inf: none."""
     order = np.argsort(-probability)
     good = np.cumsum(np.where(right, weight, 0.0)[order]) / np.cumsum(weight[order])
-    return float(probability[order[np.flatnonzero(good >= purity)[-1]]])
+    reached = np.flatnonzero(good >= purity)
+    return float(probability[order[reached[-1]]]) if reached.size else np.inf
 
 
 if __name__ == "__main__":

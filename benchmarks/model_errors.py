@@ -12,9 +12,9 @@ the decision's systematic part: its standard deviation, and robustly.
 import argparse
 import itertools
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
+from _arguments import existing_path, whole_number
 
 from starsift.robust import MAD_TO_SIGMA
 from starsift.searches.binaries.decision import Decision, neighbours
@@ -36,10 +36,10 @@ FEWEST = 10  # copies, and values of a line of the table
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--decision", type=Path, required=True)
-    parser.add_argument("--spectra", type=int, default=768, help="simulated, of each number of stars")
-    parser.add_argument("--copies", type=int, default=30)
-    parser.add_argument("--seed", type=int, default=2024)
+    parser.add_argument("--decision", type=existing_path, required=True)
+    parser.add_argument("--spectra", type=whole_number(), default=768, help="of each number of stars, by 64")
+    parser.add_argument("--copies", type=whole_number(FEWEST), default=30)
+    parser.add_argument("--seed", type=whole_number(0), default=2024)
     options = parser.parse_args()
     grid, decision = load_grid(), Decision.load(options.decision)
     bank = build_models(grid, **model_settings(BINARIES))
