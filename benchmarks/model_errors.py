@@ -37,7 +37,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--decision", type=existing_path, required=True)
-    parser.add_argument("--spectra", type=whole_number(), default=768, help="of each number of stars, by 64")
+    parser.add_argument(
+        "--spectra", type=whole_number(), default=768, help="of each number of stars, in groups of 64"
+    )
     parser.add_argument("--copies", type=whole_number(FEWEST), default=30)
     parser.add_argument("--seed", type=whole_number(0), default=2024)
     options = parser.parse_args()
