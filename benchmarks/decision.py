@@ -7,9 +7,9 @@ those of two simulated stars, a called SB3 if all three are.
 """
 
 import argparse
-from pathlib import Path
 
 import numpy as np
+from _arguments import existing_path, whole_number
 
 from starsift.searches.binaries.decision import Decision
 from starsift.searches.binaries.model_bank import build_models
@@ -24,9 +24,9 @@ BINARIES = default_settings()["binaries"]
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("decision", type=Path, nargs="+")
-    parser.add_argument("--spectra", type=int, nargs=3, default=(12000, 3000, 2500))
-    parser.add_argument("--seed", type=int, default=2027)
+    parser.add_argument("decision", type=existing_path, nargs="+")
+    parser.add_argument("--spectra", type=whole_number(), nargs=3, default=(12000, 3000, 2500))
+    parser.add_argument("--seed", type=whole_number(0), default=2027)
     options = parser.parse_args()
     samples = draw(options.spectra, options.seed)
     print("| decision | SB2: right velocities | SB2: not single | SB3: right | SB3: not single |", end="")
@@ -57,18 +57,25 @@ def report(name: str, decision: Decision, samples: list[Sample]) -> None:
         return float(sum(weight * f.sum() for weight, f in zip(total, found, strict=True)))
 
     single = {kind: float(total[0] * (called[0] == kind).sum()) for kind in ("SB2", "SB3")}
-    purity = [count("SB2", 2) / count("SB2"), 1 - single["SB2"] / count("SB2")]
-    purity += [count("SB3", 3) / count("SB3"), 1 - single["SB3"] / count("SB3")]
+    row = []
+    for kind, stars in (("SB2", 2), ("SB3", 3)):
+        found = count(kind)
+        row += [percent(count(kind, stars), found, 1), percent(found - single[kind], found, 1)]
     _, double, triple = samples
     apart = np.abs(double.rv[:, 0] - double.rv[:, 1]) >= 60
     light = np.nanmin(double.light, axis=1) / np.nanmax(double.light, axis=1)
     clear = apart & (light >= 0.25) & (double.snr >= 10)
     wide = np.diff(np.sort(triple.rv, axis=1), axis=1).min(axis=1) >= 60
-    shares = [np.mean(called[1][apart] == "SB2"), np.mean(called[1][clear] == "SB2")]
-    shares.append(np.mean(called[2][wide] == "SB3"))
     false = " + ".join(str(int((called[0] == kind).sum())) for kind in ("SB2", "SB3"))
-    row = [f"{100 * p:.1f} %" for p in purity] + [f"{false} of {len(called[0])}"]
-    print(f"| {' | '.join([name, *row, *(f'{100 * s:.0f} %' for s in shares)])} |", flush=True)
+    row.append(f"{false} of {len(called[0])}")
+    for kind, some in (("SB2", called[1][apart]), ("SB2", called[1][clear]), ("SB3", called[2][wide])):
+        row.append(percent((some == kind).sum(), len(some)))
+    print(f"| {' | '.join([name, *row])} |", flush=True)
+
+
+def percent(part: float, total: float, digits: int = 0) -> str:
+    """A share as a cell of the table."""
+    return f"{100 * part / total:.{digits}f} %" if total else "-"
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ proportions: cross-entropy, and the shares of double and triple spectra found at
 """
 
 import argparse
-from pathlib import Path
 
 import numpy as np
+from _arguments import existing_path, whole_number
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -19,30 +19,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from starsift.searches.binaries.dataset import Laboratory
-from starsift.searches.binaries.decision import (
-    CLASSES,
-    DEGREE,
-    FOLDS,
-    STRENGTH,
-    _numbers,
-    features,
-)
+from starsift.searches.binaries.decision import CLASSES, DEGREE, FOLDS, STRENGTH, features, flatten_features
 from starsift.searches.binaries.model_bank import build_models
-from starsift.searches.binaries.model_dataset import (
-    GROUP,
-    draw_systems,
-    imperfect_exposures,
-    imperfect_stars,
-    matches,
-)
+from starsift.searches.binaries.model_dataset import GROUP, draw_exposures, matches
 from starsift.searches.binaries.model_fit import fit_models
 from starsift.searches.binaries.predict import classify
 from starsift.searches.binaries.settings import model_settings
-from starsift.searches.binaries.training import Classifier
+from starsift.searches.binaries.training import CLASSIFIERS, Classifier
 from starsift.searches.binaries.voting import COLUMNS
 from starsift.settings import default_settings
 from starsift.spectra.templates import load_grid
-from starsift.synthesis.exposures import draw_snr
 
 BINARIES = default_settings()["binaries"]
 
@@ -50,12 +36,16 @@ BINARIES = default_settings()["binaries"]
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("models", type=Path, help="folder of the trained networks")
-    parser.add_argument("--spectra", type=int, nargs=3, default=(8000, 2000, 1500))
+    parser.add_argument("models", type=existing_path, help="folder of the trained networks")
+    parser.add_argument("--spectra", type=whole_number(), nargs=3, default=(8000, 2000, 1500))
     options = parser.parse_args()
     classifiers = {one.name: one for one in map(Classifier.load, sorted(options.models.glob("*.keras")))}
+    if missing := CLASSIFIERS.keys() - classifiers.keys():
+        parser.error(f"{options.models}: no network {', '.join(sorted(missing))} is in this folder")
     parts = [draw(stars, number, classifiers) for stars, number in enumerate(options.spectra, 1)]
     by_models, by_ccf, label, stars = (np.concatenate(column) for column in zip(*parts, strict=True))
+    if np.bincount(label, minlength=CLASSES).min() < FOLDS:
+        parser.error("--spectra: too few to cross-validate; give more")
     proportion = np.array(BINARIES["decision"]["proportions"])
     weight = (proportion / np.bincount(stars)[1:])[stars - 1]
     print(f"{len(stars)} spectra with a fitted pair; thresholds for {BINARIES['decision']['purity']}\n")
@@ -74,13 +64,10 @@ def draw(stars: int, number: int, classifiers: dict[str, Classifier]) -> tuple[n
     grid = load_grid()
     bank = build_models(grid, **model_settings(BINARIES))
     laboratory = Laboratory.build(grid, peaks=BINARIES["peaks"], **BINARIES["ccf"])
+    shared = {"resolution": BINARIES["ccf"]["resolution"], "snr": BINARIES["training"]["snr"]}
     parts = []
     for start in range(0, number, GROUP):
-        synthesizer = imperfect_stars(grid, BINARIES["ccf"]["resolution"], rng)
-        systems = draw_systems(rng, GROUP, stars, apart=start // GROUP % 2 == 0)
-        flux = synthesizer.system_flux(systems)
-        snr = draw_snr(rng, GROUP, *BINARIES["training"]["snr"])
-        batch = imperfect_exposures(synthesizer.wavelength, flux, snr, rng)
+        batch, systems, *_ = draw_exposures(grid, rng, GROUP, stars, apart=start // GROUP % 2 == 0, **shared)
         fits = fit_models(batch, bank)
         curves, components = laboratory.measure(batch)
         table = classify(curves.ccf, components.count, classifiers, **BINARIES["vote"])
@@ -88,7 +75,7 @@ def draw(stars: int, number: int, classifiers: dict[str, Classifier]) -> tuple[n
         counts = [components.count == i for i in (0, 1, 2, 3)]
         rv = np.pad(systems.rv, ((0, 0), (0, 3 - stars)), constant_values=np.nan)
         right = [matches(fits, rv, some) for some in (2, 3)]
-        numbers = _numbers(features(fits, bank))
+        numbers = flatten_features(features(fits, bank))
         fitted = np.isfinite(numbers).all(axis=1)
         label = np.where(right[1], 2, np.where(right[0], 1, 0))
         ccf = np.nan_to_num(np.column_stack([*votes, *counts]).astype(float))
@@ -114,10 +101,11 @@ def report(name: str, numbers: np.ndarray, label: np.ndarray, stars: np.ndarray,
 
 
 def pure(probability: np.ndarray, right: np.ndarray, weight: np.ndarray, purity: float) -> float:
-    """The lowest probability above which a share `purity` of the spectra, weighted, is right."""
+    """The lowest probability above which a share `purity` of the spectra, weighted, is right; inf: none."""
     order = np.argsort(-probability)
     good = np.cumsum(np.where(right, weight, 0.0)[order]) / np.cumsum(weight[order])
-    return float(probability[order[np.flatnonzero(good >= purity)[-1]]])
+    reached = np.flatnonzero(good >= purity)
+    return float(probability[order[reached[-1]]]) if reached.size else np.inf
 
 
 if __name__ == "__main__":

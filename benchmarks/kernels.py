@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from _arguments import whole_number
 from scipy.ndimage import gaussian_filter1d
 
 from starsift.searches.binaries.errors import monte_carlo
@@ -19,7 +20,6 @@ from starsift.searches.binaries.peaks import Components, cosine_basis, find_comp
 from starsift.settings import default_settings
 from starsift.sky.constants import C_KMS
 from starsift.spectra.ccf import (
-    TEMPLATES,
     build_bank,
     correlate,
     correlate_normalized,
@@ -83,7 +83,7 @@ def plain_peaks(curve: np.ndarray) -> list[int]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--spectra", type=int, default=4096)
+    parser.add_argument("--spectra", type=whole_number(32), default=4096)
     n = parser.parse_args().spectra
     rng = np.random.default_rng(1)
     grid = load_grid()
@@ -104,6 +104,8 @@ def main() -> None:
     ccfs = correlate(batch, bank)
     components = find_components(ccfs.ccf, bank.velocities, **BINARIES["peaks"])
     two = np.flatnonzero(components.count == 2)[:64]
+    if not two.size:
+        parser.error("--spectra: none of them shows two components; give more")
     candidates = Components(
         *(getattr(components, name)[two] for name in ("count", "rv", "sigma", "converged"))
     )
@@ -117,7 +119,7 @@ def main() -> None:
     copy_flop = 2.0 * (bank.pixels * nodes + nodes * bank.velocities.size) + peak_flop
 
     templates = []
-    for parameters in TEMPLATES:
+    for parameters in BINARIES["ccf"]["templates"]:
         curve = smooth_template(grid, grid.nearest(*parameters), 7500.0, 5)
         templates.append((curve.x[::3], curve(curve.x[::3])))
     seconds = {

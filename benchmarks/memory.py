@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from _arguments import whole_number
 
 from starsift.searches.binaries.curves import read_curves, write_curves
 from starsift.searches.binaries.errors import monte_carlo, write_errors
@@ -80,7 +81,7 @@ def errors(folder: Path, n: int) -> None:
             systematic=[0.0],
             **BINARIES["peaks"],
         )
-        for part in np.array_split(rows, -(-rows.size // ROWS))
+        for part in np.array_split(rows, max(1, -(-rows.size // ROWS)))
     ]
     rv_err, reliability = (np.concatenate(column) for column in zip(*parts, strict=True))
     write_errors(folder / "errors", table, rows, rv_err, reliability)
@@ -92,7 +93,7 @@ STAGES = {stage.__name__: stage for stage in (spectra, ccf, peaks, errors)}
 def main() -> None:
     """Run every stage in a process, or one stage in this."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--spectra", type=int, default=20000)
+    parser.add_argument("--spectra", type=whole_number(), default=20000)
     parser.add_argument("--stage", choices=STAGES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -12,28 +12,20 @@ the decision's systematic part: its standard deviation, and robustly.
 import argparse
 import itertools
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
+from _arguments import existing_path, whole_number
 
 from starsift.robust import MAD_TO_SIGMA
 from starsift.searches.binaries.decision import Decision, neighbours
 from starsift.searches.binaries.fits import summarise
 from starsift.searches.binaries.model_bank import ModelBank, build_models
-from starsift.searches.binaries.model_dataset import (
-    GROUP,
-    SLOW_KMS,
-    TOLERANCE_KMS,
-    draw_systems,
-    imperfect_exposures,
-    imperfect_stars,
-)
+from starsift.searches.binaries.model_dataset import GROUP, SLOW_KMS, TOLERANCE_KMS, draw_exposures
 from starsift.searches.binaries.model_fit import STARS, fit_models
 from starsift.searches.binaries.settings import model_settings
 from starsift.settings import default_settings
 from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.templates import TemplateGrid, load_grid
-from starsift.synthesis.exposures import draw_snr
 
 BINARIES = default_settings()["binaries"]
 PLACES = ("none", "> 80", "60-80", "< 60")  # of `decision.neighbours`
@@ -44,10 +36,12 @@ FEWEST = 10  # copies, and values of a line of the table
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--decision", type=Path, required=True)
-    parser.add_argument("--spectra", type=int, default=768, help="simulated, of each number of stars")
-    parser.add_argument("--copies", type=int, default=30)
-    parser.add_argument("--seed", type=int, default=2024)
+    parser.add_argument("--decision", type=existing_path, required=True)
+    parser.add_argument(
+        "--spectra", type=whole_number(), default=768, help="of each number of stars, in groups of 64"
+    )
+    parser.add_argument("--copies", type=whole_number(FEWEST), default=30)
+    parser.add_argument("--seed", type=whole_number(0), default=2024)
     options = parser.parse_args()
     grid, decision = load_grid(), Decision.load(options.decision)
     bank = build_models(grid, **model_settings(BINARIES))
@@ -81,14 +75,12 @@ def measure(
     scatter over the copies.
     """
     model = (slice(None), stars - 1, slice(stars))
-    synthesizer = imperfect_stars(grid, BINARIES["ccf"]["resolution"], rng)
-    systems = draw_systems(rng, GROUP, stars, apart=True)
-    snr = draw_snr(rng, GROUP, SNR[0], SNR[-1])
-    batch = imperfect_exposures(synthesizer.wavelength, synthesizer.system_flux(systems), snr, rng)
-    order = np.argsort(systems.rv, axis=1)
-    true, light = (
-        np.take_along_axis(a, order, axis=1) for a in (systems.rv, synthesizer.flux_fractions(systems))
+    resolution, ends = BINARIES["ccf"]["resolution"], (SNR[0], SNR[-1])
+    batch, systems, light, snr = draw_exposures(
+        grid, rng, GROUP, stars, resolution=resolution, snr=ends, apart=True
     )
+    order = np.argsort(systems.rv, axis=1)
+    true, light = (np.take_along_axis(a, order, axis=1) for a in (systems.rv, light))
     fits = fit_models(batch, bank)
     near = (np.abs(fits.rv[model] - true) < TOLERANCE_KMS).all(axis=1)
     rows = np.flatnonzero(near & (systems.vsini.max(axis=1) < SLOW_KMS))

@@ -12,6 +12,7 @@ import argparse
 import time
 
 import numpy as np
+from _arguments import whole_number
 
 from starsift.parallel import map_chunks
 from starsift.searches.binaries.orbit_catalog import summarise_orbits
@@ -25,9 +26,9 @@ SPAN = 600.0  # days
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--stars", type=int, default=100)
+    parser.add_argument("--stars", type=whole_number(), default=100)
     parser.add_argument("--single-lined", action="store_true", help="velocities of the brighter star alone")
-    parser.add_argument("--nights", type=int, nargs="+", default=[2, 4, 8, 16])
+    parser.add_argument("--nights", type=whole_number(1, int(SPAN)), nargs="+", default=[2, 4, 8, 16])
     options = parser.parse_args()
     print("| nights | exposures | certain | of these right | P, e, K1, K2, q within the errors | s a star |")
     print("|---|---|---|---|---|---|")
@@ -52,6 +53,9 @@ def report(nights: int, number: int, single_lined: bool) -> None:
             truths.append(binary)
             data.append(Velocities(when, **measured))
     truths, data = truths[:number], data[:number]
+    if not data:
+        print(f"| {nights} | {3 * nights} | - | - | - | - |", flush=True)
+        return
     start = time.perf_counter()
 
     def one(part: slice) -> dict:
@@ -70,9 +74,10 @@ def report(nights: int, number: int, single_lined: bool) -> None:
         value, error = (np.array([rows[i][key] for i in used], float) for key in (name, f"{name}_err"))
         if np.isfinite(value).any():
             shares.append(f"{100 * np.mean(np.abs(value - true[used]) < error):.0f}")
+    within = f"{', '.join(shares)} %" if shares else "-"
     print(
         f"| {nights} | {3 * nights} | {100 * certain.mean():.0f} % | {(certain & right).sum()} of "
-        f"{certain.sum()} | {', '.join(shares)} % | {took:.2f} |",
+        f"{certain.sum()} | {within} | {took:.2f} |",
         flush=True,
     )
 
@@ -82,7 +87,7 @@ def true_elements(binaries: list) -> dict[str, np.ndarray]:
     orbits = [binary.orbits for binary in binaries]
     period = np.array([orbit.period[0, 0] for orbit in orbits])
     mass = np.array([orbit.mass[0] for orbit in orbits])
-    unit = np.array([orbit._unit_velocity(orbit.mass.sum(axis=1), 0)[0] for orbit in orbits])
+    unit = np.array([orbit.amplitude_per_mass(orbit.mass.sum(axis=1), 0)[0] for orbit in orbits])
     return {
         "period": period,
         "eccentricity": np.array([orbit.eccentricity[0, 0] for orbit in orbits]),

@@ -10,6 +10,7 @@ to every error, gives (measured - true) / error a standard deviation of one.
 import argparse
 
 import numpy as np
+from _arguments import whole_number
 from scipy.optimize import brentq
 
 from starsift.searches.binaries.dataset import Laboratory, recovered
@@ -26,8 +27,8 @@ BINARIES = default_settings()["binaries"]
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--systems", type=int, default=600, help="that are recovered, of each kind")
-    parser.add_argument("--seed", type=int, default=2024)
+    parser.add_argument("--systems", type=whole_number(), default=600, help="recovered ones of each kind")
+    parser.add_argument("--seed", type=whole_number(0), default=2024)
     options = parser.parse_args()
     laboratory = Laboratory.build(load_grid(), peaks=BINARIES["peaks"], **BINARIES["ccf"])
     draws = {"one": draw_singles, "two": draw_binaries, "three": draw_triples}

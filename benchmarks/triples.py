@@ -12,6 +12,7 @@ spectra in which the CCF shows the right number of components.
 import argparse
 
 import numpy as np
+from _arguments import whole_number
 
 from starsift.searches.binaries.dataset import Laboratory, training_set
 from starsift.searches.binaries.predict import classify
@@ -36,9 +37,9 @@ def draw_sky(rng: np.random.Generator, number: int, n: int) -> Systems:
 def main() -> None:
     """Train, vote and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--per-class", type=int, default=1500)
-    parser.add_argument("--systems", type=int, default=3000, help="test spectra of each kind")
-    parser.add_argument("--seed", type=int, default=99)
+    parser.add_argument("--per-class", type=whole_number(), default=1500)
+    parser.add_argument("--systems", type=whole_number(), default=3000, help="test spectra of each kind")
+    parser.add_argument("--seed", type=whole_number(0), default=99)
     options = parser.parse_args()
     laboratory = Laboratory.build(load_grid(), peaks=BINARIES["peaks"], **BINARIES["ccf"])
     curves, counts, stars, weights = [], [], [], []

@@ -85,6 +85,12 @@ def _check_ascending(values: list[float]) -> list[float]:
     return values
 
 
+def _check_strictly_ascending(values: list[float]) -> list[float]:
+    if values[0] >= values[1]:
+        raise problem(f"must ascend, not {values[0]} to {values[1]}")
+    return values
+
+
 def _check_unique(values: list[Any]) -> list[Any]:
     for value in values:
         if values.count(value) > 1:
@@ -100,7 +106,10 @@ PositiveFraction = Annotated[float, Field(gt=0, le=1), WrapValidator(_keep_integ
 Share = Annotated[float, Field(gt=0, lt=1), WrapValidator(_keep_integer)]
 Count = Annotated[int, Field(ge=1)]
 Ascending = AfterValidator(_check_ascending)
+StrictlyAscending = AfterValidator(_check_strictly_ascending)
+# Values are drawn from a range, all the same one where its ends are equal. An interval has a width.
 Range = Annotated[list[Positive], size(2, 2), Ascending]
+Interval = Annotated[list[Positive], size(2, 2), StrictlyAscending]
 # A folder, and a file or folder that Snakemake watches.
 Folder = Annotated[str, AfterValidator(_expand_user)]
 File = Annotated[Folder, AfterValidator(_refuse_braces)]

@@ -22,6 +22,7 @@ from starsift.settings import EXAMPLES, Settings
 from starsift.settings_base import (
     Ascending,
     Group,
+    StrictlyAscending,
     choices_of,
     collection_of,
     group_in,
@@ -247,7 +248,8 @@ def _row(key: str, field: FieldInfo, value: Any, schema: Mapping[str, Any]) -> s
         default = "in `config/config.yaml`"
     else:
         default = f"`{_flow(value)}`"
-    limits = _limits(schema) + (", ascending" if Ascending in field.metadata else "")
+    ascends = Ascending in field.metadata or StrictlyAscending in field.metadata
+    limits = _limits(schema) + (", ascending" if ascends else "")
     cells = [f"`{key}`", _type(schema), default, unit_of(field) or "", limits, help_of(field)]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 

@@ -94,13 +94,26 @@ def test_a_fixed_token_and_an_end_by_sigterm(written: Truth, tmp_path: Path) -> 
     assert (code, error) == (0, "")
 
 
+def test_a_run_without_labels_can_be_read(written: Truth, tmp_path: Path) -> None:
+    labels = tmp_path / "labels" / "starsift.sqlite"
+    program = Program(written.folder, labels, "--read-only")
+    try:
+        item = httpx.get(f"{program.url}api/queues/emission-round-00/items/0").json()
+        body = {"user": "ann", "label": "double peak"}
+        answer = httpx.post(f"{program.url}api/queues/emission-round-00/items/0/label", json=body)
+        assert (item["labels"], item["history"], answer.status_code) == ({}, [], 409)
+    finally:
+        code, out, error = program.end(signal.SIGINT)
+    assert (code, out, error) == (0, "", f"{labels}: no such label store; no labels are shown\n")
+    assert not labels.parent.exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["nowhere"], "nowhere: no such folder"),
         (["--queue", "nothing"], "there is no queue 'nothing'"),
         (["--port", "99999"], "port 99999 cannot be used"),
-        (["--read-only"], "labels.sqlite"),
         (["--user", "weak token"], "at least 32 letters"),
     ],
 )

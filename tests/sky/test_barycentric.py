@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import astropy.units as u
@@ -25,19 +27,24 @@ def stars(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return rng.uniform(0, 360, n), np.degrees(np.arcsin(rng.uniform(-1, 1, n)))
 
 
-@pytest.mark.parametrize("site", [XINGLONG, Site(-105.8203, 32.7803, 2788.0)])
-def test_agrees_with_astropy_where_its_tables_are_valid(site: Site) -> None:
-    ra, dec = stars(500, 1)
-    mjd = np.random.default_rng(2).uniform(YEAR[1990], 60_600, 500)
+@contextmanager
+def times_of_astropy(mjd: np.ndarray, site: Site) -> Iterator[Time]:
+    """Times at a site, by the table that astropy brings along, whatever the day."""
     place = EarthLocation.from_geodetic(site.longitude * u.deg, site.latitude * u.deg, site.altitude * u.m)
-    # The table that astropy brings along, whatever the day; its leap seconds may be out of date then.
     with (
         iers.conf.set_temp("auto_download", False),
         iers.earth_orientation_table.set(iers.IERS_B.open()),
         warnings.catch_warnings(),
     ):
-        warnings.simplefilter("ignore")
-        time = Time(mjd, format="mjd", scale="utc", location=place)
+        warnings.simplefilter("ignore")  # its leap seconds may be out of date
+        yield Time(mjd, format="mjd", scale="utc", location=place)
+
+
+@pytest.mark.parametrize("site", [XINGLONG, Site(-105.8203, 32.7803, 2788.0)])
+def test_agrees_with_astropy_where_its_tables_are_valid(site: Site) -> None:
+    ra, dec = stars(500, 1)
+    mjd = np.random.default_rng(2).uniform(YEAR[1990], 60_600, 500)
+    with times_of_astropy(mjd, site) as time:
         velocity = SkyCoord(ra * u.deg, dec * u.deg).radial_velocity_correction(obstime=time)
     np.testing.assert_allclose(correction(ra, dec, mjd, site), velocity.to_value(u.km / u.s), atol=2e-4)
 
@@ -76,18 +83,9 @@ def test_middle_of_an_exposure() -> None:
 def test_barycentric_times_are_those_of_astropy() -> None:
     ra, dec = stars(300, 4)
     mjd = np.random.default_rng(5).uniform(YEAR[1990], 60_600, 300)
-    place = EarthLocation.from_geodetic(
-        XINGLONG.longitude * u.deg, XINGLONG.latitude * u.deg, XINGLONG.altitude * u.m
-    )
-    with (
-        iers.conf.set_temp("auto_download", False),
-        iers.earth_orientation_table.set(iers.IERS_B.open()),
-        warnings.catch_warnings(),
-    ):
-        warnings.simplefilter("ignore")
-        when = Time(mjd, format="mjd", scale="utc", location=place)
-        delay = when.light_travel_time(SkyCoord(ra, dec, unit="deg"), ephemeris="builtin")
-        expected = (when.tdb + delay).mjd
+    with times_of_astropy(mjd, XINGLONG) as time:
+        delay = time.light_travel_time(SkyCoord(ra, dec, unit="deg"), ephemeris="builtin")
+        expected = (time.tdb + delay).mjd
     away = np.abs(barycentric_time(ra, dec, mjd) - expected) * 86_400
     assert away.max() < 13  # s: the leap seconds since 1990
     assert away[mjd > 57_754].max() < 0.1

@@ -228,3 +228,9 @@ def test_files_that_a_page_names_exist(page: Path) -> None:
     rules = "".join([all_rules(), *declared])
     for name in re.findall(r"`results/[\w/{}.-]*?([\w-]+)\.[a-z]+`", text):
         assert name.lstrip("-") in rules or name in ("report", "real"), f"{page.name}: no rule writes {name}"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/outputs.md"])
+def test_every_catalogue_is_listed(page: str) -> None:
+    listed = {Path(span).name for span in SPAN.findall((ROOT / page).read_text())}
+    assert {name for search in SEARCHES.values() for name in search.catalogs} <= listed

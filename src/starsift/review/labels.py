@@ -55,7 +55,7 @@ class LabelStore:
 
     Parameters
     ----------
-    path : of the file; made with its folder if there is none
+    path : of the file; made with its folder if there is none; ":memory:" keeps labels in memory only
     read_only : the file must be there, and nothing is written
 
     Raises

@@ -9,6 +9,7 @@ import re
 import secrets
 import signal
 import socket
+import sys
 import tempfile
 import threading
 import webbrowser
@@ -41,7 +42,7 @@ def serve(
     Parameters
     ----------
     results : folder of a run
-    labels : the label store
+    labels : the label store; if it is not there, it is made, or `read_only` shows no labels
     port : 0 for any that is free
     user, read_only, queue : as in `create_app`
     browser : open the page in the user's browser
@@ -59,9 +60,12 @@ def serve(
         raise ResultsError(f"{results}: there are no candidates yet; run the workflow as far as a catalogue")
     if queue is not None and queue not in queues:
         raise ResultsError(f"there is no queue {queue!r} in {results}; queues: {', '.join(queues)}")
+    # Where nobody has labelled anything yet, a reader gets an empty store in memory: nothing is written.
+    unlabelled = read_only and not Path(labels).exists()
+    store = LabelStore(":memory:") if unlabelled else LabelStore(labels, read_only=read_only)
     # With the protocol named, asyncio sends small answers at once; else each waits 40 ms (Nagle's algorithm).
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    with listener, LabelStore(labels, read_only=read_only) as store:
+    with store, listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((HOST, port))
@@ -78,6 +82,8 @@ def serve(
         listener.listen(128)
         url = f"http://{HOST}:{port}/{token}/"
         print(f"Review app: {url}", flush=True)
+        if unlabelled:
+            print(f"{labels}: no such label store; no labels are shown", file=sys.stderr)
         with tempfile.TemporaryDirectory(prefix="starsift-") as folder:
             if browser:
                 _open_browser(url, Path(folder))

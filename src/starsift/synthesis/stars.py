@@ -105,16 +105,19 @@ class Orbits:
         centre = self.gamma
         rv = np.empty_like(self.mass)
         if self.mass.shape[1] == 3:
-            unit = self._unit_velocity(pair + self.mass[:, 2], 1)
+            unit = self.amplitude_per_mass(pair + self.mass[:, 2], 1)
             rv[:, 2] = self.gamma - unit * pair * shape[:, 1]
             centre = self.gamma + unit * self.mass[:, 2] * shape[:, 1]
-        unit = self._unit_velocity(pair, 0)
+        unit = self.amplitude_per_mass(pair, 0)
         rv[:, 0] = centre + unit * self.mass[:, 1] * shape[:, 0]
         rv[:, 1] = centre - unit * self.mass[:, 0] * shape[:, 0]
         return rv
 
-    def _unit_velocity(self, total: np.ndarray, k: int) -> np.ndarray:
-        """Semi-amplitude (n,) in orbits k, km/s, for each solar mass of the companion; `total` mass (n,)."""
+    def amplitude_per_mass(self, total: np.ndarray, k: int) -> np.ndarray:
+        """Semi-amplitude (n,) of orbits k, km/s, for each solar mass of the companion.
+
+        `k` is 0 for the inner pair, 1 for the outer orbit; `total` (n,) is the mass in it, solar masses.
+        """
         root = np.cbrt(self.period[:, k]) * np.sqrt(1 - self.eccentricity[:, k] ** 2)
         return VELOCITY * np.sin(self.inclination[:, k]) / (total ** (2 / 3) * root)
 

@@ -73,7 +73,7 @@ def features(fits: ModelFits, bank: ModelBank) -> np.ndarray:
     return out
 
 
-def _numbers(x: np.ndarray) -> np.ndarray:
+def flatten_features(x: np.ndarray) -> np.ndarray:
     """Features (n, 2, feature) as (n, 2 * feature).
 
     A third star that could not be added is one that gains nothing, and is as the second one otherwise.
@@ -109,7 +109,7 @@ class Decision:
 
         One star is certain where no pair was fitted.
         """
-        numbers = _numbers(x)
+        numbers = flatten_features(x)
         fitted = np.isfinite(numbers).all(axis=1)
         z = np.clip((numbers[fitted] - self.mean) / self.scale, -LIMIT, LIMIT)
         terms = np.stack([np.prod(z**power, axis=1) for power in np.array(self.powers)], axis=1)
@@ -183,7 +183,7 @@ def train_decision(
     ------
     TrainingError : too few right or wrong companions
     """
-    numbers = _numbers(x)
+    numbers = flatten_features(x)
     fitted = np.isfinite(numbers).all(axis=1)
     numbers, weight = numbers[fitted], weight[fitted]
     label = np.where(right[fitted, 1], 2, np.where(right[fitted, 0], 1, 0))

@@ -7,6 +7,7 @@ and the errors of the pixels are off, as they are in real spectra.
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -102,11 +103,40 @@ def simulate(
     rng = np.random.default_rng([seed, stars])
     parts = []
     for start in range(0, number, GROUP):
-        n = min(GROUP, number - start)
-        synthesizer = imperfect_stars(grid, resolution, rng)
-        systems = draw_systems(rng, n, stars, apart=start // GROUP % 2 == 0)
-        parts.append(_observe_and_fit(synthesizer, bank, systems, draw_snr(rng, n, *snr), rng))
+        n, apart = min(GROUP, number - start), start // GROUP % 2 == 0
+        drawn = draw_exposures(grid, rng, n, stars, resolution=resolution, snr=snr, apart=apart)
+        parts.append(_fit(drawn, bank))
     return Sample(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Sample)))
+
+
+class SimulatedExposures(NamedTuple):
+    """n exposures that share the errors of their templates, in `batch`, and their truth.
+
+    `light` (n, star) is each star's share of the light, `snr` (n,) the signal-to-noise ratio.
+    """
+
+    batch: SpectrumBatch
+    systems: Systems
+    light: np.ndarray
+    snr: np.ndarray
+
+
+def draw_exposures(
+    grid: TemplateGrid,
+    rng: np.random.Generator,
+    n: int,
+    stars: int,
+    *,
+    resolution: float,
+    snr: tuple[float, float],
+    apart: bool,
+) -> SimulatedExposures:
+    """SimulatedExposures with imperfections of n systems of 1, 2 or 3 stars, see `draw_systems`."""
+    synthesizer = imperfect_stars(grid, resolution, rng)
+    systems = draw_systems(rng, n, stars, apart=apart)
+    ratio = draw_snr(rng, n, *snr)
+    batch = imperfect_exposures(synthesizer.wavelength, synthesizer.system_flux(systems), ratio, rng)
+    return SimulatedExposures(batch, systems, synthesizer.flux_fractions(systems), ratio)
 
 
 def draw_systems(rng: np.random.Generator, n: int, stars: int, *, apart: bool) -> Systems:
@@ -138,29 +168,26 @@ def _between(rng: np.random.Generator, limits: Sequence[float]) -> float:
     return float(np.exp(rng.uniform(*np.log(limits))))
 
 
-def _observe_and_fit(
-    synthesizer: Synthesizer, bank: ModelBank, systems: Systems, snr: np.ndarray, rng: np.random.Generator
-) -> Sample:
-    batch = imperfect_exposures(synthesizer.wavelength, synthesizer.system_flux(systems), snr, rng)
-    fits = fit_models(batch, bank)
+def _fit(drawn: SimulatedExposures, bank: ModelBank) -> Sample:
+    fits = fit_models(drawn.batch, bank)
     kept = summarise(fits, bank)
 
     def padded(values: np.ndarray) -> np.ndarray:
         return np.pad(values, ((0, 0), (0, STARS - values.shape[1])), constant_values=np.nan)
 
-    rv = padded(systems.rv)
+    rv = padded(drawn.systems.rv)
     return Sample(
         features=kept.features,
         right=np.column_stack([matches(fits, rv, stars) for stars in (2, 3)]),
-        stars=np.full(batch.n, float(systems.rv.shape[1])),
+        stars=np.full(drawn.batch.n, float(drawn.systems.n_components)),
         rv=rv,
-        light=padded(synthesizer.flux_fractions(systems)),
-        vsini=padded(systems.vsini),
+        light=padded(drawn.light),
+        vsini=padded(drawn.systems.vsini),
         found=kept.rv,
         found_err=kept.rv_err,
         found_light=kept.light,
         found_light_err=kept.light_err,
-        snr=snr,
+        snr=drawn.snr,
     )
 
 

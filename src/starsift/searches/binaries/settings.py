@@ -3,19 +3,20 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 
 from starsift.settings_base import (
-    Ascending,
     Count,
     Fraction,
     Group,
+    Interval,
     NonNegative,
     Number,
     OneOf,
     Positive,
     Range,
     SearchSettings,
+    StrictlyAscending,
     SurveyName,
     problem,
     setting,
@@ -55,7 +56,7 @@ class Ccf(Group):
         [[8000, 4.0, 0.0], [5000, 4.0, 0.0], [5000, 2.0, 0.0]],
     )
     resolution: Positive = setting("Resolving power of the spectra, to which templates are smoothed.", 7500)
-    wavelength_range: Range = setting(
+    wavelength_range: Interval = setting(
         "Part of the spectrum that is correlated.", [4900, 5389], unit="Angstrom"
     )
     velocity_max: Positive = setting("Velocities from -velocity_max to +velocity_max.", 500, unit="km/s")
@@ -149,7 +150,7 @@ class Training(Group):
     """Simulated CCFs that the classifiers learn from (section 3.2.1)."""
 
     per_class: int = setting("CCFs of each class: noise, single, double, triple.", 1500, ge=1)
-    delta_rv: Annotated[list[NonNegative], size(2, 2), Ascending] = setting(
+    delta_rv: Annotated[list[NonNegative], size(2, 2), StrictlyAscending] = setting(
         "Range of velocity differences between neighbouring components.", [60, 250], unit="km/s"
     )
     snr: Range = setting("Range of signal-to-noise ratios.", [5, 200])
@@ -235,8 +236,14 @@ class Orbits(Group):
     """Orbits of binaries that have many exposures, by The Joker (Price-Whelan et al. 2017)."""
 
     exposures: int = setting("Exposures with a velocity that a star needs.", 6, ge=3)
-    period: Range = setting("Shortest and longest period that is possible.", [0.2, 2000], unit="d")
+    period: Interval = setting("Shortest and longest period that is possible.", [0.2, 2000], unit="d")
     samples: int = setting("Samples of the posterior of each orbit.", 1024, ge=64)
+
+
+def _check_axis(axis: list[float]) -> list[float]:
+    if axis[0] > axis[1]:
+        raise problem(f"must ascend from first to last, not {axis[0]} to {axis[1]}")
+    return axis
 
 
 class Injection(Group):
@@ -249,7 +256,7 @@ class Injection(Group):
     snr: Annotated[list[Positive], size(1)] = setting(
         "Signal-to-noise ratios of the grid.", [5, 10, 15, 20, 30, 50, 100]
     )
-    teff: Annotated[list[Positive], size(3, 3)] = setting(
+    teff: Annotated[list[Positive], size(3, 3), AfterValidator(_check_axis)] = setting(
         "Temperatures of the two stars in the flux-ratio diagram: first, last, step.",
         [3500, 7500, 250],
         unit="K",
