@@ -176,6 +176,7 @@ BINARIES_ORBITS = TableSchema(
         *element("m2_sin3i", "Minimum mass of star 2", "phys.mass;stat.min", "solMass"),
         *element("mass_function", "Mass function of a single-lined binary", "phys.mass", "solMass"),
         Column("chi2", pa.float64(), "Chi-square of the velocities", "stat.fit.chi2"),
+        Column("dof", pa.int32(), "Velocities minus the numbers that are fitted", "stat.fit.dof"),
     ),
 )
 

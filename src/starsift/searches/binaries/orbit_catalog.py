@@ -11,8 +11,10 @@ from starsift.searches.binaries.orbits import (
     ONE_PERIOD,
     Orbits,
     Velocities,
+    light_shares,
     radial_velocities,
     sample_orbits,
+    velocity_variance,
 )
 
 LIGHT_ERROR = 0.1  # of shares of the light: wrong templates
@@ -48,7 +50,8 @@ def find_orbits(
     name = velocities["object_id"].combine_chunks().dictionary_encode()
     names, index = name.dictionary.to_pylist(), name.indices.to_numpy()
     enough = np.flatnonzero(np.bincount(index, minlength=len(names)) >= exposures)
-    rows = [np.flatnonzero(index == i) for i in enough]
+    order = np.argsort(index, kind="stable")
+    first, last = (np.searchsorted(index[order], enough, side=side) for side in ("left", "right"))
     columns = {
         key: velocities[key].to_numpy().astype(np.float64)
         for key in velocities.column_names
@@ -56,13 +59,13 @@ def find_orbits(
     }
 
     def one(part: slice) -> tuple[dict[str, object], pa.Table]:
-        at, star = rows[part.start], names[enough[part.start]]
+        at, star = order[first[part.start] : last[part.start]], names[enough[part.start]]
         found = _velocities({key: values[at] for key, values in columns.items()}, stability)
         start = [seed, zlib.crc32(star.encode())]
         orbits, likely = sample_orbits(found, period, samples=samples, seed=start)
         return {"object_id": star, **summarise_orbits(orbits, likely, found)}, _samples(star, orbits)
 
-    parts = map_chunks(one, len(rows), 1)
+    parts = map_chunks(one, len(enough), 1)
     catalog = pa.Table.from_pylist([row for row, _ in parts], _SUMMARY)
     drawn = pa.concat_tables([_SAMPLES.empty_table(), *(table for _, table in parts)])
     return catalog.join(stars, "object_id", join_type="left outer").sort_by("object_id"), drawn
@@ -96,6 +99,7 @@ def summarise_orbits(orbits: Orbits, likely: Orbits, velocities: Velocities) -> 
         "time_span": span,
         "period_probability": len(inside) / len(frequency),
         "chi2": _chi2(likely, best, velocities),
+        "dof": int(np.isfinite(velocities.rv).sum()) - (7 if double else 6),
     }
     turns = {"arg_periastron": 360.0, "t_periastron": central["period"]}
     for key, values in _derived(orbits).items():
@@ -142,17 +146,14 @@ def _samples(star: str, orbits: Orbits) -> pa.Table:
 
 
 def _chi2(orbits: Orbits, i: int, velocities: Velocities) -> float:
-    """Of the velocities that stand for one star each: pairs, or those of a single-lined star."""
+    """Of all velocities; that of two blended stars is the mean by light."""
     f = radial_velocities(
         velocities.time, orbits.period[i], orbits.eccentricity[i], orbits.omega[i], orbits.periastron[i]
     )
-    paired = velocities.paired
-    expected = orbits.systemic[i] + orbits.k1[i] * f
-    if not paired.any():
-        return float(np.sum(((velocities.rv[:, 0] - expected) / velocities.rv_err[:, 0]) ** 2))
-    both = np.sort(np.stack([expected, orbits.systemic[i] - orbits.k2[i] * f], axis=1), axis=1)
-    away = (velocities.rv - both) / velocities.rv_err
-    return float(np.sum(away[paired] ** 2))
+    share, variance = light_shares(velocities), velocity_variance(velocities)
+    both = np.stack([orbits.k1[i] * f, -np.nan_to_num(orbits.k2[i]) * f], axis=1)
+    expected = np.where(velocities.paired[:, None], np.sort(both, axis=1), (both @ share)[:, None])
+    return float(np.nansum((velocities.rv - orbits.systemic[i] - expected) ** 2 / variance))
 
 
 _KEYS = (*SAMPLED, *AMPLITUDES, "mass_ratio", "m1_sin3i", "m2_sin3i", "mass_function")
@@ -166,6 +167,7 @@ _SUMMARY = pa.schema(
         ("time_span", pa.float64()),
         ("period_probability", pa.float64()),
         ("chi2", pa.float64()),
+        ("dof", pa.int32()),
         *((name, pa.float64()) for key in _KEYS for name in (key, f"{key}_err")),
     ]
 )

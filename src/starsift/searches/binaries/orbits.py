@@ -29,9 +29,12 @@ CIRCULAR = 0.05  # eccentricity of those, at most
 UNEQUAL = 0.3  # by which share of the largest velocity difference the amplitudes of two stars differ
 LEAST_APART = 10.0  # km/s, that largest difference at least
 DRAWS = 1 << 20  # of the prior
-RUNS = 4  # of annealing, to find periods
-WINDOWS = 32  # periods that are sampled alone, where no more are left
-HOPELESS = 30.0  # below the highest logarithm of the likelihood: periods that are not sampled alone
+CLIMBS = ((2048, 20), (512, 60))  # windows of frequency whose highest likelihood is looked for, generations
+CLIMBERS, CLIMBER_DRAWS = 32, 512  # in each: the best of so many draws
+# Looks at the windows that are left: at how many, with how many draws of the prior of each, samples at the
+# first step, and how far below the highest logarithm of the evidence no further look is worth it.
+LOOKS = ((64, 1 << 11, 1 << 8, 15.0), (32, 1 << 14, 1 << 11, 6.0), (8, 1 << 16, 1 << 13, 6.0))
+MISSED = 6.0  # below the highest likelihood that climbers reached: samples that missed the peak
 ONE_PERIOD = 4.0  # radians of phase over the time span, within which periods count as one
 FIRST = 1 << 14  # samples at the first step of annealing, when many periods are possible
 KEPT = 0.8  # share of the samples that each step leaves, down to as many as are asked for
@@ -102,18 +105,13 @@ def sample_orbits(
     data = _pack(velocities, middle)
     edges = 1.0 / period[1], 1.0 / period[0]
     width = ONE_PERIOD / (2 * np.pi * max(float(np.ptp(velocities.time)), 1e-9))
-    passed: list[tuple[np.ndarray, np.ndarray]] = []
-    runs = _anneal(rng, edges, data, samples, RUNS, passed)
-    if len(np.unique(np.concatenate([theta[:, 0] for theta, _, _ in runs]) // width)) <= WINDOWS:
-        # Few periods are left, and a run may have lost others on the way. Each of those that it passed at
-        # the highest likelihoods is sampled alone, and its evidence says how many samples are its.
-        bounds = [
-            (max(i * width, edges[0]), min((i + 1) * width, edges[1])) for i in _likeliest(passed, width)
-        ]
-        runs = [run for window in bounds for run in _anneal(rng, window, data, samples, 1, [])]
-    evidence = np.array([run[2] for run in runs])
+    draws = _draw_prior(rng, edges, data, DRAWS)
+    runs = [_anneal(rng, draws, edges, data, FIRST, samples)]
+    if len(np.unique(runs[0][0][:, 0] // width)) <= LOOKS[0][0]:
+        runs = _by_window(rng, draws, edges, width, data, samples)
+    evidence = np.concatenate([np.full(len(run[1]), run[2] - np.log(len(run[1]))) for run in runs])
     theta, log_l = (np.concatenate([run[i] for run in runs]) for i in (0, 1))
-    some = _resample(rng, np.repeat(np.exp(evidence - evidence.max()), samples), samples)
+    some = _resample(rng, np.exp(evidence - evidence.max()), samples)
     theta, log_p = theta[some], log_l[some] + _log_prior(theta[some], edges)
     linear, likely = (
         _evaluate(theta, normal, *data)[1]
@@ -124,47 +122,63 @@ def sample_orbits(
     return drawn, best
 
 
-def _likeliest(passed: list[tuple[np.ndarray, np.ndarray]], width: float) -> np.ndarray:
-    """Which windows of frequency have the highest likelihoods, of those of all samples on the way."""
-    frequency, log_l = (np.concatenate(part) for part in zip(*passed, strict=True))
-    order = np.argsort(-log_l, kind="stable")
-    order = order[log_l[order] > log_l.max() - HOPELESS]
-    places, first = np.unique(frequency[order] // width, return_index=True)
-    return np.asarray(places[np.argsort(first)][:WINDOWS])
+def _by_window(
+    rng: np.random.Generator,
+    draws: tuple[np.ndarray, np.ndarray, np.ndarray],
+    edges: tuple[float, float],
+    width: float,
+    data: tuple[np.ndarray | float, ...],
+    samples: int,
+) -> list[tuple[np.ndarray, np.ndarray, float]]:
+    """Samples of each window of frequency that may matter, their likelihoods, and the logarithm of the
+    evidence.
+
+    One annealing of all frequencies loses some periods on its way. So the highest likelihood in each of the
+    windows that draws of the prior favour is looked for, the best windows are sampled alone, and the best of
+    these again with more samples.
+    """
+    theta, weight, log_l = draws
+    power = _next_power(log_l, 0.0, weight, len(theta) / 16)
+    place, inverse = np.unique(theta[:, 0] // width, return_inverse=True)
+    favour = np.bincount(inverse, weight * np.exp(power * (log_l - log_l.max())))
+    ends = np.stack([place * width, (place + 1) * width], axis=1).clip(*edges)
+    order = np.argsort(-favour, kind="stable")
+    climbers: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    for number, generations in CLIMBS:
+        for i in order[:number]:
+            if i not in climbers:
+                theta, _, log_l = _draw_prior(rng, tuple(ends[i]), data, CLIMBER_DRAWS)
+                best = np.argsort(-log_l)[:CLIMBERS]
+                climbers[i] = theta[best], log_l[best]
+            _climb(rng, *climbers[i], *ends[i], generations, *data)
+        order = np.array(sorted(climbers, key=lambda i: -climbers[i][1].max()))
+    found: dict[int, tuple[np.ndarray, np.ndarray, float]] = {}
+    for number, n_draws, first, hopeless in LOOKS:
+        for i in order[:number]:
+            peak = climbers[i][1].max()
+            for more in (1, 4, 16):
+                some = _draw_prior(rng, tuple(ends[i]), data, more * n_draws)
+                found[i] = _anneal(rng, some, tuple(ends[i]), data, more * first, min(more * first, samples))
+                if found[i][1].max() > peak - MISSED:
+                    break
+        likeliest = max(run[2] for run in found.values())
+        found = {i: run for i, run in found.items() if run[2] > likeliest - hopeless}
+        order = np.array(sorted(found, key=lambda i: -found[i][2]))
+    return list(found.values())
 
 
 def _anneal(
     rng: np.random.Generator,
+    draws: tuple[np.ndarray, np.ndarray, np.ndarray],
     edges: tuple[float, float],
     data: tuple[np.ndarray | float, ...],
-    samples: int,
-    runs: int,
-    passed: list[tuple[np.ndarray, np.ndarray]],
-) -> list[tuple[np.ndarray, np.ndarray, float]]:
-    """Samples of the posterior of frequencies between `edges`, their likelihoods, and the logarithm of the
-    evidence, of so many runs. `passed` gets frequencies and likelihoods of the samples on the way."""
-    share = DRAWS if runs > 1 else DRAWS // 16
-    theta, weight = _draw_prior(rng, edges, share)
-    log_l = _evaluate(theta, np.zeros((share, 3)), *data)[0]
-    mass = float(np.log(np.log(edges[1] / edges[0])))
-    first = max(samples, FIRST if runs > 1 else FIRST // 8)
-    found = [_run(rng, theta, weight, log_l, samples, first, edges, data, passed) for _ in range(runs)]
-    return [(some, likelihood, evidence + mass) for some, likelihood, evidence in found]
-
-
-def _run(
-    rng: np.random.Generator,
-    theta: np.ndarray,
-    weight: np.ndarray,
-    log_l: np.ndarray,
-    samples: int,
     kept: int,
-    edges: tuple[float, float],
-    data: tuple[np.ndarray | float, ...],
-    passed: list[tuple[np.ndarray, np.ndarray]],
+    samples: int,
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """One annealing of weighted draws of the prior."""
-    power, evidence = 0.0, 0.0
+    """Samples of the posterior of frequencies between `edges` from draws of the prior, their likelihoods, and
+    the logarithm of the evidence. `kept` samples at the first step, fewer at each, down to `samples`."""
+    theta, weight, log_l = draws
+    power, evidence = 0.0, float(np.log(np.log(edges[1] / edges[0])))
     while power < 1.0:
         following = _next_power(log_l, power, weight, kept if power == 0.0 else ESS * len(theta))
         highest = log_l.max()
@@ -173,7 +187,6 @@ def _run(
         at = _resample(rng, more, kept)
         power, weight, kept = following, np.ones(kept), max(samples, int(KEPT * kept))
         theta, log_l = _move(rng, theta[at], log_l[at], power, edges, data)
-        passed.append((theta[:, 0], log_l))
     some = rng.permutation(len(theta))[:samples]
     return theta[some], log_l[some], evidence
 
@@ -181,26 +194,47 @@ def _run(
 def _pack(velocities: Velocities, middle: float) -> tuple[np.ndarray | float, ...]:
     """Input of `_evaluate` besides the orbits: times, pairs, velocities, variances, costs by light, shares of
     the light, weight of equal amplitudes."""
-    pairs = velocities.paired
-    excess, scatter = velocities.excess.copy(), velocities.excess_err.copy()
-    dark = ~(pairs & np.isfinite(excess) & (scatter > 0))
-    typical = 0.0 if dark.all() else typical_excess(excess[~dark], scatter[~dark])
+    pairs, typical = velocities.paired, _typical(velocities)
+    excess, scatter = velocities.excess, velocities.excess_err
     cost = np.stack([(excess - typical) ** 2, (excess + typical) ** 2], axis=1) / scatter[:, None] ** 2
-    cost[dark] = 0.0
-    # Of a single-lined star all light is star 1's.
-    share = np.array([0.5 + 0.5 * typical, 0.5 - 0.5 * typical]) if pairs.any() else np.array([1.0, 0.0])
-    variance = velocities.rv_err**2
-    if pairs.any():
-        variance[~pairs, 0] += BLEND_ERROR**2
+    cost[~_lit(velocities)] = 0.0
+    share, variance = light_shares(velocities), velocity_variance(velocities)
     apart = velocities.rv[pairs, 1] - velocities.rv[pairs, 0]
     alike = (UNEQUAL * apart.max(initial=LEAST_APART)) ** -2.0 if pairs.any() else 0.0
     return velocities.time - middle, pairs, velocities.rv, variance, cost, share, alike
 
 
+def light_shares(velocities: Velocities) -> np.ndarray:
+    """Typical shares (2,) of the light, of star 1, the brighter one, and star 2; of a single-lined star, all
+    light is star 1's."""
+    excess = _typical(velocities) if velocities.paired.any() else 1.0
+    return np.array([0.5 + 0.5 * excess, 0.5 - 0.5 * excess])
+
+
+def velocity_variance(velocities: Velocities) -> np.ndarray:
+    """Variances (n, 2) of the velocities, (km/s)**2, with `BLEND_ERROR` where an SB2 shows one."""
+    variance = velocities.rv_err**2
+    if velocities.paired.any():
+        variance[~velocities.paired, 0] += BLEND_ERROR**2
+    return variance
+
+
+def _lit(velocities: Velocities) -> np.ndarray:
+    """Exposures (n,) in which the light of two stars is known."""
+    return velocities.paired & np.isfinite(velocities.excess) & (velocities.excess_err > 0)
+
+
+def _typical(velocities: Velocities) -> float:
+    """By how much star 1 is the brighter one."""
+    lit = _lit(velocities)
+    return typical_excess(velocities.excess[lit], velocities.excess_err[lit]) if lit.any() else 0.0
+
+
 def _draw_prior(
-    rng: np.random.Generator, edges: tuple[float, float], n: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draws (n, 4) and their weights: half of the frequencies are uniform: short periods lie densely."""
+    rng: np.random.Generator, edges: tuple[float, float], data: tuple[np.ndarray | float, ...], n: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draws (n, 4), their weights and likelihoods: half of the frequencies are uniform: short periods lie
+    densely."""
     low, high = edges
     even = rng.random(n) < 0.5
     place = (np.arange(n) + rng.random(n)) / n  # stratified
@@ -209,13 +243,15 @@ def _draw_prior(
     weight = logarithm / (0.5 * logarithm + 0.5 / (high - low))
     size = np.sqrt(rng.beta(*ECCENTRICITY, n) * _largest_eccentricity(frequency))
     direction = 2 * np.pi * rng.random(n)
-    theta = [frequency, size * np.cos(direction), size * np.sin(direction), rng.random(n)]
-    return np.stack(theta, axis=1), weight
+    parts = [frequency, size * np.cos(direction), size * np.sin(direction), rng.random(n)]
+    theta = np.stack(parts, axis=1)
+    return theta, weight, _evaluate(theta, np.zeros((n, 3)), *data)[0]
 
 
-def _largest_eccentricity(frequency: np.ndarray) -> np.ndarray:
+@njit(cache=True, nogil=True)
+def _largest_eccentricity(frequency: np.ndarray | float) -> np.ndarray | float:
     """At periastron stars fill less than 70 % of their Roche lobes."""
-    return np.maximum(1.0 - (1.0 / (frequency * ECCENTRIC)) ** (-2 / 3), CIRCULAR)
+    return np.maximum(1.0 - (frequency * ECCENTRIC) ** (2 / 3), CIRCULAR)
 
 
 def _log_prior(theta: np.ndarray, edges: tuple[float, float]) -> np.ndarray:
@@ -295,7 +331,7 @@ def _radial(mean: float, e: float, cos_omega: float, sin_omega: float, root: flo
     Kepler's equation is solved as by Danby 1987, Celestial Mechanics 40, 303.
     """
     mean -= 2 * np.pi * np.floor(mean / (2 * np.pi))
-    anomaly = mean + 0.85 * e * np.sign(np.sin(mean))
+    anomaly = mean + (0.85 * e if mean < np.pi else -0.85 * e)
     sine, cosine, change = 0.0, 0.0, 0.0
     for _ in range(20):
         sine, cosine = np.sin(anomaly), np.cos(anomaly)
@@ -399,13 +435,56 @@ def _evaluate(
     return log_l, linear
 
 
+@njit(cache=True, nogil=True)
+def _climb(
+    rng: np.random.Generator,
+    theta: np.ndarray,
+    log_l: np.ndarray,
+    low: float,
+    high: float,
+    generations: int,
+    time: np.ndarray,
+    pairs: np.ndarray,
+    rv: np.ndarray,
+    variance: np.ndarray,
+    cost: np.ndarray,
+    share: np.ndarray,
+    alike: float,
+) -> None:
+    """Move samples of frequencies from `low` to `high` to higher likelihoods, in place, by differential
+    evolution (Storn & Price 1997, J. Glob. Optim. 11, 341)."""
+    n = len(theta)
+    zeros = np.zeros((n, 3))
+    new = np.empty_like(theta)
+    for _ in range(generations):
+        best = np.argmax(log_l)
+        for i in range(n):
+            first, second = rng.integers(0, n), rng.integers(0, n)
+            size = rng.uniform(0.3, 1.0)
+            toward = size if rng.random() < 0.5 else 0.0
+            for k in range(4):
+                step, rise = theta[first, k] - theta[second, k], theta[best, k] - theta[i, k]
+                if k == 3:
+                    step, rise = step - np.round(step), rise - np.round(rise)
+                new[i, k] = theta[i, k] + size * step + toward * rise
+            new[i, 0] = min(max(new[i, 0], low), high)
+            e = new[i, 1] ** 2 + new[i, 2] ** 2
+            largest = _largest_eccentricity(new[i, 0])
+            if e >= largest:
+                shrink = np.sqrt(largest / e) * rng.random()
+                new[i, 1], new[i, 2] = new[i, 1] * shrink, new[i, 2] * shrink
+        new_l = _evaluate(new, zeros, time, pairs, rv, variance, cost, share, alike)[0]
+        for i in range(n):
+            if new_l[i] > log_l[i]:
+                log_l[i], theta[i] = new_l[i], new[i]
+
+
 def _alike(velocities: Velocities) -> bool:
     """Whether light does not tell which of two stars is which."""
-    known = np.isfinite(velocities.excess) & (velocities.excess_err > 0)
-    excess, scatter = velocities.excess[known], velocities.excess_err[known]
     if not velocities.paired.any():
         return False
-    return not known.any() or typical_excess(excess, scatter) < 3 * float(np.sum(scatter**-2.0)) ** -0.5
+    scatter = velocities.excess_err[_lit(velocities)]
+    return not scatter.size or _typical(velocities) < 3 * float(np.sum(scatter**-2.0)) ** -0.5
 
 
 def _orbits(
