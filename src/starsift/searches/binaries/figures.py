@@ -320,13 +320,14 @@ def exposures(objects: pa.Table) -> Figure:
 def rv_differences(spectra: pa.Table) -> Figure:
     """Distribution of the velocity differences of SB2 spectra, with an exponential fit (Figure 9).
 
-    Reads `multiplicity`, `rv_1`, `rv_2` (km/s).
+    Reads `multiplicity`, `object_id`, `rv_1`, `rv_2` (km/s).
     """
     with report_style():
         figure = Figure(figsize=(6, 4), layout="constrained")
         axis = figure.add_subplot()
         rows = spectra.filter(pc.equal(spectra["multiplicity"], "SB2"))
         difference = values(rows, "rv_2") - values(rows, "rv_1")
+        far = rows.filter(pa.array(difference > FIT_FROM))
         difference = difference[np.isfinite(difference)]
         if not difference.size:
             return empty(axis, "no SB2 found")
@@ -338,9 +339,10 @@ def rv_differences(spectra: pa.Table) -> Figure:
         if tail.size >= 5:
             # The likelihood of an exponential peaks where its scale is the mean beyond the threshold.
             scale = float(np.mean(tail - FIT_FROM))
-            x = np.linspace(FIT_FROM, edges[-1], 200)
+            x = np.linspace(FIT_FROM, difference.max(), 200)
             curve = tail.size * width / scale * np.exp(-(x - FIT_FROM) / scale)
-            error = scale / np.sqrt(tail.size)
+            # Exposures of one star are not independent.
+            error = scale / np.sqrt(pc.count_distinct(far["object_id"]).as_py())
             axis.plot(x, curve, color=RED, label=f"exponential: scale {scale:.0f} ± {error:.0f} km/s")
         axis.margins(y=0.3)  # room for the legend
         axis.set(
@@ -403,7 +405,8 @@ def _draw_orbit(axis: Axes, star: dict, velocities: pa.Table, samples: pa.Table)
             axis.errorbar(when[pair], mine, mine_error, fmt=marker, color=colour, markersize=4)
     axis.set_ylim(padded(np.concatenate([*best, rv[np.isfinite(rv)]]), 0.1))
     probability = f"probability {100 * star['period_probability']:.0f} %"
-    axis.set_title(f"{star['object_id']}\n{period:.5g} d, {probability}", fontsize=7)
+    chi2 = f"chi2 {star['chi2']:.0f} of {star['dof']}"
+    axis.set_title(f"{star['object_id']}\n{period:.5g} d, {probability}, {chi2}", fontsize=7)
 
 
 def _curves(orbit: dict, time: np.ndarray) -> list[np.ndarray]:
