@@ -34,7 +34,8 @@ CLIMBERS, CLIMBER_DRAWS = 32, 512  # in each: the best of so many draws
 # Looks at the windows that are left: at how many, with how many draws of the prior of each, samples at the
 # first step, and how far below the highest logarithm of the evidence no further look is worth it.
 LOOKS = ((64, 1 << 11, 1 << 8, 15.0), (32, 1 << 14, 1 << 11, 6.0), (8, 1 << 16, 1 << 13, 6.0))
-MISSED = 6.0  # below the highest likelihood that climbers reached: samples that missed the peak
+HOPELESS = 30.0  # below the highest likelihood that climbers reached: windows that no look is worth
+MISSED = 6.0  # below the highest likelihood of the window's climbers: samples that missed the peak
 ONE_PERIOD = 4.0  # radians of phase over the time span, within which periods count as one
 FIRST = 1 << 14  # samples at the first step of annealing, when many periods are possible
 KEPT = 0.8  # share of the samples that each step leaves, down to as many as are asked for
@@ -148,10 +149,12 @@ def _by_window(
         for i in order[:number]:
             if i not in climbers:
                 theta, _, log_l = _draw_prior(rng, tuple(ends[i]), data, CLIMBER_DRAWS)
-                best = np.argsort(-log_l)[:CLIMBERS]
-                climbers[i] = theta[best], log_l[best]
+                first = np.argsort(-log_l)[:CLIMBERS]
+                climbers[i] = theta[first], log_l[first]
             _climb(rng, *climbers[i], *ends[i], generations, *data)
         order = np.array(sorted(climbers, key=lambda i: -climbers[i][1].max()))
+    best = climbers[order[0]][1].max()
+    order = np.array([i for i in order if climbers[i][1].max() > best - HOPELESS])
     found: dict[int, tuple[np.ndarray, np.ndarray, float]] = {}
     for number, n_draws, first, hopeless in LOOKS:
         for i in order[:number]:
