@@ -10,7 +10,7 @@ likelihood is raised to a power that grows to 1, and at each power the samples m
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import beta
@@ -118,8 +118,10 @@ def sample_orbits(
         _evaluate(theta, normal, *data)[1]
         for normal in (rng.standard_normal((samples, 3)), np.zeros((samples, 3)))
     )
-    turned = _alike(velocities) and np.median(likely[:, 1]) > np.median(likely[:, 2])
-    drawn, best = (_orbits(theta, x, log_p, velocities, middle, turned) for x in (linear, likely))
+    drawn, best = (_orbits(theta, x, log_p, velocities, middle) for x in (linear, likely))
+    if _alike(velocities):
+        other = _others(best, velocities)
+        return _turn(drawn, other), _turn(best, other)
     return drawn, best
 
 
@@ -156,12 +158,12 @@ def _by_window(
     best = climbers[order[0]][1].max()
     order = np.array([i for i in order if climbers[i][1].max() > best - HOPELESS])
     found: dict[int, tuple[np.ndarray, np.ndarray, float]] = {}
-    for number, n_draws, first, hopeless in LOOKS:
+    for number, n_draws, kept, hopeless in LOOKS:
         for i in order[:number]:
             peak = climbers[i][1].max()
             for more in (1, 4, 16):
                 some = _draw_prior(rng, tuple(ends[i]), data, more * n_draws)
-                found[i] = _anneal(rng, some, tuple(ends[i]), data, more * first, min(more * first, samples))
+                found[i] = _anneal(rng, some, tuple(ends[i]), data, more * kept, min(more * kept, samples))
                 if found[i][1].max() > peak - MISSED:
                     break
         likeliest = max(run[2] for run in found.values())
@@ -490,23 +492,41 @@ def _alike(velocities: Velocities) -> bool:
     return not scatter.size or _typical(velocities) < 3 * float(np.sum(scatter**-2.0)) ** -0.5
 
 
+def _others(likely: Orbits, velocities: Velocities) -> np.ndarray:
+    """In which samples (s,) star 1 is another star than in most: it shall be that which moves less."""
+    f = np.stack(
+        [
+            radial_velocities(velocities.time[velocities.paired], *elements)
+            for elements in zip(
+                likely.period, likely.eccentricity, likely.omega, likely.periastron, strict=True
+            )
+        ]
+    )
+    other = np.asarray(f @ f[likely.log_posterior.argmax()] < 0)
+    turned = _turn(likely, other)
+    return other ^ bool(np.median(turned.k1) > np.median(turned.k2))
+
+
+def _turn(orbits: Orbits, other: np.ndarray) -> Orbits:
+    """Orbits in which star 1 is star 2 where `other` (s,)."""
+    k1, k2 = np.where(other, orbits.k2, orbits.k1), np.where(other, orbits.k1, orbits.k2)
+    return replace(orbits, omega=(orbits.omega + np.pi * other) % (2 * np.pi), k1=k1, k2=k2)
+
+
 def _orbits(
     theta: np.ndarray,
     linear: np.ndarray,
     log_p: np.ndarray,
     velocities: Velocities,
     middle: float,
-    turned: bool,
 ) -> Orbits:
-    """Samples as orbits with positive amplitudes; `turned`: star 1 is star 2."""
+    """Samples as orbits with positive amplitudes."""
     frequency, longitude = theta[:, 0], theta[:, 3]
     eccentricity = theta[:, 1] ** 2 + theta[:, 2] ** 2
     omega = np.arctan2(theta[:, 2], theta[:, 1])
     turns = omega / (2 * np.pi) - longitude
     periastron = middle + (turns - np.round(turns)) / frequency
     systemic, k1, k2 = linear.T
-    if turned:
-        k1, k2, omega = k2, k1, omega + np.pi
     if not velocities.paired.any():
         omega, k2 = np.where(k1 < 0, omega + np.pi, omega), np.full(len(k1), np.nan)
     omega = omega % (2 * np.pi)
