@@ -43,6 +43,23 @@ def test_errors_are_those_of_the_results() -> None:
     assert 0.8 < 1.4826 * np.median(np.abs(pulls)) < 1.25
 
 
+@pytest.mark.parametrize(("nights", "measured"), [(1, (0, 40)), (2, (60, 80))])
+def test_exposures_of_one_night_have_nearly_one_phase(nights: int, measured: tuple[int, int]) -> None:
+    rng = np.random.default_rng(3)
+    pulls = []
+    for _ in range(80):
+        ratio, systemic, amplitude = rng.uniform(0.55, 0.98), rng.normal(0, 40), rng.uniform(60, 110)
+        phases = rng.choice([0.1, 0.4, 0.6, 0.9], nights, replace=False)[:, None] + rng.uniform(0, 0.03, 3)
+        first = systemic + amplitude * np.cos(2 * np.pi * phases.ravel())
+        rv = np.column_stack([first, systemic - (first - systemic) / ratio])
+        light = np.full_like(rv, [0.7, 0.3])
+        fit, _ = fit_any_order(rng, rv + rng.normal(0, 0.7, rv.shape), light, 0.7)
+        if np.isfinite(fit.ratio):
+            pulls.append((fit.ratio - ratio) / fit.ratio_err)
+    assert measured[0] <= len(pulls) <= measured[1]
+    assert np.abs(pulls).max(initial=0.0) < 5
+
+
 def test_two_exposures_do_if_the_light_tells_the_stars_apart() -> None:
     rng = np.random.default_rng(2)
     rv = np.array([[60.0, -75.0], [-40.0, 50.0]])

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import minimize_scalar
 
-RATIOS = np.exp(np.linspace(-np.log(5.0), np.log(5.0), 121))  # of the masses
+RATIOS = np.exp(np.linspace(-np.log(10.0), np.log(10.0), 241))  # of the masses
 SYSTEMIC = 121  # systemic velocities that are tried, from the lowest velocity to the highest one
 TRIED = 12  # ways to tell the stars apart that are fitted
-ROUNDS = 8  # of Gauss-Newton
-CLEARLY = 9.0  # chi-square by which the second-best way must be worse
+STEP = 1e-3  # of ln q, for the curvature of chi-square
+CLEARLY = 9.0  # chi-square by which the second-best way, or quite another mass ratio, must be worse
 LARGEST_ERROR = 0.3  # of ln q; beyond it a mass ratio is not measured
 
 
@@ -53,16 +54,18 @@ def fit_wilson(
         return nothing
 
     pairs = np.stack([v, v[:, ::-1]]), np.stack([e, e[:, ::-1]])
-    fits = [_fit(*pairs, by_light, q, gamma, order) for q, gamma, order in _starts(*pairs, by_light)]
-    chi2, ratio, systemic, errors, order = min(fits, key=lambda fit: fit[0])
+    fits = [_fit(*pairs, by_light, order) for order in _orders(*pairs, by_light)]
+    best = min(fits, key=lambda fit: fit.cost)
     # The same pairs with the stars' names exchanged are the same answer.
-    others = [fit[0] for fit in fits if len(set(fit[4] ^ order)) > 1]
-    if min(others, default=np.inf) < chi2 + CLEARLY or not errors[0] < LARGEST_ERROR:
+    others = [fit.cost for fit in fits if len(set(fit.order ^ best.order)) > 1]
+    if min(others, default=np.inf) < best.cost + CLEARLY:
         return nothing
-    swapped = order.astype(bool)
+    swapped, ratio = best.order.astype(bool), best.ratio
+    if not best.ratio_err < LARGEST_ERROR:
+        return Wilson(np.nan, np.nan, np.nan, np.nan, swapped)
     if typical < 3 * np.sum(scatter**-2.0) ** -0.5 and ratio > 1:
         ratio, swapped = 1.0 / ratio, ~swapped
-    return Wilson(ratio, ratio * errors[0], systemic, errors[1], swapped)
+    return Wilson(ratio, ratio * best.ratio_err, best.systemic, best.systemic_err, swapped)
 
 
 def typical_excess(excess: np.ndarray, scatter: np.ndarray) -> float:
@@ -70,8 +73,8 @@ def typical_excess(excess: np.ndarray, scatter: np.ndarray) -> float:
     return float(np.sqrt(max(np.average(excess**2 - scatter**2, weights=scatter**-2.0), 0.0)))
 
 
-def _starts(v: np.ndarray, e: np.ndarray, by_light: np.ndarray) -> list[tuple[float, float, np.ndarray]]:
-    """Mass ratio, systemic velocity and order (n,) of the best ways to tell the stars apart, one start each.
+def _orders(v: np.ndarray, e: np.ndarray, by_light: np.ndarray) -> list[np.ndarray]:
+    """The best ways to tell the stars apart, that by light among them: (n,), 1 where a pair is exchanged.
 
     `v`, `e` (2, n, 2) are in the given order and exchanged.
     """
@@ -82,25 +85,57 @@ def _starts(v: np.ndarray, e: np.ndarray, by_light: np.ndarray) -> list[tuple[fl
     total = cost.min(axis=2).sum(axis=-1).ravel()
     best = np.argsort(total, kind="stable")
     _, first = np.unique(order[best], axis=0, return_index=True)
-    chosen = best[np.sort(first)[:TRIED]]
-    return [(float(RATIOS[i // SYSTEMIC]), float(gamma.ravel()[i % SYSTEMIC]), order[i]) for i in chosen]
+    tried = [order[i] for i in best[np.sort(first)[:TRIED]]]
+    lit = by_light.argmin(axis=0)
+    return tried if any((one == lit).all() for one in tried) else [*tried, lit]
 
 
-def _fit(
-    v: np.ndarray, e: np.ndarray, by_light: np.ndarray, ratio: float, systemic: float, order: np.ndarray
-) -> tuple[float, float, float, np.ndarray, np.ndarray]:
-    """Gauss-Newton of ln q and gamma in one order: chi-square, q, gamma, errors of ln q and gamma, order."""
+@dataclass(frozen=True)
+class _Fit:
+    """Of one order (n,): chi-square with the light's, q and gamma; `ratio_err` is the error of ln q, infinite
+    where chi-square allows quite another mass ratio."""
+
+    order: np.ndarray
+    cost: float
+    ratio: float
+    ratio_err: float
+    systemic: float
+    systemic_err: float
+
+
+def _fit(v: np.ndarray, e: np.ndarray, by_light: np.ndarray, order: np.ndarray) -> _Fit:
+    """The least chi-square over mass ratios; gamma follows from each. Errors are scaled with chi-square where
+    that is too high."""
     rows = np.arange(len(order))
-    (v1, v2), (e1, e2) = v[order, rows].T, e[order, rows].T
-    for _ in range(ROUNDS):
-        sigma = np.hypot(e1, ratio * e2)
-        away = (v1 + ratio * v2 - systemic * (1 + ratio)) / sigma
-        slopes = np.column_stack([ratio * (v2 - systemic) / sigma, -(1 + ratio) / sigma])
-        normal = slopes.T @ slopes + 1e-9 * np.eye(2)
-        step = np.linalg.solve(normal, slopes.T @ away)
-        ratio *= float(np.exp(-np.clip(step[0], -0.5, 0.5)))
-        systemic -= float(step[1])
-    sigma = np.hypot(e1, ratio * e2)
-    chi2 = float(np.sum(((v1 + ratio * v2 - systemic * (1 + ratio)) / sigma) ** 2))
-    errors = np.sqrt(np.diag(np.linalg.inv(normal)))
-    return chi2 + float(by_light[order, rows].sum()), ratio, systemic, errors, order
+    pair, error = v[order, rows], e[order, rows]
+
+    def chi2(log_q: float) -> float:
+        return float(_profile(pair, error, np.exp([log_q]))[0][0])
+
+    grid, span = np.log(RATIOS), np.log(RATIOS[1] / RATIOS[0])
+    coarse = _profile(pair, error, RATIOS)[0]
+    near = grid[coarse.argmin()]
+    log_q = float(minimize_scalar(chi2, bounds=(near - span, near + span), method="bounded").x)
+    least = chi2(log_q)
+    ratio = float(np.exp(log_q))
+    curvature = (chi2(log_q + STEP) + chi2(log_q - STEP) - 2 * least) / STEP**2
+    scale = max(1.0, least / (len(order) - 2)) if len(order) > 2 else 1.0
+    error_q = np.sqrt(2 * scale / curvature) if curvature > 0 else np.inf
+    elsewhere = coarse[np.abs(grid - log_q) > 2 * LARGEST_ERROR]
+    if elsewhere.min() < least + CLEARLY * scale:
+        error_q = np.inf
+    _, systemic, error_gamma = (float(values[0]) for values in _profile(pair, error, np.array([ratio])))
+    # gamma moves with q
+    slope = np.diff(_profile(pair, error, np.exp(log_q + np.array([-STEP, STEP])))[1])[0] / (2 * STEP)
+    error_gamma = float(np.hypot(error_gamma * np.sqrt(scale), slope * error_q))
+    return _Fit(order, least + float(by_light[order, rows].sum()), ratio, error_q, systemic, error_gamma)
+
+
+def _profile(pair: np.ndarray, error: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Chi-square, the best gamma and its error (m,) for mass ratios (m,), of pairs (n, 2)."""
+    weight = 1.0 / (error[:, 0] ** 2 + (q[:, None] * error[:, 1]) ** 2)
+    momentum = (pair[:, 0] + q[:, None] * pair[:, 1]) / (1 + q[:, None])
+    weight *= (1 + q[:, None]) ** 2
+    total = weight.sum(axis=1)
+    gamma = (weight * momentum).sum(axis=1) / total
+    return (weight * (momentum - gamma[:, None]) ** 2).sum(axis=1), gamma, total**-0.5
