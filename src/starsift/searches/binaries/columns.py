@@ -155,6 +155,7 @@ BINARIES_ORBITS = TableSchema(
         Column("multiplicity", pa.string(), "SB2, or SB1: single-lined", "meta.code.multip"),
         Column("n_velocities", pa.int32(), "Exposures with velocities", "meta.number;obs"),
         Column("n_pairs", pa.int32(), "Exposures with velocities of both stars", "meta.number;obs"),
+        Column("n_nights", pa.int32(), "Nights with such exposures", "meta.number;obs"),
         Column("time_span", pa.float64(), "From the first exposure to the last", "time.duration;obs", "d"),
         *element("period", "Most probable orbital period", "time.period", "d"),
         probability("period_probability", "Share of the posterior that has this period"),

@@ -209,8 +209,10 @@ def completeness(
     delta_rv, light_ratio, snr, vsini : km/s, faint over bright, S/N a pixel, km/s
 
     Returns an array of the broadcast shape, from 0 to 1. It is NaN for pairs that are harder to find than any
-    of the table: nearer velocities, less light, lower S/N or faster rotation. Beyond its other ends, where
-    pairs are easier to find, the table's last values hold.
+    of the table (nearer velocities, less light, lower S/N or faster rotation), and where a value is missing.
+    Beyond its other ends, where pairs are easier to find, the table's last values hold.
+
+    Raises ValueError: a light ratio is above 1.
     """
     table = table.filter(pc.equal(table["source"], "simulated")).sort_by(
         [(name, "ascending") for name in AXES]
@@ -220,14 +222,19 @@ def completeness(
     rate = (table["found"].to_numpy() / table["trials"].to_numpy()).reshape([axis.size for axis in axes])
     # As the table, in single precision: 0.3 is not less than its 0.3.
     points = np.broadcast_arrays(*(np.asarray(x, np.float32) for x in (delta_rv, light_ratio, snr, vsini)))
-    harder = np.any([x < axis[0] for x, axis in zip(points[:3], axes, strict=False)], axis=0)
+    missing = np.any(np.isnan(points), axis=0)
+    if np.any(points[1] > 1):
+        raise ValueError(
+            "light_ratio is above 1: give the light of the fainter star over that of the brighter"
+        )
+    harder = missing | np.any([x < axis[0] for x, axis in zip(points[:3], axes, strict=False)], axis=0)
     harder |= points[3] > axes[3][-1]
-    inside = [np.clip(x, axis[0], axis[-1]) for x, axis in zip(points, axes, strict=True)]
+    inside = [np.clip(np.nan_to_num(x), axis[0], axis[-1]) for x, axis in zip(points, axes, strict=True)]
     many = [axis.size > 1 for axis in axes]
     grid = [scale(axis) for scale, axis, use in zip(scales, axes, many, strict=True) if use]
     at = [scale(x) for scale, x, use in zip(scales, inside, many, strict=True) if use]
     value = RegularGridInterpolator(grid, np.squeeze(rate))(np.stack(at, axis=-1))
-    return np.where(harder, np.nan, value)
+    return np.where(harder, np.nan, value.reshape(harder.shape))
 
 
 def _around(rng: np.random.Generator, delta_rv: np.ndarray) -> np.ndarray:

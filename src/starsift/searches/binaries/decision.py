@@ -40,6 +40,9 @@ STRENGTH = 0.1
 CLASSES = 3
 NO_GAIN = (np.log10(3.0), -4.0)  # of chi-square: "log gain" and "log share"
 NEIGHBOUR_KMS = (80.0, 60.0)  # beyond which the lines of the next star disturb little, and less
+# Lines as far apart disturb each other no more. Without this limit the squares of a regression judge triples
+# that are wider than those it learnt from.
+FAR_KMS = 120.0
 LIMIT = 8.0  # standard deviations: farther values count as this far
 
 
@@ -62,7 +65,7 @@ def features(fits: ModelFits, bank: ModelBank) -> np.ndarray:
                 np.log10(gain / misfit[rows, model] + 3.0),
                 np.log10(gain / fits.lines[rows] + 1e-4),
                 np.log10(np.clip(weakest / strongest, 1e-3, 1.0)),
-                np.minimum(gap, 200.0) / 100,
+                np.minimum(gap, FAR_KMS) / 100,
                 rotation[rows, model, stars].max(axis=1),
                 rotation[rows, 0, 0],
                 np.log10(misfit[rows, model]),

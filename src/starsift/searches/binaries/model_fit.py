@@ -29,6 +29,7 @@ RESULTS = ("chi2", "rv", "rv_err", "depth", "depth_err")  # of `ModelFits`, for 
 CHUNK = 32  # spectra at a time: their maps over velocity and template stay in the cache
 # Above the continuum, where no photosphere reaches: cosmic rays. The fitted continuum is below the true one.
 SPIKE_SIGMAS, SPIKE_HEIGHT = 5.0, 0.2
+HIGHEST_IVAR = 10.0  # in units of the spectrum's median
 PARTS = 32  # of a spectrum, in which all good pixels have one weight
 ROUNDS = 3  # times that each star is refined, given the others
 WINDOW = 3  # pixels on either side of a star's velocity, within which it is refined
@@ -391,7 +392,11 @@ def _prepare(batch: SpectrumBatch, bank: ModelBank, xp: ModuleType) -> tuple[_Da
     flux, ivar = normalize_rows(batch.wavelength, batch.flux, batch.ivar, degree=bank.continuum_degree)
     above = flux - 1.0
     spike = (above * np.sqrt(ivar) > SPIKE_SIGMAS) & (above > SPIKE_HEIGHT)
-    good = np.where(spike, np.float32(0.0), _level(ivar))
+    # A flux of 0 is that of a dead pixel; an ivar far above the others is no photon noise.
+    bad = spike | (flux == 0)
+    middle = ivar.shape[1] - 1 - (ivar > 0).sum(axis=1, keepdims=True) // 2
+    typical = np.take_along_axis(np.sort(ivar, axis=1), middle, axis=1)  # median of the good pixels
+    good = np.where(bad, np.float32(0.0), _level(np.minimum(ivar, HIGHEST_IVAR * typical)))
     position = grid_position(batch.wavelength, bank)
     pixels = ((position >= 2) & (position <= bank.last) & (good > 0)).sum(axis=1)
     spread_flux, spread_weight, sums = spread(position, flux, good, bank)

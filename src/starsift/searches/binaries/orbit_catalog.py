@@ -20,6 +20,7 @@ from starsift.searches.binaries.orbits import (
 LIGHT_ERROR = 0.1  # of shares of the light: wrong templates
 MASS = 1.036149e-7  # solar masses, of (km/s)**3 days: 1 / (2 pi G), IAU 2015 nominal solar mass parameter
 WIDEST = 0.2  # share of a frequency, within which periods count as one at most
+NIGHT = 0.3  # days without an exposure, between two nights
 SAMPLED = ("period", "eccentricity", "arg_periastron", "t_periastron", "systemic_velocity")
 AMPLITUDES = ("semi_amplitude_1", "semi_amplitude_2")
 
@@ -77,8 +78,8 @@ def summarise_orbits(orbits: Orbits, likely: Orbits, velocities: Velocities) -> 
     Periods count as one where they differ by less than 4 radians of phase over the time span (Price-Whelan
     et al. 2020, ApJ 895, 2, section 4) and by less than 20 %; `period_probability` is the share of samples
     with the one of which there are most. Elements are those of its sample of the highest posterior density,
-    with the most likely amplitudes; errors are half the range that 68 % of its samples span, so they hold if
-    the period is the right one.
+    with the most likely amplitudes; errors are half the range that 68 % of its samples span, scaled with the
+    reduced chi-square where that is above 1. They hold if the period is the right one.
     """
     span = float(np.ptp(velocities.time))
     frequency = 1.0 / orbits.period
@@ -92,14 +93,17 @@ def summarise_orbits(orbits: Orbits, likely: Orbits, velocities: Velocities) -> 
     paired = velocities.paired
     double = bool(paired.any())
     central = {key: float(values[best]) for key, values in _derived(likely).items()}
+    chi2, dof = _chi2(likely, best, velocities), int(np.isfinite(velocities.rv).sum()) - (7 if double else 6)
+    scale = np.sqrt(max(1.0, chi2 / dof)) if dof > 0 else 1.0
     row: dict[str, object] = {
         "multiplicity": "SB2" if double else "SB1",
         "n_velocities": len(paired),
         "n_pairs": int(paired.sum()),
+        "n_nights": 1 + int((np.diff(np.sort(velocities.time)) > NIGHT).sum()),
         "time_span": span,
         "period_probability": len(inside) / len(frequency),
-        "chi2": _chi2(likely, best, velocities),
-        "dof": int(np.isfinite(velocities.rv).sum()) - (7 if double else 6),
+        "chi2": chi2,
+        "dof": dof,
     }
     turns = {"arg_periastron": 360.0, "t_periastron": central["period"]}
     for key, values in _derived(orbits).items():
@@ -107,7 +111,7 @@ def summarise_orbits(orbits: Orbits, likely: Orbits, velocities: Velocities) -> 
         if key in turns:  # angles and times of periastron repeat
             away -= np.round(away / turns[key]) * turns[key]
         row[key] = central[key]
-        row[f"{key}_err"] = float(np.ptp(np.percentile(away, (16, 84)))) / 2
+        row[f"{key}_err"] = scale * float(np.ptp(np.percentile(away, (16, 84)))) / 2
     return {key: None if value != value else value for key, value in row.items()}
 
 
@@ -164,6 +168,7 @@ _SUMMARY = pa.schema(
         ("multiplicity", pa.string()),
         ("n_velocities", pa.int32()),
         ("n_pairs", pa.int32()),
+        ("n_nights", pa.int32()),
         ("time_span", pa.float64()),
         ("period_probability", pa.float64()),
         ("chi2", pa.float64()),

@@ -96,11 +96,15 @@ def sample_orbits(
     2). Of two stars whose lines show, the amplitudes are alike. Star 1 is the brighter one, and where
     both are alike the one that moves less. Equal for equal seeds.
 
-    Raises ValueError: an error is not above 0, or a value is not finite.
+    Raises ValueError: there is no velocity, an error is not above 0, a value is not finite, or the periods do
+    not ascend.
     """
     known = np.column_stack([np.ones(len(velocities.time), bool), velocities.paired])
-    if not (np.isfinite(velocities.rv) & (velocities.rv_err > 0))[known].all():
-        raise ValueError("velocities: an error is not above 0, or a value is not finite")
+    good = np.isfinite(velocities.rv) & np.isfinite(velocities.rv_err) & (velocities.rv_err > 0)
+    if not known.any() or not (good & np.isfinite(velocities.time)[:, None])[known].all():
+        raise ValueError("velocities: there is none, an error is not above 0, or a value is not finite")
+    if not 0 < period[0] < period[1] < np.inf:
+        raise ValueError(f"periods must ascend from above 0 days, not {period[0]} to {period[1]}")
     rng = np.random.default_rng(seed)
     middle = float(velocities.time.mean())
     data = _pack(velocities, middle)
