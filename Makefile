@@ -40,7 +40,7 @@ demo: install  ## simulate surveys, find their rare stars, score them, write res
 	$(DEMO) --quiet rules
 	$(DEMO) --quiet --report results/report.html
 	@$(BIN)/starsift status
-	@cat results/scorecards/*.txt
+	@for card in results/scorecards/*.txt; do echo "== $$card"; cat "$$card"; done
 	@echo
 	@echo "Report:         results/report.html"
 	@echo "Catalogues:     results/catalogs/"
