@@ -38,7 +38,7 @@ def draw(bank: ModelBank, stars: int, number: int, seed: int) -> Sample:
 
 @pytest.fixture(scope="module")
 def decision(bank: ModelBank) -> Decision:
-    parts = [draw(bank, stars, number, 1) for stars, number in ((1, 3000), (2, 1000), (3, 800))]
+    parts = [draw(bank, stars, number, 1) for stars, number in ((1, 8000), (2, 2000), (3, 1500))]
     joined = {name: np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])}
     settings = {name: BINARIES["decision"][name] for name in ("proportions", "purity")}
     return decide(Sample(**joined), seed=1, **settings)
