@@ -153,6 +153,10 @@ def test_completeness_is_interpolated() -> None:
         table, [50, 60, 60, 60, 60], [1, 0.2, 1, 1, 1], [10, 10, 9, 10, 10], [5, 5, 5, 6, 0]
     )
     assert np.isnan(unknown).tolist() == [True, True, True, True, False]
+    assert np.isnan(completeness(table, [60, np.nan], 1, 10, 5)).tolist() == [False, True]
+    assert completeness(table, 60, 1, 10, 5).shape == ()
+    with pytest.raises(ValueError, match="light_ratio is above 1"):
+        completeness(table, 60, 2, 10, 5)
 
 
 def test_ends_of_the_table_are_those_of_the_settings() -> None:
