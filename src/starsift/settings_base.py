@@ -43,6 +43,13 @@ class SurveyName:
     cutouts: bool = False
 
 
+# Help of the setting `models` of a search that learns.
+MODELS = (
+    "Networks and thresholds. train: learn them in this run; shipped: those that come with starsift; or the "
+    "folder of a model set."
+)
+
+
 def setting(help: str, default: Any = ..., *, unit: str | None = None, **limits: Any) -> Any:
     """A setting of a group: help in sentences, the first one short, without unit and limits."""
     return Field(default, description=help, json_schema_extra={"unit": unit} if unit else None, **limits)

@@ -26,7 +26,8 @@ def test_categories_sort_by_their_place_and_are_one_each(searches: list[str]) ->
 def test_every_figure_is_drawn_once_and_explained_in_a_section_of_its_search() -> None:
     for search in SEARCHES.values():
         rules = (ROOT / f"workflow/rules/{search.name}.smk").read_text()
-        drawn = re.findall(rf'\bfigure\(\s*"{search.name}",\s*"(\w+)"', rules)
+        calls = re.findall(rf'\bfigures\(\s*"{search.name}",([^)]*)\)', rules)
+        drawn = re.findall(r'"(\w+)"', "".join(calls))
         assert sorted(drawn) == sorted(figure.name for figure in search.figures)
         assert len({(figure.section, figure.title) for figure in search.figures}) == len(drawn)
         assert {figure.section for figure in search.figures} == set(search.sections)

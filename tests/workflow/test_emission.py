@@ -17,7 +17,7 @@ from starsift.searches.emission.classes import CLASSES
 ROUND = "results/emission/round-{:02d}"
 DRAWN = {"emission_figures", "emission_pages", "provenance", "all"}
 LISTED = {"emission_catalog", *DRAWN}
-FINAL = {"emission_train", "emission_predict", "emission_calibrate", *LISTED}
+FINAL = {"emission_train", "emission_predict", "emission_calibrate", "emission_models", *LISTED}
 LABELLED = {"emission_labels", "emission_evaluate", *FINAL}
 QUERIED = {"emission_query", *LABELLED}
 

@@ -29,10 +29,10 @@ ORBITS = {"binaries_orbits", "binaries_figures", *ENDS}
 PUBLISHED = {"binaries_catalog", "binaries_pages", *ORBITS}
 COMPLETE = {"binaries_completeness", "binaries_figures", *ENDS}
 CLASSIFIED = {"binaries_predict", "binaries_suspects", "binaries_examples", *COMPLETE, *PUBLISHED}
-TRAINED = {"binaries_train", "binaries_cross_validate", *CLASSIFIED}
+TRAINED = {"binaries_train", "binaries_cross_validate", "binaries_models", *CLASSIFIED}
 INJECTED = {"binaries_injection", "binaries_figures", *ENDS}
 PEAKS = {"binaries_peaks", "binaries_errors", "binaries_dataset", *INJECTED, *TRAINED}
-DECIDED = {"binaries_decide", *CLASSIFIED}
+DECIDED = {"binaries_decide", "binaries_models", *CLASSIFIED}
 MODELLED = {"binaries_fit", "binaries_simulate", *DECIDED}
 
 # M stars.
@@ -41,9 +41,9 @@ LISTED = {"mstars_catalog", *DRAWN}
 MEASURED = {"mstars_measure", "mstars_released", *LISTED}
 # Known M stars are not sought, so not measured again.
 SEARCHED = {"mstars_rank", "mstars_measure", *LISTED}
-ENCODED = {"mstars_train", "mstars_encode", "mstars_matches", *SEARCHED}
+ENCODED = {"mstars_train", "mstars_models", "mstars_encode", "mstars_matches", *SEARCHED}
 HAMMING = {"mstars_evaluate", *ENCODED}
-SAMPLED = {"mstars_dataset", *HAMMING, *MEASURED}
+SAMPLED = {"mstars_dataset", "mstars_templates", *HAMMING, *MEASURED}
 
 
 BINARIES, MODULES, RESOURCES = "src/starsift/searches/binaries", "src/starsift/searches", "resources/mstars"

@@ -8,15 +8,19 @@ BHB = config["bhb"]
 BHB_LABELLED = BHB["labelled"]["survey"]
 BHB_POOL = sorted(BHB["surveys"])
 BHB_RUNS = range(BHB["runs"])
-SURVEYS_OF["bhb"] = [BHB_LABELLED, *BHB_POOL]
-INPUTS_OF["bhb"] = {"bhb_labelled": external_input(BHB["labelled"]["catalog"])}
-if BHB["image"]["pretrained"]:
-    INPUTS_OF["bhb"]["bhb_pretrained"] = BHB["image"]["pretrained"]
+# With a model set nothing is learnt from labelled stars.
+BHB_SURVEYS = sorted({*BHB_POOL, *([BHB_LABELLED] if trains("bhb") else [])})
+SURVEYS_OF["bhb"] = BHB_SURVEYS
+INPUTS_OF["bhb"] = {}
+if trains("bhb"):
+    INPUTS_OF["bhb"]["bhb_labelled"] = external_input(BHB["labelled"]["catalog"])
+    if BHB["image"]["pretrained"]:
+        INPUTS_OF["bhb"]["bhb_pretrained"] = BHB["image"]["pretrained"]
 # Models of the tables, and those of the catalogue.
 BHB_MODELS = sorted({*BHB["compare"], BHB["model"], "spectrum"})
 BHB_PUBLISHED = {
     "seed": config["seed"],
-    "surveys": {name: config["surveys"][name] for name in {BHB_LABELLED, *BHB_POOL}},
+    "surveys": {name: config["surveys"][name] for name in BHB_SURVEYS},
     "bhb": {key: value for key, value in BHB.items() if key != "compare"},
 }
 
@@ -208,21 +212,52 @@ rule bhb_calibrate:
         "../scripts/bhb/calibrate.py"
 
 
+# The files of a model set by name; in training, networks are those of all runs, of which calibration chooses one.
+BHB_TRAINED = {
+    "fused.keras": bhb_run_files([BHB["model"]], "model.keras"),
+    "single.keras": bhb_run_files(["spectrum"], "model.keras"),
+    "calibration.json": "results/bhb/calibration.json",
+}
+BHB_FILES = model_files("bhb", BHB_TRAINED)
+CALIBRATION = BHB_FILES["calibration.json"]
+
+
 def calibrated_run(wildcards):
     """The run that classifies: a new threshold alone classifies nothing again."""
-    path = Path("results/bhb/calibration.json")
+    path = Path(CALIBRATION)
     return (
         json.loads(path.read_text())["run"] if path.exists() else None
     )  # evaluated again before the job runs
+
+
+rule bhb_models:
+    # What the search learnt, or was given, in one folder that can be published.
+    input:
+        fused=BHB_FILES["fused.keras"],
+        single=BHB_FILES["single.keras"],
+        calibration=CALIBRATION,
+    output:
+        model_set("bhb"),
+        record=f"results/bhb/model_set/{RECORD}",
+    log:
+        "results/logs/bhb_models.log",
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        set=made_set("bhb"),
+        code=code("bhb/models"),
+    script:
+        "../scripts/bhb/models.py"
 
 
 rule bhb_predict:
     input:
         spectra="results/spectra/{survey}/{bundle}.arrow",
         cutouts="results/bhb/cutouts/{survey}/{bundle}.parquet",
-        calibration=ancient("results/bhb/calibration.json"),
-        fused=bhb_run_files([BHB["model"]], "model.keras"),
-        single=bhb_run_files(["spectrum"], "model.keras"),
+        calibration=ancient(CALIBRATION),
+        fused=BHB_FILES["fused.keras"],
+        single=BHB_FILES["single.keras"],
     output:
         "results/bhb/predictions/{survey}/{bundle}.parquet",
     log:
@@ -234,6 +269,7 @@ rule bhb_predict:
         gpu=GPU,
     params:
         run=calibrated_run,
+        models=set_digest("bhb"),
         spectrum=BHB["spectrum"],
         code=code("bhb/predict"),
     script:
@@ -243,9 +279,10 @@ rule bhb_predict:
 rule bhb_catalog:
     input:
         predictions=bhb_bundle_files("results/bhb/predictions/{survey}/{bundle}.parquet"),
-        calibration="results/bhb/calibration.json",
-        dataset="results/bhb/dataset.parquet",
-        manifests=expand("results/manifest/{survey}.parquet", survey=sorted({BHB_LABELLED, *BHB_POOL})),
+        calibration=CALIBRATION,
+        models=rules.bhb_models.output.record,
+        dataset=of_training("bhb", "results/bhb/dataset.parquet"),
+        manifests=expand("results/manifest/{survey}.parquet", survey=BHB_SURVEYS),
         catalog=lambda wildcards: [path for name in BHB_POOL if (path := catalog_of(name))],
     output:
         multiext("results/catalogs/bhb", ".parquet", ".fits", ".vot"),
@@ -291,21 +328,24 @@ rule bhb_figures:
     # All in one job: starting a job takes longer than a figure.
     input:
         catalog="results/catalogs/bhb.parquet",
-        metrics="results/bhb/metrics.parquet",
-        examples="results/bhb/examples.parquet",
-        calibration="results/bhb/calibration.json",
-        predictions=bhb_run_files(BHB_MODELS, "predictions.parquet"),
-        trainings=bhb_run_files(BHB_MODELS, "training.json"),
+        metrics=of_training("bhb", "results/bhb/metrics.parquet"),
+        examples=of_training("bhb", "results/bhb/examples.parquet"),
+        calibration=CALIBRATION,
+        predictions=of_training("bhb", bhb_run_files(BHB_MODELS, "predictions.parquet")),
+        trainings=of_training("bhb", bhb_run_files(BHB_MODELS, "training.json")),
     output:
-        examples=figure("bhb", "examples"),
-        roc_pr=figure("bhb", "roc_pr"),
-        weights=figure("bhb", "weights"),
-        fusion=figure("bhb", "fusion"),
-        training=figure("bhb", "training"),
-        reliability=figure("bhb", "reliability"),
-        purity=figure("bhb", "purity"),
-        colours=figure("bhb", "colours"),
-        distances=figure("bhb", "distances"),
+        **figures(
+            "bhb",
+            "examples",
+            "roc_pr",
+            "weights",
+            "fusion",
+            "training",
+            "reliability",
+            "purity",
+            "colours",
+            "distances",
+        ),
     log:
         "results/logs/bhb_figures.log",
     resources:
@@ -323,19 +363,22 @@ rule bhb_pages:
         catalog="results/catalogs/bhb.parquet",
         rejected="results/catalogs/bhb_rejected.parquet",
         funnel="results/catalogs/bhb_funnel.csv",
-        metrics="results/bhb/metrics.parquet",
-        gaps="results/bhb/gaps.parquet",
-        counts="results/bhb/dataset.csv",
-        dropped="results/bhb/dataset-dropped.csv",
+        metrics=of_training("bhb", "results/bhb/metrics.parquet"),
+        gaps=of_training("bhb", "results/bhb/gaps.parquet"),
+        counts=of_training("bhb", "results/bhb/dataset.csv"),
+        dropped=of_training("bhb", "results/bhb/dataset-dropped.csv"),
     output:
-        table5=figure("bhb", "table5"),
-        table6=figure("bhb", "table6"),
-        table7=figure("bhb", "table7"),
-        table8=figure("bhb", "table8"),
-        gaps=figure("bhb", "gaps"),
-        dataset=figure("bhb", "dataset"),
-        candidates=figure("bhb", "candidates"),
-        funnel=figure("bhb", "funnel"),
+        **figures(
+            "bhb",
+            "table5",
+            "table6",
+            "table7",
+            "table8",
+            "gaps",
+            "dataset",
+            "candidates",
+            "funnel",
+        ),
     log:
         "results/logs/bhb_pages.log",
     resources:
@@ -351,10 +394,10 @@ rule bhb:
     # The catalogue, and everything that the report shows of this search.
     input:
         rules.bhb_catalog.output,
-        rules.bhb_evaluate.output,
+        of_training("bhb", rules.bhb_evaluate.output),
         rules.bhb_figures.output,
         rules.bhb_pages.output,
-        expand("results/manifest/{survey}-status.csv", survey=sorted({BHB_LABELLED, *BHB_POOL})),
+        expand("results/manifest/{survey}-status.csv", survey=BHB_SURVEYS),
 
 
 # Only simulated surveys have a truth to be scored against.
@@ -364,7 +407,7 @@ if SIMULATED:
         input:
             truth="results/simulated/sdss/truth.parquet",
             predictions=bhb_bundle_files("results/bhb/predictions/{survey}/{bundle}.parquet"),
-            calibration="results/bhb/calibration.json",
+            calibration=CALIBRATION,
             catalog="results/catalogs/bhb.parquet",
         output:
             card="results/scorecards/bhb.json",

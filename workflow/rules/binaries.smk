@@ -7,6 +7,13 @@ SURVEY = BINARIES["survey"]
 SURVEYS_OF["binaries"] = [SURVEY]
 INPUTS_OF["binaries"] = {"template_grid": GRID}
 CLASSIFIERS = ["C1", "C2a", "C2b", "C3", "C4"]
+# What the search learns, by the names of the files in a model set.
+BINARIES_MODELS = model_files(
+    "binaries",
+    {f"{name}.keras": f"results/binaries/training/models/{name}.keras" for name in CLASSIFIERS}
+    | {"decision.json": "results/binaries/decision/decision.json"},
+)
+DECISION = BINARIES_MODELS["decision.json"]
 FOLDS = [f"{fold:02d}" for fold in range(BINARIES["cross_validation"]["folds"])]
 
 
@@ -197,14 +204,33 @@ rule binaries_train:
         "../scripts/binaries/train.py"
 
 
+rule binaries_models:
+    # What the search learnt, or was given, in one folder that can be published.
+    input:
+        [*BINARIES_MODELS.values()],
+    output:
+        model_set("binaries"),
+        record=f"results/binaries/model_set/{RECORD}",
+    log:
+        "results/logs/binaries_models.log",
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        set=made_set("binaries"),
+        code=code("models"),
+    script:
+        "../scripts/models.py"
+
+
 rule binaries_predict:
     input:
         curves="results/binaries/ccf/{bundle}.arrow",
         components="results/binaries/components/{bundle}.parquet",
         errors="results/binaries/errors/{bundle}.parquet",
         fits="results/binaries/fits/{bundle}.parquet",
-        decision="results/binaries/decision/decision.json",
-        models=expand("results/binaries/training/models/{classifier}.keras", classifier=CLASSIFIERS),
+        decision=DECISION,
+        models=[BINARIES_MODELS[f"{classifier}.keras"] for classifier in CLASSIFIERS],
     output:
         "results/binaries/classes/{bundle}.parquet",
     log:
@@ -215,6 +241,7 @@ rule binaries_predict:
         gpu=GPU,
     params:
         settings={"method": BINARIES["decision"]["method"], **BINARIES["vote"]},
+        models=set_digest("binaries"),
         code=code("binaries/predict"),
     script:
         "../scripts/binaries/predict.py"
@@ -270,7 +297,7 @@ rule binaries_completeness:
     input:
         spectra=each_bundle(f"results/spectra/{SURVEY}/{{bundle}}.arrow", SURVEY),
         classes=each_bundle("results/binaries/classes/{bundle}.parquet", SURVEY),
-        decision="results/binaries/decision/decision.json",
+        decision=DECISION,
         grid=GRID,
     output:
         multiext("results/catalogs/binaries_completeness", ".parquet", ".fits", ".vot"),
@@ -314,7 +341,8 @@ rule binaries_catalog:
         suspects=each_bundle("results/binaries/suspects/{bundle}.parquet", SURVEY),
         manifests=each_bundle(f"results/manifest/{SURVEY}/{{bundle}}.parquet", SURVEY),
         catalog=lambda wildcards: catalog_of(SURVEY),
-        decision="results/binaries/decision/decision.json",
+        decision=DECISION,
+        models=rules.binaries_models.output.record,
         grid=GRID,
     output:
         multiext("results/catalogs/binaries_spectra", ".parquet", ".fits", ".vot"),
@@ -346,6 +374,7 @@ rule binaries_orbits:
         objects="results/catalogs/binaries_objects.parquet",
         variables="results/catalogs/binaries_variables.parquet",
         catalog=lambda wildcards: catalog_of(SURVEY),
+        models=rules.binaries_models.output.record,
         grid=GRID,
     output:
         multiext("results/catalogs/binaries_orbits", ".parquet", ".fits", ".vot"),
@@ -404,16 +433,19 @@ rule binaries_figures:
         velocities="results/binaries/velocities.parquet",
         samples="results/binaries/orbits.parquet",
     output:
-        orbits=figure("binaries", "orbits"),
-        methods=figure("binaries", "methods"),
-        completeness=figure("binaries", "completeness"),
-        snr_magnitude=figure("binaries", "snr_magnitude"),
-        examples=figure("binaries", "examples"),
-        rv_errors=figure("binaries", "rv_errors"),
-        detection_rates=figure("binaries", "detection_rates"),
-        flux_ratio=figure("binaries", "flux_ratio"),
-        exposures=figure("binaries", "exposures"),
-        rv_differences=figure("binaries", "rv_differences"),
+        **figures(
+            "binaries",
+            "orbits",
+            "methods",
+            "completeness",
+            "snr_magnitude",
+            "examples",
+            "rv_errors",
+            "detection_rates",
+            "flux_ratio",
+            "exposures",
+            "rv_differences",
+        ),
     log:
         "results/logs/binaries_figures.log",
     resources:
@@ -431,13 +463,16 @@ rule binaries_pages:
     input:
         selection=f"results/manifest/{SURVEY}-selection.csv",
         status=f"results/manifest/{SURVEY}-status.csv",
-        folds=expand("results/binaries/training/cv/fold-{fold}.json", fold=FOLDS),
+        folds=of_training("binaries", expand("results/binaries/training/cv/fold-{fold}.json", fold=FOLDS)),
         funnel="results/catalogs/binaries_funnel.csv",
         methods="results/binaries/methods.parquet",
     output:
-        selection=figure("binaries", "selection"),
-        cross_validation=figure("binaries", "cross_validation"),
-        funnel=figure("binaries", "funnel"),
+        **figures(
+            "binaries",
+            "selection",
+            "cross_validation",
+            "funnel",
+        ),
     log:
         "results/logs/binaries_pages.log",
     resources:

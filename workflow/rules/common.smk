@@ -11,8 +11,17 @@ from snakemake.logging import logger
 
 from starsift.io.files import atomic_path
 from starsift.catalog.provenance import checksum, package_fingerprint, script_fingerprint
+from starsift.errors import StarsiftError
 from starsift.settings import SettingsError, complete_settings, missing_triggers
 from starsift.learning.labels import check_labels, label_digest, read_labels
+from starsift.learning.model_sets import (
+    RECORD,
+    TRAIN,
+    check_bound,
+    find_model_set,
+    read_model_set,
+    settings_of,
+)
 from starsift.searches.registry import SEARCHES, report_categories
 
 ROOT = Path(workflow.basedir)
@@ -161,6 +170,66 @@ def content(pattern):
         return checksum(path) if path.exists() else None
 
     return digest_of_file
+
+
+def trains(search):
+    """Whether a search learns in this run; else it has a model set."""
+    return config[search]["models"] == TRAIN
+
+
+def of_training(search, files):
+    """Inputs that only a run in which the search learns has."""
+    return files if trains(search) else []
+
+
+def model_files(search, trained):
+    """What a search learnt, by the names of the files in a model set: `trained`, which are outputs of this run, or
+    those of the set that the settings name. Rules read single files, so that each reruns what depends on it alone.
+    """
+    if trains(search):
+        return trained
+    try:
+        folder = find_model_set(config[search]["models"], search)
+        if workflow.is_main_process:  # jobs read what it has checked
+            record = read_model_set(folder, search, SEARCHES[search].models)
+            check_bound(record, config[search], SEARCHES[search].bound)
+    except StarsiftError as error:
+        raise WorkflowError(f"config: {error}") from None
+    return {name: os.path.relpath(folder / name) for name in trained}
+
+
+def model_set(search):
+    """The files of a run's model set, without the record."""
+    return [f"results/{search}/model_set/{name}" for name in SEARCHES[search].models]
+
+
+def made_set(search):
+    """Where a run's model set comes from, for `params`: training with these settings, or another set."""
+    return {
+        "search": search,
+        "source": config[search]["models"],
+        "settings": (
+            {"seed": config["seed"]} | settings_of(config[search], SEARCHES[search].learning)
+            if trains(search)
+            else set_digest(search)
+        ),
+    }
+
+
+def set_digest(search):
+    """The digest of the model set that the settings name, None: the search learns. A set that was copied over another
+    may be older than the results of that."""
+    return None if trains(search) else checksum(find_model_set(config[search]["models"], search) / RECORD)
+
+
+def figures(search, *names):
+    """Figures and pages of a search as items of the report, by name; those of training only where it learns."""
+    declared = SEARCHES[search]
+    return {
+        name: figure(search, name)
+        for name in names
+        if trains(search) or not declared.figure(name).of_training
+    }
 
 
 def figure(search, name):

@@ -8,8 +8,14 @@ from starsift.searches.emission.labels import candidate_labels
 EMISSION = config["emission"]
 EMISSION_POOL = EMISSION["survey"]
 SURVEYS_OF["emission"] = [EMISSION_POOL]
-INPUTS_OF["emission"] = {"ondrejov_labels": external_input(EMISSION["labelled"]["labels"])}
-READ_LABELS.add("emission")
+# What the search learns, by the names of the files in a model set. With a set there are no rounds.
+EMISSION_MODELS = model_files(
+    "emission", {name: f"results/emission/final/{name}" for name in SEARCHES["emission"].models}
+)
+INPUTS_OF["emission"] = {}
+if trains("emission"):
+    INPUTS_OF["emission"]["ondrejov_labels"] = external_input(EMISSION["labelled"]["labels"])
+    READ_LABELS.add("emission")
 ROUNDS = EMISSION["rounds"]
 # Rounds run one after the other, so they have priority over the jobs of other searches.
 CHAIN = 10
@@ -49,6 +55,8 @@ def labels_of_rounds(number):
 
 def labels_of_all_rounds(wildcards):
     """The labels of all rounds, known when the last round is evaluated."""
+    if not trains("emission"):
+        return []
     number = 0
     while not read_json(checkpoints.emission_evaluate.get(round=f"{number:02d}").output[0])["stop"]:
         number += 1
@@ -153,10 +161,36 @@ rule emission_train:
         "../scripts/emission/train.py"
 
 
+rule emission_models:
+    # What the search learnt, or was given, in one folder that can be published.
+    input:
+        [*EMISSION_MODELS.values()],
+    output:
+        model_set("emission"),
+        record=f"results/emission/model_set/{RECORD}",
+    log:
+        "results/logs/emission_models.log",
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        set=made_set("emission"),
+        code=code("models"),
+    script:
+        "../scripts/models.py"
+
+
+def network_of_stage(wildcards):
+    """The network that a stage classifies with."""
+    if wildcards.stage == "final":
+        return EMISSION_MODELS["model.keras"]
+    return f"results/emission/{wildcards.stage}/model.keras"
+
+
 rule emission_predict:
     input:
         windows="results/emission/windows/{bundle}.parquet",
-        model="results/emission/{stage}/model.keras",
+        model=network_of_stage,
     output:
         "results/emission/{stage}/predictions/{bundle}.parquet",
     log:
@@ -170,6 +204,7 @@ rule emission_predict:
     params:
         strategy=lambda wildcards: ROUNDS["strategy"] if wildcards.stage.startswith("round") else "entropy",
         precision=EMISSION["precision"],
+        models=set_digest("emission"),
         seed=config["seed"],
         code=code("emission/predict"),
     script:
@@ -304,7 +339,8 @@ rule emission_catalog:
         predictions=each_bundle("results/emission/final/predictions/{bundle}.parquet", EMISSION_POOL),
         spectra=each_bundle(f"results/spectra/{EMISSION_POOL}/{{bundle}}.arrow", EMISSION_POOL),
         labels=labels_of_all_rounds,
-        calibration="results/emission/final/calibration.json",
+        calibration=EMISSION_MODELS["calibration.json"],
+        models=rules.emission_models.output.record,
         manifest=f"results/manifest/{EMISSION_POOL}.parquet",
         catalog=lambda wildcards: catalog_of(EMISSION_POOL),
         oracle=ancient(oracle),
@@ -335,20 +371,23 @@ rule emission_figures:
     input:
         rounds=ROUND_FILES,
         queries="results/emission/queries.parquet",
-        initial="results/emission/initial.parquet",
+        initial=of_training("emission", "results/emission/initial.parquet"),
         candidates="results/emission/candidates.parquet",
-        held_out="results/emission/final/held_out.parquet",
-        calibration="results/emission/final/calibration.json",
+        held_out=of_training("emission", "results/emission/final/held_out.parquet"),
+        calibration=EMISSION_MODELS["calibration.json"],
     output:
-        precision=figure("emission", "precision"),
-        answers=figure("emission", "answers"),
-        queries=figure("emission", "queries"),
-        initial=figure("emission", "initial"),
-        single_peaks=figure("emission", "single_peaks"),
-        double_peaks=figure("emission", "double_peaks"),
-        calibration=figure("emission", "calibration"),
-        snr_magnitude=figure("emission", "snr_magnitude"),
-        exposures=figure("emission", "exposures"),
+        **figures(
+            "emission",
+            "precision",
+            "answers",
+            "queries",
+            "initial",
+            "single_peaks",
+            "double_peaks",
+            "calibration",
+            "snr_magnitude",
+            "exposures",
+        ),
     log:
         "results/logs/emission_figures.log",
     resources:
@@ -361,24 +400,26 @@ rule emission_figures:
         "../scripts/emission/figures.py"
 
 
+BASELINE, BASELINE_RUNS = "results/emission/baseline/run-{{run}}/{}", range(EMISSION["baseline"]["runs"])
+
+
 rule emission_pages:
     # Rounds, confusion matrix, comparison, candidates and funnel as HTML tables.
     input:
         candidates="results/emission/candidates.parquet",
         rounds=ROUND_FILES,
-        samples=expand(
-            "results/emission/baseline/run-{run}/sample.parquet", run=range(EMISSION["baseline"]["runs"])
-        ),
-        counts=expand(
-            "results/emission/baseline/run-{run}/predicted.json", run=range(EMISSION["baseline"]["runs"])
-        ),
+        samples=of_training("emission", expand(BASELINE.format("sample.parquet"), run=BASELINE_RUNS)),
+        counts=of_training("emission", expand(BASELINE.format("predicted.json"), run=BASELINE_RUNS)),
         funnel="results/catalogs/emission_funnel.csv",
     output:
-        rounds=figure("emission", "rounds"),
-        baseline=figure("emission", "baseline"),
-        confusion=figure("emission", "confusion"),
-        candidates=figure("emission", "candidates"),
-        funnel=figure("emission", "funnel"),
+        **figures(
+            "emission",
+            "rounds",
+            "baseline",
+            "confusion",
+            "candidates",
+            "funnel",
+        ),
     log:
         "results/logs/emission_pages.log",
     resources:
@@ -400,8 +441,8 @@ rule emission:
         f"results/manifest/{EMISSION_POOL}-status.csv",
 
 
-# Only simulated surveys have a truth to be scored against.
-if SIMULATED:
+# Only simulated surveys have a truth to be scored against, and the card scores the rounds.
+if SIMULATED and trains("emission"):
 
     def emission_predictions(wildcards):
         """Predictions of every round, of the final network and of those without active learning."""

@@ -4,7 +4,6 @@ POOL = MSTARS["survey"]
 LABELLED = MSTARS["labelled"]
 # What line indices and subtypes are.
 DEFINITIONS = {name: str(RESOURCES / "mstars" / f"{name}.csv") for name in ("indices", "subtypes")}
-SURVEYS_OF["mstars"] = [POOL, LABELLED]
 INPUTS_OF["mstars"] = DEFINITIONS | {
     name: path
     for name, path in (
@@ -13,10 +12,14 @@ INPUTS_OF["mstars"] = DEFINITIONS | {
     )
     if path
 }
+# What the search learns, by the names of the files in a model set. With a set it needs no labelled survey.
+MSTARS_MODELS = model_files("mstars", {name: f"results/mstars/{name}" for name in SEARCHES["mstars"].models})
+LEARNT_FROM = [LABELLED] if trains("mstars") else []
+SURVEYS_OF["mstars"] = [POOL, *LEARNT_FROM]
 MSTARS_PUBLISHED = {
     "seed": config["seed"],
     "survey": config["surveys"][POOL],
-    "labelled": config["surveys"][LABELLED],
+    **{"labelled": config["surveys"][name] for name in LEARNT_FROM},
     "mstars": {key: value for key, value in MSTARS.items() if key != "evaluation"},
 }
 
@@ -75,6 +78,44 @@ rule mstars_train:
         "../scripts/mstars/train.py"
 
 
+rule mstars_templates:
+    # Mean spectra by subtype, whose velocities are known.
+    input:
+        spectra="results/mstars/sample.arrow",
+        table="results/mstars/sample.parquet",
+    output:
+        "results/mstars/templates.parquet",
+    log:
+        "results/logs/mstars_templates.log",
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        minimum_members=MSTARS["measure"]["minimum_members"],
+        code=code("mstars/templates"),
+    script:
+        "../scripts/mstars/templates.py"
+
+
+rule mstars_models:
+    # What the search learnt, or was given, in one folder that can be published.
+    input:
+        [*MSTARS_MODELS.values()],
+    output:
+        model_set("mstars"),
+        record=f"results/mstars/model_set/{RECORD}",
+    log:
+        "results/logs/mstars_models.log",
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        set=made_set("mstars"),
+        code=code("models"),
+    script:
+        "../scripts/models.py"
+
+
 rule mstars_evaluate:
     # Methods and code lengths compared on halves of the sample that they have not seen.
     input:
@@ -99,7 +140,7 @@ rule mstars_evaluate:
 rule mstars_encode:
     input:
         spectra=f"results/spectra/{POOL}/{{bundle}}.arrow",
-        model="results/mstars/model.npz",
+        model=MSTARS_MODELS["model.npz"],
     output:
         "results/mstars/codes/{bundle}.parquet",
     log:
@@ -108,6 +149,7 @@ rule mstars_encode:
         mem_mb=2000,
         runtime=60,
     params:
+        models=set_digest("mstars"),
         code=code("mstars/encode"),
     script:
         "../scripts/mstars/encode.py"
@@ -117,8 +159,8 @@ rule mstars_rank:
     # All bundles in one job: codes are small.
     input:
         codes=each_bundle("results/mstars/codes/{bundle}.parquet", POOL),
-        reference="results/mstars/reference.parquet",
-        calibration="results/mstars/calibration.json",
+        reference=MSTARS_MODELS["reference.parquet"],
+        calibration=MSTARS_MODELS["calibration.json"],
     output:
         pool="results/mstars/pool.parquet",
         candidates="results/mstars/candidates.parquet",
@@ -143,8 +185,7 @@ rule mstars_measure:
         **DEFINITIONS,
         spectra=f"results/spectra/{POOL}/{{bundle}}.arrow",
         candidates="results/mstars/candidates.parquet",
-        sample="results/mstars/sample.arrow",
-        sample_table="results/mstars/sample.parquet",
+        templates=MSTARS_MODELS["templates.parquet"],
     output:
         "results/mstars/measurements/{bundle}.parquet",
     log:
@@ -153,7 +194,8 @@ rule mstars_measure:
         mem_mb=4000,
         runtime=120,
     params:
-        measure=MSTARS["measure"],
+        measure={key: value for key, value in MSTARS["measure"].items() if key != "minimum_members"},
+        models=set_digest("mstars"),
         code=code("mstars/measure"),
     script:
         "../scripts/mstars/measure.py"
@@ -165,8 +207,7 @@ use rule mstars_measure as mstars_released with:
         **DEFINITIONS,
         spectra=f"results/spectra/{LABELLED}/{{bundle}}.arrow",
         manifest=ancient(f"results/manifest/{LABELLED}/{{bundle}}.parquet"),
-        sample="results/mstars/sample.arrow",
-        sample_table="results/mstars/sample.parquet",
+        templates=MSTARS_MODELS["templates.parquet"],
     output:
         "results/mstars/released/{bundle}.parquet",
     log:
@@ -179,10 +220,11 @@ rule mstars_catalog:
         funnel="results/mstars/pool.csv",
         measurements=each_bundle("results/mstars/measurements/{bundle}.parquet", POOL),
         manifest=f"results/manifest/{POOL}.parquet",
-        released=each_bundle("results/mstars/released/{bundle}.parquet", LABELLED),
-        released_manifest=f"results/manifest/{LABELLED}.parquet",
+        models=rules.mstars_models.output.record,
+        released=of_training("mstars", each_bundle("results/mstars/released/{bundle}.parquet", LABELLED)),
+        released_manifest=expand("results/manifest/{survey}.parquet", survey=LEARNT_FROM),
         catalog=lambda wildcards: catalog_of(POOL),
-        labelled=lambda wildcards: catalog_of(LABELLED),
+        labelled=lambda wildcards: [catalog_of(name) for name in LEARNT_FROM],
         sources=table("catalog", "sources"),
     output:
         multiext("results/catalogs/mstars", ".parquet", ".fits", ".vot"),
@@ -232,24 +274,27 @@ rule mstars_matches:
 rule mstars_figures:
     # All in one job: each takes less than starting a job does.
     input:
-        evaluation="results/mstars/evaluation.parquet",
-        matches="results/mstars/matches.parquet",
+        evaluation=of_training("mstars", "results/mstars/evaluation.parquet"),
+        matches=of_training("mstars", "results/mstars/matches.parquet"),
+        released=of_training("mstars", f"results/manifest/{LABELLED}.parquet"),
         catalog="results/catalogs/mstars.parquet",
-        released=f"results/manifest/{LABELLED}.parquet",
         all_m="results/mstars/all_m.parquet",
         bins="results/mstars/velocity_bins.parquet",
     output:
-        recall_precision=figure("mstars", "recall_precision"),
-        top_matches=figure("mstars", "top_matches"),
-        ranked_matches=figure("mstars", "ranked_matches"),
-        subtypes=figure("mstars", "subtypes"),
-        snr=figure("mstars", "snr"),
-        magnitudes=figure("mstars", "magnitudes"),
-        subtype_comparison=figure("mstars", "subtype_comparison"),
-        giants_spectra=figure("mstars", "giants_spectra"),
-        giants_photometry=figure("mstars", "giants_photometry"),
-        activity=figure("mstars", "activity"),
-        kinematics=figure("mstars", "kinematics"),
+        **figures(
+            "mstars",
+            "recall_precision",
+            "top_matches",
+            "ranked_matches",
+            "subtypes",
+            "snr",
+            "magnitudes",
+            "subtype_comparison",
+            "giants_spectra",
+            "giants_photometry",
+            "activity",
+            "kinematics",
+        ),
     log:
         "results/logs/mstars_figures.log",
     resources:
@@ -274,16 +319,19 @@ rule mstars_figures:
 rule mstars_pages:
     # The sample, the evaluation and the vetting list as HTML tables.
     input:
-        sample="results/mstars/sample.parquet",
-        clusters="results/mstars/clusters.parquet",
-        evaluation="results/mstars/evaluation.parquet",
+        sample=of_training("mstars", "results/mstars/sample.parquet"),
+        clusters=of_training("mstars", "results/mstars/clusters.parquet"),
+        evaluation=of_training("mstars", "results/mstars/evaluation.parquet"),
         candidates="results/catalogs/mstars_vetting.parquet",
         funnel="results/catalogs/mstars_funnel.csv",
     output:
-        positive_sample=figure("mstars", "positive_sample"),
-        evaluation=figure("mstars", "evaluation"),
-        vetting=figure("mstars", "vetting"),
-        funnel=figure("mstars", "funnel"),
+        **figures(
+            "mstars",
+            "positive_sample",
+            "evaluation",
+            "vetting",
+            "funnel",
+        ),
     log:
         "results/logs/mstars_pages.log",
     resources:
@@ -301,8 +349,7 @@ rule mstars:
         rules.mstars_catalog.output,
         rules.mstars_figures.output,
         rules.mstars_pages.output,
-        f"results/manifest/{POOL}-status.csv",
-        f"results/manifest/{LABELLED}-status.csv",
+        expand("results/manifest/{survey}-status.csv", survey=SURVEYS_OF["mstars"]),
 
 
 # Only simulated surveys have a truth to be scored against.

@@ -89,6 +89,32 @@ def read_model_set(folder: str | os.PathLike[str], search: str, files: Sequence[
     return record
 
 
+def settings_of(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Settings by names such as "hash" and "image.size", of the tree of a search, or of what this returns."""
+
+    def find(tree: Any, name: str) -> Any:
+        if name in tree or "." not in name:
+            return tree.get(name)
+        group, _, rest = name.partition(".")
+        return find(tree.get(group) or {}, rest)
+
+    return {name: find(settings, name) for name in names}
+
+
+def check_bound(record: ModelSet, settings: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Raise SettingsError unless the search's `settings` of these names ("image.size") are those of a set."""
+
+    for name in names:
+        own, made = settings_of(settings, [name])[name], settings_of(record.settings, [name])[name]
+        if isinstance(own, Mapping):
+            check_bound(record, settings, [f"{name}.{key}" for key in own])
+        elif own != made:
+            raise SettingsError(
+                f"{record.search}.{name} is {own!r}, and the model set was made with {made!r}; set it so, or "
+                f"train: {record.search}.models: {TRAIN}"
+            )
+
+
 def write_model_set(
     folder: str | os.PathLike[str],
     search: str,

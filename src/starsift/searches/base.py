@@ -26,12 +26,14 @@ class Figure:
     section : key of the section of the report that it is in
     title : as the report lists it
     suffix : svg, or html for a page
+    of_training : it shows what was learnt, or from what: a run with a model set does not have it
     """
 
     name: str
     section: str
     title: str
     suffix: str = "svg"
+    of_training: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,9 @@ class Search(Vocabulary):
     catalogs : names of the published catalogues
     figures : what the report shows
     queues : candidates that people review
+    models : names of the files of a model set; empty: the search learns nothing
+    learning : settings that these depend on
+    bound : settings that must be as those that a model set was made with
     """
 
     title: str
@@ -148,6 +153,9 @@ class Search(Vocabulary):
     catalogs: tuple[str, ...]
     figures: tuple[Figure, ...] = ()
     queues: tuple[Queue, ...] = ()
+    models: tuple[str, ...] = ()
+    learning: tuple[str, ...] = ()
+    bound: tuple[str, ...] = ()
 
     def module(self, role: str) -> ModuleType:
         """A module of the search's folder, by its role: the same roles have the same names everywhere."""

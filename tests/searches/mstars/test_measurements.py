@@ -13,7 +13,7 @@ from starsift.searches.mstars.dataset import Sample
 from starsift.searches.mstars.indices import halpha, measure_indices
 from starsift.searches.mstars.measurements import INDICES, measure, measure_rows, velocity_bank
 from starsift.searches.mstars.preprocess import prepare
-from starsift.searches.mstars.velocity import build_velocity_bank
+from starsift.searches.mstars.velocity import build_velocity_bank, velocity_templates
 from starsift.sky.constants import C_KMS
 from starsift.spectra.batches import IDENTITY_NAMES, SpectrumBatch, write_bundle
 from starsift.spectra.ccf import TemplateBank
@@ -193,8 +193,8 @@ def test_templates_are_means_of_the_sample() -> None:
         }
     )
     sample = Sample(ready.flux, ready.ivar, table, table)
-    assert velocity_bank(sample, minimum_members=2, velocity_max=500.0).names == ("dM1", "dM4")
-    bank = velocity_bank(sample, minimum_members=1, velocity_max=500.0)
+    assert velocity_templates(sample, 2)["name"].to_pylist() == ["dM1", "dM4"]
+    bank = velocity_bank(velocity_templates(sample, 1), velocity_max=500.0)
     assert bank.names == ("dM1", "dM4", "gM3")
     assert bank.velocities[[0, -1]].tolist() == [-500.0, 500.0]
     # The same as of the spectra as they are: the scale goes, the zero stays in its place.

@@ -10,7 +10,7 @@ from starsift.io.files import read_json
 from starsift.io.parquet import write_counts, write_csv, write_parquet
 from starsift.learning.labels import read_labels, warn_unmatched
 from starsift.logs import log_to
-from starsift.searches.bhb.catalog import build_catalog, gather_candidates, read_manifests
+from starsift.searches.bhb.catalog import LEARNT_FROM, build_catalog, gather_candidates, read_manifests
 from starsift.searches.bhb.columns import BHB
 from starsift.searches.bhb.words import VOCABULARY
 
@@ -19,12 +19,15 @@ source, output, settings = snakemake.input, snakemake.output, snakemake.params
 warn_unmatched(settings.store, "bhb", "results")
 labels = read_labels(settings.store, VOCABULARY, missing_ok=True)
 calibration = read_json(source.calibration)
-dataset = pq.read_table(source.dataset, columns=["spectrum_id", "survey", "class", "split"])
+dataset = LEARNT_FROM.empty_table()
+if source.dataset:
+    dataset = pq.read_table(source.dataset, columns=LEARNT_FROM.names)
 photometry = {name: settings.catalog[name] for name in ("magnitude", "extinction")}
 candidates, funnel = gather_candidates(source.predictions, labels, calibration)
 manifest = read_manifests(source.manifests, candidates, dataset, **photometry)
+inputs = {"catalog": source.catalog, "models": source.models}
 catalog, rejected, more = build_catalog(candidates, manifest, labels, dataset, **settings.catalog)
-publish(catalog, BHB, "results/catalogs/bhb", provenance(settings.settings, {"catalog": source.catalog}))
+publish(catalog, BHB, "results/catalogs/bhb", provenance(settings.settings, inputs))
 write_csv(plain_text(conform(catalog, BHB)), output.csv)
 write_parquet(conform(rejected, BHB), output.rejected)
 write_counts(funnel | more, output.funnel)

@@ -10,7 +10,7 @@ from starsift.searches.bhb.evaluation import read_runs
 
 log_to(snakemake.log[0])
 source = snakemake.input
-tables = {name: pq.read_table(source[name]) for name in ("catalog", "metrics", "examples")}
+tables = {name: pq.read_table(source[name]) for name in ("catalog", "metrics", "examples") if source[name]}
 tables["runs"] = read_runs(source.predictions)
 tables["calibration"] = read_json(source.calibration)
 tables["trainings"] = [read_json(path) for path in source.trainings]

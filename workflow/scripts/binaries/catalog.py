@@ -36,7 +36,8 @@ varying = {key: objects[key] for key in ("stability", "p_value")}
 variables = find_variables(exposures, stars["object_id"], **varying)
 velocities = collect_velocities(spectra, exposures, stars, variables)
 spectra = with_labels(spectra, read_labels(settings.store, VOCABULARY, missing_ok=True))
-origin = provenance(settings.settings, {"catalog": source.catalog, "template_grid": source.grid})
+inputs = {"catalog": source.catalog, "template_grid": source.grid, "models": source.models}
+origin = provenance(settings.settings, inputs)
 publish(spectra, BINARIES_SPECTRA, "results/catalogs/binaries_spectra", origin)
 publish(stars, BINARIES_OBJECTS, "results/catalogs/binaries_objects", origin)
 publish(variables, BINARIES_VARIABLES, "results/catalogs/binaries_variables", origin)

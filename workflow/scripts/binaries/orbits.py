@@ -16,6 +16,7 @@ star = BINARIES_VARIABLES.names[:5]
 stars = pa.concat_tables(pq.read_table(path, columns=star) for path in (source.objects, source.variables))
 seed = settings.settings["seed"]
 orbits, samples = find_orbits(pq.read_table(source.velocities), stars, **settings.orbits, seed=seed)
-origin = provenance(settings.settings, {"catalog": source.catalog, "template_grid": source.grid})
+inputs = {"catalog": source.catalog, "template_grid": source.grid, "models": source.models}
+origin = provenance(settings.settings, inputs)
 publish(orbits, BINARIES_ORBITS, "results/catalogs/binaries_orbits", origin)
 write_parquet(samples, snakemake.output.samples)

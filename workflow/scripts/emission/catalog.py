@@ -30,7 +30,7 @@ catalog, rejected, end = assemble(
     temperature=read_json(source.calibration)["temperature"],
     **settings.catalog,
 )
-origin = provenance(settings.settings, {"catalog": source.catalog})
+origin = provenance(settings.settings, {"catalog": source.catalog, "models": source.models})
 publish(catalog, EMISSION, "results/catalogs/emission", origin)
 write_csv(plain_text(conform(catalog, EMISSION)), output.csv)
 write_parquet(conform(rejected, EMISSION), output.rejected)

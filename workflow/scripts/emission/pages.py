@@ -15,8 +15,9 @@ runs = [
     for counts, sample in zip(source.get("counts", []), source.get("samples", []), strict=True)
 ]
 rounds = [read_json(path) for path in source.rounds]
-write_page(rounds_page(rounds, snakemake.params.threshold), output.rounds)
+if rounds:
+    write_page(rounds_page(rounds, snakemake.params.threshold), output.rounds)
+    write_page(baseline_page(runs, candidates), output.baseline)
 write_page(confusion_page(candidates), output.confusion)
-write_page(baseline_page(runs, candidates), output.baseline)
 write_page(candidates_page(candidates), output.candidates)
 write_page(page("Funnel", [("From spectra to emission-line stars", read_csv(source.funnel))]), output.funnel)

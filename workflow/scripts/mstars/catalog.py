@@ -24,13 +24,19 @@ properties = {
     "separators": separators(settings.properties["separators"]),
 }
 measured = pa.concat_tables(pq.read_table(path) for path in source.measurements)
-released = pa.concat_tables(pq.read_table(path) for path in source.released)
 candidates = stage.join_measurements(pq.read_table(source.candidates), measured)
 rows = stage.characterize(candidates, pq.read_table(source.manifest), **properties)
 m_stars, vetting, counts = stage.build_catalog(rows, labels, probability=settings.probability)
-known = stage.characterize(released, pq.read_table(source.released_manifest), **properties)
-known = stage.all_m(m_stars, known)
-inputs = {name: source[name] for name in ("catalog", "labelled", "sources") if source.get(name)}
+released = [
+    stage.characterize(
+        pa.concat_tables(pq.read_table(file) for file in source.released),
+        pq.read_table(manifest),
+        **properties,
+    )
+    for manifest in source.released_manifest  # none where the search learns nothing
+]
+known = stage.all_m(m_stars, *released)
+inputs = {name: source[name] for name in ("catalog", "labelled", "models", "sources") if source.get(name)}
 publish(m_stars, MSTARS, "results/catalogs/mstars", provenance(settings.settings, inputs))
 write_parquet(vetting, output.vetting)
 write_parquet(known, output.all_m)

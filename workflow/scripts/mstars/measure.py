@@ -4,16 +4,12 @@ import pyarrow.parquet as pq
 
 from starsift.io.parquet import write_parquet
 from starsift.logs import log_to
-from starsift.searches.mstars.dataset import read_sample
 from starsift.searches.mstars.labelled import known_m_stars
 from starsift.searches.mstars.measurements import measure_rows, velocity_bank
 
 log_to(snakemake.log[0])
 source, settings = snakemake.input, dict(snakemake.params.measure)
-sample = read_sample(source.sample, source.sample_table)
-bank = velocity_bank(
-    sample, minimum_members=settings.pop("minimum_members"), velocity_max=settings.pop("velocity_max")
-)
+bank = velocity_bank(pq.read_table(source.templates), settings.pop("velocity_max"))
 if source.get("candidates"):
     filters = [("bundle", "==", snakemake.wildcards.bundle)]
     rows = pq.read_table(source.candidates, columns=["row"], filters=filters)["row"].to_numpy()

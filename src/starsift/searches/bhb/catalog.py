@@ -36,6 +36,8 @@ PREDICTED, PEOPLE = "predicted", "people"  # origin of a row of the catalogue
 
 _SURVEY_COLUMNS = ("snr", "class", "subclass", "gaia_source_id", "phot_g_mean_mag", "file")
 _PLACES = ("ra", "dec")
+# Columns of the labelled spectra that networks learnt from.
+LEARNT_FROM = pa.schema([(name, pa.string()) for name in ("spectrum_id", "survey", "class", "split")])
 
 log = logging.getLogger(__name__)
 

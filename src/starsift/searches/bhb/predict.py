@@ -1,6 +1,7 @@
 """Predictions of trained networks for the spectra of a bundle, with images or without."""
 
 import os
+from collections.abc import Mapping, Sequence
 from itertools import tee
 from typing import Any
 
@@ -24,6 +25,11 @@ SCHEMA = pa.schema(
         ("p_bhb", pa.float32()),
     ]
 )
+
+
+def network_of(files: str | Sequence[str], calibration: Mapping[str, Any]) -> str:
+    """The file of the run that classifies, of a file for each run; a model set has one file."""
+    return files if isinstance(files, str) else files[calibration["run"]]
 
 
 def predict_bundle(

@@ -6,6 +6,7 @@ from pydantic import AfterValidator
 
 from starsift.searches.bhb.models import BASELINES, ENCODERS, END_TO_END, FUSIONS
 from starsift.settings_base import (
+    MODELS,
     File,
     Fraction,
     Group,
@@ -150,6 +151,7 @@ class Settings(SearchSettings):
         ["sdss"],
         min_length=1,
     )
+    models: File = setting(MODELS, "train")
     labelled: Labelled = Labelled()
     spectrum: Spectrum = Spectrum()
     image: Image = Image()

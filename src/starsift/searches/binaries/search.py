@@ -46,8 +46,22 @@ SEARCH = Search(
         Figure("rv_differences", "catalog", "Velocity differences"),
         Figure("orbits", "catalog", "Orbits"),
         Figure("selection", "survey", "Selection and reading", "html"),
-        Figure("cross_validation", "detection", "Cross-validation of the classifiers", "html"),
+        Figure(
+            "cross_validation", "detection", "Cross-validation of the classifiers", "html", of_training=True
+        ),
         Figure("funnel", "catalog", "Funnel: from candidates to binaries", "html"),
     ),
     queues=(Queue("binaries-spectra", "Binaries", "catalogs/binaries_spectra.parquet"),),
+    models=("C1.keras", "C2a.keras", "C2b.keras", "C3.keras", "C4.keras", "decision.json"),
+    learning=(
+        "ccf",
+        "peaks",
+        "model",
+        "training",
+        "network",
+        "decision.spectra",
+        "decision.proportions",
+        "decision.purity",
+    ),
+    bound=("ccf", "peaks", "model"),
 )

@@ -6,7 +6,9 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, model_validator
 
 from starsift.settings_base import (
+    MODELS,
     Count,
+    File,
     Fraction,
     Group,
     Interval,
@@ -286,6 +288,7 @@ class Settings(SearchSettings):
     reason: ClassVar[str] = "velocities need medium resolution"
 
     survey: Annotated[str, SurveyName()] = setting("Survey that is searched.", "lamost-mrs")
+    models: File = setting(MODELS, "train")
     ccf: Ccf = Ccf()
     peaks: Peaks = Peaks()
     errors: Errors = Errors()

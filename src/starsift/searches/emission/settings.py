@@ -3,6 +3,7 @@
 from typing import Annotated, ClassVar
 
 from starsift.settings_base import (
+    MODELS,
     File,
     Fraction,
     Group,
@@ -118,6 +119,7 @@ class Settings(SearchSettings):
     reason: ClassVar[str] = "the networks expect H alpha at low resolution"
 
     survey: Annotated[str, SurveyName()] = setting("Survey that is searched.", "lamost-lrs")
+    models: File = setting(MODELS, "train")
     labelled: Labelled = Labelled()
     window: Window = Window()
     training: Training = Training()

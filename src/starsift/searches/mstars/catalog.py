@@ -131,15 +131,15 @@ def build_catalog(
     return catalogue, vetting, funnel
 
 
-def all_m(catalogue: pa.Table, released: pa.Table) -> pa.Table:
-    """The supplemental catalogue and the M stars that were known, the paper's "ALL M" (section 4).
+def all_m(catalogue: pa.Table, *released: pa.Table) -> pa.Table:
+    """The supplemental catalogue and the M stars that were known, if any, the paper's "ALL M" (section 4).
 
-    From `build_catalog` and `characterize`. Returns a Table of the columns of `MSTARS` that both have, and
+    From `build_catalog` and `characterize`. Returns a Table of the columns of `MSTARS` that all have, and
     `released` (bool).
     """
-    names = [name for name in catalogue.column_names if name in released.column_names]
+    names = [name for name in catalogue.column_names if all(name in table.column_names for table in released)]
     parts = []
-    for table, known in ((catalogue, False), (released, True)):
+    for table, known in ((catalogue, False), *((table, True) for table in released)):
         flag = pa.array([known] * table.num_rows, pa.bool_())
         parts.append(table.select(names).append_column("released", flag))
     return pa.concat_tables(parts, promote_options="permissive")

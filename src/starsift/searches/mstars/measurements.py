@@ -5,14 +5,12 @@ import os
 import numpy as np
 import pyarrow as pa
 
-from starsift.searches.mstars.dataset import Sample
 from starsift.searches.mstars.indices import active, halpha, load_indices, measure_indices
 from starsift.searches.mstars.preprocess import R_BAND, median_snr
 from starsift.searches.mstars.subtypes import measure_subtypes
 from starsift.searches.mstars.velocity import (
     Velocities,
     build_velocity_bank,
-    mean_templates,
     measure_velocities,
 )
 from starsift.sky.constants import C_KMS
@@ -74,15 +72,10 @@ def measure_rows(
     return pa.concat_tables([measure(read_rows(bundle, part), bank, **settings) for part in parts])
 
 
-def velocity_bank(sample: Sample, *, minimum_members: int, velocity_max: float) -> TemplateBank:
-    """Velocity templates up to `velocity_max` km/s: mean spectra of M stars by subtype and luminosity class.
-
-    `minimum_members` spectra make a template.
-    """
-    m = sample.is_m
-    flux = sample.flux[m] - sample.zero[m, None]
-    names, templates = mean_templates(flux, sample.ivar[m], sample.subclass[m], minimum=minimum_members)
-    return build_velocity_bank(names, templates, velocity_max=velocity_max)
+def velocity_bank(templates: pa.Table, velocity_max: float) -> TemplateBank:
+    """A bank of the templates of `velocity_templates`, up to `velocity_max` km/s."""
+    flux = templates["flux"].combine_chunks().flatten().to_numpy().reshape(templates.num_rows, -1)
+    return build_velocity_bank(templates["name"].to_pylist(), flux, velocity_max=velocity_max)
 
 
 def _velocity_columns(velocities: Velocities, bank: TemplateBank) -> dict[str, pa.Array]:

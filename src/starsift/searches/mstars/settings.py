@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar
 from pydantic import model_validator
 
 from starsift.settings_base import (
+    MODELS,
     File,
     Fraction,
     Group,
@@ -258,6 +259,7 @@ class Settings(SearchSettings):
     labelled: Annotated[str, SurveyName()] = setting(
         "Survey that the search learns from.", "lamost-lrs-labelled"
     )
+    models: File = setting(MODELS, "train")
     sample: Sample = Sample()
     hash: Hash = Hash()
     search: Search = Search()

@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from scipy.interpolate import CubicSpline
 
 from starsift.errors import TrainingError
 from starsift.kernels import njit
 from starsift.parallel import map_chunks
+from starsift.searches.mstars.dataset import Sample
 from starsift.sky.constants import C_KMS
 from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.ccf import (
@@ -130,6 +132,18 @@ def mean_templates(
     keys = sorted(groups)
     means = np.stack([_mean(flux, ivar, _with_neighbours(groups, key, enough)) for key in keys])
     return tuple(f"{luminosity}{LETTERS[int(t // 10)]}{int(t % 10)}" for luminosity, t in keys), means
+
+
+def velocity_templates(sample: Sample, minimum_members: int) -> pa.Table:
+    """Mean spectra of M stars by subtype and luminosity class, of `minimum_members` spectra or more each.
+
+    Returns a Table of `name` and `flux` on the grid of LAMOST (`starsift.spectra.resample.LAMOST_LRS`).
+    """
+    m = sample.is_m
+    flux = sample.flux[m] - sample.zero[m, None]
+    names, templates = mean_templates(flux, sample.ivar[m], sample.subclass[m], minimum=minimum_members)
+    flux = pa.FixedSizeListArray.from_arrays(pa.array(templates.ravel(), pa.float32()), templates.shape[1])
+    return pa.table({"name": pa.array(names, pa.string()), "flux": flux})
 
 
 def _with_neighbours(
