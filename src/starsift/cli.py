@@ -1,4 +1,4 @@
-"""The command line: `starsift run | simulate | index | status | review | export | import | verify`."""
+"""The command line: `starsift run | sift | simulate | index | status | review | export | import | verify`."""
 
 import argparse
 import os
@@ -12,6 +12,8 @@ from starsift.resources import workflow_root
 Command = Callable[[argparse.Namespace], None]
 LABELS = Path("labels/starsift.sqlite")
 RESULTS = Path("results")
+SIFTED = Path("sift")
+LISTED = 40  # candidates in the terminal; all are in a table
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,6 +65,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     _add_run_options(command("run", _run, "run the workflow on a survey"))
     _add_simulate_options(command("simulate", _simulate, "write a simulated survey with its truth"))
+    _add_sift_options(command("sift", _sift, "search a folder of spectra: find what is in it"))
     index = command("index", _index, "make a catalogue from the headers of a folder of FITS files")
     index.add_argument("folder", type=Path, help="folder to search, with all folders in it")
     index.add_argument("--output", type=Path, required=True, help="file to write, .parquet or .csv")
@@ -118,6 +121,22 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument("--profile", metavar="NAME", help="slurm, or a folder with a Snakemake profile")
     run.add_argument("--directory", type=Path, metavar="FOLDER", help="folder for the results (here)")
     run.add_argument("-n", "--dry-run", action="store_true", help="show the jobs, run none")
+
+
+def _add_sift_options(sift: argparse.ArgumentParser) -> None:
+    sift.add_argument(
+        "places",
+        type=Path,
+        nargs="+",
+        metavar="FOLDER",
+        help="folder of FITS files, a file, or a list of files (.txt)",
+    )
+    sift.add_argument(
+        "--output", type=Path, default=SIFTED, metavar="FOLDER", help="where to write (%(default)s)"
+    )
+    sift.add_argument(
+        "--search", action="append", metavar="NAME", help="search for these alone; may be repeated"
+    )
 
 
 def _add_simulate_options(simulate: argparse.ArgumentParser) -> None:
@@ -237,6 +256,28 @@ def _find_profile(name: str) -> Path:
         f"--profile {name}: no such profile; name a folder that has a config.yaml, or one that is shipped: "
         f"{known}"
     )
+
+
+def _sift(options: argparse.Namespace) -> None:
+    from starsift.searches.registry import SEARCHES
+    from starsift.sift.run import show_progress, sift
+
+    for name in options.search or ():
+        if name not in SEARCHES:
+            raise InputError(f"--search is {name!r}, it must be one of {', '.join(SEARCHES)}")
+    with show_progress() as progress:
+        done = sift(options.places, options.output, searches=options.search, progress=progress)
+    print(*done.summary, sep="\n")
+    for row in done.candidates.slice(0, LISTED).to_pylist():
+        p = "" if row["probability"] is None else f"{row['probability']:.3f}"
+        print(f"  {row['kind']:24} {p:6} {row['spectrum_id']}  {row['numbers']}")
+    more = done.candidates.num_rows - LISTED
+    if more > 0:
+        print(f"  and {more} more, in {options.output / 'candidates.parquet'}")
+    print(f"Report:   {options.output / 'report.html'}")
+    print(f"Pictures: {options.output / 'pictures'}, {options.output / 'contact-sheet-1.png'}")
+    labels = options.output / "labels" / "starsift.sqlite"
+    print(f"Review:   starsift review {options.output / 'results'} --labels {labels}")
 
 
 def _simulate(options: argparse.Namespace) -> None:

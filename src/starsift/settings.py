@@ -21,6 +21,7 @@ from starsift.demo.settings import Simulate
 from starsift.errors import SettingsError
 from starsift.searches.registry import SEARCHES
 from starsift.settings_base import (
+    TRAIN,
     File,
     Group,
     OneOf,
@@ -55,8 +56,10 @@ _LIMITS = {
     "less_than_equal": ("at most", "le"),
 }
 _NAME = "^[A-Za-z0-9][A-Za-z0-9-]*$"
+# Path of a setting in the tree.
+Key = tuple[str | int, ...]
 # Former names of settings.
-_RENAMED = {("paths",): "searches"}
+_RENAMED: dict[Key, str] = {("paths",): "searches", ("mstars", "survey"): "mstars.surveys"}
 # Files that the workflow writes beside a survey's manifest, results/manifest/{survey}.parquet.
 _TABLES_OF_A_SURVEY = ("index", "unusable")
 # What each of Snakemake's rerun triggers notices.
@@ -122,6 +125,8 @@ class _Common(Group):
             group: SearchSettings = getattr(self, search)
             kinds = SEARCHES[search].kinds
             for key, name, mark in survey_names(group):
+                if mark.training and getattr(group, "models", TRAIN) != TRAIN:
+                    continue
                 if name not in self.surveys:
                     raise problem(
                         f"is {name!r}, but surveys has: {', '.join(sorted(self.surveys))}", search, *key
@@ -149,8 +154,6 @@ def _settings_model() -> type[_Common]:
 
 
 Settings = _settings_model()
-# Path of a setting in the tree.
-Key = tuple[str | int, ...]
 
 
 class Source(NamedTuple):

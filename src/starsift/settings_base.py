@@ -38,11 +38,16 @@ class OneOf:
 
 @dataclass(frozen=True)
 class SurveyName:
-    """Marks a setting that names surveys of the search's kinds, with images if it needs `cutouts`."""
+    """Marks a setting that names surveys of the search's kinds, with images if it needs `cutouts`.
+
+    `training`: the search learns from it; with a model set it does not matter.
+    """
 
     cutouts: bool = False
+    training: bool = False
 
 
+TRAIN = "train"
 # Help of the setting `models` of a search that learns.
 MODELS = (
     "Networks and thresholds. train: learn them in this run; shipped: those that come with starsift; or the "

@@ -197,7 +197,7 @@ def test_a_profile_that_keeps_stale_results_is_warned_of(tmp_path: Path) -> None
 def test_a_plan_warns_of_what_is_missing_or_unused(tmp_path: Path) -> None:
     survey = {"kind": "lrs", "root": "nowhere", "catalog": "nowhere.csv", "path_template": "{fiberid}.fits"}
     settings = {"searches": ["mstars"], "surveys": {"mine": survey, "unused": survey}}
-    run = make_checkout(tmp_path / "starsift", settings | {"mstars": {"survey": "mine"}})
+    run = make_checkout(tmp_path / "starsift", settings | {"mstars": {"surveys": ["mine"]}})
     done = run.snakemake("--dry-run")
     lines = (done.stdout + done.stderr).splitlines()
     for name in ("nowhere", "nowhere.csv"):

@@ -44,19 +44,6 @@ def trained_encoder(kind):
     return files
 
 
-def bhb_bundle_files(pattern):
-    """An input function: `pattern` for every bundle of the searched surveys."""
-
-    def files(wildcards):
-        return [
-            path
-            for name in BHB_POOL
-            for path in expand(pattern, survey=name, bundle=bundles(name), allow_missing=True)
-        ]
-
-    return files
-
-
 def labelled_bundle_files(pattern):
     """An input function: `pattern` for every bundle with labelled stars, so that other nights train nothing again."""
 
@@ -278,7 +265,7 @@ rule bhb_predict:
 
 rule bhb_catalog:
     input:
-        predictions=bhb_bundle_files("results/bhb/predictions/{survey}/{bundle}.parquet"),
+        predictions=each_bundle("results/bhb/predictions/{survey}/{bundle}.parquet", *BHB_POOL),
         calibration=CALIBRATION,
         models=rules.bhb_models.output.record,
         dataset=of_training("bhb", "results/bhb/dataset.parquet"),
@@ -406,7 +393,7 @@ if SIMULATED:
     rule bhb_score:
         input:
             truth="results/simulated/sdss/truth.parquet",
-            predictions=bhb_bundle_files("results/bhb/predictions/{survey}/{bundle}.parquet"),
+            predictions=each_bundle("results/bhb/predictions/{survey}/{bundle}.parquet", *BHB_POOL),
             calibration=CALIBRATION,
             catalog="results/catalogs/bhb.parquet",
         output:

@@ -151,12 +151,15 @@ def bundles(name):
     return sorted(path.stem for path in Path(folder).glob("*.parquet"))
 
 
-def each_bundle(pattern, name=None):
-    """An input function: `pattern` for every bundle of survey `name`, or of the one that the wildcard names."""
+def each_bundle(pattern, *names):
+    """An input function: `pattern` for every bundle of the surveys `names`, or of the one that the wildcard names."""
 
     def files(wildcards):
-        chosen = name or wildcards.survey
-        return expand(pattern, **{**dict(wildcards), "survey": chosen, "bundle": bundles(chosen)})
+        return [
+            path
+            for name in names or [wildcards.survey]
+            for path in expand(pattern, **{**dict(wildcards), "survey": name, "bundle": bundles(name)})
+        ]
 
     return files
 

@@ -1,6 +1,6 @@
 # M stars among unclassified spectra (Guo et al. 2019): sample, codes, ranked pool, measurements, catalogue, figures.
 MSTARS = config["mstars"]
-POOL = MSTARS["survey"]
+POOL = sorted(MSTARS["surveys"])
 LABELLED = MSTARS["labelled"]
 # What line indices and subtypes are.
 DEFINITIONS = {name: str(RESOURCES / "mstars" / f"{name}.csv") for name in ("indices", "subtypes")}
@@ -15,13 +15,22 @@ INPUTS_OF["mstars"] = DEFINITIONS | {
 # What the search learns, by the names of the files in a model set. With a set it needs no labelled survey.
 MSTARS_MODELS = model_files("mstars", {name: f"results/mstars/{name}" for name in SEARCHES["mstars"].models})
 LEARNT_FROM = [LABELLED] if trains("mstars") else []
-SURVEYS_OF["mstars"] = [POOL, *LEARNT_FROM]
+SURVEYS_OF["mstars"] = [*POOL, *LEARNT_FROM]
 MSTARS_PUBLISHED = {
     "seed": config["seed"],
-    "survey": config["surveys"][POOL],
+    "surveys": {name: config["surveys"][name] for name in POOL},
     **{"labelled": config["surveys"][name] for name in LEARNT_FROM},
     "mstars": {key: value for key, value in MSTARS.items() if key != "evaluation"},
 }
+
+
+def spectra_of_bundle(wildcards):
+    """The packed spectra of a bundle, in whichever survey it is: bundles of different spectra have different names."""
+    for name in POOL:
+        folder = checkpoints.manifest.get(survey=name).output.bundles
+        if Path(folder, f"{wildcards.bundle}.parquet").exists():
+            return f"results/spectra/{name}/{wildcards.bundle}.arrow"
+    return []
 
 
 def table(group, name):
@@ -139,7 +148,7 @@ rule mstars_evaluate:
 
 rule mstars_encode:
     input:
-        spectra=f"results/spectra/{POOL}/{{bundle}}.arrow",
+        spectra=spectra_of_bundle,
         model=MSTARS_MODELS["model.npz"],
     output:
         "results/mstars/codes/{bundle}.parquet",
@@ -158,7 +167,7 @@ rule mstars_encode:
 rule mstars_rank:
     # All bundles in one job: codes are small.
     input:
-        codes=each_bundle("results/mstars/codes/{bundle}.parquet", POOL),
+        codes=each_bundle("results/mstars/codes/{bundle}.parquet", *POOL),
         reference=MSTARS_MODELS["reference.parquet"],
         calibration=MSTARS_MODELS["calibration.json"],
     output:
@@ -183,7 +192,7 @@ rule mstars_rank:
 rule mstars_measure:
     input:
         **DEFINITIONS,
-        spectra=f"results/spectra/{POOL}/{{bundle}}.arrow",
+        spectra=spectra_of_bundle,
         candidates="results/mstars/candidates.parquet",
         templates=MSTARS_MODELS["templates.parquet"],
     output:
@@ -218,12 +227,12 @@ rule mstars_catalog:
     input:
         candidates="results/mstars/candidates.parquet",
         funnel="results/mstars/pool.csv",
-        measurements=each_bundle("results/mstars/measurements/{bundle}.parquet", POOL),
-        manifest=f"results/manifest/{POOL}.parquet",
+        measurements=each_bundle("results/mstars/measurements/{bundle}.parquet", *POOL),
+        manifests=expand("results/manifest/{survey}.parquet", survey=POOL),
         models=rules.mstars_models.output.record,
         released=of_training("mstars", each_bundle("results/mstars/released/{bundle}.parquet", LABELLED)),
         released_manifest=expand("results/manifest/{survey}.parquet", survey=LEARNT_FROM),
-        catalog=lambda wildcards: catalog_of(POOL),
+        catalog=lambda wildcards: [path for name in POOL if (path := catalog_of(name))],
         labelled=lambda wildcards: [catalog_of(name) for name in LEARNT_FROM],
         sources=table("catalog", "sources"),
     output:
@@ -256,8 +265,8 @@ rule mstars_matches:
         sample="results/mstars/sample.arrow",
         sample_table="results/mstars/sample.parquet",
         reference="results/mstars/reference.parquet",
-        codes=each_bundle("results/mstars/codes/{bundle}.parquet", POOL),
-        spectra=each_bundle(f"results/spectra/{POOL}/{{bundle}}.arrow", POOL),
+        codes=each_bundle("results/mstars/codes/{bundle}.parquet", *POOL),
+        spectra=each_bundle("results/spectra/{survey}/{bundle}.arrow", *POOL),
     output:
         "results/mstars/matches.parquet",
     log:

@@ -22,9 +22,10 @@ from starsift.catalog.provenance import checksum, config_digest
 from starsift.errors import ResultsError, SettingsError
 from starsift.io.files import read_json, write_json
 from starsift.resources import resource
+from starsift.settings_base import TRAIN
 
 RECORD = "model.json"
-SHIPPED, TRAIN = "shipped", "train"
+SHIPPED = "shipped"
 
 
 @dataclass(frozen=True)

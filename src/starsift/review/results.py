@@ -70,6 +70,13 @@ class Results:
             raise NotFoundError(f"there is no queue {id!r}; queues: {', '.join(self._queues) or 'none'}")
         return queue
 
+    def panels(self, id: str, position: int) -> dict[str, Any]:
+        """What the search's `View` shows of a candidate beside its spectrum."""
+        queue = self.queue(id)
+        with self._lock:
+            make = self._panels_of(queue.search)
+            return make(queue.row(position), self._places.place(queue, position)) if make else {}
+
     def _item(self, id: str, position: int) -> dict[str, Any]:
         """All that is shown of one candidate but its labels; see docs/review.md.
 

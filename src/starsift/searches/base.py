@@ -95,6 +95,33 @@ class Queue:
     group: str = "candidates"
 
 
+@dataclass(frozen=True)
+class Brief:
+    """A candidate in a line of a list.
+
+    Attributes
+    ----------
+    kind : what it seems to be, such as "SB2"
+    probability : that it is that, None where the search gives none
+    numbers : the key measurements, with units
+    why : the reason why it is a candidate, and what speaks against it
+    """
+
+    kind: str
+    probability: float | None
+    numbers: str
+    why: str
+
+
+def measured(row: Mapping[str, Any], name: str, digits: int = 1, unit: str = "") -> str:
+    """A value of a row with its error, such as "-52.1 ± 0.8 km/s"; empty where there is none."""
+    value, error = row.get(name), row.get(f"{name}_err")
+    if value is None:
+        return ""
+    text = f"{value:.{digits}f}" if error is None else f"{value:.{digits}f} ± {error:.{digits}f}"
+    return f"{text} {unit}".rstrip()
+
+
 # Of a candidate's row and the place of its spectrum: the contents of panels by their names, arrays in them.
 Panels = Callable[[Mapping[str, Any], "Place"], dict[str, Any]]
 
@@ -112,6 +139,7 @@ class View:
     velocity : column with the radial velocity of the lines, km/s
     panels : from the folder of results and the search's settings in the run, a function that makes panels:
         ``ccf``, ``nearest``, ``images`` and ``probabilities`` are what the page can show
+    brief : of a candidate's row, all its columns, the line of a list
     """
 
     lines: Mapping[str, float] = field(default_factory=lambda: BALMER)
@@ -120,6 +148,7 @@ class View:
     units: Mapping[str, str] = field(default_factory=dict)
     velocity: str = "rv"
     panels: Callable[[Path, Mapping[str, Any]], Panels] | None = None
+    brief: Callable[[Mapping[str, Any]], Brief] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +41,15 @@ def index_folder(folder: str | os.PathLike[str]) -> pa.Table:
     root = Path(folder)
     if not root.is_dir():
         raise InputError(f"{root}: {'a file, not a folder' if root.exists() else 'no such folder'}")
-    files = [_index_file(root, name) for name in sorted(fits_files(root))]
-    if not files:
+    names = sorted(fits_files(root))
+    if not names:
         raise InputError(f"{root}: no file in it ends in .fits, .fit or .fts, or these with .gz, .bz2, .fz")
+    return index_files(root, names)
+
+
+def index_files(root: Path, names: Iterable[str]) -> pa.Table:
+    """The catalogue of `index_folder`, of files by their paths relative to a folder, in their order."""
+    files = [_index_file(root, name) for name in names]
     _name_duplicates(root, files)
     return pa.Table.from_pylist([row for rows in files for row in rows], schema=INDEX_COLUMNS)
 

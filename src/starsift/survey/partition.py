@@ -29,7 +29,7 @@ from starsift.survey.names import file_stem
 from starsift.survey.paths import format_paths, iter_values
 from starsift.survey.selection import Selected
 
-LEVELS = ("night", "spectrograph")
+LEVELS = ("night", "spectrograph", "survey")
 
 MANIFEST_SCHEMA = pa.schema(
     [
@@ -69,7 +69,7 @@ def make_manifest(
     root : folder of the files; paths in the manifest are relative to it
     columns : further columns of the catalogue that later stages use
     spectra_per_bundle : whole partitions of a night are joined up to this number of spectra
-    level : ``night``, or ``spectrograph``: each partition is a bundle
+    level : ``night``; ``spectrograph``: each partition is a bundle; ``survey``: also those of several nights
 
     Raises SettingsError: the template or a setting is wrong, or two rows are the same spectrum.
     """
@@ -118,7 +118,8 @@ def make_manifest(
             "the path template must give each spectrum its own file"
         )
     at = MANIFEST_SCHEMA.get_field_index("bundle")
-    names = _bundles(manifest, spectra_per_bundle if level == "night" else 1)
+    limit = 1 if level == "spectrograph" else spectra_per_bundle
+    names = _bundles(manifest, limit, across_nights=level == "survey")
     return manifest.set_column(at, MANIFEST_SCHEMA.field("bundle"), names)
 
 
@@ -165,7 +166,7 @@ def _tell_apart(ids: pa.Array, bands: pa.ChunkedArray, files: Sequence[str | Non
     return pc.if_else(pc.is_in(ids, names.combine_chunks()), pa.array(longer, pa.string()), ids)
 
 
-def _bundles(manifest: pa.Table, limit: int) -> pa.Array:
+def _bundles(manifest: pa.Table, limit: int, *, across_nights: bool) -> pa.Array:
     """Name of the bundle of each row; ``manifest`` is sorted by night and partition."""
     nights = manifest["lmjd"].to_numpy()
     parts = manifest["partition"].combine_chunks().dictionary_encode()
@@ -175,7 +176,8 @@ def _bundles(manifest: pa.Table, limit: int) -> pa.Array:
     ends = [*cuts.tolist(), len(nights)]
     first: list[int] = []  # first row of each bundle
     for start, end in zip(starts, ends, strict=True):
-        if not first or nights[start] != nights[first[-1]] or end - first[-1] > limit:
+        other_night = bool(first) and nights[start] != nights[first[-1]] and not across_nights
+        if not first or other_night or end - first[-1] > limit:
             first.append(start)
     lengths = np.diff([*first, len(nights)])
     names = []

@@ -59,9 +59,9 @@ class Partition(Group):
         20000,
         ge=1,
     )
-    level: Annotated[str, OneOf(("night", "spectrograph"))] = setting(
+    level: Annotated[str, OneOf(("night", "spectrograph", "survey"))] = setting(
         "Spectra of a bundle. night: whole plans and spectrographs of one night; spectrograph: one plan and "
-        "spectrograph.",
+        "spectrograph; survey: whole plans and spectrographs of any nights.",
         "night",
     )
 

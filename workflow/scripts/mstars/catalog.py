@@ -25,7 +25,8 @@ properties = {
 }
 measured = pa.concat_tables(pq.read_table(path) for path in source.measurements)
 candidates = stage.join_measurements(pq.read_table(source.candidates), measured)
-rows = stage.characterize(candidates, pq.read_table(source.manifest), **properties)
+manifest = pa.concat_tables((pq.read_table(path) for path in source.manifests), promote_options="permissive")
+rows = stage.characterize(candidates, manifest, **properties)
 m_stars, vetting, counts = stage.build_catalog(rows, labels, probability=settings.probability)
 released = [
     stage.characterize(

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from starsift.errors import ResultsError
-from starsift.searches.base import BALMER, Panels, View
+from starsift.searches.base import BALMER, Brief, Panels, View, measured
 from starsift.searches.bhb.columns import BHB
 from starsift.spectra.rows import Place
 
@@ -39,6 +39,16 @@ def make_panels(folder: Path, settings: Mapping[str, Any]) -> Panels:
     return panels
 
 
+def brief(row: Mapping[str, Any]) -> Brief:
+    """A blue horizontal branch star in a line."""
+    shown = [f"distance {kpc}" if (kpc := measured(row, "distance", 1, "kpc")) else ""]
+    shown += [f"g-r {colour}" if (colour := measured(row, "g_r_0", 2)) else "", row.get("subclass") or ""]
+    source = {"spectrum": "the spectrum alone", "spectrum+image": "spectrum and image"}.get(
+        row["modality"], "labels"
+    )
+    return Brief("BHB", row.get("p_bhb"), "; ".join(filter(None, shown)), f"by {source}")
+
+
 VIEW = View(
     lines=BALMER
     | {"Hε": 3970.08, "H8": 3889.06, "Ca II K": 3933.66, "Mg II": 4481.13, "He I 4471": 4471.48}
@@ -46,4 +56,5 @@ VIEW = View(
     window=(3830.0, 4960.0),
     units={column.name: column.unit for column in BHB.columns},
     panels=make_panels,
+    brief=brief,
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from starsift.searches.base import BALMER, Panels, View
+from starsift.searches.base import BALMER, Brief, Panels, View, measured
 from starsift.searches.binaries.columns import BINARIES_SPECTRA
 from starsift.searches.binaries.curves import VELOCITY_KEYS
 from starsift.searches.binaries.peaks import CosineBasis, cosine_basis, smoothed_derivatives
@@ -60,6 +60,30 @@ def _height(curve: np.ndarray, fraction: float) -> float:
     return low + fraction * (high - low)
 
 
+def brief(row: Mapping[str, Any]) -> Brief:
+    """An exposure of a binary in a line."""
+    numbers = range(1, 4 if row["multiplicity"] == "SB3" else 3)
+    velocities = [text for i in numbers if (text := measured(row, f"rv_{i}"))]
+    light = [f"{row[f'light_{i}']:.2f}" for i in numbers if row.get(f"light_{i}") is not None]
+    shown = [f"rv {', '.join(velocities)} km/s", f"light {', '.join(light)}" if light else ""]
+    stars = {"SB2": "two", "SB3": "three"}[row["multiplicity"]]
+    why = [f"the lines of {stars} stars"]
+    if row.get("by_star"):
+        why = ["too few lines by itself; the star's other exposures are double"]
+    if row.get("model") is None:
+        why = ["by the vote on the CCF alone"]
+    elif row.get("vote") == row["multiplicity"]:
+        why.append("the vote on the CCF agrees")
+    why += (
+        ["suspect: a component at rest for the observer, as moonlight"]
+        if row.get("suspect_moonlight")
+        else []
+    )
+    why += ["suspect: the next fibre has the same CCF"] if row.get("suspect_crosstalk") else []
+    probability = row.get("p_sb3" if row["multiplicity"] == "SB3" else "p_sb2")
+    return Brief(row["multiplicity"], probability, "; ".join(filter(None, shown)), "; ".join(why))
+
+
 VIEW = View(
     lines=BALMER
     | {"Mg b1": 5183.60, "Mg b2": 5172.68, "Mg b4": 5167.32, "Fe I 4957": 4957.60, "Fe I 5270": 5269.54}
@@ -76,4 +100,5 @@ VIEW = View(
     units={column.name: column.unit for column in BINARIES_SPECTRA.columns},
     velocity="rv_1",
     panels=make_panels,
+    brief=brief,
 )

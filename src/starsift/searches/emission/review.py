@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from starsift.searches.base import BALMER, Panels, View
+from starsift.searches.base import BALMER, Brief, Panels, View, measured
 from starsift.searches.emission.classes import CLASSES
 from starsift.searches.emission.columns import EMISSION
 from starsift.searches.emission.window import WAVELENGTH
@@ -23,6 +23,16 @@ def make_panels(folder: Path, settings: Mapping[str, Any]) -> Panels:
     return panels
 
 
+def brief(row: Mapping[str, Any]) -> Brief:
+    """An emission-line spectrum in a line."""
+    shown = [f"EW {width}" if (width := measured(row, "ewha", 1, "Å")) else ""]
+    shown += [f"peak at {speed}" if (speed := measured(row, "peak_velocity", 0, "km/s")) else ""]
+    shown += [f"peaks {gap} apart" if (gap := measured(row, "peak_separation", 0, "km/s")) else ""]
+    shown += [f"{row['class']} {row.get('subclass') or ''}".strip() if row.get("class") else ""]
+    why = f"H alpha in emission, {row['profile']}: by {'a person' if row.get('vetted') else 'the network'}"
+    return Brief(f"emission, {row['profile']}", row.get("p_emission"), "; ".join(filter(None, shown)), why)
+
+
 VIEW = View(
     lines=BALMER
     | {"[N II] 6548": 6548.05, "[N II] 6583": 6583.45, "He I 6678": 6678.15, "He I 5876": 5875.62}
@@ -31,4 +41,5 @@ VIEW = View(
     window=(float(WAVELENGTH[0]), float(WAVELENGTH[-1])),
     units={column.name: column.unit for column in EMISSION.columns},
     panels=make_panels,
+    brief=brief,
 )

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from starsift.searches.base import BALMER, Panels, View
+from starsift.searches.base import BALMER, Brief, Panels, View, measured
 from starsift.searches.mstars.columns import MSTARS
 from starsift.spectra.rows import Place, RowReader, read_grid
 
@@ -84,6 +84,20 @@ def make_panels(folder: Path, settings: Mapping[str, Any]) -> Panels:
 
 
 # Band heads of molecules: Kirkpatrick et al. 1991 (ApJS 77, 417), CaOH Reid et al. 1995 (AJ 110, 1838).
+def brief(row: Mapping[str, Any]) -> Brief:
+    """An M star in a line."""
+    kind = {0: "M dwarf", 1: "M giant", None: "M star"}[row.get("giant")]
+    active = "; active" if row.get("active") else ""
+    shown = [row.get("subclass") or "", f"rv {rv}" if (rv := measured(row, "rv", 0, "km/s")) else ""]
+    shown += [f"TiO5 {tio5}" if (tio5 := measured(row, "tio5", 2)) else ""]
+    shown += [f"H alpha {width}" if (width := measured(row, "ewha", 1, "Å")) else ""]
+    why = "molecular bands of an M star"
+    if row.get("hamming_distance") is not None:
+        bits, nearest = row["hamming_distance"], row["nearest_query"]
+        why = f"its code differs in {bits} bits from that of the M star {nearest}"
+    return Brief(kind, row.get("p_m"), "; ".join(filter(None, shown)) + active, why)
+
+
 VIEW = View(
     lines=BALMER
     | {"Na D2": 5889.95, "Na D1": 5895.92, "Ca I": 4226.73, "CaOH": 6230.0, "CaH": 6750.0}
@@ -99,4 +113,5 @@ VIEW = View(
     ),
     units={column.name: column.unit for column in MSTARS.columns},
     panels=make_panels,
+    brief=brief,
 )

@@ -6,6 +6,7 @@ from pydantic import model_validator
 
 from starsift.settings_base import (
     MODELS,
+    TRAIN,
     File,
     Fraction,
     Group,
@@ -18,6 +19,7 @@ from starsift.settings_base import (
     SearchSettings,
     Share,
     SurveyName,
+    Unique,
     problem,
     setting,
     size,
@@ -255,8 +257,10 @@ class Settings(SearchSettings):
 
     reason: ClassVar[str] = "the search needs the bands from 3700 to 9100 Angstrom"
 
-    survey: Annotated[str, SurveyName()] = setting("Survey that is searched.", "lamost-lrs-unknown")
-    labelled: Annotated[str, SurveyName()] = setting(
+    surveys: Annotated[list[str], SurveyName(), Unique] = setting(
+        "Surveys that are searched.", ["lamost-lrs-unknown"], min_length=1
+    )
+    labelled: Annotated[str, SurveyName(training=True)] = setting(
         "Survey that the search learns from.", "lamost-lrs-labelled"
     )
     models: File = setting(MODELS, "train")
@@ -271,10 +275,8 @@ class Settings(SearchSettings):
 
     @model_validator(mode="after")
     def _check_surveys(self) -> "Settings":
-        if self.survey == self.labelled:
-            raise problem(
-                f"and mstars.labelled are both {self.survey!r}: a search needs two surveys", "survey"
-            )
+        if self.models == TRAIN and self.labelled in self.surveys:
+            raise problem(f"has {self.labelled!r}, from which mstars learns; take it out of one", "surveys")
         return self
 
     @model_validator(mode="after")

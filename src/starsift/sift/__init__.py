@@ -1,0 +1,1 @@
+"""A folder of spectra searched at once: `starsift sift`."""

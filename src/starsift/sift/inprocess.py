@@ -1,0 +1,146 @@
+"""Runs the survey workflow in this process, one job after the other.
+
+A job of Snakemake's own takes a second or more to start, five with TensorFlow; for a folder of spectra that
+is most of the time. Rules, scripts and Snakemake's records are those of a survey, so that a later run on a
+cluster goes on from them.
+"""
+
+import logging
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+from snakemake.cli import args_to_api, parse_args
+from snakemake.executors.local import Executor, common_settings
+from snakemake.iocontainers import Snakemake
+from snakemake.logging import logger
+from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
+
+from starsift.errors import ResultsError
+from starsift.resources import workflow_root
+
+NAME = "inprocess"
+Report = Callable[[str, int, int], None]
+
+
+class InProcess(Executor):
+    """Executes the scripts of rules in a thread of this process.
+
+    Attributes
+    ----------
+    report : called with a rule, and how many of how many of its jobs are done
+    failures : rule and error of jobs that failed
+    """
+
+    report: Report = staticmethod(lambda rule, done, total: None)
+    failures: ClassVar[list[tuple[str, BaseException]]] = []
+    done: ClassVar[Counter[str]] = Counter()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # One at a time: a script may use all cores, and Numba's threads are not safe side by side.
+        self.pool = ThreadPoolExecutor(max_workers=1)
+
+    def run_single_job(self, job: Any) -> "Future[None]":
+        self.job_args_and_prepare(job)
+        return self.pool.submit(self._execute, job)
+
+    def _execute(self, job: Any) -> None:
+        name = job.rule.name
+        total = sum(other.rule.name == name for other in self.dag.needrun_jobs())
+        self.report(name.replace("_", ": ", 1), self.done[name], total)
+        path = Path(job.rule.basedir.get_path_or_uri(secret_free=True), job.rule.script).resolve()
+        given = Snakemake(
+            job.input,
+            job.output,
+            job.params,
+            job.wildcards,
+            job.threads,
+            job.resources,
+            job.log,
+            self.workflow.globals["config"],
+            job.rule.name,
+            None,
+            path.parent,
+        )
+        with _own_output():
+            exec(compile(path.read_text(), path, "exec"), {"__name__": "__main__", "snakemake": given})
+        self.done[name] += 1
+        self.report(name.replace("_", ": ", 1), self.done[name], total)
+
+    def _callback(self, job_info: SubmittedJobInfo, future: "Future[None]") -> None:
+        error = future.exception()
+        if error is None:
+            self.report_job_success(job_info)
+        else:
+            type(self).failures.append((job_info.job.rule.name, error))
+            self.report_job_error(job_info)
+
+
+@contextmanager
+def _own_output() -> Iterator[None]:
+    """Give the process its output back after a script that sent it to a log file."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = [(stream, os.dup(stream)) for stream in (1, 2)]
+    hook = sys.excepthook
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for stream, copy in saved:
+            os.dup2(copy, stream)
+            os.close(copy)
+        sys.excepthook = hook
+
+
+def run_workflow(folder: Path, settings: Path, targets: Sequence[str], report: Report) -> None:
+    """Make files of a survey's workflow in this process.
+
+    Parameters
+    ----------
+    folder : in which results/ is
+    settings : file
+    targets : files to make, relative to the folder
+    report : called with a rule, and how many of how many of its jobs are done
+
+    Raises the error of a job that failed, or ResultsError where Snakemake itself did.
+    """
+    plugin = SimpleNamespace(Executor=InProcess, common_settings=common_settings)
+    ExecutorPluginRegistry().register_plugin(NAME, plugin)
+    InProcess.report, InProcess.failures, InProcess.done = staticmethod(report), [], Counter()
+    words = ["--snakefile", str(workflow_root() / "Snakefile"), "--configfile", str(settings)]
+    words += ["--directory", str(folder), "--executor", NAME, "--cores", "all", "--rerun-incomplete"]
+    words += ["--workflow-profile", "none", "--"]
+    errors = _Errors()
+    logger.addFilter(errors)
+    try:
+        parser, arguments = parse_args([*words, *targets])
+        done = args_to_api(arguments, parser)
+    finally:
+        logger.removeFilter(errors)
+    for _, error in InProcess.failures:
+        raise error
+    if not done:
+        raise ResultsError(" ".join(errors.messages) or "the workflow ended before its results were made")
+
+
+class _Errors(logging.Filter):
+    """Keeps Snakemake's errors, and drops all else that it says: the progress is told by stage."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.ERROR:
+            self.messages.append(record.getMessage())
+        return False

@@ -1,0 +1,144 @@
+"""Pictures of candidates: one each, and sheets of many."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from starsift.io.files import atomic_path
+from starsift.report.plots import BLACK, BLUE, ORANGE, RED, report_style
+from starsift.searches.registry import SEARCHES
+from starsift.sky.air import air_to_vacuum
+from starsift.sky.constants import C_KMS
+
+SHEET = 4, 8  # columns and rows of a contact sheet
+_DPI = 110
+Spectrum = tuple[np.ndarray, np.ndarray]
+
+
+def draw_candidate(
+    path: Path, row: Mapping[str, Any], spectrum: Spectrum, panels: Mapping[str, Any], velocity: float | None
+) -> None:
+    """A picture: the whole spectrum, the part that decides with its lines, and the CCF of a binary.
+
+    Parameters
+    ----------
+    row : of `starsift.sift.candidates.CANDIDATES`
+    spectrum : vacuum wavelength (Angstrom) and flux of good pixels
+    panels : of the search's view
+    velocity : of the lines, km/s
+    """
+    ccf = panels.get("ccf")
+    with report_style():
+        figure = Figure(figsize=(9, 7.2 if ccf else 5.4), layout="constrained")
+        grid = figure.subplots(3 if ccf else 2, 1)
+        figure.suptitle(f"{row['spectrum_id']}   {headline(row)}", fontsize=10)
+        whole, part = grid[:2]
+        draw_spectrum(whole, spectrum)
+        draw_window(part, row["search"], spectrum, velocity, labels=True)
+        for axis in (whole, part):
+            axis.set_ylabel("flux")
+        part.set_xlabel("vacuum wavelength [Å]")
+        if ccf:
+            draw_ccf(grid[2], ccf)
+            grid[2].set_xlabel("radial velocity [km/s]")
+            grid[2].set_ylabel("CCF")
+        whole.set_title(row["numbers"], fontsize=9, loc="left")
+    _save(figure, path)
+
+
+def headline(row: Mapping[str, Any]) -> str:
+    """What a candidate seems to be, with its probability and S/N."""
+    parts = [row["kind"]]
+    if row["probability"] is not None:
+        parts.append(f"p = {row['probability']:.3f}")
+    if row["snr"] is not None:
+        parts.append(f"S/N {row['snr']:.0f}")
+    return ", ".join(parts)
+
+
+def draw_spectrum(axis: Axes, spectrum: Spectrum, width: float = 0.5) -> None:
+    """Flux against wavelength, scaled so that a few spikes do not hide the rest."""
+    wavelength, flux = spectrum
+    axis.plot(wavelength, flux, color=BLACK, linewidth=width)
+    _scale(axis, flux)
+    if len(wavelength):
+        axis.set_xlim(wavelength[0], wavelength[-1])
+
+
+def draw_window(axis: Axes, search: str, spectrum: Spectrum, velocity: float | None, *, labels: bool) -> None:
+    """The part of a spectrum that a search looks at, with lines at the velocity of the candidate."""
+    view = SEARCHES[search].view()
+    wavelength, flux = spectrum
+    low, high = view.window or (wavelength[0], wavelength[-1])
+    if not ((wavelength >= low) & (wavelength <= high)).any():
+        low, high = wavelength[0], wavelength[-1]
+    inside = (wavelength >= low) & (wavelength <= high)
+    draw_spectrum(axis, (wavelength[inside], flux[inside]), 0.8)
+    for name, air in view.lines.items():
+        at = float(air_to_vacuum(np.array(air))) * (1.0 + (velocity or 0.0) / C_KMS)
+        if low <= at <= high:
+            axis.axvline(at, color=ORANGE, linewidth=0.8, zorder=0)
+            if labels:
+                axis.annotate(
+                    name,
+                    (at, 1.0),
+                    xycoords=("data", "axes fraction"),
+                    xytext=(2, -3),
+                    rotation=90,
+                    textcoords="offset points",
+                    va="top",
+                    fontsize=7,
+                    color=RED,
+                )
+
+
+def draw_ccf(axis: Axes, ccf: Mapping[str, Any]) -> None:
+    """A smoothed CCF with the velocities of the stars."""
+    axis.plot(ccf["velocity"], ccf["smooth"], color=BLACK, linewidth=0.8)
+    for rv in ccf["rv"]:
+        axis.axvline(rv, color=BLUE, linewidth=1.0)
+    axis.set_xlim(ccf["velocity"][0], ccf["velocity"][-1])
+
+
+def draw_sheets(
+    folder: Path,
+    rows: Sequence[Mapping[str, Any]],
+    spectrum_of: Callable[[int], tuple[Spectrum, float | None]],
+) -> list[Path]:
+    """Contact sheets, contact-sheet-1.png and so on: the parts that decide, `SHEET` candidates each."""
+    columns, lines = SHEET
+    paths: list[Path] = []
+    for start in range(0, len(rows), columns * lines):
+        part = rows[start : start + columns * lines]
+        height = -(-len(part) // columns)
+        with report_style():
+            figure = Figure(figsize=(3.4 * columns, 1.9 * height), layout="constrained")
+            grid = figure.subplots(height, columns, squeeze=False)
+            for axis in grid.flat[len(part) :]:
+                axis.set_axis_off()
+            for number, (axis, row) in enumerate(zip(grid.flat, part, strict=False), start=start):
+                spectrum, velocity = spectrum_of(number)
+                draw_window(axis, row["search"], spectrum, velocity, labels=False)
+                axis.set_yticks([])
+                axis.tick_params(labelsize=6)
+                axis.set_title(f"{row['spectrum_id']}\n{headline(row)}", fontsize=6.5)
+        path = folder / f"contact-sheet-{len(paths) + 1}.png"
+        _save(figure, path)
+        paths.append(path)
+    return paths
+
+
+def _scale(axis: Axes, flux: np.ndarray) -> None:
+    if len(flux):
+        low, high = np.percentile(flux, [0.3, 99.7])
+        axis.set_ylim(min(low - 0.08 * (high - low), 0.98 * low), high + 0.25 * (high - low) + 1e-30)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as draft, report_style():
+        figure.savefig(draft, format="png", dpi=_DPI)

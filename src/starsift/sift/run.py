@@ -1,0 +1,161 @@
+"""From the files that a user names to candidates: `starsift sift`."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from starsift.errors import InputError
+from starsift.io.parquet import write_parquet
+from starsift.learning.model_sets import SHIPPED, find_model_set, read_model_set, settings_of
+from starsift.review.results import Results
+from starsift.searches.registry import SEARCHES
+from starsift.sift.candidates import list_candidates, queue_of
+from starsift.sift.files import Found, describe_skipped, index_places
+from starsift.sift.page import write_page
+from starsift.sift.pictures import Spectrum, draw_candidate, draw_sheets
+from starsift.sift.settings import choose_searches, make_settings, write_settings
+
+_UNITS = {"mrs": "LAMOST medium-resolution", "lrs": "LAMOST low-resolution", "sdss": "SDSS"}
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Sifted:
+    """What `sift` made: the folder, candidates, and the sentences that describe the files."""
+
+    folder: Path
+    candidates: pa.Table
+    summary: tuple[str, ...]
+
+
+def sift(
+    places: Sequence[str | os.PathLike[str]],
+    folder: str | os.PathLike[str],
+    *,
+    searches: Sequence[str] | None = None,
+    progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
+) -> Sifted:
+    """Search all spectra among some files, with the model sets that come with starsift.
+
+    In `folder` appear settings.yaml and spectra.parquet, which are those of a survey; results/, as a survey
+    has it; candidates.parquet, pictures/, contact-sheet-1.png and so on, and report.html.
+
+    Parameters
+    ----------
+    places : folders, FITS files, lists of files
+    folder : to write to
+    searches : names of the only searches to run; by default all that the files allow
+    progress : called with a stage, and how many of how many of its jobs are done
+
+    Raises InputError: no file can be searched, or the folder cannot be written to. SettingsError: a search
+    has nothing to search, or the settings in the folder were edited. ResultsError: a stage failed.
+    """
+    output = Path(folder)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise InputError(f"{output}: a file, not a folder; name another one with --output") from None
+    progress("reading headers", 0, 1)
+    found = index_places(places)
+    chosen = choose_searches(found, searches)
+    file = write_settings(
+        make_settings(found, chosen, {name: _bound(name) for name in chosen}), found, output
+    )
+    progress("reading headers", 1, 1)
+    # Snakemake is imported where it is used: a folder without a spectrum needs none.
+    from starsift.sift.inprocess import run_workflow
+
+    targets = [f"results/{queue_of(search).pattern}" for search in chosen]
+    targets += [
+        f"results/manifest/{name}-status.csv" for name in sorted({k for v in chosen.values() for k in v})
+    ]
+    run_workflow(output, file, targets, progress)
+    candidates = list_candidates(output / "results", chosen, found.root)
+    summary = tuple(_describe(found, chosen, candidates))
+    _draw(output, candidates, progress)
+    write_parquet(candidates, output / "candidates.parquet")
+    write_page(output / "report.html", summary, candidates.to_pylist())
+    return Sifted(output, candidates, summary)
+
+
+def _bound(search: str) -> dict[str, Any]:
+    """The settings that a search's shipped model set is bound to, as a tree."""
+    record = read_model_set(find_model_set(SHIPPED, search), search)
+    default = SEARCHES[search].module("settings").Settings().model_dump()
+    tree: dict[str, Any] = {}
+    for name, value in settings_of(record.settings, SEARCHES[search].bound).items():
+        if value != settings_of(default, [name])[name]:
+            group, _, key = name.partition(".")
+            tree[group] = tree.get(group, {}) | {key: value} if key else value
+    return tree
+
+
+def _describe(found: Found, chosen: Mapping[str, Sequence[str]], candidates: pa.Table) -> Iterator[str]:
+    """What the files are, what was searched, and what was skipped, a sentence each."""
+    for kind, number in found.kinds.items():
+        names = [SEARCHES[search].title.lower() for search, kinds in chosen.items() if kind in kinds]
+        searched = f"searched for {' and '.join(names)}" if names else "not searched"
+        yield f"{number} file{'s' if number > 1 else ''} of {_UNITS[kind]} spectra, {searched}."
+    for sentence in describe_skipped(found):
+        yield f"Skipped, {sentence}."
+    yield f"{candidates.num_rows} candidate{'' if candidates.num_rows == 1 else 's'}."
+
+
+def _draw(output: Path, candidates: pa.Table, progress: Callable[[str, int, int], None]) -> None:
+    """Pictures of all candidates, and contact sheets."""
+    results, rows = Results(output / "results"), candidates.to_pylist()
+    shown: list[tuple[Spectrum, float | None]] = []
+    for old in output.glob("contact-sheet-*.png"):
+        old.unlink()
+    for number, row in enumerate(rows):
+        progress("pictures", number, len(rows))
+        queue = results.queue(queue_of(row["search"]).id)
+        position = queue.positions[row["spectrum_id"]]
+        wavelength, flux, _ = results.spectrum(queue.id, position)
+        velocity = queue.row(position).get(queue.view.velocity)
+        shown.append(((wavelength, flux.astype(np.float64)), velocity))
+        panels = results.panels(queue.id, position)
+        draw_candidate(output / row["picture"], row, shown[-1][0], panels, velocity)
+    draw_sheets(output, rows, shown.__getitem__)
+    progress("pictures", len(rows), len(rows))
+
+
+@contextmanager
+def show_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar a stage on a terminal, a line a stage in a log."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+        # A copy of the terminal: jobs send the process's own output to their logs.
+        with (
+            os.fdopen(os.dup(2), "w") as terminal,
+            Progress(*columns, console=Console(file=terminal)) as bars,
+        ):
+            tasks: dict[str, Any] = {}
+
+            def advance(stage: str, done: int, total: int) -> None:
+                if stage not in tasks:
+                    tasks[stage] = bars.add_task(stage, total=total)
+                bars.update(tasks[stage], completed=done, total=total)
+
+            yield advance
+        return
+    start, seen = time.monotonic(), set()
+    with os.fdopen(os.dup(2), "w", buffering=1) as log:
+
+        def note(stage: str, done: int, total: int) -> None:
+            if stage not in seen:
+                seen.add(stage)
+                log.write(f"{time.monotonic() - start:6.1f} s  {stage}\n")
+
+        yield note
