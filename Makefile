@@ -5,14 +5,13 @@ BIN := $(VENV)/bin
 # One TensorFlow at a time: GPU=1 installs the CUDA build in place of the CPU build.
 LOCK := $(if $(GPU),envs/gpu.txt,envs/cpu.txt)
 CORES ?= $(shell nproc)
-# `make real DIR=...`: the layout of the spectra in the folder (mrs, lrs or sdss).
-KIND ?= lrs
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 # On one thread each, beside other jobs: two threads are less than twice as quick.
 ONE_THREAD := emission_train=1 emission_predict=1 simulate_emission=1 simulate_lrs=1 simulate_mrs=1 \
     simulate_sdss=1 bhb_train=1 bhb_predict=1
 DEMO := $(SNAKEMAKE) --set-threads $(ONE_THREAD) --configfile config/demo.yaml
-REAL := $(SNAKEMAKE) --configfile config/real.yaml results/real.json
+# The surveys that the shipped model sets learn from, and are scored on.
+MODELS := $(SNAKEMAKE) --set-threads $(ONE_THREAD) --configfile config/models.yaml --directory build/models
 # One thread a test process, and as many of these as there are cores.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $(CORES) --dist loadgroup
 # Kernels of BLAS that any processor can run, to stand for other processors: their sums differ in the last bits.
@@ -20,7 +19,7 @@ KERNELS ?= $(if $(filter x86_64,$(shell uname -m)),Nehalem Haswell,ARMV8)
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo real test test-all coverage test-kernels lint format settings lock wheel benchmarks clean
+.PHONY: help install demo sift models test test-all coverage test-kernels lint format settings lock wheel benchmarks clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -44,22 +43,18 @@ demo: install  ## simulate surveys, find their rare stars, score them, write res
 	@echo
 	@echo "Report:         results/report.html"
 	@echo "Catalogues:     results/catalogs/"
-	@echo "Your own files: make real DIR=/path/to/spectra KIND=mrs   (index, selection, packing)"
+	@echo "Your own files: make sift DIR=/path/to/spectra"
 	@echo "A full survey:  $(BIN)/snakemake --cores $(CORES) --configfile my-survey.yaml   (docs/running.md)"
 
-# In a file, from the environment: a folder's name may hold quotes, dollar signs and all else.
-real: export REAL_DIR = $(value DIR)
-real: export REAL_KIND = $(value KIND)
-real: install  ## index, select and pack the spectra in DIR (KIND=mrs, lrs or sdss), say what the files are
-	@test -n "$$REAL_DIR" || { echo 'give the folder of the spectra and their layout: make real DIR=/path/to/spectra KIND=mrs' >&2; exit 1; }
-	@mkdir -p results
-	@$(BIN)/python -c 'import json, os; e = os.environ; \
-	    print(json.dumps({"surveys": {"real": {"root": e["REAL_DIR"], "kind": e["REAL_KIND"]}}}))' > results/real.new
-	@# What was packed from another folder is no part of this run.
-	@cmp -s results/real.new results/real.json || rm -rf results/spectra/real
-	@mv results/real.new results/real.json
-	$(REAL) --quiet rules -- results/manifest/real-status.csv
-	@$(BIN)/starsift status
+# From the environment: a folder's name may hold quotes, dollar signs and all else.
+sift: export SIFT_DIR = $(value DIR)
+sift: install  ## search the spectra in DIR: candidates, pictures, a report, in sift/
+	@test -n "$$SIFT_DIR" || { echo 'give the folder of the spectra: make sift DIR=/path/to/spectra' >&2; exit 1; }
+	@$(BIN)/starsift sift "$$SIFT_DIR"
+
+models: install  ## train the model sets that come with starsift, anew, into resources/models/
+	$(MODELS) --quiet rules
+	$(BIN)/starsift models resources/models --results build/models/results
 
 test: install  ## the tests, without those that take minutes
 	$(PYTEST) -m "not slow"

@@ -12,7 +12,7 @@ from starsift.resources import workflow_root
 Command = Callable[[argparse.Namespace], None]
 LABELS = Path("labels/starsift.sqlite")
 RESULTS = Path("results")
-SIFTED = Path("sift")
+SIFTED, LIKE = Path("sift"), Path("like")
 LISTED = 40  # candidates in the terminal; all are in a table
 
 
@@ -66,9 +66,15 @@ def make_parser() -> argparse.ArgumentParser:
     _add_run_options(command("run", _run, "run the workflow on a survey"))
     _add_simulate_options(command("simulate", _simulate, "write a simulated survey with its truth"))
     _add_sift_options(command("sift", _sift, "search a folder of spectra: find what is in it"))
+    _add_like_options(command("like", _like, "list the spectra that look like a few examples"))
     index = command("index", _index, "make a catalogue from the headers of a folder of FITS files")
     index.add_argument("folder", type=Path, help="folder to search, with all folders in it")
     index.add_argument("--output", type=Path, required=True, help="file to write, .parquet or .csv")
+    models = command(
+        "models", _models, "write the model sets of a run, small and with cards, to publish them"
+    )
+    models.add_argument("folder", type=Path, help="where to write: a folder for each search")
+    models.add_argument("--results", type=Path, default=RESULTS, help="run that made them (%(default)s)")
     status = command("status", _status, "show the progress of a run and the spectra that could not be read")
     status.add_argument("results", type=Path, nargs="?", default=RESULTS, help="run to show (%(default)s)")
     review = command("review", _review, "look at candidates in the browser and label them")
@@ -136,6 +142,26 @@ def _add_sift_options(sift: argparse.ArgumentParser) -> None:
     )
     sift.add_argument(
         "--search", action="append", metavar="NAME", help="search for these alone; may be repeated"
+    )
+
+
+def _add_like_options(like: argparse.ArgumentParser) -> None:
+    like.add_argument(
+        "examples",
+        nargs="+",
+        metavar="FILE",
+        help="FITS file of an example, or the name of a spectrum of the run",
+    )
+    like.add_argument(
+        "--among",
+        type=Path,
+        action="append",
+        metavar="FOLDER",
+        help=f"results of a run, or a folder of spectra; may be repeated ({RESULTS})",
+    )
+    like.add_argument("--number", type=_natural, default=100, help="spectra to list (%(default)s)")
+    like.add_argument(
+        "--output", type=Path, default=LIKE, metavar="FOLDER", help="where to write (%(default)s)"
     )
 
 
@@ -280,6 +306,24 @@ def _sift(options: argparse.Namespace) -> None:
     print(f"Review:   starsift review {options.output / 'results'} --labels {labels}")
 
 
+def _like(options: argparse.Namespace) -> None:
+    from starsift.sift.like import QUEUE, find_like
+    from starsift.sift.run import show_progress
+
+    with show_progress() as progress:
+        table, results = find_like(
+            options.examples,
+            options.among or [RESULTS],
+            options.output,
+            number=options.number,
+            progress=progress,
+        )
+    for row in table.slice(0, LISTED).to_pylist():
+        print(f"  {row['distance']:6.1f} bits  {row['spectrum_id']}")
+    print(f"List:     {options.output / 'like.parquet'}, {options.output / 'contact-sheet-1.png'}")
+    print(f"Review:   starsift review {results} --queue {QUEUE}")
+
+
 def _simulate(options: argparse.Namespace) -> None:
     size = {"n_plans": options.plans, "n_spectrographs": options.spectrographs}
     if options.kind == "sdss":
@@ -313,6 +357,19 @@ def _index(options: argparse.Namespace) -> None:
     if not n_ok:
         reason = table["message"][0].as_py()
         raise InputError(f"{options.folder}: no spectrum in it can be used, the first because: {reason}")
+
+
+def _models(options: argparse.Namespace) -> None:
+    from starsift.searches.model_cards import publish_model_set
+    from starsift.searches.registry import SEARCHES
+
+    made = [one for one in SEARCHES.values() if (options.results / one.name / "model_set").is_dir()]
+    if not made:
+        raise InputError(f"{options.results}: no model set here; name the results of a run with --results")
+    for search in made:
+        record = publish_model_set(options.results, search, options.folder / search.name)
+        size = sum((options.folder / search.name / name).stat().st_size for name in record.files)
+        print(f"{search.name}: {options.folder / search.name}, {size / 1e6:.1f} MB, digest {record.digest}")
 
 
 def _status(options: argparse.Namespace) -> None:

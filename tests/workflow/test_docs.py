@@ -19,6 +19,7 @@ from starsift.catalog.provenance import write_provenance
 from starsift.cli import make_parser
 from starsift.demo.lrs import simulate_lrs
 from starsift.demo.mrs import simulate_survey
+from starsift.learning.model_sets import write_model_set
 from starsift.review.labels import LabelStore
 from starsift.searches.registry import SEARCHES
 from starsift.settings import complete_settings, default_settings
@@ -51,7 +52,7 @@ def commands_of(path: Path) -> Iterator[tuple[str, ...]]:
     text = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
     if path.suffix != ".md":
         lines = re.findall(r"^# {4,}(.+)", text, re.MULTILINE)
-        lines += re.findall(r"make [a-z]+ DIR=\S+ KIND=\w+", text)
+        lines += re.findall(r"make [a-z]+ DIR=[\w/]+", text)
     else:
         lines = re.findall(r"^ {4}(\S.*)", text, re.MULTILINE) + SPAN.findall(text)
     for line in lines:
@@ -94,8 +95,20 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
     simulate_lrs(folder / "other", seed=3, n_plans=1, n_spectrographs=1, n_released=4, n_unknown=4)
     (folder / "data").mkdir()
     (folder / "other/spectra").rename(folder / "data/it's here")
+    first = next((folder / "data/it's here").rglob("*.fits*"))
+    for name in ("night-1", "night-2"):
+        (folder / name).symlink_to(folder / "data/it's here")
+    (folder / "spec-55859-F5907_sp03-205.fits.gz").symlink_to(first)
+    (folder / "list.txt").write_text(f"{first}\n")
     make_results(folder / "results")
     (folder / "other-results").mkdir()
+    write_model_set(
+        folder / "results/mstars/model_set",
+        "mstars",
+        {name: folder / "README.md" for name in SEARCHES["mstars"].models},
+        settings={},
+        scores={},
+    )
     (folder / "results/manifest").mkdir(exist_ok=True)
     (folder / "results/manifest/mrs-selection.csv").write_text("cut,before,removed,after\n")
     write_provenance(folder / "results/provenance.json", {"seed": 1}, outputs=[])
@@ -139,7 +152,7 @@ def test_a_documented_command_works(sandbox: Path, command: tuple[str, ...]) -> 
     words = [re.sub("|".join(places), lambda found: places[found[0]], word) for word in command]
     match words[0].removeprefix(".venv/bin/"):
         case "make":
-            plan = [] if words[1] == "real" else ["-n"]
+            plan = [] if words[1] == "sift" else ["-n"]
             run(sandbox, [*words, *plan, "-o", "install", "-o", ".venv/.installed", "CORES=1"])
         case "snakemake" if "--unlock" in words:
             run(sandbox, words)
@@ -157,7 +170,8 @@ def test_a_documented_command_works(sandbox: Path, command: tuple[str, ...]) -> 
         case "starsift":
             options = make_parser().parse_args(words[1:])
             if words[1] != "review":  # which goes on until it is stopped; tests/browser does so
-                names = {"FOLDER": "spectra", "catalog.parquet": "results/catalog.parquet"}
+                names = {"FOLDER": "data", "catalog.parquet": "results/catalog.parquet"}
+                names |= {"FILE...": str(next((sandbox / "data/it's here").rglob("*.fits*")))}
                 assert run(sandbox, [names.get(word, word) for word in words])
             assert callable(options.run)
         case "python" if words[1] == "-m":
@@ -227,7 +241,7 @@ def test_files_that_a_page_names_exist(page: Path) -> None:
     declared = [path.read_text() for path in (ROOT / "src/starsift/searches").glob("*/search.py")]
     rules = "".join([all_rules(), *declared])
     for name in re.findall(r"`results/[\w/{}.-]*?([\w-]+)\.[a-z]+`", text):
-        assert name.lstrip("-") in rules or name in ("report", "real"), f"{page.name}: no rule writes {name}"
+        assert name.lstrip("-") in rules or name == "report", f"{page.name}: no rule writes {name}"
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/outputs.md"])

@@ -171,6 +171,7 @@ class Search(Vocabulary):
     models : names of the files of a model set; empty: the search learns nothing
     learning : settings that these depend on
     bound : settings that must be as those that a model set was made with
+    learnt_from, limits : of a model set, sentences for its card
     """
 
     title: str
@@ -185,6 +186,8 @@ class Search(Vocabulary):
     models: tuple[str, ...] = ()
     learning: tuple[str, ...] = ()
     bound: tuple[str, ...] = ()
+    learnt_from: str = ""
+    limits: str = ""
 
     def module(self, role: str) -> ModuleType:
         """A module of the search's folder, by its role: the same roles have the same names everywhere."""

@@ -108,8 +108,15 @@ def draw_sheets(
     folder: Path,
     rows: Sequence[Mapping[str, Any]],
     spectrum_of: Callable[[int], tuple[Spectrum, float | None]],
+    *,
+    whole: bool = False,
 ) -> list[Path]:
-    """Contact sheets, contact-sheet-1.png and so on: the parts that decide, `SHEET` candidates each."""
+    """Contact sheets, contact-sheet-1.png and so on, `SHEET` candidates each; older ones are removed.
+
+    They show the part of a spectrum that decides, or the `whole` of it.
+    """
+    for old in folder.glob("contact-sheet-*.png"):
+        old.unlink()
     columns, lines = SHEET
     paths: list[Path] = []
     for start in range(0, len(rows), columns * lines):
@@ -122,7 +129,10 @@ def draw_sheets(
                 axis.set_axis_off()
             for number, (axis, row) in enumerate(zip(grid.flat, part, strict=False), start=start):
                 spectrum, velocity = spectrum_of(number)
-                draw_window(axis, row["search"], spectrum, velocity, labels=False)
+                if whole:
+                    draw_spectrum(axis, spectrum)
+                else:
+                    draw_window(axis, row["search"], spectrum, velocity, labels=False)
                 axis.set_yticks([])
                 axis.tick_params(labelsize=6)
                 axis.set_title(f"{row['spectrum_id']}\n{headline(row)}", fontsize=6.5)

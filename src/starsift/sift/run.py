@@ -113,8 +113,6 @@ def _draw(output: Path, candidates: pa.Table, progress: Callable[[str, int, int]
     """Pictures of all candidates, and contact sheets."""
     results, rows = Results(output / "results"), candidates.to_pylist()
     shown: list[tuple[Spectrum, float | None]] = []
-    for old in output.glob("contact-sheet-*.png"):
-        old.unlink()
     for number, row in enumerate(rows):
         progress("pictures", number, len(rows))
         queue = results.queue(queue_of(row["search"]).id)

@@ -35,4 +35,12 @@ SEARCH = Search(
     models=("fused.keras", "single.keras", "calibration.json"),
     learning=("labelled", "spectrum", "image", "preset", "model", "runs", "training", "purity"),
     bound=("image.size",),
+    learnt_from=(
+        "Simulated A-type SDSS spectra with ugriz images: BHB stars, blue stragglers, main-sequence A "
+        "stars. No observed spectrum."
+    ),
+    limits=(
+        "SDSS spectra of types A and late B; images of 32 pixels a side if there are any. Gravities of A "
+        "stars hotter than 9500 K are hardly told apart. Networks of the size tiny."
+    ),
 )

@@ -55,7 +55,9 @@ def _check_sum(shares: list[float]) -> list[float]:
 class Labelled(Group):
     """The labelled stars."""
 
-    survey: Annotated[str, SurveyName(cutouts=True, training=True)] = setting("Survey of the labelled stars.", "sdss")
+    survey: Annotated[str, SurveyName(cutouts=True, training=True)] = setting(
+        "Survey of the labelled stars.", "sdss"
+    )
     catalog: File = setting(
         "Table of plate, mjd, fiberid (or spectrum_id) and label: BHB, blue straggler, A main sequence or "
         "not BHB.",

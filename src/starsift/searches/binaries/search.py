@@ -64,4 +64,14 @@ SEARCH = Search(
         "decision.purity",
     ),
     bound=("ccf", "peaks", "model"),
+    learnt_from=(
+        "Synthetic spectra of the template grid (docs/templates.md): single stars, pairs and triples "
+        "with rotation, noise and the errors that templates of real stars have; CCFs of simulated pairs "
+        "for the networks of the vote. No observed spectrum."
+    ),
+    limits=(
+        "LAMOST MRS, blue arm, R = 7500, S/N 5 and more. Pairs closer than 45 km/s are not sought. Cool "
+        "stars and giants that rotate faster than 50 km/s are often called double (docs/binaries.md has "
+        "a table)."
+    ),
 )

@@ -43,4 +43,13 @@ SEARCH = Search(
     ),
     models=("model.keras", "calibration.json"),
     learning=("labelled", "window", "training", "long_training", "rounds"),
+    learnt_from=(
+        "Simulated spectra of the Ondrejov telescope, blurred to the resolution of LAMOST, and spectra "
+        "of a simulated LAMOST survey, labelled by active learning with the simulated truth. No observed "
+        "spectrum."
+    ),
+    limits=(
+        "LAMOST LRS, 6519 to 6732 Angstrom. The background of nebulae and badly subtracted sky lines can "
+        "look like emission."
+    ),
 )

@@ -32,7 +32,18 @@ SEARCH = Search(
     queues=(
         Queue("mstars-vetting", "M stars to vet", "catalogs/mstars_vetting.parquet"),
         Queue("mstars-catalog", "M stars, catalogue", "catalogs/mstars.parquet"),
+        Queue("mstars-like", "Spectra like examples", "mstars/like.parquet"),
     ),
     models=("model.npz", "reference.parquet", "calibration.json", "templates.parquet"),
     learning=("sample", "hash", "measure.minimum_members"),
+    learnt_from=(
+        "A simulated low-resolution survey: M dwarfs and giants of all subtypes, other stars, galaxies, "
+        "quasars and failed spectra, with noise, reddening and errors of the flux calibration as LAMOST "
+        "has them. No observed spectrum."
+    ),
+    limits=(
+        "LAMOST LRS and SDSS, 3700 to 9100 Angstrom. Trained on simulated spectra: a set that learns "
+        "from the labelled spectra of your own survey knows its flux calibration better. Late K dwarfs "
+        "and M0 are near each other."
+    ),
 )
