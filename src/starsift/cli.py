@@ -12,7 +12,7 @@ from starsift.resources import workflow_root
 Command = Callable[[argparse.Namespace], None]
 LABELS = Path("labels/starsift.sqlite")
 RESULTS = Path("results")
-SIFTED, LIKE = Path("sift"), Path("like")
+SIFTED, LIKE, EXPLAINED = Path("sift"), Path("like"), Path("explain")
 LISTED = 40  # candidates in the terminal; all are in a table
 
 
@@ -67,6 +67,18 @@ def make_parser() -> argparse.ArgumentParser:
     _add_simulate_options(command("simulate", _simulate, "write a simulated survey with its truth"))
     _add_sift_options(command("sift", _sift, "search a folder of spectra: find what is in it"))
     _add_like_options(command("like", _like, "list the spectra that look like a few examples"))
+    explain = command("explain", _explain, "tell why a spectrum is a candidate, or is not")
+    explain.add_argument("spectrum", help="name of a spectrum of the run, or a FITS file on its own")
+    explain.add_argument(
+        "--results", type=Path, default=RESULTS, help="run that knows the spectrum (%(default)s)"
+    )
+    explain.add_argument(
+        "--output",
+        type=Path,
+        default=EXPLAINED,
+        metavar="FOLDER",
+        help="where the picture goes (%(default)s)",
+    )
     index = command("index", _index, "make a catalogue from the headers of a folder of FITS files")
     index.add_argument("folder", type=Path, help="folder to search, with all folders in it")
     index.add_argument("--output", type=Path, required=True, help="file to write, .parquet or .csv")
@@ -322,6 +334,31 @@ def _like(options: argparse.Namespace) -> None:
         print(f"  {row['distance']:6.1f} bits  {row['spectrum_id']}")
     print(f"List:     {options.output / 'like.parquet'}, {options.output / 'contact-sheet-1.png'}")
     print(f"Review:   starsift review {results} --queue {QUEUE}")
+
+
+def _explain(options: argparse.Namespace) -> None:
+    import pyarrow.parquet as pq
+
+    from starsift.sift.explain import explain
+
+    names, results = [options.spectrum], options.results
+    if Path(options.spectrum).is_file():
+        from starsift.sift.run import show_progress, sift
+
+        with show_progress() as progress:
+            sift([options.spectrum], options.output, progress=progress)
+        results = options.output / "results"
+        manifests = [
+            file for file in results.glob("manifest/*.parquet") if (file.parent / file.stem).is_dir()
+        ]
+        names = sorted({n for file in manifests for n in pq.read_table(file)["spectrum_id"].to_pylist()})
+    for name in names:
+        story = explain(results, name, options.output)
+        print(story.spectrum_id)
+        for title, lines in story.sections:
+            print(f"  {title}", *(f"    {line}" for line in lines), sep="\n")
+        if story.picture:
+            print(f"  picture: {story.picture}")
 
 
 def _simulate(options: argparse.Namespace) -> None:

@@ -105,7 +105,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_model_set(
         folder / "results/mstars/model_set",
         "mstars",
-        {name: folder / "README.md" for name in SEARCHES["mstars"].models},
+        dict.fromkeys(SEARCHES["mstars"].models, folder / "README.md"),
         settings={},
         scores={},
     )

@@ -15,9 +15,9 @@ from starsift.spectra.rows import FILES, Place
 
 
 class Places:
-    """Finds packed spectra in a folder of results. The manifest of a search's own survey is read first."""
+    """Finds packed spectra in a folder of results. The manifests of a search's own surveys are read first."""
 
-    def __init__(self, folder: Path, surveys: dict[str, str]) -> None:
+    def __init__(self, folder: Path, surveys: dict[str, list[str]]) -> None:
         self.folder = folder
         self._first = surveys
         self._bundles: dict[str, tuple[list[str], np.ndarray]] = {}  # of each queue
@@ -29,9 +29,9 @@ class Places:
         return {file.stem: file.parent.name for file in sorted(self.folder.glob("spectra/*/*.arrow"))}
 
     def manifests(self, search: str) -> list[Path]:
-        """Manifests of packed surveys, that of the search's own survey first."""
-        own = self._first.get(search, "")
-        surveys = sorted(set(self._survey_of.values()), key=lambda name: (name != own, name))
+        """Manifests of packed surveys, those of the search's own surveys first."""
+        own = self._first.get(search, [])
+        surveys = sorted(set(self._survey_of.values()), key=lambda name: (name not in own, name))
         files = [self.folder / "manifest" / f"{name}.parquet" for name in surveys]
         return [file for file in files if file.is_file()]
 

@@ -138,7 +138,11 @@ class Results:
 
     @cached_property
     def _places(self) -> Places:
-        return Places(self.folder, {name: own.get("survey", "") for name, own in self._settings.items()})
+        surveys = {
+            name: [own[key]] if (key := "survey") in own else own.get("surveys", [])
+            for name, own in self._settings.items()
+        }
+        return Places(self.folder, surveys)
 
     def _panels_of(self, search: str) -> Panels | None:
         if search not in self._panels:

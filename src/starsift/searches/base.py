@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
@@ -140,6 +140,8 @@ class View:
     panels : from the folder of results and the search's settings in the run, a function that makes panels:
         ``ccf``, ``nearest``, ``images`` and ``probabilities`` are what the page can show
     brief : of a candidate's row, all its columns, the line of a list
+    story : of any spectrum, sentences that compare what was measured with the thresholds: from the folder of
+        results, the spectrum's row in each stage and catalogue by name, and the search's settings in the run
     """
 
     lines: Mapping[str, float] = field(default_factory=lambda: BALMER)
@@ -149,6 +151,7 @@ class View:
     velocity: str = "rv"
     panels: Callable[[Path, Mapping[str, Any]], Panels] | None = None
     brief: Callable[[Mapping[str, Any]], Brief] | None = None
+    story: Callable[[Path, Mapping[str, dict[str, Any]], Mapping[str, Any]], Iterable[str]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +168,7 @@ class Search(Vocabulary):
     stages : folders of files named after bundles, in the order in which they are made; patterns relative to
         the folder of results, {survey} the bundle's survey
     steps : results made once, not for each bundle: a name in the plural, and a pattern of their files
+    pools : tables of all spectra beside the stages, relative to the folder of results
     catalogs : names of the published catalogues
     figures : what the report shows
     queues : candidates that people review
@@ -183,6 +187,7 @@ class Search(Vocabulary):
     catalogs: tuple[str, ...]
     figures: tuple[Figure, ...] = ()
     queues: tuple[Queue, ...] = ()
+    pools: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     learning: tuple[str, ...] = ()
     bound: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
 """The images of BHB candidates in the review app."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,10 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from starsift.errors import ResultsError
+from starsift.io.files import read_json
 from starsift.searches.base import BALMER, Brief, Panels, View, measured
 from starsift.searches.bhb.columns import BHB
+from starsift.searches.bhb.evaluation import calibrate
 from starsift.spectra.rows import Place
 
 _BANDS = "ugriz"
@@ -49,6 +51,28 @@ def brief(row: Mapping[str, Any]) -> Brief:
     return Brief("BHB", row.get("p_bhb"), "; ".join(filter(None, shown)), f"by {source}")
 
 
+def story(folder: Path, stages: Mapping[str, dict[str, Any]], settings: Mapping[str, Any]) -> Iterator[str]:
+    """What the networks say of a spectrum."""
+    row = next((row for name, row in stages.items() if name.startswith("predictions")), None)
+    if row is None:
+        return
+    yield f"image: {row['image_status']}"
+    if row["p_bhb"] is None:
+        yield f"no probability: {row['status']}"
+        return
+    p, needed = row["p_bhb"], "its threshold is not known"
+    file = folder / "bhb/model_set/calibration.json"
+    if file.is_file():
+        fitted = read_json(file)["modalities"][row["modality"]]
+        p = float(calibrate(np.array([p]), fitted["temperature"])[0])
+        needed = (
+            "no threshold reaches the purity"
+            if fitted["threshold"] is None
+            else f"from {fitted['threshold']:.3f} on"
+        )
+    yield f"by {row['modality']}: p(BHB) = {p:.3f}; in the catalogue {needed}"
+
+
 VIEW = View(
     lines=BALMER
     | {"Hε": 3970.08, "H8": 3889.06, "Ca II K": 3933.66, "Mg II": 4481.13, "He I 4471": 4471.48}
@@ -57,4 +81,5 @@ VIEW = View(
     units={column.name: column.unit for column in BHB.columns},
     panels=make_panels,
     brief=brief,
+    story=story,
 )

@@ -1,6 +1,6 @@
 """The CCFs of candidates for binaries in the review app, smoothed as for the peak finding."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,9 @@ import numpy as np
 from starsift.searches.base import BALMER, Brief, Panels, View, measured
 from starsift.searches.binaries.columns import BINARIES_SPECTRA
 from starsift.searches.binaries.curves import VELOCITY_KEYS
+from starsift.searches.binaries.decision import Decision
 from starsift.searches.binaries.peaks import CosineBasis, cosine_basis, smoothed_derivatives
+from starsift.spectra.batches import OK
 from starsift.spectra.rows import Place, RowReader
 
 _PEAKS = {"sigma_start": 13.0, "ccf_threshold": 0.60, "d2_threshold": 0.40}
@@ -84,6 +86,45 @@ def brief(row: Mapping[str, Any]) -> Brief:
     return Brief(row["multiplicity"], probability, "; ".join(filter(None, shown)), "; ".join(why))
 
 
+def story(folder: Path, stages: Mapping[str, dict[str, Any]], settings: Mapping[str, Any]) -> Iterator[str]:
+    """What CCF, models, vote and checks say of an exposure."""
+    ccf, classes, suspects = (stages.get(name, {}) for name in ("components", "classes", "suspects"))
+    if ccf:
+        if ccf["status"] != OK:
+            yield f"no CCF: {ccf['status']}"
+        else:
+            rv = ", ".join(f"{v:.1f}" for v in ccf["rv"] or [])
+            yield f"CCF: {ccf['n_components']} components at {rv} km/s, highest value {ccf['ccf_max']:.2f}"
+    if classes.get("p_single") is not None:
+        p = ", ".join(f"{name} {classes[f'p_{name.lower()}']:.4f}" for name in ("single", "SB2", "SB3"))
+        decision = folder / "binaries/model_set/decision.json"
+        needed = ""
+        if decision.is_file():
+            pair, triple = Decision.load(decision).thresholds
+            needed = f"; SB2 from p(SB2) + p(SB3) = {pair:.4f} on, SB3 from p(SB3) = {triple:.4f} on"
+        yield f"models of one, two and three stars: {p}{needed}"
+        rv = ", ".join(f"{v:.1f} ± {e:.1f}" for v, e in zip(classes["rv"], classes["rv_err"], strict=True))
+        light = ", ".join(f"{share:.2f}" for share in classes["light"] or [])
+        yield f"the model that wins: rv {rv} km/s" + (f", light {light}" if light else "")
+    votes = {name: classes[name] for name in classes if name.startswith("p_c") and classes[name] is not None}
+    if votes:
+        limits = settings.get("vote", {})
+        yield (
+            f"vote on the CCF: {classes.get('vote') or 'no'} "
+            f"(SB2 needs L2 > {limits.get('sb2_threshold', 0.95)} of C1, C2, C3; "
+            f"SB3 needs L3 > {limits.get('sb3_threshold', 0.99)} of C1, C2, C4): "
+            + ", ".join(f"{name[2:].upper().replace('_', ' ')} {p:.3f}" for name, p in votes.items())
+        )
+    elif classes:
+        yield "no vote: the CCF has neither two nor three components"
+    for name, what in (
+        ("moonlight", "a component at rest for the observer"),
+        ("crosstalk", "the next fibre"),
+    ):
+        if suspects.get(f"suspect_{name}"):
+            yield f"suspect: {name} ({what})"
+
+
 VIEW = View(
     lines=BALMER
     | {"Mg b1": 5183.60, "Mg b2": 5172.68, "Mg b4": 5167.32, "Fe I 4957": 4957.60, "Fe I 5270": 5269.54}
@@ -101,4 +142,5 @@ VIEW = View(
     velocity="rv_1",
     panels=make_panels,
     brief=brief,
+    story=story,
 )

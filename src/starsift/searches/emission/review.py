@@ -1,6 +1,6 @@
 """The probabilities of emission-line candidates in the review app."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ from starsift.searches.base import BALMER, Brief, Panels, View, measured
 from starsift.searches.emission.classes import CLASSES
 from starsift.searches.emission.columns import EMISSION
 from starsift.searches.emission.window import WAVELENGTH
+from starsift.spectra.batches import OK
 from starsift.spectra.rows import Place
 
 _PROBABILITIES = dict(zip(CLASSES, ("p_single", "p_double", "p_uninteresting"), strict=True))
@@ -33,6 +34,18 @@ def brief(row: Mapping[str, Any]) -> Brief:
     return Brief(f"emission, {row['profile']}", row.get("p_emission"), "; ".join(filter(None, shown)), why)
 
 
+def story(folder: Path, stages: Mapping[str, dict[str, Any]], settings: Mapping[str, Any]) -> Iterator[str]:
+    """What the network says of a spectrum."""
+    window, final = stages.get("windows", {}), stages.get("final/predictions")
+    if window.get("status", OK) != OK:
+        yield f"no window around H alpha: {window['status']}"
+    if final:
+        p = {label: final[name] for label, name in _PROBABILITIES.items()}
+        shown = ", ".join(f"{label} {value:.3f}" for label, value in p.items())
+        best = max(p, key=p.__getitem__)
+        yield f"the network, not calibrated: {shown}; the largest decides: {best}"
+
+
 VIEW = View(
     lines=BALMER
     | {"[N II] 6548": 6548.05, "[N II] 6583": 6583.45, "He I 6678": 6678.15, "He I 5876": 5875.62}
@@ -42,4 +55,5 @@ VIEW = View(
     units={column.name: column.unit for column in EMISSION.columns},
     panels=make_panels,
     brief=brief,
+    story=story,
 )

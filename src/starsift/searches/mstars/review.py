@@ -1,6 +1,6 @@
 """The nearest known M stars of M star candidates in the review app."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from starsift.searches.base import BALMER, Brief, Panels, View, measured
 from starsift.searches.mstars.columns import MSTARS
+from starsift.spectra.batches import OK
 from starsift.spectra.rows import Place, RowReader, read_grid
 
 NEAREST = 5  # M stars shown beside a candidate
@@ -98,6 +99,31 @@ def brief(row: Mapping[str, Any]) -> Brief:
     return Brief(kind, row.get("p_m"), "; ".join(filter(None, shown)) + active, why)
 
 
+def story(folder: Path, stages: Mapping[str, dict[str, Any]], settings: Mapping[str, Any]) -> Iterator[str]:
+    """What codes and measurements say of a spectrum."""
+    pool, measured_ = stages.get("mstars/pool.parquet", {}), stages.get("measurements", {})
+    if pool.get("status", OK) != OK:
+        yield f"no code: {pool['status']}"
+    elif pool:
+        limits = settings.get("search", {}), settings.get("catalog", {})
+        chosen = (
+            f"among the nearest of {pool['n_queries']} known M stars"
+            if pool["n_queries"]
+            else ("among the nearest of no known M star")
+        )
+        yield f"code: {chosen}; {pool['n_bad']} bad pixels{', gaps' if pool['defective'] else ''}"
+        yield (
+            f"score {pool['score']:.1f}: p(M star) = {pool['p_m']:.3f}; measured from "
+            f"{limits[0].get('probability', 0.1)} on, published from {limits[1].get('probability', 0.5)} on"
+        )
+    if measured_:
+        values = [measured_.get("subclass") or "no subtype", measured(measured_, "rv", 0, "km/s")]
+        values += [
+            f"{name} {text}" for name in ("tio5", "cah2", "cah3") if (text := measured(measured_, name, 2))
+        ]
+        yield f"measured: {', '.join(filter(None, values))}; the catalogue has those of type M"
+
+
 VIEW = View(
     lines=BALMER
     | {"Na D2": 5889.95, "Na D1": 5895.92, "Ca I": 4226.73, "CaOH": 6230.0, "CaH": 6750.0}
@@ -114,4 +140,5 @@ VIEW = View(
     units={column.name: column.unit for column in MSTARS.columns},
     panels=make_panels,
     brief=brief,
+    story=story,
 )

@@ -34,6 +34,7 @@ SEARCH = Search(
         Queue("mstars-catalog", "M stars, catalogue", "catalogs/mstars.parquet"),
         Queue("mstars-like", "Spectra like examples", "mstars/like.parquet"),
     ),
+    pools=("mstars/pool.parquet",),
     models=("model.npz", "reference.parquet", "calibration.json", "templates.parquet"),
     learning=("sample", "hash", "measure.minimum_members"),
     learnt_from=(
