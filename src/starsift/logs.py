@@ -3,10 +3,39 @@
 import os
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
 from starsift.errors import StarsiftError
+
+_returns = False  # whether this process gets its output back: `output_returned`
+
+
+@contextmanager
+def output_returned() -> Iterator[None]:
+    """Give the process its output back after a script in it that calls `log_to`; its errors pass."""
+    global _returns
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = [(stream, os.dup(stream)) for stream in (1, 2)]
+    _returns = True
+    try:
+        yield
+    finally:
+        _returns = False
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for stream, copy in saved:
+            os.dup2(copy, stream)
+            os.close(copy)
+
+
+def _redirect(path: str | os.PathLike[str]) -> None:
+    with Path(path).open("w") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
 
 
 def log_to(path: str | os.PathLike[str]) -> None:
@@ -16,10 +45,11 @@ def log_to(path: str | os.PathLike[str]) -> None:
     to the log, except for errors of starsift and of the operating system, whose message says what to do.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
+    if _returns:
+        _redirect(path)
+        return
     terminal = os.fdopen(os.dup(2), "w", buffering=1)
-    with Path(path).open("w") as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
+    _redirect(path)
 
     def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         message = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)

@@ -1,6 +1,6 @@
 """The table of candidates of all searches, with the reason for each."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ def _plain(row: Mapping[str, Any]) -> Brief:
     return Brief("candidate", None, "", "in the catalogue")
 
 
-def list_candidates(results: Path, searches: Mapping[str, Any], root: Path) -> pa.Table:
+def list_candidates(results: Path, searches: Iterable[str], root: Path) -> pa.Table:
     """All candidates of a run, the most probable first.
 
     Parameters

@@ -6,12 +6,9 @@ cluster goes on from them.
 """
 
 import logging
-import os
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -24,6 +21,7 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
 from starsift.errors import ResultsError
+from starsift.logs import output_returned
 from starsift.resources import workflow_root
 
 NAME = "inprocess"
@@ -70,7 +68,7 @@ class InProcess(Executor):
             None,
             path.parent,
         )
-        with _own_output():
+        with output_returned():
             exec(compile(path.read_text(), path, "exec"), {"__name__": "__main__", "snakemake": given})
         self.done[name] += 1
         self.report(name.replace("_", ": ", 1), self.done[name], total)
@@ -84,25 +82,9 @@ class InProcess(Executor):
             self.report_job_error(job_info)
 
 
-@contextmanager
-def _own_output() -> Iterator[None]:
-    """Give the process its output back after a script that sent it to a log file."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    saved = [(stream, os.dup(stream)) for stream in (1, 2)]
-    hook = sys.excepthook
-    try:
-        yield
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for stream, copy in saved:
-            os.dup2(copy, stream)
-            os.close(copy)
-        sys.excepthook = hook
-
-
-def run_workflow(folder: Path, settings: Path, targets: Sequence[str], report: Report) -> None:
+def run_workflow(
+    folder: Path, settings: Path, targets: Sequence[str], report: Report
+) -> dict[str, BaseException]:
     """Make files of a survey's workflow in this process.
 
     Parameters
@@ -112,14 +94,15 @@ def run_workflow(folder: Path, settings: Path, targets: Sequence[str], report: R
     targets : files to make, relative to the folder
     report : called with a rule, and how many of how many of its jobs are done
 
-    Raises the error of a job that failed, or ResultsError where Snakemake itself did.
+    Returns the errors of jobs that failed, by rule: what does not depend on them is made. Raises ResultsError
+    where Snakemake itself failed.
     """
     plugin = SimpleNamespace(Executor=InProcess, common_settings=common_settings)
     ExecutorPluginRegistry().register_plugin(NAME, plugin)
     InProcess.report, InProcess.failures, InProcess.done = staticmethod(report), [], Counter()
     words = ["--snakefile", str(workflow_root() / "Snakefile"), "--configfile", str(settings)]
-    words += ["--directory", str(folder), "--executor", NAME, "--cores", "all", "--rerun-incomplete"]
-    words += ["--workflow-profile", "none", "--"]
+    words += ["--directory", str(folder), "--executor", NAME, "--cores", "all", "--keep-going"]
+    words += ["--rerun-incomplete", "--workflow-profile", "none", "--"]
     errors = _Errors()
     logger.addFilter(errors)
     try:
@@ -127,10 +110,9 @@ def run_workflow(folder: Path, settings: Path, targets: Sequence[str], report: R
         done = args_to_api(arguments, parser)
     finally:
         logger.removeFilter(errors)
-    for _, error in InProcess.failures:
-        raise error
-    if not done:
+    if not done and not InProcess.failures:
         raise ResultsError(" ".join(errors.messages) or "the workflow ended before its results were made")
+    return dict(InProcess.failures)
 
 
 class _Errors(logging.Filter):

@@ -23,6 +23,7 @@ from starsift.spectra.batches import OK
 from starsift.spectra.reading import read_spectra
 
 QUEUE = "mstars-like"
+_CODES = ("pool.parquet", "model_set/model.json")
 Progress = Callable[[str, int, int], None]
 
 
@@ -85,9 +86,8 @@ def _encode(among: Sequence[str | os.PathLike[str]], output: Path, progress: Pro
     progress("reading headers", 1, 1)
     settings = make_settings(found, choose_searches(found, ["mstars"]), {})
     file = write_settings(settings, found, output)
-    run_workflow(
-        output, file, ["results/mstars/pool.parquet", "results/mstars/model_set/model.json"], progress
-    )
+    for error in run_workflow(output, file, [f"results/mstars/{name}" for name in _CODES], progress).values():
+        raise error
     return output / "results"
 
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from starsift.io.files import atomic_path
-from starsift.report.plots import BLACK, BLUE, ORANGE, RED, report_style
+from starsift.report.plots import BLACK, BLUE, ORANGE, RED, SKY, report_style
 from starsift.searches.registry import SEARCHES
 from starsift.sky.air import air_to_vacuum
 from starsift.sky.constants import C_KMS
@@ -98,7 +98,9 @@ def draw_window(axis: Axes, search: str, spectrum: Spectrum, velocity: float | N
 
 def draw_ccf(axis: Axes, ccf: Mapping[str, Any]) -> None:
     """A smoothed CCF with the velocities of the stars."""
-    axis.plot(ccf["velocity"], ccf["smooth"], color=BLACK, linewidth=0.8)
+    axis.plot(ccf["velocity"], ccf["ccf"], color=SKY, linewidth=0.8, label="CCF")
+    axis.plot(ccf["velocity"], ccf["smooth"], color=BLACK, linewidth=0.8, label="smoothed, as for its peaks")
+    axis.legend(loc="upper right")
     for rv in ccf["rv"]:
         axis.axvline(rv, color=BLUE, linewidth=1.0)
     axis.set_xlim(ccf["velocity"][0], ccf["velocity"][-1])

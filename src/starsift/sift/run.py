@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from starsift.errors import InputError
+from starsift.errors import InputError, StarsiftError
 from starsift.io.parquet import write_parquet
 from starsift.learning.model_sets import SHIPPED, find_model_set, read_model_set, settings_of
 from starsift.review.results import Results
@@ -77,13 +77,28 @@ def sift(
     targets += [
         f"results/manifest/{name}-status.csv" for name in sorted({k for v in chosen.values() for k in v})
     ]
-    run_workflow(output, file, targets, progress)
-    candidates = list_candidates(output / "results", chosen, found.root)
-    summary = tuple(_describe(found, chosen, candidates))
+    failed = _failed_searches(run_workflow(output, file, targets, progress), chosen)
+    candidates = list_candidates(output / "results", [one for one in chosen if one not in failed], found.root)
+    summary = tuple(_describe(found, chosen, failed, candidates))
     _draw(output, candidates, progress)
     write_parquet(candidates, output / "candidates.parquet")
     write_page(output / "report.html", summary, candidates.to_pylist())
     return Sifted(output, candidates, summary)
+
+
+def _failed_searches(
+    errors: Mapping[str, BaseException], chosen: Mapping[str, Sequence[str]]
+) -> dict[str, BaseException]:
+    """The searches that failed, with the error; raises it where no search succeeded, or where it is a bug."""
+    failed: dict[str, BaseException] = {}
+    for rule, error in errors.items():
+        search = rule.partition("_")[0]
+        if search not in chosen or not isinstance(error, StarsiftError | OSError):
+            raise error
+        failed.setdefault(search, error)
+    if failed and len(failed) == len(chosen):
+        raise next(iter(failed.values()))
+    return failed
 
 
 def _bound(search: str) -> dict[str, Any]:
@@ -98,14 +113,21 @@ def _bound(search: str) -> dict[str, Any]:
     return tree
 
 
-def _describe(found: Found, chosen: Mapping[str, Sequence[str]], candidates: pa.Table) -> Iterator[str]:
-    """What the files are, what was searched, and what was skipped, a sentence each."""
+def _describe(
+    found: Found,
+    chosen: Mapping[str, Sequence[str]],
+    failed: Mapping[str, BaseException],
+    candidates: pa.Table,
+) -> Iterator[str]:
+    """What the files are, what was searched, what was skipped and what failed, a sentence each."""
     for kind, number in found.kinds.items():
         names = [SEARCHES[search].title.lower() for search, kinds in chosen.items() if kind in kinds]
         searched = f"searched for {' and '.join(names)}" if names else "not searched"
         yield f"{number} file{'s' if number > 1 else ''} of {_UNITS[kind]} spectra, {searched}."
     for sentence in describe_skipped(found):
         yield f"Skipped, {sentence}."
+    for search, error in failed.items():
+        yield f"The search for {SEARCHES[search].title.lower()} failed: {error}."
     yield f"{candidates.num_rows} candidate{'' if candidates.num_rows == 1 else 's'}."
 
 

@@ -1,0 +1,157 @@
+"""A folder of simulated spectra, searched with the model sets that come with starsift."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from astropy.io import fits
+
+from starsift.cli import main
+from starsift.demo.lrs import simulate_lrs
+from starsift.demo.mrs import simulate_survey
+from starsift.errors import InputError
+from starsift.sift.explain import explain
+from starsift.sift.like import QUEUE, find_like
+from starsift.sift.run import Sifted, sift
+
+MANY = {"n_plans": 1, "n_spectrographs": 1}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Exposures of binaries and single stars, M stars among others, an image and a file that is cut short."""
+    root = tmp_path_factory.mktemp("spectra")
+    simulate_survey(root / "mrs", seed=5, layout="both", n_stars=24, exposures=2, n_nights=0, **MANY)
+    simulate_lrs(root / "lrs", seed=5, layout="both", n_released=10, n_unknown=90, **MANY)
+    fits.PrimaryHDU(np.ones((64, 64), np.float32)).writeto(root / "image.fits")
+    whole = next((root / "lrs/spectra").rglob("*.fits.gz")).read_bytes()
+    (root / "cut.fits.gz").write_bytes(whole[: len(whole) // 2])
+    return root
+
+
+@pytest.fixture(scope="module")
+def done(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Sifted:
+    return sift([folder], tmp_path_factory.mktemp("done") / "sift")
+
+
+def truth_of(folder: Path, kind: str) -> dict[str, dict]:
+    rows = pq.read_table(folder / kind / "truth.parquet").to_pylist()
+    return {row["spectrum_id"]: row for row in rows}
+
+
+def test_candidates_are_the_rare_stars_of_the_folder(folder: Path, done: Sifted) -> None:
+    rows = done.candidates.to_pylist()
+    assert {row["search"] for row in rows} >= {"binaries", "mstars"}
+    stars = truth_of(folder, "lrs")
+    found = [row["spectrum_id"] for row in rows if row["search"] == "mstars"]
+    right = [name for name in found if stars[name]["is_m"]]
+    bright = [name for name, star in stars.items() if star["is_m"] and (star["snr"] or 0) > 5]
+    assert len(right) >= 0.9 * len(found)
+    assert len(set(bright) & set(found)) >= 0.8 * len(bright) > 0
+    for row in rows:
+        assert 0.0 <= row["probability"] <= 1.0
+        assert row["kind"]
+        assert row["numbers"]
+        assert row["why"]
+        assert Path(row["file"]).is_file()
+
+
+def test_every_candidate_has_a_picture_and_is_in_the_report(done: Sifted) -> None:
+    page = (done.folder / "report.html").read_text()
+    for row in done.candidates.to_pylist():
+        assert (done.folder / row["picture"]).read_bytes().startswith(b"\x89PNG")
+        assert f'id="{row["spectrum_id"]}"' in page
+    assert (done.folder / "contact-sheet-1.png").read_bytes().startswith(b"\x89PNG")
+    assert pq.read_table(done.folder / "candidates.parquet").equals(done.candidates)
+
+
+def test_what_was_skipped_is_counted(done: Sifted) -> None:
+    text = "\n".join(done.summary)
+    assert "Skipped, not a spectrum: image.fits" in text
+    assert "Skipped, truncated: cut.fits.gz" in text
+    assert "LAMOST medium-resolution spectra, searched for binaries." in text
+
+
+def test_sifting_again_makes_nothing_again(folder: Path, done: Sifted) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (done.folder / "results").rglob("*.parquet")}
+    stages: list[str] = []
+    again = sift([folder], done.folder, progress=lambda stage, done, total: stages.append(stage))
+    assert again.candidates.equals(done.candidates)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert set(stages) == {"reading headers", "pictures"}
+
+
+def test_the_story_of_a_spectrum_says_why_it_is_a_candidate_or_not(folder: Path, done: Sifted) -> None:
+    results = done.folder / "results"
+    first = next(row for row in done.candidates.to_pylist() if row["search"] == "binaries")
+    story = explain(results, first["spectrum_id"], done.folder / "explain")
+    text = "\n".join(line for _, lines in story.sections for line in lines)
+    assert "band == B" in text
+    assert "passed" in text
+    assert "models of one, two and three stars: single" in text
+    assert "in the catalogue: SB" in text
+    assert story.picture is not None
+    assert story.picture.read_bytes().startswith(b"\x89PNG")
+    rejected = next(
+        name
+        for name, star in truth_of(folder, "lrs").items()
+        if name not in done.candidates["spectrum_id"].to_pylist()
+    )
+    other = "\n".join(line for _, lines in explain(results, rejected).sections for line in lines)
+    assert "not in the catalogue" in other
+
+
+def test_a_spectrum_that_a_cut_removed_says_which(folder: Path, done: Sifted) -> None:
+    results = done.folder / "results"
+    listed = set(pq.read_table(results / "manifest/mrs.parquet")["spectrum_id"].to_pylist())
+    faint = [name for name, star in truth_of(folder, "mrs").items() if name not in listed and "/" in name]
+    if not faint:
+        pytest.skip("every simulated exposure passed the cuts")
+    text = "\n".join(line for _, lines in explain(results, faint[0]).sections for line in lines)
+    assert "NOT passed: the spectrum is not selected" in text
+
+
+def test_an_unknown_spectrum_is_refused_with_those_that_are_like_it(done: Sifted) -> None:
+    known = done.candidates["spectrum_id"][0].as_py()
+    with pytest.raises(InputError, match="has no such spectrum; there is"):
+        explain(done.folder / "results", known[:-1])
+
+
+def test_examples_find_others_of_their_kind(folder: Path, done: Sifted, tmp_path: Path) -> None:
+    """M stars, of which there are enough here: by name in the run, and as a file."""
+    stars = truth_of(folder, "lrs")
+    bright = sorted((n for n, s in stars.items() if s["is_m"]), key=lambda n: -(stars[n]["snr"] or 0))
+    table, results = find_like(bright[:2], [done.folder / "results"], tmp_path / "like", number=5)
+    names = table["spectrum_id"].to_pylist()
+    assert len(names) == 5
+    assert not set(names) & set(bright[:2])
+    assert sum(stars[name]["is_m"] for name in names) >= 4
+    assert (results / "mstars/like.parquet").is_file()
+    assert QUEUE in {
+        queue.id for queue in __import__("starsift.review.queues", fromlist=["x"]).find_queues(results)
+    }
+    file = next(
+        path for path in (folder / "lrs/spectra").rglob("*.fits.gz") if path.name.startswith(bright[0])
+    )
+    again, _ = find_like([file], [done.folder], tmp_path / "again", number=5)
+    assert bright[0] not in again["spectrum_id"].to_pylist()
+
+
+def test_the_command_prints_candidates_and_the_next_step(
+    folder: Path, done: Sifted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sift", str(folder), "--output", str(done.folder)]) == 0
+    out = capsys.readouterr().out
+    assert f"starsift review {done.folder / 'results'}" in out
+    assert done.candidates["spectrum_id"][0].as_py() in out
+
+
+def test_a_folder_without_spectra_fails_with_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    assert main(["sift", str(tmp_path / "empty"), "--output", str(tmp_path / "out")]) == 1
+    assert "no file in it ends in .fits" in capsys.readouterr().err
+    assert main(["sift", "nowhere", "--search", "novae"]) == 1
+    assert "--search is 'novae', it must be one of binaries" in capsys.readouterr().err
