@@ -240,6 +240,18 @@ def test_m_stars_are_those_that_lamost_sees() -> None:
     assert sky.feh[sky.kind == "dwarf"].min() < -1.2
 
 
+def test_bright_spectra_of_known_class() -> None:
+    skies = []
+    for bright in (0.0, 0.4):
+        rng = np.random.default_rng(11)
+        skies.append(draw_sources(rng, make_plans(rng, 2)[1], [1, 2], 4000, 1000, bright))
+    released = skies[1].group == "released"
+    assert skies[0].snr.max() <= 40
+    assert 150 < skies[1].snr[released].max() <= 200
+    assert (skies[1].snr[released] > 40).mean() == pytest.approx(0.4 * np.log10(200 / 40), abs=0.03)
+    assert skies[1].snr[~released].max() <= 10
+
+
 def test_heights_and_populations(truth: Truth) -> None:
     dwarf = truth["kind"] == "dwarf"
     active = dwarf & (truth["active"] == np.True_)

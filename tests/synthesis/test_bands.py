@@ -70,6 +70,19 @@ def test_indices_are_those_of_real_stars(real: dict[str, np.ndarray], name: str,
     assert model == pytest.approx(indices(real[name])[index][0], abs=0.05)
 
 
+@pytest.mark.parametrize("name", ["M0", "M2", "M4"])
+def test_the_g_band_and_cn_outlast_k_stars(real: dict[str, np.ndarray], name: str) -> None:
+    """A species that ended with K7 would be taken for the difference between K and M stars."""
+
+    def depth(flux: np.ndarray, band: tuple[int, int], beside: tuple[int, int]) -> float:
+        inside, outside = (flux[(a < WAVELENGTH) & (b > WAVELENGTH)].mean() for a, b in (band, beside))
+        return float(inside / outside)
+
+    model = dwarfs(lrs_bands(), [MEAN_TYPES[name]])[0]
+    for band, beside in (((4290, 4317), (4400, 4420)), ((3860, 3884), (3895, 3920))):
+        assert depth(model, band, beside) == pytest.approx(depth(real[name], band, beside), abs=0.11)
+
+
 @pytest.mark.parametrize("head", BLUE_HEADS + RED_HEADS)
 def test_heads_of_tio_are_steps_in_real_stars(real: dict[str, np.ndarray], head: float) -> None:
     log_flux = gaussian_filter1d(np.log(np.maximum(real["M4" if head in BLUE_HEADS else "M8"], 1e-3)), 1)

@@ -324,7 +324,7 @@ def _make_hot(flux: np.ndarray, number: np.ndarray, rv: np.ndarray) -> np.ndarra
     return unit_r(flux * colour * shift(LAMOST_LRS, np.exp(change), rv), wavelength)
 
 
-def _shine(flux: np.ndarray, stars: Emitters, rv: np.ndarray) -> None:
+def add_lines(flux: np.ndarray, stars: Emitters, rv: np.ndarray) -> None:
     """Add the lines of emission-line stars at velocities (n,) km/s to their spectra (n, p), in place."""
     helium = HELIUM_SHARE * (stars.number < -2)
     lines = [(air, share * (1.0 if air == HALPHA else stars.decrement)) for air, share in BALMER_LINES]
@@ -408,17 +408,17 @@ def _observe_pool(rng: np.random.Generator, pool: _Pool) -> tuple[Spectra, np.nd
         bright = np.flatnonzero(pool.star[row] >= 0)
         stars = pool.stars.take(pool.star[row[bright]])
         shining = ideal[bright]
-        _shine(shining, stars, rv[bright])
+        add_lines(shining, stars, rv[bright])
         ideal[bright] = shining
         f, w, a, o = expose(rng, ideal, seen.snr[part], pool.defective[part])
-        noise[part][bright] = _line_noise(f[bright], w[bright], rv[bright])
-        _reject_peaks(rng, w, bright, stars, rv)
+        noise[part][bright] = line_noise(f[bright], w[bright], rv[bright])
+        reject_peaks(rng, w, bright, stars, rv)
         _break(rng, f, w, a, pool.defect[part], rv)
         flux[part], ivar[part], and_mask[part], or_mask[part] = f, w, a, o | a
     return Spectra(flux, ivar, and_mask, or_mask, pool.defect != "none"), noise
 
 
-def _line_noise(flux: np.ndarray, ivar: np.ndarray, rv: np.ndarray) -> np.ndarray:
+def line_noise(flux: np.ndarray, ivar: np.ndarray, rv: np.ndarray) -> np.ndarray:
     """Noise (n,) of a pixel at H alpha over the continuum; inf where half of the pixels are lost."""
     speed = C_KMS * np.log(LAMOST_LRS.wavelength / HALPHA_VACUUM) - rv[:, None]
     core = (np.abs(speed) < CORE) & (ivar > 0)
@@ -430,7 +430,7 @@ def _line_noise(flux: np.ndarray, ivar: np.ndarray, rv: np.ndarray) -> np.ndarra
     return np.where(enough, np.sqrt(variance) / np.where(enough, level, 1), np.inf)
 
 
-def _reject_peaks(
+def reject_peaks(
     rng: np.random.Generator, ivar: np.ndarray, rows: np.ndarray, stars: Emitters, rv: np.ndarray
 ) -> None:
     """Take their weight from the tops of some strong peaks, as LAMOST does (section 3.1), in place."""

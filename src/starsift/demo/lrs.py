@@ -358,6 +358,7 @@ def simulate_lrs(
     n_spectrographs: int = 6,
     n_released: int = 3000,
     n_unknown: int = 3000,
+    bright: float = 0.0,
 ) -> dict[str, int]:
     """Write a LAMOST-LRS survey in which M stars hide among UNKNOWN spectra.
 
@@ -373,6 +374,7 @@ def simulate_lrs(
         The primary image (5, n) of DR1 to DR8, the one-row table of DR10, or the two in turn, plan by plan.
     n_plans, n_spectrographs : size; two plans share a field, so that some sources are observed twice
     n_released, n_unknown : spectra with a class, and without
+    bright : share of the spectra with a class whose S/N is 20 to 200; that of the others is mostly 5 to 20
 
     Returns
     -------
@@ -393,7 +395,7 @@ def simulate_lrs(
         for group, number in (("released", n_released), ("unknown", n_unknown))
     }
     sources = draw_sources(
-        rng, fields, spectrographs, n_released - again["released"], n_unknown - again["unknown"]
+        rng, fields, spectrographs, n_released - again["released"], n_unknown - again["unknown"], bright
     )
     seen = assign_spectra(rng, sources, fields, observe_again(rng, sources, fields, again))
     released = seen.released

@@ -45,6 +45,7 @@ FIELDS = (
 )
 FIRST_NIGHT = 56_300
 FIBERS = 250
+BRIGHT = (20.0, 200.0)  # signal-to-noise ratios of the spectra of shallow plates
 
 # Shares of the classes among released spectra and among UNKNOWN ones.
 RELEASED = {
@@ -195,14 +196,22 @@ def _kinds(group: str, shares: dict[str, float], n: int) -> tuple[np.ndarray, np
     return np.full(n, group, dtype="U8"), kind
 
 
-def draw_snr(rng: np.random.Generator, released: np.ndarray) -> np.ndarray:
-    """Signal-to-noise ratios (n,): mostly 5 to 20 of released spectra, 1 to 4 of UNKNOWN ones."""
+def draw_snr(rng: np.random.Generator, released: np.ndarray, bright: float = 0.0) -> np.ndarray:
+    """Signal-to-noise ratios (n,): mostly 5 to 20 of released spectra, 1 to 4 of UNKNOWN ones.
+
+    A share `bright` of the released ones has `BRIGHT` instead, uniform in the logarithm.
+    """
     n = len(released)
-    return np.where(
+    ratio = np.where(
         released,
         np.clip(rng.lognormal(np.log(9.0), 0.6, n), 2.0, 40.0),
         np.clip(rng.lognormal(np.log(2.1), 0.6, n), 0.5, 10.0),
     )
+    if bright:
+        chosen = released & (rng.random(n) < bright)
+        low, high = np.log(BRIGHT)
+        ratio[chosen] = np.exp(rng.uniform(low, high, chosen.sum()))
+    return ratio
 
 
 def _types(rng: np.random.Generator, group: np.ndarray, kind: np.ndarray) -> np.ndarray:
@@ -293,15 +302,20 @@ def _motion(
 
 
 def draw_sources(
-    rng: np.random.Generator, fields: list[Field], spectrographs: list[int], n_released: int, n_unknown: int
+    rng: np.random.Generator,
+    fields: list[Field],
+    spectrographs: list[int],
+    n_released: int,
+    n_unknown: int,
+    bright: float = 0.0,
 ) -> Sources:
-    """Sources of all classes, in random order."""
+    """Sources of all classes, in random order; `bright` as in `draw_snr`."""
     parts = [_kinds("released", RELEASED, n_released), _kinds("unknown", UNKNOWN, n_unknown)]
     group, kind = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
     n = len(kind)
     order = rng.permutation(n)
     group, kind = group[order], kind[order]
-    ratio = draw_snr(rng, group == "released")
+    ratio = draw_snr(rng, group == "released", bright)
     number = _types(rng, group, kind)
     stellar, giant = np.isin(kind, STELLAR), np.isin(kind, ("giant", "carbon"))
     parameter = np.full(n, np.nan)

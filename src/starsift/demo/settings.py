@@ -38,6 +38,10 @@ class Lrs(_Lamost):
 
     n_released: int = setting("Spectra with a class.", ge=1)
     n_unknown: int = setting("Spectra without a class.", ge=1)
+    bright: Fraction = setting(
+        "Fraction of the spectra with a class whose S/N is 20 to 200; that of the others is mostly 5 to 20.",
+        0.0,
+    )
 
 
 class Emission(_Lamost):

@@ -122,6 +122,27 @@ def test_probabilities_of_a_hasher_on_spectra_that_it_has_not_seen() -> None:
     assert probability.mean() == pytest.approx(truth.mean(), abs=0.03)
 
 
+def test_scores_of_bright_spectra_are_more_decisive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores of bright spectra are 4 apart instead of 2: their odds grow twice as fast with the score."""
+    rng = np.random.default_rng(0)
+    group = np.arange(40_000)
+    bright = group % 2 == 0
+    # Among the labelled bright ones M stars are as frequent as others, among the faint ones they are a fifth.
+    is_m = rng.random(group.size) < np.where(bright, 0.5, 0.2)
+    score = rng.standard_normal(group.size) + np.where(is_m, 1.0, -1.0) * np.where(bright, 2.0, 1.0)
+    monkeypatch.setattr(calibration, "score_unseen", lambda *known: known[3][:, 0])
+    labels, snr = np.full(group.size, "x"), np.where(bright, 100.0, np.where(group % 4 == 1, 2.0, np.nan))
+    settings = {"snr": snr, "used": ~bright}
+    found = calibrate(score[:, None], labels, is_m, DISCRIMINANT, 64, 0, **settings)
+    assert found.prior == pytest.approx(0.2, abs=0.01)
+    at = np.array([-1.0, 0.0, 1.0])
+    expected = np.log(0.25) + np.array([[2.0], [4.0]]) * at
+    odds = [found.log_odds(at, snr=np.full(3, ratio)) for ratio in (3.0, 30.0)]
+    np.testing.assert_allclose(odds, expected, atol=0.25)
+    np.testing.assert_array_equal(odds[0], found.log_odds(at))
+    assert (found.log_odds(at, snr=np.full(3, 11.0)) > odds[0])[2]
+
+
 def test_another_prior_shifts_the_odds() -> None:
     found = Calibration(0.5, 0.1, 0.25)
     score = np.array([-10.0, 0.0, 30.0])
@@ -149,6 +170,6 @@ def test_the_share_in_a_pool_has_limits() -> None:
 
 
 def test_calibration_written_and_read_back(tmp_path: Path) -> None:
-    calibration = Calibration(-0.2, 0.6, 0.4)
+    calibration = Calibration(-0.2, 0.6, 0.4, 0.1, 0.3)
     write_calibration(calibration, tmp_path / "c.json")
     assert read_calibration(tmp_path / "c.json") == calibration

@@ -77,6 +77,7 @@ def candidates(batch: SpectrumBatch) -> pa.Table:
     columns = {name: batch.identity[name] for name in batch.identity.column_names} | {
         "defective": [False] * N,
         "n_bad": [2] * N,
+        "measured_snr": [3.0] * N,
         "bundle": ["b"] * N,
         "row": range(N),
         "best_rank": range(1, N + 1),

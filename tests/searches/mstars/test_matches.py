@@ -85,9 +85,10 @@ def write_pool(folder: Path, bundles: dict[str, list[int | None]]) -> tuple[list
         codes = pa.array([None if d is None else code(d).tobytes() for d in distances], pa.binary())
         rows = [batch.identity[field] for field in ROW_SCHEMA.names]
         no_gap, none_bad = pa.array([False] * n, pa.bool_()), pa.array([0] * n, pa.int32())
+        snr = pa.nulls(n, pa.float32())
         files[0].append(str(folder / f"{name}.parquet"))
         files[1].append(str(folder / f"{name}.arrow"))
-        pq.write_table(pa.table([*rows, no_gap, none_bad, codes], schema=CODES), files[0][-1])
+        pq.write_table(pa.table([*rows, no_gap, none_bad, snr, codes], schema=CODES), files[0][-1])
         write_bundle(files[1][-1], [batch], rows=4)
     return files
 

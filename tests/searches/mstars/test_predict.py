@@ -13,6 +13,7 @@ import pytest
 from fixtures.figures import put
 from fixtures.mstars_data import KINDS, WAVE, simulate_stars
 from fixtures.survey_files import identity_rows
+from scipy.special import expit
 
 from starsift.errors import TrainingError
 from starsift.searches.mstars.calibration import Calibration, pool_prior
@@ -64,6 +65,8 @@ def test_codes_keep_every_spectrum(batch: SpectrumBatch, model: Model) -> None:
     assert table["code"].is_null().to_pylist() == [True] * 4 + [False] * 5
     assert table["defective"].to_pylist() == [i == 4 for i in range(9)]
     assert table["n_bad"].to_pylist()[4] == 300
+    assert table["measured_snr"].is_null().to_pylist() == [True] * 4 + [False] * 5
+    np.testing.assert_allclose(table["measured_snr"].drop_null().to_numpy(), 10.0, rtol=0.1)
     for name in ROW_SCHEMA.names:
         if name != "status":
             assert table[name].equals(batch.identity[name]), name
@@ -133,8 +136,10 @@ def write_codes(folder: Path, bundles: dict[str, Codes]) -> list[Path]:
         rows = identity_rows([f"{name}-{i}" for i in range(n)], status=status)
         column = pa.array([None if code is None else code.tobytes() for code in codes], pa.binary())
         gap = [i % 3 == 0 for i in range(n)]
+        snr = pa.nulls(n, pa.float32())
         table = pa.table(
-            [*rows.columns, pa.array(gap, pa.bool_()), np.arange(n, dtype=np.int32), column], schema=CODES
+            [*rows.columns, pa.array(gap, pa.bool_()), np.arange(n, dtype=np.int32), snr, column],
+            schema=CODES,
         )
         files.append(folder / f"{name}.parquet")
         pq.write_table(table, files[-1])
@@ -228,22 +233,37 @@ def test_the_search_equals_a_naive_one(tmp_path: Path, fraction: float, ranking:
     assert 0 < len(chosen) < len(union)
 
 
-def test_candidates_by_falling_score_then_by_name(tmp_path: Path) -> None:
+def test_candidates_by_probability_then_by_name(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     # One byte: many scores tie.
     files = write_codes(tmp_path, {"b": random_codes(rng, 30, 1), "a": random_codes(rng, 30, 1)})
     reference = make_reference(["dwarf", "negative"], random_codes(rng, 2, 1))
     settings = CONTRAST | {"fraction": 1.0, "probability": 0.0}
     pool, candidates, _ = rank_pool(files, reference, CALIBRATION, **settings)
-    order = [(-row["score"], row["spectrum_id"]) for row in candidates.to_pylist()]
+    order = [(-row["p_m"], -row["score"], row["spectrum_id"]) for row in candidates.to_pylist()]
     assert order == sorted(order)
     assert len(order) == pool.num_rows == 60
-    assert len({score for score, _ in order}) < 10
+    assert len({score for _, score, _ in order}) < 10
     # A threshold cuts the same list.
     limit = candidates["p_m"][20].as_py()
     fewer = rank_pool(files, reference, CALIBRATION, **settings | {"probability": limit})[1]
     assert fewer.equals(candidates.filter(pc.greater_equal(candidates["p_m"], limit)))
     assert 20 < fewer.num_rows < 60
+
+
+def test_bright_spectra_have_odds_of_their_own(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    (file,) = write_codes(tmp_path, {"a": random_codes(rng, 30)})
+    snr = pa.array([None, 2.0, 40.0] * 10, pa.float32())
+    pq.write_table(put(pq.read_table(file), measured_snr=snr), file)
+    calibration = Calibration(-0.2, 0.6, 0.4, bright_intercept=1.0, bright_slope=-0.6)
+    reference = make_reference(["dwarf", "negative"], random_codes(rng, 2))
+    pool, _, _ = rank_pool([file], reference, calibration, **CONTRAST)
+    score = pool["score"].to_numpy()
+    odds = calibration.log_odds(score, snr=snr.to_numpy(zero_copy_only=False))
+    prior = pool_prior(odds, calibration.prior)
+    np.testing.assert_allclose(pool["p_m"], expit(odds + np.log(prior / (1 - prior) * 1.5)), rtol=1e-4)
+    assert pool["measured_snr"].equals(pa.chunked_array([snr]))
 
 
 def test_order_of_bundles_does_not_matter(tmp_path: Path) -> None:

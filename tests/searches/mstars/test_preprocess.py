@@ -52,6 +52,17 @@ def test_prepared_spectra_run_from_zero_to_one_and_keep_their_signal_to_noise() 
     assert not ready.defective.any()
 
 
+def test_padding_is_no_observation() -> None:
+    """Fluxes of 0 that claim to be good, at the red end of LAMOST spectra."""
+    flux, ivar = noisy(np.tile(5000.0 * star(), (2, 1)), 20.0)
+    flux[1, -20:] = 0.0
+    ready = prepare(batch_of(flux, ivar))
+    np.testing.assert_array_equal(ready.n_bad, [0, 20])
+    np.testing.assert_array_equal(ready.ivar[1, -20:], 0.0)
+    assert ready.flux[1, -20:].min() > 0.5
+    assert not ready.defective.any()
+
+
 def test_stars_come_to_rest_and_unknown_velocities_stay() -> None:
     rv = np.array([-200.0, np.nan, 300.0])
     wide = np.geomspace(3600.0, 9300.0, 4500)

@@ -1,7 +1,7 @@
 """Probabilities of being an M star from scores: learned from spectra that the hasher has not seen."""
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from scipy.special import expit
@@ -14,22 +14,45 @@ from starsift.searches.mstars.model import Method, train
 
 BLOCK = 4096  # spectra at a time
 FOLDS = 5
+# Signal-to-noise ratios a pixel in r between which scores grow more decisive.
+FAINT, BRIGHT = 4.0, 30.0
+BINS = 4  # of the S/N of bright spectra
 
 PathLike = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Log odds that a spectrum is an M star: `intercept` + `slope` * score, where their share is `prior`."""
+    """Log odds that a spectrum is an M star, where the share of M stars is `prior`.
+
+    They are `intercept` + `slope` * score, plus x (`bright_intercept` + `bright_slope` * score): x is 0 of
+    spectra up to S/N `FAINT` and grows with log10(S/N) up to `BRIGHT`.
+    """
 
     intercept: float
     slope: float
     prior: float
+    bright_intercept: float = 0.0
+    bright_slope: float = 0.0
 
-    def log_odds(self, score: np.ndarray, prior: float | None = None) -> np.ndarray:
-        """Log odds (n,) of scores (n,), where the share of M stars is `prior`."""
+    def log_odds(
+        self, score: np.ndarray, prior: float | None = None, snr: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Log odds (n,) of scores (n,) of spectra of S/N `snr` (n,), where the share of M stars is `prior`.
+
+        Spectra without S/N (NaN; by default all) count as faint.
+        """
         shift = 0.0 if prior is None else np.log(prior / (1 - prior)) - np.log(self.prior / (1 - self.prior))
-        return self.intercept + self.slope * np.asarray(score, np.float64) + shift
+        value = np.asarray(score, np.float64)
+        x = 0.0 if snr is None else brightness(snr)
+        odds = self.intercept + self.slope * value + x * (self.bright_intercept + self.bright_slope * value)
+        return np.asarray(odds + shift)
+
+
+def brightness(snr: np.ndarray) -> np.ndarray:
+    """log10 of S/N (n,) over `FAINT`, from 0 to that of `BRIGHT`; 0 where it is NaN."""
+    ratio = np.nan_to_num(np.asarray(snr, np.float64), nan=FAINT)
+    return np.asarray(np.log10(np.clip(ratio, FAINT, BRIGHT) / FAINT))
 
 
 def write_calibration(calibration: Calibration, path: PathLike) -> None:
@@ -90,6 +113,7 @@ def calibrate(
     *,
     groups: np.ndarray | None = None,
     used: np.ndarray | None = None,
+    snr: np.ndarray | None = None,
 ) -> Calibration:
     """Calibrate scores by logistic regression over folds, on spectra that the hasher has not seen.
 
@@ -98,6 +122,7 @@ def calibrate(
     features (n, q), labels (n,), is_m (n,) : the sample, as in `score_unseen`
     groups : (n,), equal for a spectrum and its copies, which are never in two folds
     used : (n,) bool, rows that the regression is fitted to; all, if these are not of both kinds
+    snr : (n,), optional; rows above `FAINT` are used, too, and tell how much more decisive their scores are
     """
     group = np.arange(len(is_m)) if groups is None else groups
     fewest = min(np.unique(group[is_m]).size, np.unique(group[~is_m]).size)
@@ -109,9 +134,38 @@ def calibrate(
     rows = np.ones(len(is_m), bool) if used is None else used
     if np.unique(is_m[rows]).size < 2:
         rows = np.ones(len(is_m), bool)
+    prior = float(is_m[rows].mean())
     scale = max(float(score.std()), 1e-9)
-    fit = LogisticRegression(C=100.0).fit(score[rows, None] / scale, is_m[rows])
-    return Calibration(float(fit.intercept_[0]), float(fit.coef_[0, 0]) / scale, float(is_m[rows].mean()))
+    value, weight = score[:, None] / scale, np.ones(len(score))
+    if snr is not None:
+        x = brightness(snr)
+        bright = x > 0
+        weight[bright] = _balance(is_m[bright], x[bright], prior)
+        rows = rows | bright
+        value = np.concatenate([value, x[:, None], x[:, None] * value], axis=1)
+    fit = LogisticRegression(C=100.0).fit(value[rows], is_m[rows], sample_weight=weight[rows])
+    slope, *more = (float(one) for one in fit.coef_[0])
+    calibration = Calibration(float(fit.intercept_[0]), slope / scale, prior)
+    if more:
+        calibration = replace(calibration, bright_intercept=more[0], bright_slope=more[1] / scale)
+    return calibration
+
+
+def _balance(is_m: np.ndarray, x: np.ndarray, prior: float) -> np.ndarray:
+    """Weights (n,) that make the share of M stars `prior` in each bin of x (n,), 1 on average.
+
+    How bright the labelled M stars are, compared with the others, says nothing about the pool. Bins without
+    both kinds get no weight.
+    """
+    edges = np.quantile(x, np.linspace(0, 1, BINS + 1)[1:-1]) if len(x) else []
+    part = np.searchsorted(edges, x, side="right")
+    weight = np.zeros(len(x))
+    for k in np.unique(part):
+        here = part == k
+        share = is_m[here].mean()
+        if 0 < share < 1:
+            weight[here] = np.where(is_m[here], prior / share, (1 - prior) / (1 - share))
+    return weight
 
 
 def pool_prior(log_odds: np.ndarray, prior: float) -> float:

@@ -27,8 +27,9 @@ from starsift.searches.mstars.hamming import (
 )
 from starsift.searches.mstars.hashing import code_column, codes_of
 from starsift.searches.mstars.model import Model
-from starsift.searches.mstars.preprocess import prepare
+from starsift.searches.mstars.preprocess import median_snr, prepare
 from starsift.spectra.batches import ROW_SCHEMA, SpectrumBatch, read_bundle
+from starsift.spectra.resample import LAMOST_LRS
 
 PathLike = str | os.PathLike[str]
 
@@ -37,6 +38,7 @@ CODES = pa.schema(
         *ROW_SCHEMA,
         pa.field("defective", pa.bool_()),
         pa.field("n_bad", pa.int32()),
+        pa.field("measured_snr", pa.float32()),  # median a pixel in r, null where status is not ok
         pa.field("code", pa.binary()),  # null where status is not ok
     ]
 )
@@ -45,6 +47,7 @@ POOL = pa.schema(
         *ROW_SCHEMA,
         pa.field("defective", pa.bool_()),
         pa.field("n_bad", pa.int32()),
+        pa.field("measured_snr", pa.float32()),
         pa.field("bundle", pa.string()),
         pa.field("row", pa.int64()),  # in the bundle
         # Null where the spectrum cannot be used; of the first three also where no query chose it.
@@ -64,7 +67,14 @@ def encode_batch(batch: SpectrumBatch, model: Model) -> pa.Table:
     codes = model.encode(ready.flux, ready.ivar, ready.zero)
     status = batch.identity.schema.get_field_index("status")
     rows = batch.identity.set_column(status, ROW_SCHEMA.field("status"), pa.array(ready.status, pa.string()))
-    columns = [*rows.columns, pa.array(ready.defective), pa.array(ready.n_bad), code_column(codes, ~ready.ok)]
+    ratio = median_snr(LAMOST_LRS.wavelength, ready.flux - ready.zero[:, None], ready.ivar)
+    columns = [
+        *rows.columns,
+        pa.array(ready.defective),
+        pa.array(ready.n_bad),
+        pa.array(ratio.astype(np.float32), mask=~(ready.ok & np.isfinite(ratio))),
+        code_column(codes, ~ready.ok),
+    ]
     return pa.table(columns, schema=CODES)
 
 
@@ -97,7 +107,7 @@ def rank_pool(
     Returns
     -------
     pool : Table of schema `POOL`, every spectrum in order
-    candidates : of the same schema, by falling score
+    candidates : of the same schema, by decreasing probability, then score
     funnel : how many spectra are left after each step
 
     Raises TrainingError: no spectrum of the pool can be used, or codes differ in length.
@@ -108,40 +118,45 @@ def rank_pool(
     query = pc.and_(positive, pc.invert(reference["is_copy"]))
     queries, names = codes_of(reference["code"].filter(query)), reference["spectrum_id"].filter(query)
     scores: list[np.ndarray] = []
+    ratios: list[np.ndarray] = []
     counts = np.zeros((len(queries), 8 * queries.shape[1] + 1), np.int64)
-    for codes in _usable_codes(files, queries.shape[1]):
+    for codes, snr in _usable_codes(files, queries.shape[1]):
         counts += count_distances(codes, queries, xp=xp)
         scores.append(rank_codes(codes, positives, negatives, ranking, xp=xp))
-    score = np.concatenate(scores) if scores else np.zeros(0, np.float32)
-    if not len(score):
+        ratios.append(snr)
+    usable = sum(map(len, scores))
+    if not usable:
         raise TrainingError(
             "none of the pool's spectra can be used; the reasons are in results/manifest/*-status.csv and in "
             "the column status of results/mstars/codes/"
         )
-    prior = pool_prior(calibration.log_odds(score), calibration.prior)
+    odds = calibration.log_odds(np.concatenate(scores), snr=np.concatenate(ratios))
+    prior = pool_prior(odds, calibration.prior)
     cuts = cut_distances(counts, fraction)
     tables = [
-        _rank_bundle(file, queries, names, cuts, part, expit(calibration.log_odds(part, prior)), xp)
-        for file, part in zip(files, scores, strict=True)
+        _rank_bundle(file, queries, names, cuts, part, expit(calibration.log_odds(part, prior, snr)), xp)
+        for file, part, snr in zip(files, scores, ratios, strict=True)
     ]
     pool = pa.concat_tables(tables)
     union = pc.is_valid(pool["n_queries"])
     likely = pc.fill_null(pc.greater_equal(pool["p_m"], probability), False)
     candidates = pool.filter(pc.and_(union, likely))
-    order = [("score", "descending"), ("spectrum_id", "ascending")]
+    order = [("p_m", "descending"), ("score", "descending"), ("spectrum_id", "ascending")]
     funnel = {
         "spectra": pool.num_rows,
-        "usable": len(score),
+        "usable": usable,
         "in the union": int(pc.sum(union).as_py()),
         "candidates": candidates.num_rows,
     }
     return pool, candidates.sort_by(order), funnel
 
 
-def _usable_codes(files: Sequence[PathLike], size: int) -> Iterator[np.ndarray]:
-    """Of each bundle the codes, of `size` bytes, of those spectra that have one."""
+def _usable_codes(files: Sequence[PathLike], size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Of each bundle the codes, of `size` bytes, and S/N (NaN where null) of the spectra that have a code."""
     for path in files:
-        yield codes_of(pq.read_table(path, columns=["code"])["code"].drop_null(), size)
+        table = pq.read_table(path, columns=["measured_snr", "code"])
+        table = table.filter(pc.is_valid(table["code"]))
+        yield codes_of(table["code"], size), table["measured_snr"].to_numpy()
 
 
 def _rank_bundle(

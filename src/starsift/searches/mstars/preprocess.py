@@ -47,7 +47,7 @@ class Prepared:
     flux : float32 (n, p)
         From 0 to 1, bad pixels interpolated; all 0 where the spectrum cannot be used.
     ivar : float32 (n, p)
-        Inverse variance of that scaled flux, 0 in bad pixels.
+        Inverse variance of that scaled flux, 0 in bad pixels. A flux of exactly 0 is no observation.
     n_bad, longest_gap : int32 (n,)
         Bad pixels, and those of the longest run without flux or of one repeated flux.
     status : object (n,) of str
@@ -88,9 +88,9 @@ def prepare(batch: SpectrumBatch, rv: npt.ArrayLike | None = None) -> Prepared:
     batch_status = np.asarray(batch.identity["status"].to_numpy(zero_copy_only=False), dtype=object)
 
     def work(part: slice) -> Prepared:
-        flux, ivar = resample(
-            batch.wavelength[part], batch.flux[part], batch.ivar[part], LAMOST_LRS, velocity[part]
-        )
+        # LAMOST pads most spectra of DR7 to DR10 at the red end: fluxes of 0 whose ivar claims good pixels.
+        observed = np.where(batch.flux[part] != 0, batch.ivar[part], np.float32(0.0))
+        flux, ivar = resample(batch.wavelength[part], batch.flux[part], observed, LAMOST_LRS, velocity[part])
         n_bad = (ivar <= 0).sum(axis=1, dtype=np.int32)
         gap = longest_gap(flux, ivar)
         defective = (gap > MAX_GAP) | _has_step(flux, ivar)

@@ -48,8 +48,8 @@ def train_reference(
     copies, copy_snr : as `copies` and `snr` of `noisy_copies`; spectra of class UNKNOWN are noisy already
 
     Returns Model; Table of schema `REFERENCE`, a row a spectrum of the sample in order, then the copies;
-    Calibration, of copies of M stars and of spectra of class UNKNOWN that are none, and where these are few
-    of copies of other classes too.
+    Calibration: of faint spectra, on copies of M stars and on spectra of class UNKNOWN that are none, and
+    where these are few on copies of other classes too; of bright ones, on the sample.
     """
     chosen = METHODS[method]
     labels = sample.labels
@@ -58,14 +58,18 @@ def train_reference(
     spectra = sample.flux[known], sample.ivar[known], sample.zero[known]
     noisy = noisy_copies(*spectra, copies=copies, snr=copy_snr, rng=np.random.default_rng([seed, bits]))
     parts_of_copies = ((known[rows], flux, ivar) for rows, flux, ivar in noisy)
-    rows, features = zip(
+    rows, features, ratios = zip(
         *(
-            (at, represent(flux, ivar, sample.zero[at], chosen.representation))
+            (
+                at,
+                represent(flux, ivar, sample.zero[at], chosen.representation),
+                median_snr(LAMOST_LRS.wavelength, flux - sample.zero[at, None], ivar),
+            )
             for at, flux, ivar in chain(parts, parts_of_copies)
         ),
         strict=True,
     )
-    origin, data = np.concatenate(rows), np.concatenate(features)
+    origin, data, snr = (np.concatenate(each) for each in (rows, features, ratios))
     is_copy = np.arange(origin.size) >= len(labels)
     model = train(data, labels[origin], chosen, bits=bits, seed=seed)
     codes = code_column(np.asarray(model.hasher.transform(data)))
@@ -73,7 +77,7 @@ def train_reference(
     table = pa.table([*table.columns, pa.array(is_copy), codes], schema=REFERENCE)
     is_m, unknown = sample.is_m[origin], labels[origin] == "UNKNOWN"
     used = unknown | is_copy & (is_m | (unknown.sum() < ENOUGH_UNKNOWN))
-    calibration = calibrate(data, labels[origin], is_m, chosen, bits, seed, groups=origin, used=used)
+    calibration = calibrate(data, labels[origin], is_m, chosen, bits, seed, groups=origin, used=used, snr=snr)
     return model, table, calibration
 
 
