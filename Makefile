@@ -53,7 +53,7 @@ sift: install  ## search the spectra in DIR: candidates, pictures, a report, in 
 	@$(BIN)/starsift sift "$$SIFT_DIR"
 
 models: install  ## train the model sets that come with starsift, anew, into resources/models/
-	$(MODELS) --quiet rules
+	$(MODELS) --quiet rules -- models
 	$(BIN)/starsift models resources/models --results build/models/results
 
 test: install  ## the tests, without those that take minutes

@@ -17,6 +17,13 @@ def provenance_inputs(wildcards):
     return files
 
 
+rule models:
+    # The model set of every search, and what it scores where there is a truth.
+    input:
+        [f"results/{search}/model_set/{RECORD}" for search in SEARCHED if SEARCHES[search].models],
+        [f"results/scorecards/{search}.json" for search in SEARCHED if SIMULATED],
+
+
 rule provenance:
     # Which settings, code, packages and inputs made this run.
     input:
