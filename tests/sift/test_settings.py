@@ -66,6 +66,24 @@ def test_the_settings_are_those_of_a_survey(tmp_path: Path) -> None:
     assert all(whole[search]["models"] == "shipped" for search in whole["searches"])
 
 
+@pytest.mark.parametrize(
+    ("path", "root", "template"),
+    [
+        ("images/cutout-0266-51602-0031.fits", "/data/images", "cutout-"),
+        ("images/0266/cutout-0266-51602-0031.fits.gz", "/data/images", "{planid:0>4}/cutout-"),
+        ("images/frame-0266.fits", None, None),
+    ],
+)
+def test_images_beside_the_spectra_are_used(path: str, root: str | None, template: str | None) -> None:
+    files = found({"survey": "sdss", "subclass": "A0"}, {"path": path, "status": "not_a_spectrum"})
+    cutouts = make_settings(files, choose_searches(files), {})["surveys"]["sdss-early"].get("cutouts")
+    if root is None:
+        assert cutouts is None
+    else:
+        assert cutouts["root"] == root
+        assert cutouts["path_template"].startswith(f"{template}{{planid:0>4}}-{{lmjd}}-{{fiberid:04d}}.fits")
+
+
 def test_coadds_stand_in_where_there_are_no_single_exposures() -> None:
     for coadd in (0, 1):
         files = found({"survey": "mrs", "coadd": coadd})

@@ -10,6 +10,7 @@ from astropy.io import fits
 from starsift.cli import main
 from starsift.demo.lrs import simulate_lrs
 from starsift.demo.mrs import simulate_survey
+from starsift.demo.sdss import simulate_sdss
 from starsift.errors import InputError
 from starsift.sift.explain import explain
 from starsift.sift.like import QUEUE, find_like
@@ -24,6 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("spectra")
     simulate_survey(root / "mrs", seed=5, layout="both", n_stars=24, exposures=2, n_nights=0, **MANY)
     simulate_lrs(root / "lrs", seed=5, layout="both", n_released=10, n_unknown=90, **MANY)
+    simulate_sdss(root / "sdss", seed=5, n_labelled=1, n_pool=40, size=32)
     fits.PrimaryHDU(np.ones((64, 64), np.float32)).writeto(root / "image.fits")
     whole = next((root / "lrs/spectra").rglob("*.fits.gz")).read_bytes()
     (root / "cut.fits.gz").write_bytes(whole[: len(whole) // 2])
@@ -55,6 +57,13 @@ def test_candidates_are_the_rare_stars_of_the_folder(folder: Path, done: Sifted)
         assert row["numbers"]
         assert row["why"]
         assert Path(row["file"]).is_file()
+
+
+def test_a_stars_are_classified_with_their_images(done: Sifted) -> None:
+    tables = [pq.read_table(file) for file in (done.folder / "results/bhb/predictions").rglob("*.parquet")]
+    modality = [name for table in tables for name in table["modality"].to_pylist()]
+    assert modality.count("spectrum+image") > 20
+    assert modality.count("spectrum") > 0
 
 
 def test_every_candidate_has_a_picture_and_is_in_the_report(done: Sifted) -> None:

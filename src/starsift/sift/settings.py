@@ -1,6 +1,7 @@
 """The settings of a survey, written for the files that a user named."""
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from starsift.sift.files import Found
 SETTINGS, INDEX = "settings.yaml", "spectra.parquet"
 _SEARCHES_OF = {"mrs": ("binaries",), "lrs": ("mstars", "emission"), "sdss": ("mstars", "bhb")}
 _SIGNATURE = "# sift "
+_CUTOUT = re.compile(r"cutout-(?P<plate>\d{4,5})-\d{5}-\d{4}(?P<ending>\.fits(?:\.gz)?)")
 _HEAD = """{signature}
 # Settings of a survey, written by `starsift sift` for the files that it was given. All settings that are not
 # here are as in docs/settings.md. To search a whole survey, copy this file, name its folder (root), its
@@ -61,9 +63,8 @@ def make_settings(
     for search, ours in searches.items():
         tree[search] = {"models": "shipped", **sets.get(search, {})}
         if search == "bhb":
-            surveys["sdss-early"] = surveys["sdss"] | {
-                "selection": [_cut("subclass", "in", _early_types(found))]
-            }
+            selection = [_cut("subclass", "in", _early_types(found))]
+            surveys["sdss-early"] = surveys["sdss"] | {"selection": selection, **_cutouts(found)}
             tree[search]["surveys"] = ["sdss-early"]
         elif search == "mstars":
             tree[search]["surveys"] = list(ours)
@@ -98,6 +99,19 @@ def _early_types(found: Found) -> list[str]:
     """Subclasses among the SDSS spectra that start with A, or B6 to B9."""
     names = pc.unique(found.usable("sdss")["subclass"]).to_pylist()
     return sorted(name for name in names if name and (name[0] == "A" or name[:2] in ("B6", "B7", "B8", "B9")))
+
+
+def _cutouts(found: Found) -> dict[str, Any]:
+    """Where five-band images of SDSS spectra are, if there are any: cutout-PLATE-MJD-FIBER.fits."""
+    for path in map(Path, found.index["path"].to_pylist()):
+        name = _CUTOUT.fullmatch(path.name)
+        if name:
+            template = f"cutout-{{planid:0>4}}-{{lmjd}}-{{fiberid:04d}}{name['ending']}"
+            folder = path.parent
+            if folder.name == name["plate"]:  # a folder a plate
+                folder, template = folder.parent, "{planid:0>4}/" + template
+            return {"cutouts": {"root": str(found.root / folder), "path_template": template}}
+    return {}
 
 
 def write_settings(settings: Mapping[str, Any], found: Found, folder: Path) -> Path:
