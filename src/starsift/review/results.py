@@ -4,26 +4,32 @@ Spectra are read one at a time, by place, and each is compared by name with what
 stay the columns of the tables and a few items, never spectra.
 """
 
+import base64
 import json
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from starsift.errors import NotFoundError, ResultsError
-from starsift.review.facts import links, metadata
+from starsift.review.facts import flux_unit, format_value, links, metadata
 from starsift.review.neighbours import Neighbours
 from starsift.review.places import Places
-from starsift.review.queues import Queue, find_queues
+from starsift.review.progress import Vote
+from starsift.review.queues import Queue, find_queues, finite
+from starsift.review.selection import Query, select
 from starsift.review.spectra import Spectra, encode
+from starsift.review.thumbnails import thumbnail
 from starsift.searches.base import Panels
 from starsift.searches.registry import SEARCHES
 from starsift.sky.air import air_to_vacuum
 
+THUMBNAILS = 20_000  # kept in memory, half a kilobyte each
 ITEMS = 32  # kept in memory: what a few people prefetch and go back to
 
 
@@ -54,6 +60,7 @@ class Results:
         self._panels: dict[str, Panels | None] = {}
         self._spectra = Spectra(self.folder)
         self.item: Callable[[str, int], dict[str, Any]] = lru_cache(ITEMS)(self._item)
+        self.thumbnail: Callable[[str, int, bool], dict[str, Any]] = lru_cache(THUMBNAILS)(self._thumbnail)
 
     def queues(self) -> dict[str, Queue]:
         """All queues by name; files that have come since the last call are added."""
@@ -96,6 +103,7 @@ class Results:
                 "ra": ra,
                 "dec": dec,
                 "links": links(name, row.get("obsid"), ra, dec),
+                "flux_unit": flux_unit(name),
                 **self._spectra.read(place)[1],
                 "rv": row.get(queue.view.velocity),
                 "others": self._neighbours_of(queue).of(position),
@@ -119,6 +127,35 @@ class Results:
         good, flux = shown["good"], shown["flux"]
         error = np.zeros_like(flux) if shown["error"] is None else shown["error"]
         return wavelength[good], flux[good], np.where(error[good] > 0, error[good], np.nan)
+
+    def select(self, id: str, query: Query, votes: Callable[[], Mapping[str, Sequence[Vote]]]) -> np.ndarray:
+        """Positions (m,) int32 of the candidates that a query chooses, in its order; see `select`."""
+        with self._lock:
+            queue = self.queue(id)
+            return select(queue, query, votes, lambda: self._places.coordinates(queue))
+
+    def values(self, id: str, name: str, positions: Sequence[int]) -> list[str]:
+        """Values of one column as texts, empty where there is none; NotFoundError without such a column."""
+        with self._lock:
+            queue = self.queue(id)
+            if name not in queue.columns:
+                raise NotFoundError(f"{id} has no column {name!r}")
+            values = queue.table[name].take(pa.array(positions, pa.int64())).to_pylist()
+        return ["" if finite(value) is None else format_value(name, value) for value in values]
+
+    def _thumbnail(self, id: str, position: int, whole: bool) -> dict[str, Any]:
+        """A small plot of a candidate: `thumbnail` as base64 and its ends, or `error`, a sentence."""
+        queue = self.queue(id)
+        # One at a time: other requests come in between.
+        with self._lock:
+            try:
+                wavelength, shown = self._spectra.read(self._places.place(queue, position))
+            except ResultsError as error:
+                return {"position": position, "error": str(error)}
+        window = None if whole else queue.view.window
+        envelope, ends = thumbnail(wavelength, shown["flux"], shown["good"], window)
+        image = base64.b64encode(envelope.tobytes()).decode("ascii")
+        return {"position": position, "image": image, "ends": ends}
 
     @cached_property
     def _settings(self) -> dict[str, dict[str, Any]]:

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from starsift.catalog.columns import TableSchema
     from starsift.spectra.rows import Place
 
 # Wavelengths in air, Angstrom, as spectroscopists name the lines: NIST Atomic Spectra Database.
@@ -106,7 +107,7 @@ class View:
     lines : wavelengths of spectral lines in air, Angstrom
     window : vacuum wavelengths that the page zooms to, Angstrom; by default the middle of the spectrum
     columns : of the queue's table, in their order; by default every column that is one value
-    units : of columns, where the table has none
+    table : published table that has units and descriptions of columns, where the queue's file has none
     velocity : column with the radial velocity of the lines, km/s
     panels : from the folder of results and the search's settings in the run, a function that makes panels:
         ``ccf``, ``nearest``, ``images`` and ``probabilities`` are what the page can show
@@ -115,7 +116,7 @@ class View:
     lines: Mapping[str, float] = field(default_factory=lambda: BALMER)
     window: tuple[float, float] | None = None
     columns: tuple[str, ...] = ()
-    units: Mapping[str, str] = field(default_factory=dict)
+    table: TableSchema | None = None
     velocity: str = "rv"
     panels: Callable[[Path, Mapping[str, Any]], Panels] | None = None
 

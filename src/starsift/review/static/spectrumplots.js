@@ -5,7 +5,7 @@ import { limits, maskedRuns, median, redshifted, slice, smooth } from "./spectru
 
 const SPIKES = 5e-4; // of the pixels are cut off at either end of the whole spectrum's flux: cosmic rays
 const CROWD = 2500; // pixels in a figure that hide their error band behind the flux; drawing it takes 30 ms
-const CROWDED = 0.022; // of the axis: names of lines closer than this would overlap
+const CROWDED = 15; // px: names of lines closer than this would overlap
 
 /** Two figures of one spectrum: all of it above, the window of the search below. */
 export class SpectrumPlots {
@@ -23,7 +23,7 @@ export class SpectrumPlots {
   #quiet = false; // while ranges are set one after the other
 
   constructor() {
-    const whole = this.#make("whole", null);
+    const whole = this.#make("whole", "vacuum wavelength (Å)");
     const window = this.#make("window", "vacuum wavelength (Å)");
     // Where the lower figure looks, marked in the upper one.
     const look = whole.vstrip({ x0: field("x0"), x1: field("x1"), source: this.#looked, line_color: null, level: "underlay" });
@@ -60,9 +60,14 @@ export class SpectrumPlots {
   /**
    * Draw another spectrum.
    * spectrum: {wavelength, flux, error, good}; window: [low, high] Angstrom, or null; sigma, lines and velocity as in
-   * `smooth` and `setLines`.
+   * `smooth` and `setLines`; unit of the flux.
    */
-  show(spectrum, { window, sigma, lines, velocity }) {
+  show(spectrum, { window, sigma, lines, velocity, unit }) {
+    for (const { figure } of Object.values(this.#parts)) {
+      // Setting it lays the figure out again.
+      const label = `flux (${unit})`;
+      if (figure.yaxes[0].axis_label !== label) figure.yaxes[0].axis_label = label;
+    }
     this.#spectrum = spectrum;
     [this.#lines, this.#velocity] = [lines, velocity];
     if (this.#overlays.data.xs.length) this.#overlays.data = { xs: [], ys: [], colour: [] };
@@ -144,7 +149,7 @@ export class SpectrumPlots {
 
   #placeLines({ figure, marks }) {
     const { start, end } = figure.x_range;
-    const apart = CROWDED * (end - start);
+    const apart = (CROWDED / (figure.inner_width || 700)) * (end - start);
     let last = -Infinity;
     const x = [], name = [];
     for (const line of this.#lines) {

@@ -73,7 +73,7 @@ VIEW = View(
         *("suspect_moonlight", "suspect_crosstalk", "crosstalk_partner", "barycentric_correction"),
         *("gaia_source_id", "phot_g_mean_mag", "band", "obsid", "lmjd", "file"),
     ),
-    units={column.name: column.unit for column in BINARIES_SPECTRA.columns},
+    table=BINARIES_SPECTRA,
     velocity="rv_1",
     panels=make_panels,
 )

@@ -97,6 +97,6 @@ VIEW = View(
         *("zeta", "giant", "giant_evidence", "giant_log_odds", "phot_g_mean_mag", "bp_rp", "m_g", "j", "h"),
         *("k", "distance", "n_bad", "defective", "gaia_source_id", "obsid", "file"),
     ),
-    units={column.name: column.unit for column in MSTARS.columns},
+    table=MSTARS,
     panels=make_panels,
 )
