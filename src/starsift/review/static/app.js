@@ -14,7 +14,7 @@ import { flag, label, labelAll, makeOutbox, saveComment, undo } from "./labellin
 import { showHelp, showLabelButtons } from "./opinions.js";
 import { showProgress, showQueues } from "./queues.js";
 import { RowList } from "./rows.js";
-import { EMPTY, count, placeOf, positionAt, select } from "./selection.js";
+import { EMPTY, count, positionAt, select } from "./selection.js";
 import { SpectrumPlots } from "./spectrumplots.js";
 import { state } from "./state.js";
 import { back, cutTrail, forgetTrail, forward, goTo } from "./steps.js";
@@ -89,14 +89,11 @@ function showSelection(query) {
   veil(count() ? null : "No spectrum of this queue meets the conditions.");
 }
 
-/** Another query: the spectrum on the screen stays if it is among the chosen ones. */
+/** Another query: its first spectrum; of the whole queue the one that was on the screen. */
 async function choose(query) {
   const { queue, wanted } = state;
-  if (!(await chooseOf(queue, query))) return;
-  if (!count()) return;
-  const place = placeOf(wanted ?? -1);
-  if (place < 0) await goTo(positionAt(0));
-  else await goTo(wanted);
+  if (!(await chooseOf(queue, query)) || !count()) return;
+  await goTo(state.selection ? positionAt(0) : (wanted ?? 0));
   state.gallery.focus(state.wanted);
 }
 
@@ -319,8 +316,9 @@ async function follow() {
   const queue = known ?? session.queues.find((candidate) => candidate.id === session.queue) ?? session.queues[0];
   const position = await findPosition(queue, known ? spectrum : "");
   state.queue = null;
-  if (gallery !== state.gallery.open) state.gallery.toggle(gallery);
+  state.gallery.toggle(gallery);
   await openQueue(queue.id, position, query);
+  if (gallery) state.gallery.toggle(true); // now that there is something to see
 }
 
 start().catch((error) => veil(`The page cannot start: ${error.message}`));

@@ -59,7 +59,7 @@ export class Gallery {
     document.body.classList.toggle("in-gallery", on);
     $("gallery").hidden = !on;
     $("gallery-button").setAttribute("aria-pressed", String(on));
-    if (!on) return;
+    if (!on || !state.queue) return;
     for (const button of $("labels").children) button.setAttribute("aria-pressed", "false");
     this.#layOut();
     if (state.wanted !== null) this.focus(state.wanted);
