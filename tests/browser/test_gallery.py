@@ -1,10 +1,12 @@
 """The gallery, parts of a queue, links, agreement and small screens, in a real browser."""
 
+import base64
 import re
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
 import pytest
 from fixtures.browser import Server, Watch, at, ids, position, press, saved
 from fixtures.review_files import MRS
@@ -312,6 +314,41 @@ def test_measured_values_have_groups_units_and_descriptions(open_page: Callable)
     assert ["vacuum wavelength (Å)", "flux (10⁻¹⁷ erg s⁻¹ cm⁻² Å⁻¹)"] in page.evaluate(AXES)
     link = page.get_by_role("link", name="SDSS archive").get_attribute("href")
     assert link.endswith("?plateid=266&mjd=51602&fiberid=2")
+
+
+def test_models_are_drawn_when_asked_for(open_page: Callable) -> None:
+    page = open_page("binaries-spectra/0", color_scheme="light")
+    at(page, 0)
+    asked = []
+
+    def answer(route) -> None:
+        asked.append(route.request.url)
+        encoded = {
+            "wavelength": np.linspace(5150, 5300, 50),
+            "whole": np.full(50, 1000),
+            "one": np.full(50, 1020),
+        }
+        texts = {k: base64.b64encode(v.astype("<f4").tobytes()).decode() for k, v in encoded.items()}
+        curves = [{"name": "model", "flux": texts["whole"]}, {"name": "star 1: <b>", "flux": texts["one"]}]
+        route.fulfill(json={"wavelength": texts["wavelength"], "curves": curves})
+
+    page.route("**/model", answer)
+    before = page.locator("#window").screenshot()
+    page.keyboard.press("m")
+    page.locator("#model-key", has_text="star 1: <b>").wait_for()
+    page.wait_for_timeout(300)
+    assert page.locator("#window").screenshot() != before
+    assert press(page, "ArrowRight") == 1
+    page.locator("#model-key", has_text="star 1: <b>").wait_for()
+    page.keyboard.press("ArrowLeft")
+    at(page, 0)
+    page.locator("#model-key", has_text="star 1: <b>").wait_for()
+    assert [url.split("/")[-2] for url in asked] == ["0", "1"]  # kept with the spectrum
+    page.keyboard.press("m")
+    assert page.locator("#model-key").is_hidden()
+    page = open_page("emission-round-10/0")
+    at(page, 0)
+    assert page.get_by_role("button", name="Model").is_hidden()
 
 
 def test_a_name_on_the_command_line_is_not_asked_for(

@@ -18,7 +18,7 @@ from starsift.errors import NotFoundError, ResultsError
 from starsift.io.parquet import write_parquet
 from starsift.review.facts import links
 from starsift.review.results import Results, spectral_lines
-from starsift.searches.base import View
+from starsift.searches.base import Models, View
 from starsift.searches.binaries.peaks import cosine_basis, smoothed_derivatives
 from starsift.searches.mstars.hamming import nearest_codes
 from starsift.searches.registry import SEARCHES
@@ -332,3 +332,32 @@ def test_columns_that_are_shown_are_published(name: str) -> None:
     assert set(view.columns) <= published
     assert view.window is not None
     assert view.window[0] < view.window[1]
+
+
+def test_models_are_drawn_by_the_search(truth: Truth, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def make(folder: Path, settings: dict[str, Any]) -> Models:
+        made.append(settings)
+        return lambda row, batch: (batch.wavelength[0], {row["multiplicity"]: 2 * batch.flux[0]})
+
+    view = replace(SEARCHES["binaries"].view(), models=make)
+    monkeypatch.setattr("starsift.searches.binaries.review.VIEW", view)
+    (truth.folder / "provenance.json").write_text(json.dumps({"settings": {"seed": 7}}))
+    results = Results(truth.folder)
+    for position, row in ((2, 3), (0, 0)):
+        model = results.model("binaries-spectra", position)
+        assert [curve["name"] for curve in model["curves"]] == ["SB2"]
+        np.testing.assert_array_equal(
+            decode(model["curves"][0]["flux"]), 2 * truth.spectra["night"].flux[row]
+        )
+        np.testing.assert_allclose(decode(model["wavelength"]), truth.spectra["night"].wavelength[row])
+    assert made == [{"seed": 7}]
+    with pytest.raises(NotFoundError, match="emission has no models"):
+        results.model("emission-round-00", 0)
+
+
+def test_models_need_the_settings_of_the_run(truth: Truth) -> None:
+    for queue in ("binaries-spectra", "mstars-vetting"):
+        with pytest.raises(ResultsError, match=r"provenance\.json"):
+            Results(truth.folder).model(queue, 0)

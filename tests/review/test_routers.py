@@ -182,6 +182,14 @@ def test_other_exposures(client: TestClient) -> None:
     assert client.get(f"{item}/others/77").status_code == 404
 
 
+def test_models(client: TestClient) -> None:
+    assert client.get(f"{BASE}/api/session").json()["models"] == ["binaries", "mstars"]
+    answer = client.get(f"{BASE}/api/queues/binaries-spectra/items/0/model")
+    assert answer.status_code == 409
+    assert "models need the settings of a finished run" in answer.json()["detail"]
+    assert client.get(f"{ROUND}/items/0/model").status_code == 404
+
+
 def test_read_only_takes_nothing(results: Results, store: LabelStore) -> None:
     store.add("emission", LRS[5], "ann", queue="emission-round-00", label="bad")
     with client_of(results, store, read_only=True) as client:

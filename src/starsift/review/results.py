@@ -25,9 +25,10 @@ from starsift.review.queues import Queue, find_queues, finite
 from starsift.review.selection import Query, select
 from starsift.review.spectra import Spectra, encode
 from starsift.review.thumbnails import thumbnail
-from starsift.searches.base import Panels
+from starsift.searches.base import Models, Panels
 from starsift.searches.registry import SEARCHES
 from starsift.sky.air import air_to_vacuum
+from starsift.spectra.batches import read_rows
 
 THUMBNAILS = 20_000  # kept in memory, half a kilobyte each
 ITEMS = 32  # kept in memory: what a few people prefetch and go back to
@@ -58,6 +59,8 @@ class Results:
         self._queues: dict[str, Queue] = {}
         self._neighbours: dict[str, Neighbours] = {}
         self._panels: dict[str, Panels | None] = {}
+        self._models: dict[str, Models] = {}
+        self._model_lock = threading.Lock()
         self._spectra = Spectra(self.folder)
         self.item: Callable[[str, int], dict[str, Any]] = lru_cache(ITEMS)(self._item)
         self.thumbnail: Callable[[str, int, bool], dict[str, Any]] = lru_cache(THUMBNAILS)(self._thumbnail)
@@ -157,14 +160,41 @@ class Results:
         image = base64.b64encode(envelope.tobytes()).decode("ascii")
         return {"position": position, "image": image, "ends": ends}
 
+    def model(self, id: str, position: int) -> dict[str, Any]:
+        """The model of a candidate's spectrum: `wavelength`, and `curves` with name and flux; maybe none.
+
+        The first one of a search prepares its templates, which takes seconds; other requests go on meanwhile.
+        Raises NotFoundError if its search has no models, ResultsError if the run has left too little.
+        """
+        with self._lock:
+            queue = self.queue(id)
+            make = queue.view.models
+            place, row = self._places.place(queue, position), queue.row(position)
+        if make is None:
+            raise NotFoundError(f"{queue.search} has no models of spectra")
+        with self._model_lock:
+            if queue.search not in self._models:
+                self._models[queue.search] = make(self.folder, self._run)
+            batch = read_rows(self._spectra.file(place), [place.position])
+            if batch.identity["spectrum_id"][0].as_py() != place.spectrum_id:
+                raise ResultsError("the spectra were packed again; restart the review app")
+            wavelength, curves = self._models[queue.search](row, batch)
+        named = [{"name": name, "flux": flux} for name, flux in curves.items()]
+        return dict(encode({"wavelength": wavelength, "curves": named}))
+
     @cached_property
-    def _settings(self) -> dict[str, dict[str, Any]]:
-        """Settings of each search in the run, empty where its provenance is not written yet."""
+    def _run(self) -> dict[str, Any]:
+        """Settings of the run, empty where its provenance is not written yet."""
         try:
-            settings = json.loads((self.folder / "provenance.json").read_text())["settings"]
+            settings: dict[str, Any] = json.loads((self.folder / "provenance.json").read_text())["settings"]
         except (OSError, ValueError, KeyError):
             settings = {}
-        return {name: settings.get(name, {}) for name in SEARCHES}
+        return settings
+
+    @property
+    def _settings(self) -> dict[str, dict[str, Any]]:
+        """Settings of each search in the run."""
+        return {name: self._run.get(name, {}) for name in SEARCHES}
 
     @cached_property
     def _places(self) -> Places:

@@ -11,7 +11,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from starsift.catalog.columns import TableSchema
+    from starsift.spectra.batches import SpectrumBatch
     from starsift.spectra.rows import Place
 
 # Wavelengths in air, Angstrom, as spectroscopists name the lines: NIST Atomic Spectra Database.
@@ -96,6 +99,9 @@ class Queue:
 
 # Of a candidate's row and the place of its spectrum: the contents of panels by their names, arrays in them.
 Panels = Callable[[Mapping[str, Any], "Place"], dict[str, Any]]
+# Of a candidate's row and a batch of its spectrum alone: wavelengths (m,) in Angstrom, and curves (m,) in the
+# unit of the flux by the names that people see; none where it has no model.
+Models = Callable[[Mapping[str, Any], "SpectrumBatch"], "tuple[np.ndarray, dict[str, np.ndarray]]"]
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,8 @@ class View:
     velocity : column with the radial velocity of the lines, km/s
     panels : from the folder of results and the search's settings in the run, a function that makes panels:
         ``ccf``, ``nearest``, ``images`` and ``probabilities`` are what the page can show
+    models : from the folder of results and all settings of the run, a function that makes the model that the
+        page draws over a spectrum when a person asks for it: unlike panels it may take a second
     """
 
     lines: Mapping[str, float] = field(default_factory=lambda: BALMER)
@@ -119,6 +127,7 @@ class View:
     table: TableSchema | None = None
     velocity: str = "rv"
     panels: Callable[[Path, Mapping[str, Any]], Panels] | None = None
+    models: Callable[[Path, Mapping[str, Any]], Models] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ import { showFilterChoices, showFilters, wireFilters } from "./filters.js";
 import { Gallery } from "./gallery.js";
 import { RENEW, claim, forgetClaims, forgetItems, release, renew } from "./items.js";
 import { flag, label, labelAll, makeOutbox, saveComment, undo } from "./labelling.js";
+import { toggleModel } from "./model.js";
 import { showHelp, showLabelButtons } from "./opinions.js";
 import { showProgress, showQueues } from "./queues.js";
 import { RowList } from "./rows.js";
@@ -197,6 +198,7 @@ const ACTIONS = {
   z: zoom,
   s: nextSigma,
   l: toggleLines,
+  m: toggleModel,
   g: () => setGallery(!state.gallery.open),
   "?": () => $("help").showModal(),
 };
@@ -241,7 +243,7 @@ function wire() {
   const { outbox, plots, session } = state;
   document.addEventListener("keydown", onKey);
   document.addEventListener("pointerdown", () => (state.active = performance.now()));
-  const clicks = { flag, undo, zoom, lines: toggleLines, previous: back, next: forward, who: changeUser, "help-button": ACTIONS["?"], "gallery-button": ACTIONS.g, "copy-link": copyLink };
+  const clicks = { flag, undo, zoom, lines: toggleLines, model: toggleModel, previous: back, next: forward, who: changeUser, "help-button": ACTIONS["?"], "gallery-button": ACTIONS.g, "copy-link": copyLink };
   Object.assign(clicks, { "side-button": () => toggleDrawer("side"), "facts-button": () => toggleDrawer("facts"), shade: closeDrawers });
   clicks["agreement-button"] = () => showAgreement((people) => choose({ ...EMPTY, differ: people }));
   for (const [id, action] of Object.entries(clicks)) $(id).addEventListener("click", action);

@@ -253,6 +253,8 @@ export class Gallery {
     }
     const ends = this.#plots.get(positionAt(this.#place))?.ends;
     $("gallery-ends").textContent = ends ? `${ends.map((end) => end.toFixed(0)).join(" – ")} Å` : "";
+    const unit = state.columns.get(shownColumn())?.unit;
+    $("gallery-value").textContent = shownColumn() && `values: ${shownColumn()}${unit ? ` (${unit})` : ""}`;
     this.#ask();
   }
 

@@ -12,6 +12,7 @@ export class SpectrumPlots {
   #parts = {}; // of each figure: itself, its sources, and the wavelengths [low, high] that these hold
   #masked = source("x0", "x1");
   #overlays = source("xs", "ys", "colour");
+  #model = source("xs", "ys", "colour", "dash");
   #looked = source("x0", "x1");
   #spectrum = null;
   #pixels = null; // {x, flux, low, high} of the whole spectrum, smoothed
@@ -46,6 +47,7 @@ export class SpectrumPlots {
     colour(raw.glyph, { line_color: "faint" });
     const line = figure.line({ x: field("x"), y: field("flux"), source: pixels });
     colour(line.glyph, { line_color: "line" });
+    figure.multi_line({ xs: field("xs"), ys: field("ys"), line_color: field("colour"), line_dash: field("dash"), line_width: 1.25, source: this.#model });
     const spans = figure.vspan(field("x"), { source: marks, line_dash: { value: [3, 3] } });
     colour(spans.glyph, { line_color: "mark" });
     const names = figure.text({ x: field("x"), y: 0.985, text: field("name"), y_range_name: "unit", source: marks, angle: Math.PI / 2, text_align: "right", text_baseline: "bottom", y_offset: -2, x_offset: -2, text_font: FONT, text_font_size: "11px" });
@@ -71,6 +73,7 @@ export class SpectrumPlots {
     this.#spectrum = spectrum;
     [this.#lines, this.#velocity] = [lines, velocity];
     if (this.#overlays.data.xs.length) this.#overlays.data = { xs: [], ys: [], colour: [] };
+    this.drawModel([]);
     const { wavelength, good } = spectrum;
     const masked = maskedRuns(wavelength, good);
     if (masked.x0.length || this.#masked.data.x0.length) this.#masked.data = masked;
@@ -162,6 +165,17 @@ export class SpectrumPlots {
     }
     const { data } = marks;
     if (String([x, name]) !== String([data.x, data.name])) marks.data = { x, name };
+  }
+
+  /** Curves of a model over the spectrum, [{wavelength, flux, colour, dash}]. */
+  drawModel(curves) {
+    if (!curves.length && !this.#model.data.xs.length) return;
+    this.#model.data = {
+      xs: curves.map((curve) => curve.wavelength),
+      ys: curves.map((curve) => curve.flux),
+      colour: curves.map((curve) => cssColour(curve.colour)),
+      dash: curves.map((curve) => curve.dash),
+    };
   }
 
   /** Other spectra over this one, [{wavelength, flux, good, colour}], scaled to its median. */

@@ -9,6 +9,7 @@ import { showExtras } from "./extras.js";
 import { showFacts, showHeading, showOthers } from "./facts.js";
 import { painted } from "./figures.js";
 import { claim, load, loadAhead } from "./items.js";
+import { showModel } from "./model.js";
 import { showLabels, showOpinions } from "./opinions.js";
 import { state } from "./state.js";
 
@@ -64,6 +65,7 @@ export function draw(item) {
     showOpinions(item, user);
     showFacts(item);
     showOthers(item.others, drawnColours(), toggleOther);
+    showModel(item);
     document.body.dataset.queue = queue.id;
     document.body.dataset.position = item.position;
   });

@@ -1,4 +1,4 @@
-"""The CCFs of candidates for binaries in the review app, smoothed as for the peak finding."""
+"""The CCFs of candidates for binaries in the review app, smoothed as for the peak finding; their models."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from starsift.searches.base import BALMER, Panels, View
+from starsift.errors import ResultsError
+from starsift.searches.base import BALMER, Models, Panels, View
 from starsift.searches.binaries.columns import BINARIES_SPECTRA
 from starsift.searches.binaries.curves import VELOCITY_KEYS
 from starsift.searches.binaries.peaks import CosineBasis, cosine_basis, smoothed_derivatives
+from starsift.spectra.batches import SpectrumBatch
 from starsift.spectra.rows import Place, RowReader
 
 _PEAKS = {"sigma_start": 13.0, "ccf_threshold": 0.60, "d2_threshold": 0.40}
@@ -49,6 +51,30 @@ def make_panels(folder: Path, settings: Mapping[str, Any]) -> Panels:
     return panels
 
 
+def make_models(folder: Path, settings: Mapping[str, Any]) -> Models:
+    """A function that fits a candidate again and gives its model, and each star of it.
+
+    Raises ResultsError if the run's settings are not known.
+    """
+    # Imported here: the app starts without them.
+    from starsift.searches.binaries.model_bank import build_models
+    from starsift.searches.binaries.model_curves import model_curves
+    from starsift.searches.binaries.settings import model_settings
+    from starsift.spectra.templates import SHIPPED, load_grid
+
+    if "binaries" not in settings:
+        raise ResultsError(f"{folder}/provenance.json is missing: models need the settings of a finished run")
+    own = settings.get("template_grid")
+    bank = build_models(
+        load_grid(folder.parent / own if own else SHIPPED), **model_settings(settings["binaries"])
+    )
+
+    def models(row: Mapping[str, Any], batch: SpectrumBatch) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        return model_curves(batch, bank, 3 if row.get("multiplicity") == "SB3" else 2)
+
+    return models
+
+
 @lru_cache(4)
 def _basis(first: float, step: float, count: int, sigma_start: float) -> CosineBasis:
     return cosine_basis(first + step * np.arange(count), sigma_start)
@@ -76,4 +102,5 @@ VIEW = View(
     table=BINARIES_SPECTRA,
     velocity="rv_1",
     panels=make_panels,
+    models=make_models,
 )

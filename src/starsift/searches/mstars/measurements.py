@@ -79,10 +79,15 @@ def velocity_bank(sample: Sample, *, minimum_members: int, velocity_max: float) 
 
     `minimum_members` spectra make a template.
     """
+    names, templates = velocity_templates(sample, minimum_members)
+    return build_velocity_bank(names, templates, velocity_max=velocity_max)
+
+
+def velocity_templates(sample: Sample, minimum_members: int) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names of the velocity templates, and their flux (template, pixel) on `LAMOST_LRS` in the rest frame."""
     m = sample.is_m
     flux = sample.flux[m] - sample.zero[m, None]
-    names, templates = mean_templates(flux, sample.ivar[m], sample.subclass[m], minimum=minimum_members)
-    return build_velocity_bank(names, templates, velocity_max=velocity_max)
+    return mean_templates(flux, sample.ivar[m], sample.subclass[m], minimum=minimum_members)
 
 
 def _velocity_columns(velocities: Velocities, bank: TemplateBank) -> dict[str, pa.Array]:

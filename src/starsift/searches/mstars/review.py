@@ -1,4 +1,4 @@
-"""The nearest known M stars of M star candidates in the review app."""
+"""The nearest known M stars of M star candidates in the review app, and velocity templates."""
 
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
@@ -10,8 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from starsift.searches.base import BALMER, Panels, View
+from starsift.errors import ResultsError
+from starsift.searches.base import BALMER, Models, Panels, View
 from starsift.searches.mstars.columns import MSTARS
+from starsift.sky.constants import C_KMS
+from starsift.spectra.batches import SpectrumBatch
+from starsift.spectra.resample import LAMOST_LRS
 from starsift.spectra.rows import Place, RowReader, read_grid
 
 NEAREST = 5  # M stars shown beside a candidate
@@ -83,6 +87,40 @@ def make_panels(folder: Path, settings: Mapping[str, Any]) -> Panels:
     return _Neighbours(folder).panels
 
 
+def make_models(folder: Path, settings: Mapping[str, Any]) -> Models:
+    """A function that gives the velocity template of a candidate, at its velocity.
+
+    Raises ResultsError if the run's sample or settings are not there.
+    """
+    # Imported here: the app starts without them.
+    from starsift.searches.mstars.dataset import read_sample
+    from starsift.searches.mstars.measurements import velocity_templates
+
+    files = folder / "mstars/sample.arrow", folder / "mstars/sample.parquet"
+    if "mstars" not in settings or not all(file.is_file() for file in files):
+        raise ResultsError(f"{folder}: templates need mstars/sample.* and provenance.json of a finished run")
+    minimum = settings["mstars"]["measure"]["minimum_members"]
+    templates = dict(zip(*velocity_templates(read_sample(*files), minimum), strict=True))
+
+    def models(row: Mapping[str, Any], batch: SpectrumBatch) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        wavelength, name, rv = batch.wavelength[0], row.get("template"), row.get("rv")
+        if name not in templates or rv is None:
+            return wavelength, {}
+        template = np.interp(wavelength, LAMOST_LRS.wavelength * (1 + rv / C_KMS), templates[name])
+        scaled = scale_template(batch.flux[0], batch.ivar[0], template)
+        return wavelength, {f"template {name}, {rv:.0f} km/s": scaled}
+
+    return models
+
+
+def scale_template(flux: np.ndarray, ivar: np.ndarray, template: np.ndarray) -> np.ndarray:
+    """A template (n,) times the cubic polynomial in the pixel that fits it best to a spectrum (n,)."""
+    powers = np.vander(np.linspace(-1, 1, flux.size), 4) * template[:, None]
+    root = np.sqrt(ivar)
+    scaled: np.ndarray = powers @ np.linalg.lstsq(powers * root[:, None], flux * root, rcond=None)[0]
+    return scaled
+
+
 # Band heads of molecules: Kirkpatrick et al. 1991 (ApJS 77, 417), CaOH Reid et al. 1995 (AJ 110, 1838).
 VIEW = View(
     lines=BALMER
@@ -99,4 +137,5 @@ VIEW = View(
     ),
     table=MSTARS,
     panels=make_panels,
+    models=make_models,
 )
