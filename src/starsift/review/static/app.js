@@ -47,6 +47,7 @@ async function openQueue(id, position = null, query = EMPTY) {
     if (state.queue !== queue) return;
   } else showSelection(query);
   look();
+  if (position !== null) state.gallery.focus(position);
   if (!queue.total) return veil("This queue is empty.");
   if (position !== null) return goTo(position);
   if (state.selection) return count() && goTo(positionAt(0));
@@ -94,8 +95,9 @@ function showSelection(query) {
 async function choose(query) {
   const { queue, wanted } = state;
   if (!(await chooseOf(queue, query)) || !count()) return;
-  await goTo(state.selection ? positionAt(0) : (wanted ?? 0));
-  state.gallery.focus(state.wanted);
+  const position = state.selection ? positionAt(0) : (wanted ?? 0);
+  state.gallery.focus(position); // before anything is waited for: keys act at once
+  await goTo(position);
 }
 
 /** Show one spectrum. */
@@ -320,7 +322,6 @@ async function follow() {
   state.queue = null;
   state.gallery.toggle(gallery);
   await openQueue(queue.id, position, query);
-  if (gallery) state.gallery.toggle(true); // now that there is something to see
 }
 
 start().catch((error) => veil(`The page cannot start: ${error.message}`));

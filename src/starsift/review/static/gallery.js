@@ -59,11 +59,12 @@ export class Gallery {
     document.body.classList.toggle("in-gallery", on);
     $("gallery").hidden = !on;
     $("gallery-button").setAttribute("aria-pressed", String(on));
-    if (!on || !state.queue) return;
+    if (!on) return;
+    $("cells").focus({ preventScroll: true });
+    if (!state.queue) return;
     for (const button of $("labels").children) button.setAttribute("aria-pressed", "false");
     this.#layOut();
     if (state.wanted !== null) this.focus(state.wanted);
-    $("cells").focus({ preventScroll: true });
   }
 
   /** The first and the last place in sight. */
