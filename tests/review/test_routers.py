@@ -279,6 +279,8 @@ def test_rows_and_claims_are_limited(client: TestClient) -> None:
     assert client.get(f"{ROUND}/rows", params={"at": "3"}).status_code == 404
     assert client.get(f"{ROUND}/thumbnails", params={"at": "3"}).status_code == 404
     assert client.get(f"{ROUND}/selection", params={"where": ["rank:1"] * 21}).status_code == 422
+    for params in ({"find": "1" * 201}, {"where": "rank:" + "1" * 200}, {"find": "99:99:99 10"}):
+        assert client.get(f"{ROUND}/selection", params=params).status_code == 422
     for body in ({"count": 21}, {"count": 0}, {"after": -2}, {"count": "5"}):
         assert client.post(f"{ROUND}/claim", json={"user": "ann", **body}).status_code == 422
 

@@ -36,6 +36,7 @@ def chosen(results: Results, queue: str, store: LabelStore | None = None, **quer
         ("distance:1e2..", [0]),
         ("obsid:7006..7007", [0, 2]),
         ("obsid:7006.5..", [2]),
+        ("obsid:-99999999999999999999..99999999999999999999", [0, 1, 2, 3]),
         ("designation:j00406", [0]),
         ("designation:", [0, 1, 2, 3]),
         ("designation:+0000", [0, 1, 2, 3]),  # as it is, no pattern

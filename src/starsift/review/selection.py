@@ -128,14 +128,18 @@ def _limits(name: str, wanted: str) -> tuple[int | float | None, int | float | N
     if found := _RANGE.fullmatch(wanted):
         ends = [found[1] or "", found[2] or ""]
     try:
-        low, high = (
-            None if not end else int(end) if end.lstrip("+-").isdigit() else float(end) for end in ends
-        )
+        low, high = (_number(end) if end else None for end in ends)
     except ValueError:
         low = high = None
     if low is None and high is None:
         raise InputError(f"{name} is a number: expected such as 10..50, 10.., ..50 or 10, not {wanted!r}")
     return low, high
+
+
+def _number(text: str) -> int | float:
+    """A number; identifiers stay whole, which a float64 would not hold."""
+    number = float(text)
+    return int(text) if text.lstrip("+-").isdigit() and abs(number) < 2**63 else number
 
 
 def _has_label(queue: Queue, query: Query, votes: Mapping[str, Sequence[Vote]]) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from fastapi import Query as Parameter
 from fastapi.responses import JSONResponse, Response
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from starsift.errors import InputError
 from starsift.review.agreement import measure_agreement
@@ -33,6 +33,7 @@ def parse_positions(queue: OneQueue, at: str | None = None) -> list[int] | None:
     return [check_position(queue, int(text)) for text in texts]
 
 
+Text = Annotated[str, StringConstraints(max_length=200)]
 Positions = Annotated[list[int] | None, Depends(parse_positions)]
 
 
@@ -62,12 +63,12 @@ def position(queue: OneQueue, spectrum_id: str) -> Response:
 def selection(
     context: InContext,
     queue: OneQueue,
-    where: Annotated[tuple[str, ...], Parameter(max_length=CONDITIONS)] = (),
-    label: str = "",
-    differ: Annotated[tuple[str, ...], Parameter()] = (),
-    find: str = "",
-    sort: str = "",
-    user: str = "",
+    where: Annotated[tuple[Text, ...], Parameter(max_length=CONDITIONS)] = (),
+    label: Text = "",
+    differ: Annotated[tuple[Text, ...], Parameter()] = (),
+    find: Text = "",
+    sort: Text = "",
+    user: Text = "",
 ) -> Response:
     query = Query(where, label, differ, find, sort, user)
     positions = context.results.select(queue.id, query, lambda: context.store.votes(queue.search, queue.ids))

@@ -15,7 +15,7 @@ import { toggleModel } from "./model.js";
 import { showHelp, showLabelButtons } from "./opinions.js";
 import { showProgress, showQueues } from "./queues.js";
 import { RowList } from "./rows.js";
-import { EMPTY, count, positionAt, select } from "./selection.js";
+import { EMPTY, count, isEmpty, positionAt, select } from "./selection.js";
 import { SpectrumPlots } from "./spectrumplots.js";
 import { state } from "./state.js";
 import { back, cutTrail, forgetTrail, forward, goTo } from "./steps.js";
@@ -41,11 +41,12 @@ async function openQueue(id, position = null, query = EMPTY) {
   showLabelButtons(words, give, session.read_only);
   showHelp(session.titles[queue.search], words);
   const described = describeColumns(queue, words);
-  if (String(Object.values(query)) !== String(Object.values(EMPTY))) {
+  showSelection(EMPTY);
+  if (!isEmpty(query)) {
     await described;
     await chooseOf(queue, query);
     if (state.queue !== queue) return;
-  } else showSelection(query);
+  }
   look();
   if (position !== null) state.gallery.focus(position);
   if (!queue.total) return veil("This queue is empty.");

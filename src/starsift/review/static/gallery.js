@@ -40,6 +40,7 @@ export class Gallery {
       button.addEventListener("click", () => this.#setWhole(button.value === "whole"));
     }
     $("unselect").addEventListener("click", () => this.#choose([]));
+    $("gallery").addEventListener("click", () => this.open && this.takeKeys());
   }
 
   /** Another queue or selection. */
@@ -60,7 +61,7 @@ export class Gallery {
     $("gallery").hidden = !on;
     $("gallery-button").setAttribute("aria-pressed", String(on));
     if (!on) return;
-    $("cells").focus({ preventScroll: true });
+    this.takeKeys();
     if (!state.queue) return;
     for (const button of $("labels").children) button.setAttribute("aria-pressed", "false");
     this.#layOut();
@@ -89,6 +90,12 @@ export class Gallery {
     this.#label(positions, name);
     this.#chosen.clear();
     this.#moveTo(Math.min(last + 1, count() - 1));
+    this.takeKeys();
+  }
+
+  /** Space and Enter are for the gallery, not for the button that was clicked last. */
+  takeKeys() {
+    $("cells").focus({ preventScroll: true });
   }
 
   /** Whether the key was one of the gallery's. */

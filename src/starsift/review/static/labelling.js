@@ -148,6 +148,7 @@ export async function undo() {
       forgetItems();
       $("saved").textContent = `${answer.undone} undone`;
       await state.rows.refresh();
+      gallery.takeKeys();
       return gallery.focus(position);
     }
     if (!answer.labels[user]?.label) state.labelled.delete(position);

@@ -6,7 +6,7 @@ import { state } from "./state.js";
 
 export const EMPTY = { where: [], label: "", differ: [], find: "", sort: "" };
 
-const isEmpty = (query) => !String(toParameters(query));
+export const isEmpty = (query) => !String(toParameters(query));
 
 /** A query as parameters of a URL, of a link or for the server; what is empty is left out. */
 export function toParameters(query) {
