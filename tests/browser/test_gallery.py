@@ -232,8 +232,17 @@ def test_filter_by_label(open_page: Callable) -> None:
     page.locator("#label-filter").select_option("flagged")
     chosen(page, "0 of 8")
     page.locator("#veil", has_text="No spectrum of this queue").wait_for()
+    page.locator("#label-filter").select_option("not-mine")
+    chosen(page, "3 of 8")
+    assert position(page) == 5
+    page.locator("#list").click(position={"x": 1, "y": 1})
+    press(page, "4")
+    saved(page, "#6 bad, saved")
+    chosen(page, "3 of 8")
+    page.get_by_role("button", name="Choose again").click()
+    chosen(page, "2 of 8")
     page.locator("#label-filter").select_option("")
-    page.locator("#veil").wait_for(state="hidden")
+    page.locator("#selected").wait_for(state="hidden")
 
 
 @pytest.mark.usefixtures("labelled")

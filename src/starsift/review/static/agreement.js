@@ -21,15 +21,19 @@ export async function showAgreement(open) {
 }
 
 /** The first cell of a row is text, the others are numbers. */
-const cells = (tag, values) => values.map((value, i) => h(tag, { className: i ? "number" : "" }, typeof value === "number" ? number.format(value) : value));
+function cells(tag, values) {
+  const text = (value) => (typeof value === "number" ? number.format(value) : value);
+  return values.map((value, i) => h(tag, { className: i ? "number" : "" }, text(value)));
+}
 
 function countTable(counts) {
   const people = [...new Set(Object.values(counts).flatMap(Object.keys))].sort();
   if (!people.length) return [h("caption", {}, "Nobody has given a label yet.")];
   const total = (who) => Object.values(counts).reduce((sum, count) => sum + (count[who] ?? 0), 0);
+  const row = ([label, count]) => h("tr", {}, ...cells("td", [label, ...people.map((who) => count[who] ?? 0)]));
   return [
     h("thead", {}, h("tr", {}, ...cells("th", ["label", ...people]))),
-    h("tbody", {}, ...Object.entries(counts).map(([label, count]) => h("tr", {}, ...cells("td", [label, ...people.map((who) => count[who] ?? 0)])))),
+    h("tbody", {}, ...Object.entries(counts).map(row)),
     h("tfoot", {}, h("tr", {}, ...cells("td", ["all", ...people.map(total)]))),
   ];
 }
@@ -44,5 +48,6 @@ function pairTable(pairs, open) {
     };
     return h("tr", {}, ...cells("td", [people.join(", "), both, differ, kappa === null ? "–" : kappa.toFixed(2), button]));
   });
-  return [h("thead", {}, h("tr", {}, ...cells("th", ["people", "both labelled", "disagree", "κ", ""]))), h("tbody", {}, ...rows)];
+  const head = cells("th", ["people", "both labelled", "disagree", "κ", ""]);
+  return [h("thead", {}, h("tr", {}, ...head)), h("tbody", {}, ...rows)];
 }

@@ -246,9 +246,23 @@ function wire() {
   const { outbox, plots, session } = state;
   document.addEventListener("keydown", onKey);
   document.addEventListener("pointerdown", () => (state.active = performance.now()));
-  const clicks = { flag, undo, zoom, lines: toggleLines, model: toggleModel, previous: back, next: forward, who: changeUser, "help-button": ACTIONS["?"], "gallery-button": ACTIONS.g, "copy-link": copyLink };
-  Object.assign(clicks, { "side-button": () => toggleDrawer("side"), "facts-button": () => toggleDrawer("facts"), shade: closeDrawers });
-  clicks["agreement-button"] = () => showAgreement((people) => choose({ ...EMPTY, differ: people }));
+  const clicks = {
+    flag,
+    undo,
+    zoom,
+    lines: toggleLines,
+    model: toggleModel,
+    previous: back,
+    next: forward,
+    who: changeUser,
+    shade: closeDrawers,
+    "help-button": ACTIONS["?"],
+    "gallery-button": ACTIONS.g,
+    "copy-link": copyLink,
+    "side-button": () => toggleDrawer("side"),
+    "facts-button": () => toggleDrawer("facts"),
+    "agreement-button": () => showAgreement((people) => choose({ ...EMPTY, differ: people })),
+  };
   for (const [id, action] of Object.entries(clicks)) $(id).addEventListener("click", action);
   for (const what of ["spectrum", "table", "highlight"]) $(`samp-${what}`).addEventListener("click", () => sendSamp(what));
   for (const id of ["flag", "undo", "second", "comment"]) $(id).disabled = session.read_only;

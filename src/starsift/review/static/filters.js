@@ -33,6 +33,7 @@ export function wireFilters(onQuery) {
     $("conditions").lastElementChild.querySelector("input, select").focus();
     if (state.columns.get(name).kind === "flag") readConditions();
   });
+  $("renew").addEventListener("click", () => apply(query));
   $("clear-filters").addEventListener("click", () => apply(EMPTY));
 }
 
@@ -46,10 +47,8 @@ function change(part) {
 /** The columns and labels of another queue. */
 export function showFilterChoices(words) {
   const groups = Map.groupBy(state.columns.values(), (column) => column.group);
-  const options = () =>
-    [...groups].map(([group, columns]) =>
-      h("optgroup", { label: group }, ...columns.map(({ name, description }) => h("option", { value: name, title: description }, name))),
-    );
+  const option = ({ name, description }) => h("option", { value: name, title: description }, name);
+  const options = () => [...groups].map(([group, columns]) => h("optgroup", { label: group }, ...columns.map(option)));
   $("sort").replaceChildren(h("option", { value: "" }, "order of the queue"), ...options());
   $("add-condition").replaceChildren(h("option", { value: "" }, "add a column …"), ...options());
   $("label-filter").replaceChildren(
@@ -81,17 +80,15 @@ export function showFilters(shown, error = "") {
 function makeCondition(condition) {
   const [name, wanted] = split(condition);
   const column = state.columns.get(name) ?? { kind: "text", unit: "", description: "" };
-  const input = (role, value, placeholder) =>
-    h("input", { type: "text", className: role, value, placeholder, "aria-label": `${name}: ${role}`, autocomplete: "off", spellcheck: false, onchange: readConditions });
+  const unit = column.unit && h("span", { className: "unit" }, column.unit);
   const [low, high] = wanted.includes("..") ? wanted.split("..") : [wanted, wanted];
   const fields = {
-    number: () => [input("from", low, "from"), h("span", {}, "–"), input("to", high, "to"), column.unit && h("span", { className: "unit" }, column.unit)],
-    flag: () => [
-      h("select", { "aria-label": name, onchange: readConditions }, ...["yes", "no"].map((value) => h("option", { value, selected: value === wanted }, value))),
-    ],
-    text: () => [input("contains", wanted, "contains")],
+    number: () => [makeInput(name, "from", low), h("span", {}, "–"), makeInput(name, "to", high), unit],
+    flag: () => [makeChoice(name, ["yes", "no"], wanted)],
+    text: () => [makeInput(name, "contains", wanted)],
   };
-  const remove = h("button", { type: "button", className: "quiet", title: `Remove the condition on ${name}`, "aria-label": `Remove the condition on ${name}` }, "×");
+  const title = `Remove the condition on ${name}`;
+  const remove = h("button", { type: "button", className: "quiet", title, "aria-label": title }, "×");
   const row = h(
     "div",
     { className: "condition", "data-name": name, "data-kind": column.kind },
@@ -104,6 +101,17 @@ function makeCondition(condition) {
     readConditions();
   };
   return row;
+}
+
+function makeInput(name, placeholder, value) {
+  const label = `${name}: ${placeholder}`;
+  const plain = { autocomplete: "off", spellcheck: false };
+  return h("input", { type: "text", value, placeholder, "aria-label": label, ...plain, onchange: readConditions });
+}
+
+function makeChoice(name, values, chosen) {
+  const options = values.map((value) => h("option", { value, selected: value === chosen }, value));
+  return h("select", { "aria-label": name, onchange: readConditions }, ...options);
 }
 
 const split = (condition) => [condition.slice(0, condition.indexOf(":")), condition.slice(condition.indexOf(":") + 1)];

@@ -288,12 +288,14 @@ export class Gallery {
     const chosen = this.#chosen.has(position);
     cell.setAttribute("aria-selected", String(chosen));
     const said = Object.entries(row?.labels ?? {}).map(([who, label]) => `${who}: ${label}`);
-    cell.title = plot?.error ?? [row?.spectrum_id, row?.value && `${shownColumn()} = ${row.value}`, ...said].filter(Boolean).join("\n");
+    const value = row?.value && `${shownColumn()} = ${row.value}`;
+    cell.title = plot?.error ?? [row?.spectrum_id, value, ...said].filter(Boolean).join("\n");
     name.textContent = row ? `\u200e${row.spectrum_id}` : "…";
     below.firstChild.textContent = row?.value || number.format(position + 1);
     showSaid(below.lastChild, row);
     tick.textContent = chosen ? "✓" : "";
-    const key = [this.#round, position, Boolean(plot), canvas.clientWidth, matchMedia("(prefers-color-scheme: dark)").matches].join();
+    const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+    const key = [this.#round, position, Boolean(plot), canvas.clientWidth, dark].join();
     if (canvas.dataset.key === key) return;
     canvas.dataset.key = key;
     drawPlot(canvas, plot);
@@ -302,13 +304,12 @@ export class Gallery {
 
 const shownColumn = () => state.selection?.query.sort.replace(/^-/, "") ?? "";
 
-const makeRow = () =>
-  h(
-    "div",
-    { className: "gallery-row", role: "row" },
-    h("div", { role: "rowheader" }, h("button", { type: "button", className: "select-row", tabIndex: -1, title: "Choose this row (r)", "aria-label": "Choose this row" })),
-    h("div", { className: "gallery-cells", role: "presentation" }),
-  );
+function makeRow() {
+  const title = "Choose this row";
+  const select = h("button", { type: "button", className: "select-row", tabIndex: -1, title: `${title} (r)`, "aria-label": title });
+  const cells = h("div", { className: "gallery-cells", role: "presentation" });
+  return h("div", { className: "gallery-row", role: "row" }, h("div", { role: "rowheader" }, select), cells);
+}
 
 const makeCell = () =>
   h(

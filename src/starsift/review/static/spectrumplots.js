@@ -53,6 +53,7 @@ export class SpectrumPlots {
     const names = figure.text({ x: field("x"), y: 0.985, text: field("name"), y_range_name: "unit", source: marks, angle: Math.PI / 2, text_align: "right", text_baseline: "bottom", y_offset: -2, x_offset: -2, text_font: FONT, text_font_size: "11px" });
     colour(names.glyph, { text_color: "mark-text" });
     figure.x_range.change.connect(() => this.#quiet || this.#fill(part));
+    figure.properties.inner_width.change.connect(() => this.#pixels && this.#placeLines(part));
     figure.on_event("mousemove", (event) => this.onmove?.(event));
     figure.on_event("mouseleave", () => this.onmove?.(null));
     this.#parts[name] = part;
