@@ -67,16 +67,20 @@ async function describeColumns(queue, words) {
   if (state.seen) showFacts(state.seen);
 }
 
-/** Show what a query chooses of the queue; false if it cannot be understood. */
+let asked = null; // the latest query: answers to older ones may come later
+
+/** Show what a query chooses of the queue; false if it cannot be understood, or another one was asked since. */
 async function chooseOf(queue, query) {
+  asked = query;
+  const current = () => state.queue === queue && asked === query;
   let selection;
   try {
     selection = await select(query);
   } catch (error) {
-    showFilters(query, error.status ? `${error.message}.` : "The server does not answer; try again.");
+    if (current()) showFilters(query, error.status ? `${error.message}.` : "The server does not answer; try again.");
     return false;
   }
-  if (state.queue !== queue) return false;
+  if (!current()) return false;
   release();
   state.selection = selection;
   forgetTrail();
