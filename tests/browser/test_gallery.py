@@ -17,9 +17,7 @@ from starsift.review.labels import LabelStore
 def gallery(open_page: Callable, queue: str, user: str = "ada", **options):
     page = open_page(f"{queue}?view=gallery", user, **options)
     page.locator(".cell.current").wait_for()
-    page.wait_for_function(
-        "() => [...document.querySelectorAll('.cell .name')].every((n) => n.textContent != '…')"
-    )
+    page.locator(".cell .name").filter(has_text=re.compile("^…$")).first.wait_for(state="detached")
     return page
 
 
@@ -43,7 +41,12 @@ def chosen(page, text: str) -> None:
 
 
 def wait_for_count(page, selector: str, count: int) -> None:
-    page.wait_for_function(f"document.querySelectorAll({selector!r}).length === {count}")
+    # The page's own policy forbids `wait_for_function` to evaluate texts.
+    if count:
+        page.locator(selector).nth(count - 1).wait_for()
+    else:
+        page.locator(selector).first.wait_for(state="detached")
+    assert page.locator(selector).count() == count
 
 
 def test_rows_and_ranges_get_a_label_at_once(open_page: Callable, store: LabelStore) -> None:
@@ -141,7 +144,7 @@ def test_plots_are_drawn_where_they_are_seen(open_page: Callable) -> None:
             )
         )
 
-    page.wait_for_function("() => document.getElementById('gallery-ends').textContent")
+    page.locator("#gallery-ends", has_text="Å").wait_for()
     assert page.locator("#gallery-ends").inner_text() == "6519 – 6731 Å"
     page.wait_for_timeout(300)
     assert dark(0) > 100
