@@ -91,7 +91,7 @@ def timed(call: Callable[[], httpx.Response]) -> float:
 
 
 def row(name: str, times: list[float]) -> None:
-    cuts = quantiles(times, n=20)
+    cuts = quantiles(times, n=20, method="inclusive")
     print(f"{name:<46}{cuts[9]:>9.1f}{cuts[18]:>9.1f}{max(times):>9.1f}", flush=True)
 
 
@@ -118,6 +118,17 @@ def measure(folder: Path, queue: str, packed: int, requests: int, labels: Path) 
                     print(f"{'  processor time of the server':<46}{spent:>9.1f}")
                     name = f"  memory after {requests} items, MB"
                     print(f"{name:<46}{resident(process.pid):>9.0f}")
+                for name, order in orders.items():
+                    parts = [",".join(map(str, order[at : at + 24])) for at in range(0, 20 * 24, 24)]
+                    small = [partial(client.get, f"{here}/thumbnails?at={part}") for part in parts]
+                    row(f"24 small plots, {name}", [timed(call) for call in small])
+                queries = {
+                    "sorted": "sort=-snr",
+                    "snr, no label, sorted": "where=snr:20..&label=none&sort=-snr",
+                }
+                queries |= {"a circle on the sky": "find=180 30 10 deg"}
+                for name, query in queries.items():
+                    row(name, [timed(partial(client.get, f"{here}/selection?{query}")) for _ in range(10)])
                 claim = partial(client.post, f"{here}/claim", json={"user": "ann", "count": 5})
                 row("claim five", [timed(claim) for _ in range(20)])
                 save = f"{here}/items/0/label"

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pyarrow as pa
 import pytest
-from fixtures.browser import PROBABILITIES, ROUNDS, Server, Watch
+from fixtures.browser import BUNDLE, PROBABILITIES, ROUNDS, Server, Watch
 from fixtures.review_files import make_results
 from fixtures.survey_files import identity_of
 
@@ -38,8 +38,7 @@ def add_rounds(folder: Path) -> None:
     n = sum(ROUNDS.values())
     rng = np.random.default_rng(5)
     wavelength = 10.0 ** (3.8 + 1e-4 * np.arange(400))  # 6310 to 6917 Angstrom
-    names = [f"spec-56400-R_sp01-{at:03d}" for at in range(n)]
-    identity = identity_of(names, planid=["R"] * n, lmjd=[56400] * n, dec=np.zeros(n))
+    identity = identity_of(BUNDLE, planid=["R"] * n, lmjd=[56400] * n, dec=np.full(n, 5.0))
     identity |= {"snr": np.full(n, 30.0), "ra": np.arange(float(n))}
     line = rng.uniform(0, 2, (n, 1)) * np.exp(-0.5 * ((wavelength - 6564.6) / 3) ** 2)
     flux = 100 * (1 + line) + rng.normal(0, 3, line.shape)
@@ -49,13 +48,15 @@ def add_rounds(folder: Path) -> None:
     batch = SpectrumBatch.from_arrays(identity, wavelength, flux, np.full(flux.shape, 1 / 9), mask)
     write_bundle(arrow, [batch])
     write_index(arrow, arrow.with_suffix(".parquet"))
+    manifest = batch.identity.drop_columns(["status"]).append_column("bundle", pa.array(["fields"] * n))
+    write_parquet(manifest, folder / "manifest/pool.parquet")
     first = 0
     for number, count in ROUNDS.items():
         rows = np.arange(first, first + count)
         query = {
             "purpose": ["query"] * count,
             "rank": pa.array(range(count), pa.int32()),
-            "spectrum_id": [names[row] for row in rows],
+            "spectrum_id": [BUNDLE[row] for row in rows],
             "bundle": ["fields"] * count,
             "row": pa.array(rows, pa.int64()),
             **{name: pa.array([p] * count, pa.float32()) for name, p in PROBABILITIES.items()},

@@ -8,40 +8,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from fixtures.browser import PROBABILITIES, ROUNDS, Server, Watch
+from fixtures.browser import PROBABILITIES, Server, Watch, at, ids, position, press, saved
 from PIL import Image
 
 from starsift.review.labels import LabelStore
 
 LABELS = ["single peak", "double peak", "absorption", "bad"]
-BUNDLE = [f"spec-56400-R_sp01-{at:03d}" for at in range(sum(ROUNDS.values()))]
-
-
-def ids(number: int) -> list[str]:
-    """The spectra of an emission round."""
-    first = sum(count for other, count in ROUNDS.items() if other < number)
-    return BUNDLE[first : first + ROUNDS[number]]
-
-
-def at(page, position: int) -> None:
-    """Wait until the spectrum at a position is painted."""
-    page.locator(f'body[data-position="{position}"]').wait_for()
-
-
-def position(page) -> int:
-    return int(page.locator("body[data-position]").get_attribute("data-position"))
-
-
-def press(page, key: str) -> int:
-    """Press a key that leads to another spectrum; its position."""
-    before = position(page)
-    page.keyboard.press(key)
-    page.locator(f'body[data-position]:not([data-position="{before}"])').wait_for()
-    return position(page)
-
-
-def saved(page, text: str) -> None:
-    page.locator("#saved", has_text=text).wait_for()
 
 
 def models(page, element: str) -> dict:
@@ -168,7 +140,7 @@ def test_reload_keeps_place_and_progress(open_page: Callable) -> None:
     for _ in range(3):
         press(page, "4")
     saved(page, "#3 bad, saved")
-    assert page.evaluate("() => location.hash") == "#emission-round-13/3"
+    assert page.evaluate("() => location.hash") == f"#emission-round-13/{ids(13)[3]}"
     page.reload()
     at(page, 3)
     assert page.locator("#counts").inner_text() == "3 of 20 labelled"

@@ -310,6 +310,39 @@ def test_undo_gives_the_spectrum_back_to_the_person(store: LabelStore, say: Say)
     assert store.claim("emission", ROUND, "Ann", ["a", "b"], 2) == ["b"]
 
 
+def test_one_label_for_several_spectra_and_back(store: LabelStore, say: Say) -> None:
+    say("a", "bad")
+    store.claim("emission", ROUND, "Ann", ["a", "b", "c"], 3)
+    assert store.add_all("emission", ["a", "b", "c"], "Ann", queue=ROUND, label="bad") == 2
+    assert labels_of(store) == {name: {"Ann": "bad"} for name in "abc"}
+    assert store.claim("emission", ROUND, "Bob", ["b", "c", "d"], 3) == ["d"]  # labelled, so no longer held
+    with pytest.raises(InputError):
+        store.add_all("emission", ["d", ""], "Ann", queue=ROUND, label="bad")
+    assert "d" not in labels_of(store)
+    undone = store.undo_last(ROUND, "Ann", 2)
+    assert [event.spectrum_id for event in undone] == ["c", "b"]
+    assert all(event.undone for event in undone)
+    assert labels_of(store) == {"a": {"Ann": "bad"}}
+    assert store.claim("emission", ROUND, "Bob", ["b", "c"], 2) == []  # Ann looks at them again
+    assert [event.spectrum_id for event in store.undo_last(ROUND, "Ann", 5)] == ["a"]
+    assert store.undo_last(ROUND, "Ann", 5) == []
+
+
+def test_votes_follow_what_is_said(store: LabelStore, say: Say) -> None:
+    ids = ("a", "b", "c")
+    assert store.votes("emission", ids) == {}
+    say("a", "bad")
+    say("b", flag=True, who="Bob")
+    say("z", "bad")
+    expected = {"a": [("Ann", "bad", 0)], "b": [("Bob", None, 1)]}
+    assert store.votes("emission", ids) == expected
+    kept = store.votes("emission", ids)
+    store.undo(ROUND, "Bob")
+    assert store.votes("emission", ids) == {"a": expected["a"]}
+    assert kept == expected  # the answer of before stays as it was
+    assert store.progress("emission", ids).labelled == 1
+
+
 def test_leases_end(store: LabelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr(module.time, "time", lambda: now[0])

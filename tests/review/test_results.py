@@ -18,7 +18,7 @@ from starsift.errors import NotFoundError, ResultsError
 from starsift.io.parquet import write_parquet
 from starsift.review.facts import links
 from starsift.review.results import Results, spectral_lines
-from starsift.searches.base import View
+from starsift.searches.base import Models, View
 from starsift.searches.binaries.peaks import cosine_basis, smoothed_derivatives
 from starsift.searches.mstars.hamming import nearest_codes
 from starsift.searches.registry import SEARCHES
@@ -161,8 +161,9 @@ def test_images_of_a_bhb_candidate(results: Results, written: Truth) -> None:
 
 def test_metadata_has_units_errors_and_no_nulls(results: Results) -> None:
     def shown(queue: str, position: int) -> dict[str, tuple[str, str | None]]:
+        columns = results.queue(queue).columns
         entries = results.item(queue, position)["metadata"]
-        return {entry["name"]: (entry["value"], entry.get("unit")) for entry in entries}
+        return {entry["name"]: (entry["value"], columns[entry["name"]].unit) for entry in entries}
 
     found = shown("binaries-spectra", 0)
     assert found["rv_1"][0].endswith(" ± 1.5")
@@ -291,8 +292,13 @@ def test_links() -> None:
     assert "Coord=10.684708+-5.500000&Radius=5&Radius.unit=arcsec" in found["SIMBAD"]
     assert "target=10.684708+-5.500000" in found["Aladin Lite"]
     assert found["LAMOST archive"].endswith("/medspectrum/view?obsid=42")
-    assert [link["name"] for link in links(SDSS[0], 42, None, None)] == []
-    assert links("spSpec-52203-0685-425", 42, None, None) == []
+    view = "https://dr17.sdss.org/optical/spectrum/view"
+    assert links(SDSS[1], 42, None, None) == [
+        {"name": "SDSS archive", "url": f"{view}?plateid=266&mjd=51602&fiberid=2"}
+    ]
+    old = links("spSpec-52203-0685-425", None, 1.0, 2.0)
+    assert [link["name"] for link in old] == ["SIMBAD", "Aladin Lite", "SDSS archive"]
+    assert old[2]["url"] == f"{view}?plateid=685&mjd=52203&fiberid=425"
     assert [link["name"] for link in links(LRS[0], None, 1.0, 2.0)] == ["SIMBAD", "Aladin Lite"]
     assert links(LRS[0], 42, None, None)[0]["url"].endswith("/spectrum/view?obsid=42")
     assert all(link["url"].startswith("https://") for link in links(MRS[0], 42, 1.0, 2.0))
@@ -324,6 +330,34 @@ def test_columns_that_are_shown_are_published(name: str) -> None:
     published = {column.name for schema in schemas for column in schema.columns}
     view = SEARCHES[name].view()
     assert set(view.columns) <= published
-    assert set(view.units) <= published
     assert view.window is not None
     assert view.window[0] < view.window[1]
+
+
+def test_models_are_drawn_by_the_search(truth: Truth, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def make(folder: Path, settings: dict[str, Any]) -> Models:
+        made.append(settings)
+        return lambda row, batch: (batch.wavelength[0], {row["multiplicity"]: 2 * batch.flux[0]})
+
+    view = replace(SEARCHES["binaries"].view(), models=make)
+    monkeypatch.setattr("starsift.searches.binaries.review.VIEW", view)
+    (truth.folder / "provenance.json").write_text(json.dumps({"settings": {"seed": 7}}))
+    results = Results(truth.folder)
+    for position, row in ((2, 3), (0, 0)):
+        model = results.model("binaries-spectra", position)
+        assert [curve["name"] for curve in model["curves"]] == ["SB2"]
+        np.testing.assert_array_equal(
+            decode(model["curves"][0]["flux"]), 2 * truth.spectra["night"].flux[row]
+        )
+        np.testing.assert_allclose(decode(model["wavelength"]), truth.spectra["night"].wavelength[row])
+    assert made == [{"seed": 7}]
+    with pytest.raises(NotFoundError, match="emission has no models"):
+        results.model("emission-round-00", 0)
+
+
+def test_models_need_the_settings_of_the_run(truth: Truth) -> None:
+    for queue in ("binaries-spectra", "mstars-vetting"):
+        with pytest.raises(ResultsError, match=r"provenance\.json"):
+            Results(truth.folder).model(queue, 0)

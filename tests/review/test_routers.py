@@ -1,15 +1,18 @@
 """What the review app answers, and requests that it refuses."""
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from fixtures.review_files import LRS
+from fixtures.review_files import LRS, MRS
 from fixtures.review_server import BASE, ROUND, SECRET, TOKEN, client_of, label, raw_get
 
+from starsift.review.events import insert_event
 from starsift.review.labels import LabelStore
 from starsift.review.results import Results
 from starsift.review.routers.page import STATIC
@@ -71,6 +74,99 @@ def test_claims_of_two_people_do_not_overlap(client: TestClient) -> None:
     assert claim(user="bob", count=5, second_opinion=True) == [0, 1]
 
 
+def test_columns_have_descriptions(client: TestClient) -> None:
+    columns = client.get(f"{BASE}/api/queues/binaries-spectra/columns").json()["columns"]
+    assert {"name", "kind", "unit", "description", "group"} == set(columns[0])
+    rv = next(column for column in columns if column["name"] == "rv_1")
+    assert (rv["kind"], rv["unit"]) == ("number", "km/s")
+    assert rv["description"] == "Lowest heliocentric radial velocity"
+
+
+def test_a_selection_and_its_rows(client: TestClient) -> None:
+    queue = f"{BASE}/api/queues/mstars-vetting"
+
+    def positions(**params: Any) -> list[int]:
+        text = client.get(f"{queue}/selection", params=params).json()["positions"]
+        return np.frombuffer(base64.b64decode(text), "<i4").tolist()
+
+    assert positions() == [0, 1, 2, 3]
+    assert positions(where=["p_m:0.3..", "p_m:..0.95"], sort="p_m") == [2, 1]
+    client.post(f"{queue}/items/2/label", json={"user": "ann", "label": "M dwarf"})
+    assert positions(label="mine", user="ann") == [2]
+    assert positions(label="mine", user="bob") == []
+    rows = client.get(f"{queue}/rows", params={"at": "2,0", "show": "rv"}).json()["rows"]
+    assert [(row["position"], row["spectrum_id"], row["value"]) for row in rows] == [
+        (2, LRS[7], ""),
+        (0, LRS[6], "12.5"),
+    ]
+    assert rows[0]["labels"] == {"ann": "M dwarf"}
+    answer = client.get(f"{queue}/selection", params={"where": "rv:fast"})
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("rv is a number")
+    assert client.get(f"{queue}/rows", params={"show": "speed"}).status_code == 404
+
+
+def test_a_spectrum_is_found_by_its_name(client: TestClient) -> None:
+    url = f"{BASE}/api/queues/binaries-spectra/position"
+    assert client.get(url, params={"spectrum_id": MRS[3]}).json() == {"position": 2}
+    assert client.get(url, params={"spectrum_id": "nobody/1"}).json() == {"position": None}
+
+
+def test_thumbnails(client: TestClient) -> None:
+    found = client.get(f"{ROUND}/thumbnails", params={"at": "2,0", "whole": True}).json()["thumbnails"]
+    assert [each["position"] for each in found] == [2, 0]
+    assert all(len(base64.b64decode(each["image"])) == 400 for each in found)
+    assert client.get(f"{ROUND}/thumbnails").json() == {"thumbnails": []}
+
+
+def test_one_label_for_several_spectra(client: TestClient, store: LabelStore) -> None:
+    def label_all(*positions: int, **body: Any) -> Any:
+        body = {"user": "ann", "label": "bad", "positions": positions} | body
+        return client.post(f"{ROUND}/labels", json=body)
+
+    answer = label_all(0, 2).json()
+    assert (answer["saved"], answer["progress"]["labelled"]) == (2, 2)
+    assert label_all(0, 1, 2).json()["saved"] == 1  # the others have it
+    for positions, body, status in (((7,), {}, 404), ((), {}, 422), ((0,), {"label": "good"}, 422)):
+        assert label_all(*positions, **body).status_code == status
+    current = store.current("emission")
+    assert {name: states["ann"].label for name, states in current.items()} == {
+        LRS[row]: "bad" for row in (5, 1, 0)
+    }
+    undone = client.post(f"{ROUND}/undo", json={"user": "ann", "count": 2}).json()
+    assert (undone["undone"], undone["position"], undone["progress"]["labelled"]) == (2, 2, 1)
+    assert list(store.current("emission")) == [LRS[5]]
+
+
+def test_all_labels_are_saved_or_none(
+    client: TestClient, store: LabelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def insert(*args: Any, **kwargs: Any) -> int:
+        calls.append(args)
+        if len(calls) == 2:
+            raise OSError("disk is full")
+        return insert_event(*args, **kwargs)
+
+    monkeypatch.setattr("starsift.review.labels.insert_event", insert)
+    body = {"user": "ann", "label": "bad", "positions": [0, 1, 2]}
+    assert client.post(f"{ROUND}/labels", json=body).status_code == 500
+    assert store.current("emission") == {}
+
+
+def test_agreement(client: TestClient) -> None:
+    for who, name in (("ann", "bad"), ("bob", "bad"), ("eve", "absorption")):
+        label(client, 1, who, label=name)
+    found = client.get(f"{ROUND}/agreement").json()
+    assert found["counts"] == {"absorption": {"eve": 1}, "bad": {"ann": 1, "bob": 1}}
+    assert [(*pair["people"], pair["differ"]) for pair in found["pairs"]] == [
+        ("ann", "bob", 0),
+        ("ann", "eve", 1),
+        ("bob", "eve", 1),
+    ]
+
+
 def test_export_is_what_the_store_exports(client: TestClient, store: LabelStore, tmp_path: Path) -> None:
     label(client, 0, label="single peak")
     assert store.export(tmp_path / "expected.parquet")["label"].to_pylist() == ["single peak"]
@@ -86,6 +182,14 @@ def test_other_exposures(client: TestClient) -> None:
     assert client.get(f"{item}/others/77").status_code == 404
 
 
+def test_models(client: TestClient) -> None:
+    assert client.get(f"{BASE}/api/session").json()["models"] == ["binaries", "mstars"]
+    answer = client.get(f"{BASE}/api/queues/binaries-spectra/items/0/model")
+    assert answer.status_code == 409
+    assert "models need the settings of a finished run" in answer.json()["detail"]
+    assert client.get(f"{ROUND}/items/0/model").status_code == 404
+
+
 def test_read_only_takes_nothing(results: Results, store: LabelStore) -> None:
     store.add("emission", LRS[5], "ann", queue="emission-round-00", label="bad")
     with client_of(results, store, read_only=True) as client:
@@ -93,6 +197,7 @@ def test_read_only_takes_nothing(results: Results, store: LabelStore) -> None:
         assert client.get(f"{ROUND}/items/0").json()["labels"]["ann"]["label"] == "bad"
         for answer in (
             label(client, 0, label="single peak"),
+            client.post(f"{ROUND}/labels", json={"user": "ann", "label": "bad", "positions": [1]}),
             client.post(f"{ROUND}/undo", json={"user": "ann"}),
             client.post(f"{ROUND}/claim", json={"user": "ann"}),
             client.post(f"{ROUND}/release", json={"user": "ann"}),
@@ -168,8 +273,14 @@ def test_positions_outside_the_queue_and_keys_that_no_item_gave(client: TestClie
 
 
 def test_rows_and_claims_are_limited(client: TestClient) -> None:
-    for params in ({"count": 1001}, {"count": -1}, {"start": -1}, {"start": "x"}):
+    at = ({"at": "x"}, {"at": "-1"}, {"at": ",".join(["0"] * 1001)})
+    for params in ({"count": 1001}, {"count": -1}, {"start": -1}, {"start": "x"}, *at):
         assert client.get(f"{ROUND}/rows", params=params).status_code == 422
+    assert client.get(f"{ROUND}/rows", params={"at": "3"}).status_code == 404
+    assert client.get(f"{ROUND}/thumbnails", params={"at": "3"}).status_code == 404
+    assert client.get(f"{ROUND}/selection", params={"where": ["rank:1"] * 21}).status_code == 422
+    for params in ({"find": "1" * 201}, {"where": "rank:" + "1" * 200}, {"find": "99:99:99 10"}):
+        assert client.get(f"{ROUND}/selection", params=params).status_code == 422
     for body in ({"count": 21}, {"count": 0}, {"after": -2}, {"count": "5"}):
         assert client.post(f"{ROUND}/claim", json={"user": "ann", **body}).status_code == 422
 

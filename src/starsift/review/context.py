@@ -62,11 +62,15 @@ def find_queue(queue: str, context: InContext) -> Queue:
 OneQueue = Annotated[Queue, Depends(find_queue)]
 
 
-def find_candidate(position: int, queue: OneQueue) -> str:
-    """The spectrum in a position of a queue."""
+def check_position(queue: Queue, position: int) -> int:
     if not 0 <= position < len(queue.ids):
         raise NotFoundError(f"{queue.id} has positions 0 to {len(queue.ids) - 1}, not {position}")
-    return queue.ids[position]
+    return position
+
+
+def find_candidate(position: int, queue: OneQueue) -> str:
+    """The spectrum in a position of a queue."""
+    return queue.ids[check_position(queue, position)]
 
 
 Candidate = Annotated[str, Depends(find_candidate)]

@@ -5,29 +5,29 @@ from urllib.parse import urlencode
 
 from starsift.review.neighbours import RADIUS
 from starsift.review.queues import PLACE, Queue, error_names
-from starsift.survey.names import is_sdss_name
+from starsift.survey.names import is_sdss_name, sdss_name
 
 
 def metadata(queue: Queue, position: int) -> list[dict[str, str]]:
-    """Name, value (with its error) and unit of what a candidate's row holds."""
-    table, row = queue.table, queue.row(position)
-    chosen = queue.view.columns or [name for name in table.column_names if name not in PLACE]
-    errors = {error for name in table.column_names for error in error_names(name)}
+    """Name and value (with its error) of what a candidate's row holds; `Queue.columns` has the rest."""
+    row = queue.row(position)
+    chosen = queue.view.columns or [name for name in queue.columns if name not in PLACE]
+    errors = {error for name in queue.columns for error in error_names(name)}
     shown = []
     for name in chosen:
         value = None if name in errors else row.get(name)
         if value is None:
             continue
-        text = _text(name, value)
+        text = format_value(name, value)
         error = next((e for n in error_names(name) if (e := row.get(n)) is not None), None)
         if error is not None:
             text += f" ± {error:.3g}"
-        own = (table.schema.field(name).metadata or {}).get(b"unit", b"").decode()
-        shown.append({"name": name, "value": text, "unit": own or queue.view.units.get(name, "")})
+        shown.append({"name": name, "value": text})
     return shown
 
 
-def _text(name: str, value: Any) -> str:
+def format_value(name: str, value: Any) -> str:
+    """A value as text; coordinates in degrees with six decimals."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
@@ -49,9 +49,19 @@ def links(name: str, obsid: int | None, ra: float | None, dec: float | None) -> 
             ("SIMBAD", f"https://simbad.cds.unistra.fr/simbad/sim-coo?{urlencode(simbad)}"),
             ("Aladin Lite", f"https://aladin.cds.unistra.fr/AladinLite/?{urlencode(aladin)}"),
         ]
-    if obsid is not None and not is_sdss_name(name):
+    if sdss := sdss_name(name):
+        spectrum = {"plateid": sdss["plate"], "mjd": sdss["mjd"], "fiberid": sdss["fiber"]}
+        pages.append(("SDSS archive", f"https://dr17.sdss.org/optical/spectrum/view?{urlencode(spectrum)}"))
+    elif obsid is not None:
         page = "medspectrum" if name.startswith("med-") else "spectrum"
         pages.append(
             ("LAMOST archive", f"https://www.lamost.org/dr10/v2.0/{page}/view?{urlencode({'obsid': obsid})}")
         )
     return [{"name": title, "url": url} for title, url in pages]
+
+
+def flux_unit(name: str) -> str:
+    """Of a spectrum's flux, by its name. LAMOST does not calibrate fluxes of medium resolution at all."""
+    if is_sdss_name(name):
+        return "10⁻¹⁷ erg s⁻¹ cm⁻² Å⁻¹"
+    return "counts" if name.startswith("med-") else "relative"

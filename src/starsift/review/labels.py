@@ -8,7 +8,7 @@ When `LabelStore.add` returns, the label is on disk (write-ahead log, synchronou
 import sqlite3
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -40,7 +40,7 @@ from starsift.review.events import (
     read_events,
     state_after,
 )
-from starsift.review.progress import Progress, Tally
+from starsift.review.progress import Progress, Tally, Vote
 from starsift.searches.registry import SEARCHES
 
 LEASE = 600.0  # seconds for which a spectrum is handed out
@@ -112,11 +112,19 @@ class LabelStore:
         queue = check_text("queue", queue)
         said = check_said(label, flag, comment)
         with self._transaction() as database:
-            database.execute("DELETE FROM claims WHERE search = ? AND spectrum_id = ? AND who = ?", key)
-            events = read_events(database, f"{OF_KEY} AND {IN_FORCE}", key)
-            if events and events[-1].queue == queue and holds(state_after(events), *said):
-                return events[-1].id
-            return insert_event(database, key, queue, said)
+            return _say(database, key, queue, said)[0]
+
+    def add_all(self, search: str, spectrum_ids: Sequence[str], who: str, *, queue: str, label: str) -> int:
+        """Save one label of a person for several spectra, all or none; else as `add`.
+
+        Returns
+        -------
+        int : number of spectra that did not have this label from this person in this queue already
+        """
+        keys = [make_key(search, spectrum_id, who) for spectrum_id in spectrum_ids]
+        queue, said = check_text("queue", queue), check_said(label, None, None)
+        with self._transaction() as database:
+            return sum(_say(database, key, queue, said)[1] for key in keys)
 
     def undo(self, queue: str, who: str) -> Event | None:
         """Revoke a person's last event in a queue that is not revoked yet; again goes further back.
@@ -129,24 +137,24 @@ class LabelStore:
 
         Raises InputError, ReadOnlyError, OSError: as in `add`.
         """
+        return next(iter(self.undo_last(queue, who, 1)), None)
+
+    def undo_last(self, queue: str, who: str, count: int) -> list[Event]:
+        """Revoke several events as `undo` does, all or none; the latest comes first."""
         queue, who = check_text("queue", queue), check_person(who)
         with self._transaction() as database:
-            found = read_events(
-                database, f"queue = ? AND who = ? AND {IN_FORCE}", (queue, who), "DESC LIMIT 1"
-            )
-            if not found:
-                return None
-            event = found[0]
-            insert_event(
-                database, (event.search, event.spectrum_id, who), queue, (None, None, None), undoes=event.id
-            )
+            which = f"queue = ? AND who = ? AND {IN_FORCE}"
+            found = read_events(database, which, (queue, who), f"DESC LIMIT {int(count)}")
             database.execute("DELETE FROM claims WHERE expires <= ?", (time.time(),))
-            # Unless somebody else holds it by now.
-            database.execute(
-                "INSERT OR IGNORE INTO claims VALUES (?, ?, ?, ?, ?)",
-                (event.search, event.spectrum_id, queue, who, time.time() + LEASE),
-            )
-        return replace(event, undone=True)
+            for event in found:
+                key = event.search, event.spectrum_id, who
+                insert_event(database, key, queue, (None, None, None), undoes=event.id)
+                # Unless somebody else holds it by now.
+                database.execute(
+                    "INSERT OR IGNORE INTO claims VALUES (?, ?, ?, ?, ?)",
+                    (event.search, event.spectrum_id, queue, who, time.time() + LEASE),
+                )
+        return [replace(event, undone=True) for event in found]
 
     def current(self, search: str, spectrum_ids: Iterable[str] | None = None) -> dict[str, dict[str, State]]:
         """The current state: spectrum_id -> person -> `State`, of some spectra or all of a search.
@@ -235,20 +243,29 @@ class LabelStore:
 
         Of a tuple the counts are kept: when the same one comes again, only what was said since is looked at.
         """
+        with self._lock:
+            return self._tally(search, spectrum_ids).progress()
+
+    def votes(self, search: str, spectrum_ids: Collection[str]) -> dict[str, list[Vote]]:
+        """What people said of some spectra: who, label and flag. Counts are kept as in `progress`."""
+        with self._lock:
+            return self._tally(search, spectrum_ids).votes()
+
+    def _tally(self, search: str, spectrum_ids: Collection[str]) -> Tally:
+        """The counts of some spectra up to now; the lock must be held."""
         check_search(search)
         ids = tuple(spectrum_ids)  # a tuple stays itself
-        with self._lock:
-            tally = self._tallies.pop((search, id(ids)), None) or Tally(search, ids)
-            self._database.execute("BEGIN")  # all that the tally reads is of one moment
-            try:
-                tally.update(self._database)
-            finally:
-                self._database.execute("COMMIT")
-            if ids is spectrum_ids:
-                self._tallies[search, id(ids)] = tally
-                if len(self._tallies) > _TALLIES:
-                    del self._tallies[next(iter(self._tallies))]
-            return tally.progress()
+        tally = self._tallies.pop((search, id(ids)), None) or Tally(search, ids)
+        self._database.execute("BEGIN")  # all that the tally reads is of one moment
+        try:
+            tally.update(self._database)
+        finally:
+            self._database.execute("COMMIT")
+        if ids is spectrum_ids:
+            self._tallies[search, id(ids)] = tally
+            if len(self._tallies) > _TALLIES:
+                del self._tallies[next(iter(self._tallies))]
+        return tally
 
     def export(self, path: PathLike) -> pa.Table:
         """Write the current labels as Parquet or CSV, as `path` ends: the same labels make the same bytes.
@@ -328,6 +345,15 @@ class LabelStore:
                 if isinstance(error, sqlite3.OperationalError):
                     raise OSError(f"{self.path}: nothing was saved ({error}); try again") from error
                 raise
+
+
+def _say(database: sqlite3.Connection, key: Key, queue: str, said: Said) -> tuple[int, bool]:
+    """Save what a person said, and end the claim; the id of the event, and whether it is new."""
+    database.execute("DELETE FROM claims WHERE search = ? AND spectrum_id = ? AND who = ?", key)
+    events = read_events(database, f"{OF_KEY} AND {IN_FORCE}", key)
+    if events and events[-1].queue == queue and holds(state_after(events), *said):
+        return events[-1].id, False
+    return insert_event(database, key, queue, said), True
 
 
 def _imported(row: dict[str, Any], file: PathLike, who: str) -> tuple[Key, str, Said, str | None, str | None]:

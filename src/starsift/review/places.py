@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from starsift.errors import ResultsError
+from starsift.io.columns import floats
 from starsift.review.queues import Queue
 from starsift.spectra.rows import FILES, Place
 
@@ -21,6 +22,7 @@ class Places:
         self.folder = folder
         self._first = surveys
         self._bundles: dict[str, tuple[list[str], np.ndarray]] = {}  # of each queue
+        self._coordinates: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._index = lru_cache(FILES)(self._read_index)
 
     @cached_property
@@ -55,6 +57,19 @@ class Places:
                 f"{queue.file}: {name} is in row {row} of {bundle}, which has {index.num_rows}"
             )
         return _place(index, name, survey, bundle, row)
+
+    def coordinates(self, queue: Queue) -> tuple[np.ndarray, np.ndarray]:
+        """Right ascension and declination (n,) of the candidates in degrees, NaN where unknown.
+
+        They are the queue's, or where it has none those of the manifests.
+        """
+        if queue.id not in self._coordinates:
+            if {"ra", "dec"} <= set(queue.table.column_names):
+                ra, dec = (floats(queue.table, name) for name in ("ra", "dec"))
+            else:
+                ra, dec = _find_coordinates(queue, self.manifests(queue.search))
+            self._coordinates[queue.id] = ra, dec
+        return self._coordinates[queue.id]
 
     def find(self, survey: str, bundle: str, name: str, band: str | None) -> Place:
         """Where a spectrum of a bundle is; ResultsError if it is not there."""
@@ -103,6 +118,20 @@ def _find_bundles(table: pa.Table, manifests: Sequence[Path]) -> tuple[list[str]
         if (codes >= 0).all():
             break
     return list(names), codes
+
+
+def _find_coordinates(queue: Queue, manifests: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
+    spectra = queue.table["spectrum_id"].combine_chunks()
+    found = np.full((2, len(spectra)), np.nan)
+    for manifest in manifests:
+        for part in read_parts(manifest, ["spectrum_id", "ra", "dec"]):
+            at = pc.index_in(part["spectrum_id"], value_set=spectra)
+            hits = pa.array(np.flatnonzero(pc.is_valid(at).to_numpy(zero_copy_only=False)))
+            table = pa.Table.from_batches([part]).take(hits)
+            found[:, at.take(hits).to_numpy()] = floats(table, "ra"), floats(table, "dec")
+        if np.isfinite(found).all():
+            break
+    return found[0], found[1]
 
 
 def read_parts(file: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:

@@ -55,6 +55,8 @@ class Tally:
             self._count(self._votes.get(spectrum_id, []), -1)
             self._count(votes, 1)
             self._votes[spectrum_id] = votes
+            if not votes:
+                del self._votes[spectrum_id]
         self._seen = last
 
     def _count(self, votes: list[Vote], sign: int) -> None:
@@ -75,3 +77,7 @@ class Tally:
             self._disagreements,
             self._flagged,
         )
+
+    def votes(self) -> dict[str, list[Vote]]:
+        """What people said of each spectrum; without those of which nobody says anything."""
+        return dict(self._votes)

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from starsift.errors import ResultsError
+from starsift.review.columns import QueueColumn, describe_columns
 from starsift.searches.base import View
 from starsift.searches.registry import SEARCHES
 
@@ -81,17 +82,8 @@ class Queue(QueueFile):
 
     @cached_property
     def table(self) -> pa.Table:
-        """The columns with the place of a spectrum and the shown values, a row a candidate."""
-        schema = pq.read_schema(self.file)
-        shown = self.view.columns
-        names = (
-            [n for s in shown for n in (s, *error_names(s))] + [self.view.velocity] if shown else schema.names
-        )
-        names = [
-            name
-            for name in dict.fromkeys([*PLACE, *names])
-            if name in schema.names and not pa.types.is_nested(schema.field(name).type)
-        ]
+        """All columns of single values, a row a candidate."""
+        names = [field.name for field in pq.read_schema(self.file) if not pa.types.is_nested(field.type)]
         table = pq.read_table(self.file, columns=names)
         if self.rows is not None and len(self.rows) <= table.num_rows:
             table = table.take(self.rows)
@@ -99,12 +91,17 @@ class Queue(QueueFile):
             raise ResultsError(f"{self.file}: it was written again; restart the review app to see it")
         return table.combine_chunks()
 
+    @cached_property
+    def columns(self) -> dict[str, QueueColumn]:
+        """The columns that candidates can be chosen and sorted by, in the order of their groups."""
+        return describe_columns(self.table.schema, self.view.table)
+
     def row(self, position: int) -> dict[str, Any]:
         """One row of the table; None where a value is null or NaN."""
         at, row = self._last
         if at != position:
             values = self.table.slice(position, 1).to_pylist()[0]
-            row = {name: _finite(value) for name, value in values.items()}
+            row = {name: finite(value) for name, value in values.items()}
             self._last = position, row
         return row
 
@@ -113,7 +110,8 @@ class Queue(QueueFile):
         return self.row(position).get(name)
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """The value; None for NaN and infinity."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -4,26 +4,35 @@ Spectra are read one at a time, by place, and each is compared by name with what
 stay the columns of the tables and a few items, never spectra.
 """
 
+import base64
 import json
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from starsift.errors import NotFoundError, ResultsError
-from starsift.review.facts import links, metadata
+from starsift.review.facts import flux_unit, format_value, links, metadata
 from starsift.review.neighbours import Neighbours
 from starsift.review.places import Places
-from starsift.review.queues import Queue, find_queues
+from starsift.review.progress import Vote
+from starsift.review.queues import Queue, find_queues, finite
+from starsift.review.selection import Query, select
 from starsift.review.spectra import Spectra, encode
-from starsift.searches.base import Panels
+from starsift.review.thumbnails import thumbnail
+from starsift.searches.base import Models, Panels
 from starsift.searches.registry import SEARCHES
 from starsift.sky.air import air_to_vacuum
+from starsift.spectra.batches import read_rows
 
+THUMBNAILS = 20_000  # kept in memory, half a kilobyte each
+RUN_SETTINGS = "settings.json"
 ITEMS = 32  # kept in memory: what a few people prefetch and go back to
 
 
@@ -36,6 +45,16 @@ def spectral_lines() -> dict[str, list[dict[str, Any]]]:
         ]
         for name, search in SEARCHES.items()
     }
+
+
+def run_settings(folder: Path) -> dict[str, Any]:
+    """Settings of the run in a folder: of its provenance, or those that `starsift sift` left; else empty."""
+    for name, key in (("provenance.json", "settings"), (RUN_SETTINGS, None)):
+        with suppress(OSError, ValueError, KeyError):
+            content = json.loads((folder / name).read_text())
+            settings: dict[str, Any] = content[key] if key else content
+            return settings
+    return {}
 
 
 class Results:
@@ -52,8 +71,11 @@ class Results:
         self._queues: dict[str, Queue] = {}
         self._neighbours: dict[str, Neighbours] = {}
         self._panels: dict[str, Panels | None] = {}
+        self._models: dict[str, Models] = {}
+        self._model_lock = threading.Lock()
         self._spectra = Spectra(self.folder)
         self.item: Callable[[str, int], dict[str, Any]] = lru_cache(ITEMS)(self._item)
+        self.thumbnail: Callable[[str, int, bool], dict[str, Any]] = lru_cache(THUMBNAILS)(self._thumbnail)
 
     def queues(self) -> dict[str, Queue]:
         """All queues by name; files that have come since the last call are added."""
@@ -103,6 +125,7 @@ class Results:
                 "ra": ra,
                 "dec": dec,
                 "links": links(name, row.get("obsid"), ra, dec),
+                "flux_unit": flux_unit(name),
                 **self._spectra.read(place)[1],
                 "rv": row.get(queue.view.velocity),
                 "others": self._neighbours_of(queue).of(position),
@@ -127,14 +150,69 @@ class Results:
         error = np.zeros_like(flux) if shown["error"] is None else shown["error"]
         return wavelength[good], flux[good], np.where(error[good] > 0, error[good], np.nan)
 
+    def select(self, id: str, query: Query, votes: Callable[[], Mapping[str, Sequence[Vote]]]) -> np.ndarray:
+        """Positions (m,) int32 of the candidates that a query chooses, in its order; see `select`."""
+        with self._lock:
+            queue = self.queue(id)
+            return select(queue, query, votes, lambda: self._places.coordinates(queue))
+
+    def values(self, id: str, name: str, positions: Sequence[int]) -> list[str]:
+        """Values of one column as texts, empty where there is none; NotFoundError without such a column."""
+        with self._lock:
+            queue = self.queue(id)
+            if name not in queue.columns:
+                raise NotFoundError(f"{id} has no column {name!r}")
+            values = queue.table[name].take(pa.array(positions, pa.int64())).to_pylist()
+        return ["" if finite(value) is None else format_value(name, value) for value in values]
+
+    def _thumbnail(self, id: str, position: int, whole: bool) -> dict[str, Any]:
+        """A small plot of a candidate: `thumbnail` as base64 and its ends, or `error`, a sentence."""
+        queue = self.queue(id)
+        # One at a time: other requests come in between.
+        with self._lock:
+            try:
+                wavelength, shown = self._spectra.read(self._places.place(queue, position))
+            except ResultsError as error:
+                return {"position": position, "error": str(error)}
+        window = None if whole else queue.view.window
+        envelope, ends = thumbnail(wavelength, shown["flux"], shown["good"], window)
+        image = base64.b64encode(envelope.tobytes()).decode("ascii")
+        return {"position": position, "image": image, "ends": ends}
+
+    def model(self, id: str, position: int) -> dict[str, Any]:
+        """The model of a candidate's spectrum, as `curves` gives it, as the page gets it."""
+        wavelength, curves = self.curves(id, position)
+        named = [{"name": name, "flux": flux} for name, flux in curves.items()]
+        return dict(encode({"wavelength": wavelength, "curves": named}))
+
+    def curves(self, id: str, position: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """The model of a candidate's spectrum: wavelength (m,), and curves (m,) by name; maybe none.
+
+        The first one of a search prepares its templates, which takes seconds; other requests go on meanwhile.
+        Raises NotFoundError if its search has no models, ResultsError if the run has left too little.
+        """
+        with self._lock:
+            queue = self.queue(id)
+            make = queue.view.models
+            place, row = self._places.place(queue, position), queue.row(position)
+        if make is None:
+            raise NotFoundError(f"{queue.search} has no models of spectra")
+        with self._model_lock:
+            if queue.search not in self._models:
+                self._models[queue.search] = make(self.folder, self._run)
+            batch = read_rows(self._spectra.file(place), [place.position])
+            if batch.identity["spectrum_id"][0].as_py() != place.spectrum_id:
+                raise ResultsError("the spectra were packed again; restart the review app")
+            return self._models[queue.search](row, batch)
+
     @cached_property
+    def _run(self) -> dict[str, Any]:
+        return run_settings(self.folder)
+
+    @property
     def _settings(self) -> dict[str, dict[str, Any]]:
-        """Settings of each search in the run, empty where its provenance is not written yet."""
-        try:
-            settings = json.loads((self.folder / "provenance.json").read_text())["settings"]
-        except (OSError, ValueError, KeyError):
-            settings = {}
-        return {name: settings.get(name, {}) for name in SEARCHES}
+        """Settings of each search in the run."""
+        return {name: self._run.get(name, {}) for name in SEARCHES}
 
     @cached_property
     def _places(self) -> Places:

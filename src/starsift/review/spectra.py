@@ -20,7 +20,8 @@ class Spectra:
         self.folder = folder
         self._reader = RowReader()
 
-    def _file(self, place: Place) -> Path:
+    def file(self, place: Place) -> Path:
+        """The bundle that a spectrum is in."""
         return self.folder / "spectra" / place.survey / f"{place.bundle}.arrow"
 
     def read(self, place: Place) -> tuple[np.ndarray, dict[str, Any]]:
@@ -29,7 +30,7 @@ class Spectra:
         `good` says which pixels are shown, also fluxes that the survey gave no weight, such as LAMOST's
         strong emission lines; their error is 0. Raises ResultsError if the spectrum cannot be read or used.
         """
-        record = self._reader.row(self._file(place), place, _COLUMNS, keep=True)
+        record = self._reader.row(self.file(place), place, _COLUMNS, keep=True)
         status = record["status"][0].as_py()
         if status != OK:
             raise ResultsError(f"{place.spectrum_id} could not be used: {status}")
@@ -44,7 +45,7 @@ class Spectra:
 
     def coordinates(self, place: Place) -> tuple[float | None, float | None]:
         """Right ascension and declination in degrees."""
-        record = self._reader.row(self._file(place), place, ("ra", "dec"))
+        record = self._reader.row(self.file(place), place, ("ra", "dec"))
         return record["ra"][0].as_py(), record["dec"][0].as_py()
 
 

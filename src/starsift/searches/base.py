@@ -11,6 +11,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from starsift.catalog.columns import TableSchema
+    from starsift.spectra.batches import SpectrumBatch
     from starsift.spectra.rows import Place
 
 # Wavelengths in air, Angstrom, as spectroscopists name the lines: NIST Atomic Spectra Database.
@@ -124,6 +128,9 @@ def measured(row: Mapping[str, Any], name: str, digits: int = 1, unit: str = "")
 
 # Of a candidate's row and the place of its spectrum: the contents of panels by their names, arrays in them.
 Panels = Callable[[Mapping[str, Any], "Place"], dict[str, Any]]
+# Of a candidate's row and a batch of its spectrum alone: wavelengths (m,) in Angstrom, and curves (m,) in the
+# unit of the flux by the names that people see; none where it has no model.
+Models = Callable[[Mapping[str, Any], "SpectrumBatch"], "tuple[np.ndarray, dict[str, np.ndarray]]"]
 
 
 @dataclass(frozen=True)
@@ -135,23 +142,26 @@ class View:
     lines : wavelengths of spectral lines in air, Angstrom
     window : vacuum wavelengths that the page zooms to, Angstrom; by default the middle of the spectrum
     columns : of the queue's table, in their order; by default every column that is one value
-    units : of columns, where the table has none
+    table : published table that has units and descriptions of columns, where the queue's file has none
     velocity : column with the radial velocity of the lines, km/s
     panels : from the folder of results and the search's settings in the run, a function that makes panels:
         ``ccf``, ``nearest``, ``images`` and ``probabilities`` are what the page can show
     brief : of a candidate's row, all its columns, the line of a list
     story : of any spectrum, sentences that compare what was measured with the thresholds: from the folder of
         results, the spectrum's row in each stage and catalogue by name, and the search's settings in the run
+    models : from the folder of results and all settings of the run, a function that makes the model that the
+        page draws over a spectrum when a person asks for it: unlike panels it may take a second
     """
 
     lines: Mapping[str, float] = field(default_factory=lambda: BALMER)
     window: tuple[float, float] | None = None
     columns: tuple[str, ...] = ()
-    units: Mapping[str, str] = field(default_factory=dict)
+    table: TableSchema | None = None
     velocity: str = "rv"
     panels: Callable[[Path, Mapping[str, Any]], Panels] | None = None
     brief: Callable[[Mapping[str, Any]], Brief] | None = None
     story: Callable[[Path, Mapping[str, dict[str, Any]], Mapping[str, Any]], Iterable[str]] | None = None
+    models: Callable[[Path, Mapping[str, Any]], Models] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,5 @@
 """The story of one spectrum through a run: `starsift explain`."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import yaml
 
 from starsift.errors import InputError, ResultsError, StarsiftError
 from starsift.review.places import Places
+from starsift.review.results import run_settings
 from starsift.review.spectra import Spectra
 from starsift.searches.base import Brief, Search
 from starsift.searches.registry import SEARCHES
-from starsift.settings import complete_settings
 from starsift.sift.pictures import draw_candidate
 from starsift.sky.sphere import unit_vectors
 from starsift.survey.catalog import read_catalog
@@ -48,7 +46,7 @@ def explain(results: Path, name: str, pictures: Path | None = None) -> Story:
 
     Raises InputError: the run does not know the spectrum.
     """
-    settings = _settings_of(results)
+    settings = run_settings(results)
     listed = [(file.stem, row) for file in _manifests(results) for row in _rows(file, name)]
     if not listed:
         removed = [
@@ -102,17 +100,6 @@ def _similar(results: Path, name: str) -> str:
         if found:
             return f"; there is {', '.join(found)}"
     return ""
-
-
-def _settings_of(results: Path) -> dict[str, Any]:
-    """Settings of the run: of its provenance, or those that were written beside it; else none."""
-    record, beside = results / "provenance.json", results.parent / "settings.yaml"
-    if record.is_file():
-        settings: dict[str, Any] = json.loads(record.read_text())["settings"]
-        return settings
-    if beside.is_file():
-        return complete_settings({beside: yaml.safe_load(beside.read_text())})
-    return {}
 
 
 def _cuts(results: Path, settings: Mapping[str, Any], survey: str, name: str) -> list[Section]:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from starsift.io.files import atomic_path
-from starsift.report.plots import BLACK, BLUE, ORANGE, RED, SKY, report_style
+from starsift.report.plots import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY, report_style
 from starsift.searches.registry import SEARCHES
 from starsift.sky.air import air_to_vacuum
 from starsift.sky.constants import C_KMS
@@ -17,10 +17,16 @@ from starsift.sky.constants import C_KMS
 SHEET = 4, 8  # columns and rows of a contact sheet
 _DPI = 110
 Spectrum = tuple[np.ndarray, np.ndarray]
+Curves = tuple[np.ndarray, Mapping[str, np.ndarray]]
 
 
 def draw_candidate(
-    path: Path, row: Mapping[str, Any], spectrum: Spectrum, panels: Mapping[str, Any], velocity: float | None
+    path: Path,
+    row: Mapping[str, Any],
+    spectrum: Spectrum,
+    panels: Mapping[str, Any],
+    velocity: float | None,
+    model: Curves | None = None,
 ) -> None:
     """A picture: the whole spectrum, the part that decides with its lines, and the CCF of a binary.
 
@@ -30,6 +36,7 @@ def draw_candidate(
     spectrum : vacuum wavelength (Angstrom) and flux of good pixels
     panels : of the search's view
     velocity : of the lines, km/s
+    model : vacuum wavelength and curves by name, drawn over the spectrum
     """
     ccf = panels.get("ccf")
     with report_style():
@@ -39,6 +46,8 @@ def draw_candidate(
         whole, part = grid[:2]
         draw_spectrum(whole, spectrum)
         draw_window(part, row["search"], spectrum, velocity, labels=True)
+        if model is not None:
+            _draw_model(part, *model)
         for axis in (whole, part):
             axis.set_ylabel("flux")
         part.set_xlabel("vacuum wavelength [Å]")
@@ -94,6 +103,17 @@ def draw_window(axis: Axes, search: str, spectrum: Spectrum, velocity: float | N
                     fontsize=7,
                     color=RED,
                 )
+
+
+def _draw_model(axis: Axes, wavelength: np.ndarray, curves: Mapping[str, np.ndarray]) -> None:
+    """Curves over a spectrum, within the limits that it has."""
+    limits = axis.get_xlim(), axis.get_ylim()
+    for color, (name, flux) in zip((RED, BLUE, GREEN, PURPLE), curves.items(), strict=False):
+        axis.plot(wavelength, flux, color=color, linewidth=0.9, label=name)
+    if curves:
+        axis.legend(loc="lower right", ncols=len(curves))
+    axis.set_xlim(*limits[0])
+    axis.set_ylim(*limits[1])
 
 
 def draw_ccf(axis: Axes, ccf: Mapping[str, Any]) -> None:

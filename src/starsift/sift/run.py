@@ -13,10 +13,12 @@ import numpy as np
 import pyarrow as pa
 
 from starsift.errors import InputError, StarsiftError
+from starsift.io.files import write_json
 from starsift.io.parquet import write_parquet
 from starsift.learning.model_sets import SHIPPED, find_model_set, read_model_set, settings_of
-from starsift.review.results import Results
+from starsift.review.results import RUN_SETTINGS, Results
 from starsift.searches.registry import SEARCHES
+from starsift.settings import complete_settings
 from starsift.sift.candidates import list_candidates, queue_of
 from starsift.sift.files import Found, describe_skipped, index_places
 from starsift.sift.page import write_page
@@ -66,9 +68,10 @@ def sift(
     progress("reading headers", 0, 1)
     found = index_places(places)
     chosen = choose_searches(found, searches)
-    file = write_settings(
-        make_settings(found, chosen, {name: _bound(name) for name in chosen}), found, output
-    )
+    settings = make_settings(found, chosen, {name: _bound(name) for name in chosen})
+    file = write_settings(settings, found, output)
+    (output / "results").mkdir(exist_ok=True)
+    write_json(complete_settings({file: settings}), output / "results" / RUN_SETTINGS)
     progress("reading headers", 1, 1)
     # Snakemake is imported where it is used: a folder without a spectrum needs none.
     from starsift.sift.inprocess import run_workflow
@@ -143,7 +146,8 @@ def _draw(output: Path, candidates: pa.Table, progress: Callable[[str, int, int]
         velocity = queue.row(position).get(queue.view.velocity)
         shown.append(((wavelength, flux.astype(np.float64)), velocity))
         panels = results.panels(queue.id, position)
-        draw_candidate(output / row["picture"], row, shown[-1][0], panels, velocity)
+        model = results.curves(queue.id, position) if queue.view.models else None
+        draw_candidate(output / row["picture"], row, shown[-1][0], panels, velocity, model)
     draw_sheets(output, rows, shown.__getitem__)
     progress("pictures", len(rows), len(rows))
 

@@ -40,8 +40,8 @@ def identity_from_name(path: str) -> dict[str, Any]:
             "spid": int(match[4]),
             "fiberid": int(match[5]),
         }
-    if match := SDSS_NAME.match(stem) or OLD_SDSS_NAME.match(stem):
-        return sdss_identity(*(int(match[name]) for name in ("plate", "mjd", "fiber")))
+    if sdss := sdss_name(stem):
+        return sdss_identity(**sdss)
     return {}
 
 
@@ -64,6 +64,12 @@ def sdss_obsid(plate: int, mjd: int, fiber: int) -> int:
     return (plate * 100_000 + mjd) * 10_000 + fiber
 
 
+def sdss_name(stem: str) -> dict[str, int] | None:
+    """Plate, mjd and fiber of a file without its ending, or a spectrum; None if its name is not of SDSS's."""
+    match = SDSS_NAME.match(stem) or OLD_SDSS_NAME.match(stem)
+    return {name: int(value) for name, value in match.groupdict().items()} if match else None
+
+
 def is_sdss_name(stem: str) -> bool:
     """Whether a file without its ending, or a spectrum, has a name of SDSS's."""
-    return (SDSS_NAME.match(stem) or OLD_SDSS_NAME.match(stem)) is not None
+    return sdss_name(stem) is not None

@@ -13,6 +13,11 @@ def item(context: InContext, queue: OneQueue, position: int, name: Candidate) ->
     return to_json(context.results.item(queue.id, position) | context.opinions(queue, name))
 
 
+@router.get("/model")
+def model(context: InContext, queue: OneQueue, position: int, name: Candidate) -> Response:
+    return to_json(context.results.model(queue.id, position))
+
+
 @router.get("/others/{key}")
 def other(context: InContext, queue: OneQueue, position: int, key: str, name: Candidate) -> Response:
     return to_json(context.results.other(queue.id, position, key))

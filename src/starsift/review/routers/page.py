@@ -61,6 +61,7 @@ def session(context: InContext) -> Response:
             "titles": {name: search.title for name, search in SEARCHES.items()},
             "vocabulary": {name: [_word(word) for word in search.words] for name, search in SEARCHES.items()},
             "lines": spectral_lines(),
+            "models": [name for name, search in SEARCHES.items() if search.view().models],
             "windows": {name: search.view().window for name, search in SEARCHES.items()},
         }
     )

@@ -82,7 +82,8 @@ export class Outbox {
     for (let tries = 0; this.#entries.length; ) {
       const entry = this.#entries[0];
       try {
-        const url = `api/queues/${entry.queue}/items/${entry.position}/label`;
+        const what = entry.body.positions ? "labels" : `items/${entry.position}/label`;
+        const url = `api/queues/${entry.queue}/${what}`;
         const answer = await request(url, entry.body);
         this.#entries.shift();
         this.#keep();

@@ -1,6 +1,6 @@
 // Arrays from the base64 texts of the server.
 
-function bytes(base64) {
+export function bytes(base64) {
   if (Uint8Array.fromBase64) return Uint8Array.fromBase64(base64);
   const text = atob(base64);
   const out = new Uint8Array(text.length);
@@ -9,6 +9,8 @@ function bytes(base64) {
 }
 
 export const floats = (base64) => base64 && new Float32Array(bytes(base64).buffer);
+
+export const integers = (base64) => new Int32Array(bytes(base64).buffer);
 
 /** Angstrom (float64, n): from an array, or from the two numbers of a uniform log10 grid. */
 export function wavelengths(grid, n) {

@@ -1,28 +1,22 @@
 // Facts about an item.
 
 import { $, h, number, refill } from "./dom.js";
+import { count, placeOf } from "./selection.js";
+import { state } from "./state.js";
 
-export function showHeading(item, queue, total) {
+export function showHeading(item, queue) {
   $("title").textContent = item.spectrum_id;
   $("title").title = item.spectrum_id;
   const title = item.title === item.spectrum_id ? "" : item.title;
   $("subtitle").textContent = [queue.title, title].filter(Boolean).join(" · ");
-  $("place").replaceChildren(h("b", {}, number.format(item.position + 1)), ` / ${number.format(total)}`);
+  const place = placeOf(item.position);
+  $("place").replaceChildren(h("b", {}, place < 0 ? "–" : number.format(place + 1)), ` / ${number.format(count())}`);
+  $("place").classList.toggle("selected", Boolean(state.selection));
   document.title = `${item.position + 1} · ${queue.title} · starsift`;
 }
 
 export function showFacts(item) {
-  refill(
-    $("metadata"),
-    item.metadata,
-    () => h("div", {}, h("dt"), h("dd", { className: "number" }, h("span"), h("i"))),
-    (row, { name, value, unit }) => {
-      const [term, description] = row.children;
-      [term.textContent, term.title] = [name, name];
-      description.title = value;
-      [description.firstChild.textContent, description.lastChild.textContent] = [value, unit ? ` ${unit}` : ""];
-    },
-  );
+  showMeasured(item);
   const has = item.ra !== null && item.ra !== undefined;
   $("coordinates").textContent = has ? `α ${item.ra.toFixed(5)}°  δ ${item.dec.toFixed(5)}°` : "No coordinates";
   $("links").replaceChildren(
@@ -36,6 +30,30 @@ export function showFacts(item) {
       h("meter", { min: 0, max: 1, value: p, "aria-label": name }),
       h("span", { className: "number" }, `${(100 * p).toFixed(1)} %`),
     ]),
+  );
+}
+
+/** Values in the groups of their columns, in the order of the search within each; descriptions as tooltips. */
+function showMeasured({ metadata }) {
+  const groups = new Map([...new Set([...state.columns.values()].map((column) => column.group))].map((group) => [group, []]));
+  for (const entry of metadata) {
+    const column = state.columns.get(entry.name) ?? {};
+    if (!groups.has(column.group)) groups.set(column.group, []);
+    groups.get(column.group).push({ ...entry, ...column });
+  }
+  const shown = [...groups].filter(([, entries]) => entries.length);
+  refill(
+    $("metadata"),
+    shown.flatMap(([group, entries]) => [{ group }, ...entries]),
+    () => h("div", {}, h("dt"), h("dd", { className: "number" }, h("span"), h("i"))),
+    (row, { name, value, unit, description, group }) => {
+      const [term, cell] = row.children;
+      row.className = name ? "" : "group-name";
+      row.title = name ? [description || name, `${name} = ${value} ${unit ?? ""}`].join("\n") : "";
+      term.textContent = name ?? group ?? "Measured";
+      cell.hidden = !name;
+      [cell.firstChild.textContent, cell.lastChild.textContent] = [value ?? "", unit ? ` ${unit}` : ""];
+    },
   );
 }
 

@@ -4,6 +4,7 @@ import { patientGet, request } from "./api.js";
 import { decodeSpectrum } from "./arrays.js";
 import { dismiss, onAway, onBack, say } from "./banner.js";
 import { decodeExtras } from "./extras.js";
+import { count, placeOf, positionAt } from "./selection.js";
 import { state } from "./state.js";
 
 const AHEAD = 5; // spectra read before they are shown
@@ -53,13 +54,22 @@ export function load(position) {
   return promise;
 }
 
+/** Several items have changed on the server. */
+export const forget = (positions) => positions.forEach((position) => items.delete(position));
+
 /** The item at a position if it is in memory. */
 export const loaded = (position) => items.get(position)?.catch(() => null);
 
 export const loadAhead = () => state.upcoming.slice(0, AHEAD).forEach(load);
 
-/** Lease the next positions when few are left. */
+/** Lease the next positions when few are left; of a selection nothing is leased. */
 export function claim() {
+  if (state.selection) {
+    const next = placeOf(state.wanted ?? -1) + 1;
+    const places = Array.from({ length: Math.min(AHEAD, count() - next) }, (_, i) => next + i);
+    state.upcoming = places.map(positionAt);
+    return loadAhead();
+  }
   if (state.session.read_only || state.upcoming.length >= AHEAD || claiming) return claiming;
   const from = state.queue.id;
   // Labels on their way first: the server would hand out again what it does not know to be labelled. From the
@@ -89,8 +99,8 @@ async function requestClaim(count, after) {
 
 /** Leases end; someone who looks at one spectrum for long keeps it, and the next ones. */
 export async function renew() {
-  const { queue, session, wanted, upcoming } = state;
-  if (session.read_only || !queue || wanted === null || performance.now() - state.active > 2 * RENEW) return;
+  const { queue, selection, session, wanted, upcoming } = state;
+  if (session.read_only || selection || !queue || wanted === null || performance.now() - state.active > 2 * RENEW) return;
   try {
     const positions = await requestClaim(Math.min(upcoming.length + 1, CLAIM_LIMIT), wanted - 1);
     if (wanted !== state.wanted) return;

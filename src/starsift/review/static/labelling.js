@@ -2,12 +2,14 @@
 
 import { Outbox, request } from "./api.js";
 import { allSaved, dismiss, hide, onAway, onBack, say } from "./banner.js";
-import { $, h } from "./dom.js";
-import { loaded } from "./items.js";
+import { $, h, number } from "./dom.js";
+import { forget, forgetItems, loaded } from "./items.js";
 import { isDisputed, showLabels, showOpinions } from "./opinions.js";
 import { showProgress } from "./queues.js";
 import { state } from "./state.js";
 import { forward, goTo, insertBefore } from "./steps.js";
+
+const AT_ONCE = 1000; // spectra in one request, the server's limit
 
 /** Labels on their way; `openQueue(id, position)` leads to one that the server refused. */
 export function makeOutbox(openQueue) {
@@ -17,8 +19,15 @@ export function makeOutbox(openQueue) {
       allSaved();
       if (entry.queue !== state.queue?.id) return;
       showProgress(answer.progress, state.user);
+      const { label, positions } = entry.body;
+      if (positions) {
+        if (answer.saved) state.saved.push(answer.saved);
+        forget(positions);
+        noteAll(positions, `${label}, saved`);
+        return;
+      }
+      if (entry.changes) state.saved.push(1);
       update(entry.position, answer);
-      const { label } = entry.body;
       if (label) note(entry.position, `${label}, saved`, answer.labels);
     },
     failing(error) {
@@ -26,8 +35,10 @@ export function makeOutbox(openQueue) {
       onAway(error.status ? `Saving failed: ${error.message}.` : undefined);
     },
     refused(entry, detail) {
-      if (entry.queue === state.queue?.id) state.labelled.delete(entry.position);
-      say(`Spectrum ${entry.position + 1} was NOT SAVED: ${detail}`, {
+      const { positions } = entry.body;
+      if (entry.queue === state.queue?.id) (positions ?? [entry.position]).forEach((each) => state.labelled.delete(each));
+      const what = positions ? `${positions.length} spectra were` : `Spectrum ${entry.position + 1} was`;
+      say(`${what} NOT SAVED: ${detail}`, {
         button: "Go to it",
         action: () => (hide(), openQueue(entry.queue, entry.position)),
       });
@@ -58,6 +69,12 @@ function note(position, text, labels = {}) {
   );
 }
 
+function noteAll(positions, text) {
+  if (positions.length === 1) return note(positions[0], text);
+  $("saved").className = "";
+  $("saved").textContent = `${number.format(positions.length)} spectra ${text}`;
+}
+
 /** A key acts on the spectrum that is painted, never on one that is on its way. */
 function canLabel() {
   const { item, leaving, seen, session, wanted } = state;
@@ -66,9 +83,25 @@ function canLabel() {
 
 function give(change) {
   const { item, outbox, queue, user } = state;
-  const said = { ...(item.labels[user] ?? {}), ...change };
-  item.labels = { ...item.labels, [user]: said };
-  outbox.add({ queue: queue.id, position: item.position, body: { user, ...change } });
+  const before = item.labels[user] ?? {};
+  item.labels = { ...item.labels, [user]: { ...before, ...change } };
+  const changes = Object.entries(change).some(([name, value]) => before[name] !== value);
+  outbox.add({ queue: queue.id, position: item.position, changes, body: { user, ...change } });
+}
+
+/** One label for several spectra, which need not be on the screen. */
+export function labelAll(positions, name) {
+  const { outbox, queue, rows, session, user } = state;
+  if (session.read_only) return;
+  noteAll(positions, `${name} …`);
+  for (const position of positions) {
+    state.labelled.add(position);
+    rows.say(position, user, name);
+  }
+  for (let first = 0; first < positions.length; first += AT_ONCE) {
+    const part = positions.slice(first, first + AT_ONCE);
+    outbox.add({ queue: queue.id, position: part[0], body: { user, label: name, positions: part } });
+  }
 }
 
 export async function label(name) {
@@ -95,24 +128,37 @@ export function saveComment() {
   give({ comment: text });
 }
 
+/** Take back the last thing that this person did; in the gallery all that one key or click labelled. */
 export async function undo() {
-  const { outbox, session, user } = state;
+  const { gallery, outbox, queue, saved, session, user } = state;
   if (session.read_only) return;
   if (outbox.size && state.away) return; // the banner says what waits
   await outbox.idle();
+  const last = saved.pop() ?? 1;
+  const count = gallery.open ? last : 1;
+  if (last > count) saved.push(last - count);
   try {
-    const answer = await request(`api/queues/${state.queue.id}/undo`, { user });
+    const answer = await request(`api/queues/${queue.id}/undo`, { user, count });
     const { position } = answer;
     $("saved").className = "";
     if (position === null) return void ($("saved").textContent = "Nothing to undo");
-    if (!answer.labels[user]?.label) state.labelled.delete(position);
     showProgress(answer.progress, user);
+    if (gallery.open) {
+      state.labelled.clear();
+      forgetItems();
+      $("saved").textContent = `${answer.undone} undone`;
+      await state.rows.refresh();
+      gallery.takeKeys();
+      return gallery.focus(position);
+    }
+    if (!answer.labels[user]?.label) state.labelled.delete(position);
     await update(position, answer);
     $("saved").className = "";
     $("saved").textContent = `#${position + 1} undone`;
     insertBefore(position);
     await goTo(position);
   } catch (error) {
+    if (last === count) saved.push(last);
     say(`Nothing was undone: ${error.status ? error.message : "the server does not answer"}. Press u again when it is back.`, dismiss);
   }
 }

@@ -1,9 +1,10 @@
 // Labels: the buttons that give them, and the labels of an item.
 
 import { $, h } from "./dom.js";
+import { state } from "./state.js";
 
 export const isDisputed = (labels) =>
-  new Set(Object.values(labels).map((state) => state.label).filter(Boolean)).size > 1;
+  new Set(Object.values(labels).map((said) => said.label).filter(Boolean)).size > 1;
 
 const shortTime = (time) => String(time ?? "").replace("T", " ").slice(0, 16);
 
@@ -43,12 +44,12 @@ export function showHelp(title, vocabulary) {
 export function showLabels(item, user, readOnly) {
   const mine = item.labels[user] ?? {};
   for (const button of $("labels").children) {
-    button.setAttribute("aria-pressed", String(button.dataset.label === mine.label));
+    button.setAttribute("aria-pressed", String(!state.gallery.open && button.dataset.label === mine.label));
   }
   $("flag").setAttribute("aria-pressed", String(Boolean(mine.flag)));
   $("comment").value = mine.comment ?? "";
   const disputed = isDisputed(item.labels);
-  const flagged = Object.values(item.labels).some((state) => state.flag);
+  const flagged = Object.values(item.labels).some((said) => said.flag);
   $("badges").replaceChildren(
     ...(readOnly ? [h("span", { className: "badge" }, "Read-only")] : []),
     ...(disputed ? [h("span", { className: "badge alarm" }, "Disagreement")] : []),
@@ -60,16 +61,16 @@ export function showLabels(item, user, readOnly) {
 export function showOpinions(item, user) {
   const disputed = isDisputed(item.labels);
   const opinions = Object.entries(item.labels)
-    .filter(([, state]) => state.label || state.flag || state.comment)
+    .filter(([, said]) => said.label || said.flag || said.comment)
     .sort(([a], [b]) => (b === user) - (a === user) || a.localeCompare(b))
-    .map(([who, state]) =>
+    .map(([who, said]) =>
       h(
         "div",
         { className: "opinion" },
         h("span", { className: who === user ? "me" : "" }, who),
-        h("span", { className: disputed ? "chip alarm" : "chip" }, state.label || "no label"),
-        state.flag ? h("span", { className: "chip warn" }, "flag") : "",
-        state.comment && who !== user ? h("p", {}, state.comment) : "",
+        h("span", { className: disputed ? "chip alarm" : "chip" }, said.label || "no label"),
+        said.flag ? h("span", { className: "chip warn" }, "flag") : "",
+        said.comment && who !== user ? h("p", {}, said.comment) : "",
       ),
     );
   $("opinions").replaceChildren(...(opinions.length ? opinions : [h("p", { className: "none" }, "Nobody yet")]));

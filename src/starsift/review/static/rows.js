@@ -1,17 +1,20 @@
-// The list of the spectra of a queue.
+// The list of the spectra of a queue, or of the part of it that is selected.
 
 import { $, h, number, refill } from "./dom.js";
 import { isDisputed } from "./opinions.js";
+import { state } from "./state.js";
+import { count, placeOf, positionAt } from "./selection.js";
 
 const ROW = 28; // px, as in style.css
 const PAGE = 200;
 const PAGES = 6; // kept in memory
 
-/** The queue as a list that only ever holds the rows in sight. */
+/** The queue as a list that only ever holds the rows in sight. A row has a place in it, a spectrum a position in the queue. */
 export class RowList {
   #pages = new Map(); // number of the page -> rows, or the promise of them; the latest used last
   #total = 0;
   #current = -1;
+  onchange = () => {};
   #waiting = null;
   #fetch;
   #open;
@@ -23,11 +26,11 @@ export class RowList {
     new ResizeObserver(() => this.#draw()).observe($("rows"));
   }
 
-  /** Another queue. */
-  reset(total) {
-    this.#pages.clear();
-    this.#total = total;
-    $("rows-space").style.height = `${total * ROW}px`;
+  /** Another queue or selection. */
+  reset() {
+    this.#pages = new Map();
+    this.#total = count();
+    $("rows-space").style.height = `${this.#total * ROW}px`;
     $("rows").scrollTop = 0;
     this.#draw();
   }
@@ -35,7 +38,7 @@ export class RowList {
   select(position) {
     this.#current = position;
     const list = $("rows");
-    const top = position * ROW;
+    const top = placeOf(position) * ROW;
     if (top < list.scrollTop || top + 2 * ROW > list.scrollTop + list.clientHeight) {
       list.scrollTop = Math.max(0, top - list.clientHeight / 3);
     }
@@ -44,8 +47,9 @@ export class RowList {
 
   /** The labels of a spectrum have changed. */
   update(position, labels) {
-    const page = this.#pages.get(Math.floor(position / PAGE));
-    const row = Array.isArray(page) && page[position % PAGE];
+    const place = placeOf(position);
+    const page = this.#pages.get(Math.floor(place / PAGE));
+    const row = Array.isArray(page) && page[place % PAGE];
     if (!row) return;
     const said = Object.entries(labels).filter(([, state]) => state.label);
     row.labels = Object.fromEntries(said.map(([who, state]) => [who, state.label]));
@@ -54,11 +58,22 @@ export class RowList {
     this.#draw();
   }
 
+  /** A person gives a label; the server does not know yet. */
+  say(position, who, label) {
+    const page = this.#pages.get(Math.floor(placeOf(position) / PAGE));
+    const row = Array.isArray(page) && page[placeOf(position) % PAGE];
+    if (!row) return;
+    row.labels = { ...row.labels, [who]: label };
+    row.disagreement = new Set(Object.values(row.labels)).size > 1;
+    this.#draw();
+  }
+
   /** Read the rows in sight again: others label too. */
   async refresh() {
-    const [first, last] = this.#sight();
-    const pages = new Set([Math.floor(first / PAGE), Math.floor(last / PAGE)]);
-    for (const page of pages) await this.#load(page);
+    const places = [...this.#sight(), ...state.gallery.sight()];
+    for (const page of new Set(places.map((place) => Math.floor(place / PAGE)))) {
+      if (page * PAGE < this.#total) await this.#load(page);
+    }
   }
 
   #sight() {
@@ -70,7 +85,7 @@ export class RowList {
   async #load(page) {
     const pages = this.#pages;
     try {
-      const rows = await this.#fetch(page * PAGE, PAGE);
+      const rows = await this.#fetch(page * PAGE, Math.min(PAGE, this.#total - page * PAGE));
       pages.delete(page);
       pages.set(page, rows);
       while (pages.size > PAGES) pages.delete(pages.keys().next().value);
@@ -81,11 +96,12 @@ export class RowList {
     this.#draw();
   }
 
-  #row(position) {
-    const index = Math.floor(position / PAGE);
+  /** The row at a place, if it is here; it is fetched otherwise. */
+  row(place) {
+    const index = Math.floor(place / PAGE);
     const page = this.#pages.get(index);
     if (page === undefined) this.#pages.set(index, this.#load(index));
-    return Array.isArray(page) ? page[position % PAGE] : undefined;
+    return Array.isArray(page) ? page[place % PAGE] : undefined;
   }
 
   #draw() {
@@ -94,6 +110,7 @@ export class RowList {
       () => {
         this.#waiting = null;
         this.#drawNow();
+        this.onchange();
       },
       { timeout: 100 },
     );
@@ -101,20 +118,26 @@ export class RowList {
 
   #drawNow() {
     const [first, last] = this.#sight();
-    const positions = Array.from({ length: this.#total ? last - first + 1 : 0 }, (_, i) => first + i);
+    const places = Array.from({ length: this.#total ? last - first + 1 : 0 }, (_, i) => first + i);
     const make = () =>
       h("button", { type: "button", className: "row", tabIndex: -1 }, h("span", { className: "number" }), h("span", { className: "name" }), h("span"));
-    refill($("rows-space"), positions, make, (button, position) => {
-      const row = this.#row(position);
-      const [place, name, said] = button.children;
-      button.title = row?.spectrum_id ?? "";
+    refill($("rows-space"), places, make, (button, place) => {
+      const row = this.row(place);
+      const position = positionAt(place);
+      const [index, name, said] = button.children;
+      button.title = row ? [row.spectrum_id, row.value].filter(Boolean).join("\n") : "";
       button.onclick = () => this.#open(position);
       button.setAttribute("aria-current", String(position === this.#current));
-      button.style.transform = `translateY(${position * ROW}px)`;
-      place.textContent = number.format(position + 1);
+      button.style.transform = `translateY(${place * ROW}px)`;
+      index.textContent = number.format(position + 1);
       name.textContent = row ? `\u200e${row.spectrum_id}` : "…"; // left to right in a cell that ends at its left
-      said.textContent = row ? [...new Set(Object.values(row.labels))].join(" / ") || (row.flag ? "flag" : "") : "";
-      said.className = row?.disagreement ? "said alarm" : row?.flag ? "said warn" : "said";
+      showSaid(said, row);
     });
   }
+}
+
+/** The labels of a row in short. */
+export function showSaid(element, row) {
+  element.textContent = row ? [...new Set(Object.values(row.labels))].join(" / ") || (row.flag ? "flag" : "") : "";
+  element.className = row?.disagreement ? "said alarm" : row?.flag ? "said warn" : "said";
 }

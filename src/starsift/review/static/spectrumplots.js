@@ -5,13 +5,14 @@ import { limits, maskedRuns, median, redshifted, slice, smooth } from "./spectru
 
 const SPIKES = 5e-4; // of the pixels are cut off at either end of the whole spectrum's flux: cosmic rays
 const CROWD = 2500; // pixels in a figure that hide their error band behind the flux; drawing it takes 30 ms
-const CROWDED = 0.022; // of the axis: names of lines closer than this would overlap
+const CROWDED = 15; // px: names of lines closer than this would overlap
 
 /** Two figures of one spectrum: all of it above, the window of the search below. */
 export class SpectrumPlots {
   #parts = {}; // of each figure: itself, its sources, and the wavelengths [low, high] that these hold
   #masked = source("x0", "x1");
   #overlays = source("xs", "ys", "colour");
+  #model = source("xs", "ys", "colour", "dash");
   #looked = source("x0", "x1");
   #spectrum = null;
   #pixels = null; // {x, flux, low, high} of the whole spectrum, smoothed
@@ -23,7 +24,7 @@ export class SpectrumPlots {
   #quiet = false; // while ranges are set one after the other
 
   constructor() {
-    const whole = this.#make("whole", null);
+    const whole = this.#make("whole", "vacuum wavelength (Å)");
     const window = this.#make("window", "vacuum wavelength (Å)");
     // Where the lower figure looks, marked in the upper one.
     const look = whole.vstrip({ x0: field("x0"), x1: field("x1"), source: this.#looked, line_color: null, level: "underlay" });
@@ -46,11 +47,13 @@ export class SpectrumPlots {
     colour(raw.glyph, { line_color: "faint" });
     const line = figure.line({ x: field("x"), y: field("flux"), source: pixels });
     colour(line.glyph, { line_color: "line" });
+    figure.multi_line({ xs: field("xs"), ys: field("ys"), line_color: field("colour"), line_dash: field("dash"), line_width: 1.25, source: this.#model });
     const spans = figure.vspan(field("x"), { source: marks, line_dash: { value: [3, 3] } });
     colour(spans.glyph, { line_color: "mark" });
     const names = figure.text({ x: field("x"), y: 0.985, text: field("name"), y_range_name: "unit", source: marks, angle: Math.PI / 2, text_align: "right", text_baseline: "bottom", y_offset: -2, x_offset: -2, text_font: FONT, text_font_size: "11px" });
     colour(names.glyph, { text_color: "mark-text" });
     figure.x_range.change.connect(() => this.#quiet || this.#fill(part));
+    figure.properties.inner_width.change.connect(() => this.#pixels && this.#placeLines(part));
     figure.on_event("mousemove", (event) => this.onmove?.(event));
     figure.on_event("mouseleave", () => this.onmove?.(null));
     this.#parts[name] = part;
@@ -60,12 +63,18 @@ export class SpectrumPlots {
   /**
    * Draw another spectrum.
    * spectrum: {wavelength, flux, error, good}; window: [low, high] Angstrom, or null; sigma, lines and velocity as in
-   * `smooth` and `setLines`.
+   * `smooth` and `setLines`; unit of the flux.
    */
-  show(spectrum, { window, sigma, lines, velocity }) {
+  show(spectrum, { window, sigma, lines, velocity, unit }) {
+    for (const { figure } of Object.values(this.#parts)) {
+      // Setting it lays the figure out again.
+      const label = `flux (${unit})`;
+      if (figure.yaxes[0].axis_label !== label) figure.yaxes[0].axis_label = label;
+    }
     this.#spectrum = spectrum;
     [this.#lines, this.#velocity] = [lines, velocity];
     if (this.#overlays.data.xs.length) this.#overlays.data = { xs: [], ys: [], colour: [] };
+    this.drawModel([]);
     const { wavelength, good } = spectrum;
     const masked = maskedRuns(wavelength, good);
     if (masked.x0.length || this.#masked.data.x0.length) this.#masked.data = masked;
@@ -144,7 +153,7 @@ export class SpectrumPlots {
 
   #placeLines({ figure, marks }) {
     const { start, end } = figure.x_range;
-    const apart = CROWDED * (end - start);
+    const apart = (CROWDED / (figure.inner_width || 700)) * (end - start);
     let last = -Infinity;
     const x = [], name = [];
     for (const line of this.#lines) {
@@ -157,6 +166,17 @@ export class SpectrumPlots {
     }
     const { data } = marks;
     if (String([x, name]) !== String([data.x, data.name])) marks.data = { x, name };
+  }
+
+  /** Curves of a model over the spectrum, [{wavelength, flux, colour, dash}]. */
+  drawModel(curves) {
+    if (!curves.length && !this.#model.data.xs.length) return;
+    this.#model.data = {
+      xs: curves.map((curve) => curve.wavelength),
+      ys: curves.map((curve) => curve.flux),
+      colour: curves.map((curve) => cssColour(curve.colour)),
+      dash: curves.map((curve) => curve.dash),
+    };
   }
 
   /** Other spectra over this one, [{wavelength, flux, good, colour}], scaled to its median. */

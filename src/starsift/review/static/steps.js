@@ -3,6 +3,7 @@
 import { dismiss, say } from "./banner.js";
 import { $ } from "./dom.js";
 import { claim } from "./items.js";
+import { count, placeOf, positionAt } from "./selection.js";
 import { state } from "./state.js";
 import { show } from "./view.js";
 
@@ -40,9 +41,11 @@ export async function forward() {
   $("comment").blur();
   if (place < trail.length - 1) return show(trail[++place]);
   const from = state.wanted;
-  if (state.session.read_only) {
-    const next = (from ?? -1) + 1;
-    return next < state.queue.total ? goTo(next) : say("This was the last spectrum of the queue.", { kind: "good", ...dismiss });
+  if (state.session.read_only || state.selection) {
+    // Who chooses spectra wants these, whoever has labelled them.
+    const next = placeOf(from) + 1;
+    const whole = state.selection ? "selection" : "queue";
+    return next < count() ? goTo(positionAt(next)) : say(`This was the last spectrum of the ${whole}.`, { kind: "good", ...dismiss });
   }
   if (!state.upcoming.length) await claim();
   if (state.wanted !== from) return;
@@ -58,8 +61,9 @@ export async function forward() {
 export function back() {
   $("comment").blur();
   if (place > 0) return show(trail[--place]);
-  if (state.wanted > 0) {
-    trail.unshift(state.wanted - 1);
+  const before = placeOf(state.wanted) - 1;
+  if (before >= 0) {
+    trail.unshift(positionAt(before));
     return show(trail[0]);
   }
 }

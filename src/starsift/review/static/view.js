@@ -1,5 +1,6 @@
 // Drawing of the item on the screen.
 
+import { setAddress } from "./address.js";
 import { request } from "./api.js";
 import { decodeSpectrum } from "./arrays.js";
 import { dismiss, say, veil } from "./banner.js";
@@ -8,6 +9,7 @@ import { showExtras } from "./extras.js";
 import { showFacts, showHeading, showOthers } from "./facts.js";
 import { painted } from "./figures.js";
 import { claim, load, loadAhead } from "./items.js";
+import { showModel } from "./model.js";
 import { showLabels, showOpinions } from "./opinions.js";
 import { state } from "./state.js";
 
@@ -40,7 +42,7 @@ export async function show(position) {
     clearTimeout(slow);
   }
   state.rows.select(position);
-  history.replaceState(null, "", `#${queue.id}/${position}`);
+  if (state.item) setAddress(state.item.spectrum_id);
   claim();
   loadAhead();
 }
@@ -49,9 +51,9 @@ export function draw(item) {
   const { plots, queue, session, user } = state;
   state.item = item;
   drawn = new Map();
-  showHeading(item, queue, queue.total);
+  showHeading(item, queue);
   const window = session.windows[queue.search];
-  plots.show(item.spectrum, { window, sigma, lines: shownLines(), velocity: item.rv ?? 0 });
+  plots.show(item.spectrum, { window, sigma, lines: shownLines(), velocity: item.rv ?? 0, unit: item.flux_unit });
   showVelocity(item.rv ?? 0);
   showExtras(item);
   showLabels(item, user, session.read_only);
@@ -63,6 +65,7 @@ export function draw(item) {
     showOpinions(item, user);
     showFacts(item);
     showOthers(item.others, drawnColours(), toggleOther);
+    showModel(item);
     document.body.dataset.queue = queue.id;
     document.body.dataset.position = item.position;
   });

@@ -78,7 +78,7 @@ VIEW = View(
     | {"Hε": 3970.08, "H8": 3889.06, "Ca II K": 3933.66, "Mg II": 4481.13, "He I 4471": 4471.48}
     | {"He I 5876": 5875.62, "Mg b": 5183.60},
     window=(3830.0, 4960.0),
-    units={column.name: column.unit for column in BHB.columns},
+    table=BHB,
     panels=make_panels,
     brief=brief,
     story=story,

@@ -1,4 +1,4 @@
-"""The CCFs of candidates for binaries in the review app, smoothed as for the peak finding."""
+"""The CCFs of candidates for binaries in the review app, smoothed as for the peak finding; their models."""
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from starsift.searches.base import BALMER, Brief, Panels, View, measured
+from starsift.errors import ResultsError
+from starsift.searches.base import BALMER, Brief, Models, Panels, View, measured
 from starsift.searches.binaries.columns import BINARIES_SPECTRA
 from starsift.searches.binaries.curves import VELOCITY_KEYS
 from starsift.searches.binaries.decision import Decision
 from starsift.searches.binaries.peaks import CosineBasis, cosine_basis, smoothed_derivatives
-from starsift.spectra.batches import OK
+from starsift.spectra.batches import OK, SpectrumBatch
 from starsift.spectra.rows import Place, RowReader
 
 _PEAKS = {"sigma_start": 13.0, "ccf_threshold": 0.60, "d2_threshold": 0.40}
@@ -49,6 +50,30 @@ def make_panels(folder: Path, settings: Mapping[str, Any]) -> Panels:
         return {"ccf": curves}
 
     return panels
+
+
+def make_models(folder: Path, settings: Mapping[str, Any]) -> Models:
+    """A function that fits a candidate again and gives its model, and each star of it.
+
+    Raises ResultsError if the run's settings are not known.
+    """
+    # Imported here: the app starts without them.
+    from starsift.searches.binaries.model_bank import build_models
+    from starsift.searches.binaries.model_curves import model_curves
+    from starsift.searches.binaries.settings import model_settings
+    from starsift.spectra.templates import SHIPPED, load_grid
+
+    if "binaries" not in settings:
+        raise ResultsError(f"{folder}/provenance.json is missing: models need the settings of a finished run")
+    own = settings.get("template_grid")
+    bank = build_models(
+        load_grid(folder.parent / own if own else SHIPPED), **model_settings(settings["binaries"])
+    )
+
+    def models(row: Mapping[str, Any], batch: SpectrumBatch) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        return model_curves(batch, bank, 3 if row.get("multiplicity") == "SB3" else 2)
+
+    return models
 
 
 @lru_cache(4)
@@ -138,9 +163,10 @@ VIEW = View(
         *("suspect_moonlight", "suspect_crosstalk", "crosstalk_partner", "barycentric_correction"),
         *("gaia_source_id", "phot_g_mean_mag", "band", "obsid", "lmjd", "file"),
     ),
-    units={column.name: column.unit for column in BINARIES_SPECTRA.columns},
+    table=BINARIES_SPECTRA,
     velocity="rv_1",
     panels=make_panels,
     brief=brief,
     story=story,
+    models=make_models,
 )

@@ -52,7 +52,7 @@ VIEW = View(
     | {"[O III] 4959": 4958.91, "[O III] 5007": 5006.84, "[S II] 6716": 6716.44, "[S II] 6731": 6730.82}
     | {"Fe II 5018": 5018.44, "Fe II 5169": 5169.03, "Fe II 5317": 5316.61},
     window=(float(WAVELENGTH[0]), float(WAVELENGTH[-1])),
-    units={column.name: column.unit for column in EMISSION.columns},
+    table=EMISSION,
     panels=make_panels,
     brief=brief,
     story=story,

@@ -1,4 +1,4 @@
-"""The nearest known M stars of M star candidates in the review app."""
+"""The nearest known M stars of M star candidates in the review app, and velocity templates."""
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property, lru_cache
@@ -10,12 +10,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from starsift.searches.base import BALMER, Brief, Panels, View, measured
+from starsift.errors import ResultsError
+from starsift.searches.base import BALMER, Brief, Models, Panels, View, measured
 from starsift.searches.mstars.columns import MSTARS
-from starsift.spectra.batches import OK
+from starsift.sky.constants import C_KMS
+from starsift.spectra.batches import OK, SpectrumBatch
+from starsift.spectra.resample import LAMOST_LRS
 from starsift.spectra.rows import Place, RowReader, read_grid
 
 NEAREST = 5  # M stars shown beside a candidate
+_TEMPLATES = ("model_set/templates.parquet", "templates.parquet")
 FILES = 8  # codes of bundles in memory
 STARS = 500  # known M stars in memory, 21 kB each: the same ones come again and again
 _SPECTRUM = ("log10_lambda0", "dlog10_lambda", "wavelength", "flux")
@@ -84,6 +88,38 @@ def make_panels(folder: Path, settings: Mapping[str, Any]) -> Panels:
     return _Neighbours(folder).panels
 
 
+def make_models(folder: Path, settings: Mapping[str, Any]) -> Models:
+    """A function that gives the velocity template of a candidate, at its velocity.
+
+    Raises ResultsError if the run has no templates.
+    """
+    file = next((file for name in _TEMPLATES if (file := folder / "mstars" / name).is_file()), None)
+    if file is None:
+        raise ResultsError(
+            f"{folder / 'mstars' / _TEMPLATES[0]}: no such file; run the search for M stars first"
+        )
+    table = pq.read_table(file)
+    templates = dict(zip(table["name"].to_pylist(), np.array(table["flux"].to_pylist()), strict=True))
+
+    def models(row: Mapping[str, Any], batch: SpectrumBatch) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        wavelength, name, rv = batch.wavelength[0], row.get("template"), row.get("rv")
+        if name not in templates or rv is None:
+            return wavelength, {}
+        template = np.interp(wavelength, LAMOST_LRS.wavelength * (1 + rv / C_KMS), templates[name])
+        scaled = scale_template(batch.flux[0], batch.ivar[0], template)
+        return wavelength, {f"template {name}, {rv:.0f} km/s": scaled}
+
+    return models
+
+
+def scale_template(flux: np.ndarray, ivar: np.ndarray, template: np.ndarray) -> np.ndarray:
+    """A template (n,) times the cubic polynomial in the pixel that fits it best to a spectrum (n,)."""
+    powers = np.vander(np.linspace(-1, 1, flux.size), 4) * template[:, None]
+    root = np.sqrt(ivar)
+    scaled: np.ndarray = powers @ np.linalg.lstsq(powers * root[:, None], flux * root, rcond=None)[0]
+    return scaled
+
+
 # Band heads of molecules: Kirkpatrick et al. 1991 (ApJS 77, 417), CaOH Reid et al. 1995 (AJ 110, 1838).
 def brief(row: Mapping[str, Any]) -> Brief:
     """An M star in a line."""
@@ -137,8 +173,9 @@ VIEW = View(
         *("zeta", "giant", "giant_evidence", "giant_log_odds", "phot_g_mean_mag", "bp_rp", "m_g", "j", "h"),
         *("k", "distance", "n_bad", "defective", "gaia_source_id", "obsid", "file"),
     ),
-    units={column.name: column.unit for column in MSTARS.columns},
+    table=MSTARS,
     panels=make_panels,
     brief=brief,
     story=story,
+    models=make_models,
 )
