@@ -17,7 +17,7 @@ from starsift import searches
 from starsift.errors import NotFoundError, ResultsError
 from starsift.io.parquet import write_parquet
 from starsift.review.facts import links
-from starsift.review.results import Results, spectral_lines
+from starsift.review.results import RUN_SETTINGS, Results, run_settings, spectral_lines
 from starsift.searches.base import Models, View
 from starsift.searches.binaries.peaks import cosine_basis, smoothed_derivatives
 from starsift.searches.mstars.hamming import nearest_codes
@@ -357,7 +357,18 @@ def test_models_are_drawn_by_the_search(truth: Truth, monkeypatch: pytest.Monkey
         results.model("emission-round-00", 0)
 
 
-def test_models_need_the_settings_of_the_run(truth: Truth) -> None:
-    for queue in ("binaries-spectra", "mstars-vetting"):
-        with pytest.raises(ResultsError, match=r"provenance\.json"):
+def test_models_need_what_a_run_leaves(truth: Truth) -> None:
+    for queue, missing in (
+        ("binaries-spectra", "provenance"),
+        ("mstars-vetting", "templates.parquet: no such file"),
+    ):
+        with pytest.raises(ResultsError, match=missing):
             Results(truth.folder).model(queue, 0)
+
+
+def test_settings_are_those_of_the_provenance_or_of_a_sifted_folder(tmp_path: Path) -> None:
+    assert run_settings(tmp_path) == {}
+    (tmp_path / RUN_SETTINGS).write_text(json.dumps({"seed": 1}))
+    assert run_settings(tmp_path) == {"seed": 1}
+    (tmp_path / "provenance.json").write_text(json.dumps({"settings": {"seed": 2}}))
+    assert run_settings(tmp_path) == {"seed": 2}
