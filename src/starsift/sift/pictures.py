@@ -111,7 +111,7 @@ def _draw_model(axis: Axes, wavelength: np.ndarray, curves: Mapping[str, np.ndar
     for color, (name, flux) in zip((RED, BLUE, GREEN, PURPLE), curves.items(), strict=False):
         axis.plot(wavelength, flux, color=color, linewidth=0.9, label=name)
     if curves:
-        axis.legend(loc="lower right", ncols=len(curves))
+        axis.legend(loc="lower right", bbox_to_anchor=(1.0, 0.99), ncols=len(curves))
     axis.set_xlim(*limits[0])
     axis.set_ylim(*limits[1])
 
