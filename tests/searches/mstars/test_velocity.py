@@ -259,11 +259,18 @@ def test_templates_that_cannot_be_used_are_refused(stars):
     holes[1, 5] = np.nan
     with pytest.raises(ValueError, match="template dM3 has pixels that are not finite"):
         build_velocity_bank(NAMES, holes, velocity_max=800.0)
-    holes[1] = 1.0
-    with pytest.raises(ValueError, match="template dM3 finds itself"):
-        build_velocity_bank(NAMES, holes, velocity_max=800.0)
+    with pytest.raises(ValueError, match=r"template dM0 finds itself at .*, and no other is better"):
+        build_velocity_bank(NAMES, np.ones_like(stars), velocity_max=800.0)
     with pytest.raises(ValueError, match="allows shifts of"):
         build_velocity_bank(NAMES, stars, wavelength_range=(3705.0, 8000.0), velocity_max=800.0)
+
+
+def test_a_template_without_features_is_left_out(stars, caplog):
+    flat = stars.copy()
+    flat[1] = 1.0
+    bank = build_velocity_bank(NAMES, flat, velocity_max=800.0)
+    assert list(bank.names) == [name for name in NAMES if name != NAMES[1]]
+    assert f"template {NAMES[1]} finds itself" in caplog.text
 
 
 @pytest.fixture(scope="module")

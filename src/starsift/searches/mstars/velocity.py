@@ -6,6 +6,7 @@ their inverse variance, softened by what templates and stars differ anyway, so t
 ratio the best part of the spectrum decides. The engine is that of `starsift.spectra.ccf`.
 """
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -57,6 +58,8 @@ ENOUGH = 100
 
 SUBTYPE = re.compile(r"\s*(?P<luminosity>d|g|sd|esd|usd)?(?P<letter>[OBAFGKML])(?P<digit>\d)")
 LETTERS = "OBAFGKML"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -309,7 +312,8 @@ def build_velocity_bank(
 
     Raises
     ------
-    TrainingError : a flux is not finite, or a template does not find itself at 0 km/s.
+    TrainingError : a flux is not finite, or no template finds itself at 0 km/s. If only some do not, they
+        are left out, with a warning.
     ValueError : names and fluxes do not agree, or the grid does not reach the range at every velocity.
     """
     spectra = np.ascontiguousarray(flux, np.float32)
@@ -339,13 +343,23 @@ def build_velocity_bank(
     )
     own = _measure(wavelength, spectra, ivar, bank, 2).rv
     wrong = ~(np.abs(own) <= ZERO_POINT)
-    if wrong.any():
-        which = int(wrong.argmax())
-        raise TrainingError(
-            f"template {names[which]} finds itself at {own[which]:.1f} km/s, expected 0; "
-            "it has no features, or too much noise: drop it"
-        )
-    return bank
+    if not wrong.any():
+        return bank
+    which = int(wrong.argmax())
+    message = f"template {names[which]} finds itself at {own[which]:.1f} km/s, expected 0"
+    if wrong.all():
+        raise TrainingError(f"{message}, and no other is better: they have no features, or too much noise")
+    log.warning("%s; it has no features, or too much noise, and is left out", message)
+    rest = np.arange(len(names)) != which
+    return build_velocity_bank(
+        [name for name, kept in zip(names, rest, strict=True) if kept],
+        spectra[rest],
+        grid=grid,
+        resolution=resolution,
+        wavelength_range=wavelength_range,
+        velocity_max=velocity_max,
+        velocity_step=velocity_step,
+    )
 
 
 def measure_velocities(
