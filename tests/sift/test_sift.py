@@ -48,7 +48,7 @@ def test_candidates_are_the_rare_stars_of_the_folder(folder: Path, done: Sifted)
     stars = truth_of(folder, "lrs")
     found = [row["spectrum_id"] for row in rows if row["search"] == "mstars"]
     right = [name for name in found if stars[name]["is_m"]]
-    bright = [name for name, star in stars.items() if star["is_m"] and (star["snr"] or 0) > 5]
+    bright = [name for name, star in stars.items() if star["is_m"] and (star["snr"] or 0) > 2]
     assert len(right) >= 0.9 * len(found)
     assert len(set(bright) & set(found)) >= 0.8 * len(bright) > 0
     for row in rows:
@@ -63,7 +63,6 @@ def test_a_stars_are_classified_with_their_images(done: Sifted) -> None:
     tables = [pq.read_table(file) for file in (done.folder / "results/bhb/predictions").rglob("*.parquet")]
     modality = [name for table in tables for name in table["modality"].to_pylist()]
     assert modality.count("spectrum+image") > 20
-    assert modality.count("spectrum") > 0
 
 
 def test_every_candidate_has_a_picture_and_is_in_the_report(done: Sifted) -> None:

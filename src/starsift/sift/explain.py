@@ -54,9 +54,12 @@ def explain(results: Path, name: str, pictures: Path | None = None) -> Story:
             for survey in settings.get("surveys", {})
             for section in _cuts(results, settings, survey, name)
         ]
+        similar = _similar(results, name)
         if removed:
-            return Story(name, tuple(removed), None)
-        raise InputError(f"{name}: {results} has no such spectrum{_similar(results, name)}")
+            more = [("spectra of the run whose names begin so", [", ".join(similar)])] if similar else []
+            return Story(name, (*removed, *more), None)
+        hint = f"; there is {', '.join(similar)}" if similar else ""
+        raise InputError(f"{name}: {results} has no such spectrum{hint}")
     sections: list[Section] = []
     picture = None
     for survey, row in listed:
@@ -91,15 +94,15 @@ def _rows(file: Path, name: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _similar(results: Path, name: str) -> str:
-    """Names in the run that begin as this one does, to end a sentence with."""
+def _similar(results: Path, name: str) -> list[str]:
+    """The first names in the run that begin as this one does."""
     stem = file_stem(name).split("/")[0]
     for file in _manifests(results):
         ids = pq.read_table(file, columns=["spectrum_id"])["spectrum_id"]
-        found = ids.filter(pc.starts_with(ids, stem)).slice(0, 3).to_pylist()
+        found: list[str] = ids.filter(pc.starts_with(ids, stem)).slice(0, 3).to_pylist()
         if found:
-            return f"; there is {', '.join(found)}"
-    return ""
+            return found
+    return []
 
 
 def _cuts(results: Path, settings: Mapping[str, Any], survey: str, name: str) -> list[Section]:
@@ -121,6 +124,8 @@ def _cuts(results: Path, settings: Mapping[str, Any], survey: str, name: str) ->
     rows = table.filter(pc.equal(stems, stem))
     if minute:
         rows = rows.filter(pc.equal(rows["lmjm"], int(minute)))
+    elif own["kind"] == "mrs" and "coadd" in rows.column_names:
+        rows = rows.filter(pc.equal(rows["coadd"], 1))  # the exposures have a minute
     lines = []
     for cut in own["selection"] if rows.num_rows else []:
         found = ", ".join(sorted({_text(value) for value in rows[cut["column"]].to_pylist()}))
