@@ -124,14 +124,20 @@ def _describe(
 ) -> Iterator[str]:
     """What the files are, what was searched, what was skipped and what failed, a sentence each."""
     for kind, number in found.kinds.items():
-        names = [SEARCHES[search].title.lower() for search, kinds in chosen.items() if kind in kinds]
+        names = [_title(search) for search, kinds in chosen.items() if kind in kinds]
         searched = f"searched for {' and '.join(names)}" if names else "not searched"
         yield f"{number} file{'s' if number > 1 else ''} of {_UNITS[kind]} spectra, {searched}."
     for sentence in describe_skipped(found):
         yield f"Skipped, {sentence}."
     for search, error in failed.items():
-        yield f"The search for {SEARCHES[search].title.lower()} failed: {error}."
+        yield f"The search for {_title(search)} failed: {error}."
     yield f"{candidates.num_rows} candidate{'' if candidates.num_rows == 1 else 's'}."
+
+
+def _title(search: str) -> str:
+    """The title of a search inside a sentence: M stars, binaries."""
+    title = SEARCHES[search].title
+    return title[0].lower() + title[1:] if title[1].islower() else title
 
 
 def _draw(output: Path, candidates: pa.Table, progress: Callable[[str, int, int], None]) -> None:
