@@ -233,7 +233,7 @@ rule mstars_catalog:
         released=of_training("mstars", each_bundle("results/mstars/released/{bundle}.parquet", LABELLED)),
         released_manifest=expand("results/manifest/{survey}.parquet", survey=LEARNT_FROM),
         catalog=lambda wildcards: [path for name in POOL if (path := catalog_of(name))],
-        labelled=lambda wildcards: [catalog_of(name) for name in LEARNT_FROM],
+        labelled=lambda wildcards: [path for name in LEARNT_FROM if (path := catalog_of(name))],
         sources=table("catalog", "sources"),
     output:
         multiext("results/catalogs/mstars", ".parquet", ".fits", ".vot"),

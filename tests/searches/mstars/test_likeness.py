@@ -16,9 +16,12 @@ from starsift.searches.mstars.predict import CODES
 
 def write_codes(path: Path, names: list[str], codes: np.ndarray, missing: list[bool]) -> Path:
     rows = identity_rows(names)
-    more = [pa.array([False] * len(names)), pa.array([0] * len(names), pa.int32())]
-    columns = [*rows.columns, *more, code_column(codes, np.array(missing))]
-    pq.write_table(pa.table(columns, schema=CODES), path)
+    columns = dict(zip(rows.column_names, rows.columns, strict=True))
+    columns |= {
+        name: pa.nulls(len(names), CODES.field(name).type) for name in CODES.names if name not in columns
+    }
+    columns["code"] = code_column(codes, np.array(missing))
+    pq.write_table(pa.table([columns[name] for name in CODES.names], schema=CODES), path)
     return path
 
 
