@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -10,6 +11,11 @@ import yaml
 from fixtures.checkouts import Checkout, merged
 
 from starsift.learning.model_sets import read_model_set
+from starsift.searches.mstars.dataset import read_sample
+from starsift.searches.mstars.evaluation import evaluate
+from starsift.searches.mstars.features import represent
+from starsift.searches.mstars.hashing import codes_of
+from starsift.searches.mstars.training import train_reference
 from starsift.searches.registry import SEARCHES
 
 LEARNING = {
@@ -71,6 +77,41 @@ def test_a_run_with_a_set_trains_nothing_and_finds_the_same(
             before, after = (table.drop_columns(["split", "known_class"]) for table in (before, after))
         assert before == after
     assert given.planned() == set()
+
+
+def test_a_set_that_is_trained_again_is_the_same_and_scores_the_same(finished_mstars: Checkout) -> None:
+    """With its settings and seed, the same codes; with another seed, the same precision within errors."""
+    folder = finished_mstars.folder / "results/mstars"
+    made = read_model_set(folder / "model_set", "mstars")
+    sample = read_sample(folder / "sample.arrow", folder / "sample.parquet")
+    seed, settings = made.settings["seed"], made.settings["hash"]
+    _, reference, _ = train_reference(sample, seed=seed, **settings)
+    before = codes_of(pq.read_table(folder / "model_set/reference.parquet")["code"])
+    differ = np.bitwise_count(before ^ codes_of(reference["code"])).sum() / (8 * before.size)
+    assert differ < 1e-3
+    scores = [
+        evaluate(
+            lambda kind: represent(sample.flux, sample.ivar, sample.zero, kind),
+            *(sample.labels, sample.is_m),
+            seed=one,
+            splits=6,
+            bits=[settings["bits"]],
+            methods=["discriminant"],
+        )
+        for one in (seed % 2**32, 11)
+    ]
+    first, second = (
+        np.array(
+            [
+                split["average_precision_mean"]
+                for split in table.group_by("split").aggregate([("average_precision", "mean")]).to_pylist()
+            ]
+        )
+        for table in scores
+    )
+    error = np.hypot(first.std(ddof=1), second.std(ddof=1)) / np.sqrt(len(first))
+    assert first.mean() > 0.8
+    assert abs(first.mean() - second.mean()) < 4 * error + 0.01
 
 
 def test_a_set_that_does_not_fit_is_refused(finished_binaries: Checkout, tmp_path: Path) -> None:
