@@ -23,7 +23,7 @@ _CUTOUT = re.compile(r"cutout-(?P<plate>\d{4,5})-\d{5}-\d{4}(?P<ending>\.fits(?:
 _HEAD = """{signature}
 # Settings of a survey, written by `starsift sift` for the files that it was given. All settings that are not
 # here are as in docs/settings.md. To search a whole survey, copy this file, name its folder (root), its
-# catalogue and its cuts, and run: starsift run --config my-settings.yaml --cores all
+# catalogue and its cuts, and run: starsift run --config my-survey.yaml --cores all
 """
 
 
