@@ -1,7 +1,9 @@
 """The command line: `starsift run | sift | simulate | index | status | review | export | import | verify`."""
 
 import argparse
+import errno
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -37,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
     except BrokenPipeError:  # the reader has read enough: starsift status | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        print("starsift: interrupted; run it again to go on", file=sys.stderr)
+        return 130
     except (StarsiftError, OSError) as error:
         print(f"starsift: {_sentence(error)}", file=sys.stderr)
         return 1
@@ -44,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"{error.filename or 'the folder to write to'}: the disk is full; make room and run again"
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename2 or error.filename}: {error.strerror}"
     # A KeyError's own text is in quotes.
@@ -313,9 +320,11 @@ def _sift(options: argparse.Namespace) -> None:
     if more > 0:
         print(f"  and {more} more, in {options.output / 'candidates.parquet'}")
     print(f"Report:   {options.output / 'report.html'}")
-    print(f"Pictures: {options.output / 'pictures'}, {options.output / 'contact-sheet-1.png'}")
-    labels = options.output / "labels" / "starsift.sqlite"
-    print(f"Review:   starsift review {options.output / 'results'} --labels {labels}")
+    if done.candidates.num_rows:
+        print(f"Pictures: {options.output / 'pictures'}, {options.output / 'contact-sheet-1.png'}")
+        words = ["starsift", "review", str(options.output / "results")]
+        words += ["--labels", str(options.output / "labels" / "starsift.sqlite")]
+        print(f"Review:   {shlex.join(words)}")
 
 
 def _like(options: argparse.Namespace) -> None:
@@ -332,8 +341,10 @@ def _like(options: argparse.Namespace) -> None:
         )
     for row in table.slice(0, LISTED).to_pylist():
         print(f"  {row['distance']:6.1f} bits  {row['spectrum_id']}")
-    print(f"List:     {options.output / 'like.parquet'}, {options.output / 'contact-sheet-1.png'}")
-    print(f"Review:   starsift review {results} --queue {QUEUE}")
+    print(f"List:     {options.output / 'like.parquet'}")
+    if table.num_rows:
+        print(f"Pictures: {options.output / 'contact-sheet-1.png'}")
+        print(f"Review:   {shlex.join(['starsift', 'review', str(results), '--queue', QUEUE])}")
 
 
 def _explain(options: argparse.Namespace) -> None:

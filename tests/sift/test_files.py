@@ -39,6 +39,20 @@ def test_folders_files_and_lists_name_the_same_files(folder: Path, tmp_path: Pat
     assert find_files([listed]) == [inside[2], inside[1]]
 
 
+def test_results_of_an_earlier_run_are_left_out(folder: Path) -> None:
+    inside = find_files([folder])
+    (folder / "sift/results").mkdir(parents=True)
+    shutil.copy(folder / "image.fits", folder / "sift/results/catalog.fits")
+    assert find_files([folder], without=folder / "sift") == inside
+    assert len(find_files([folder])) == len(inside) + 1
+
+
+def test_a_list_that_names_a_missing_file_is_named_itself(folder: Path) -> None:
+    (folder / "list.txt").write_text("image.fits\ngone.fits\n")
+    with pytest.raises(InputError, match=r"list\.txt: it lists gone\.fits, and there is no such file"):
+        find_files([folder / "list.txt"])
+
+
 def test_a_list_is_also_read_from_where_it_lies(folder: Path, tmp_path: Path, monkeypatch) -> None:
     (folder / "list.lst").write_text("image.fits\n")
     monkeypatch.chdir(tmp_path.parent)

@@ -1,5 +1,7 @@
 """A folder of simulated spectra, searched with the model sets that come with starsift."""
 
+import gzip
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +125,34 @@ def test_an_unknown_spectrum_is_refused_with_those_that_are_like_it(done: Sifted
     known = done.candidates["spectrum_id"][0].as_py()
     with pytest.raises(InputError, match="has no such spectrum; there is"):
         explain(done.folder / "results", known[:-1])
+
+
+@pytest.mark.parametrize("name", ["", "nothing", "med-1-HD1_sp01-001/minute", "a/b/c", "spec-*"])
+def test_no_name_ends_in_anything_but_a_sentence(done: Sifted, name: str) -> None:
+    with pytest.raises(InputError, match="has no such spectrum"):
+        explain(done.folder / "results", name)
+
+
+def test_a_file_that_was_skipped_says_why(done: Sifted) -> None:
+    story = explain(done.folder / "results", "image")
+    assert "an image of 64 x 64 pixels" in story.sections[0][1][0]
+
+
+def test_other_files_in_one_folder_leave_nothing_of_the_first(folder: Path, tmp_path: Path) -> None:
+    """M stars first, then a single exposure without any, and files that differ in their ending alone."""
+    spectra = sorted((folder / "lrs/spectra").rglob("*.fits.gz"))[:6]
+    (tmp_path / "one").mkdir()
+    for number, path in enumerate(spectra):
+        shutil.copy(path, tmp_path / "one" / f"s{number}.fits.gz")
+    (tmp_path / "one/s0.fits").write_bytes(gzip.decompress(spectra[1].read_bytes())[:-1])
+    first = sift([tmp_path / "one"], tmp_path / "out", searches=["mstars"])
+    assert (first.folder / "results/catalogs/mstars.parquet").is_file()
+    second = sift([folder / "lrs"], tmp_path / "out", searches=["emission"])
+    assert not (second.folder / "results/catalogs/mstars.parquet").exists()
+    pictures = {
+        path.relative_to(second.folder).as_posix() for path in (second.folder / "pictures").glob("*/*")
+    }
+    assert pictures == set(second.candidates["picture"].to_pylist())
 
 
 def test_examples_find_others_of_their_kind(folder: Path, done: Sifted, tmp_path: Path) -> None:

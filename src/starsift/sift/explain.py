@@ -23,6 +23,7 @@ from starsift.survey.names import file_stem
 from starsift.survey.selection import apply_cuts
 
 RADIUS = 5.0  # arcsec within which exposures are of one star
+SIMILAR = 20  # names that begin as an unknown one
 Section = tuple[str, list[str]]
 
 
@@ -55,6 +56,7 @@ def explain(results: Path, name: str, pictures: Path | None = None) -> Story:
             for section in _cuts(results, settings, survey, name)
         ]
         similar = _similar(results, name)
+        removed = removed or _skipped(results, settings, name)
         if removed:
             more = [("spectra of the run whose names begin so", [", ".join(similar)])] if similar else []
             return Story(name, (*removed, *more), None)
@@ -99,7 +101,7 @@ def _similar(results: Path, name: str) -> list[str]:
     stem = file_stem(name).split("/")[0]
     for file in _manifests(results):
         ids = pq.read_table(file, columns=["spectrum_id"])["spectrum_id"]
-        found: list[str] = ids.filter(pc.starts_with(ids, stem)).slice(0, 3).to_pylist()
+        found: list[str] = ids.filter(pc.starts_with(ids, stem)).slice(0, SIMILAR).to_pylist()
         if found:
             return found
     return []
@@ -123,7 +125,7 @@ def _cuts(results: Path, settings: Mapping[str, Any], survey: str, name: str) ->
     stems = pa.array([file_stem(path or "") for path in table["path"].to_pylist()])
     rows = table.filter(pc.equal(stems, stem))
     if minute:
-        rows = rows.filter(pc.equal(rows["lmjm"], int(minute)))
+        rows = rows.filter(pc.equal(rows["lmjm"].cast(pa.string()), minute))
     elif own["kind"] == "mrs" and "coadd" in rows.column_names:
         rows = rows.filter(pc.equal(rows["coadd"], 1))  # the exposures have a minute
     lines = []
@@ -140,6 +142,21 @@ def _cuts(results: Path, settings: Mapping[str, Any], survey: str, name: str) ->
     return (
         [(f"survey {survey}: cuts", lines or ["none"])] if table.num_rows and (lines or rows.num_rows) else []
     )
+
+
+def _skipped(results: Path, settings: Mapping[str, Any], name: str) -> list[Section]:
+    """Why a file of an index is not searched."""
+    catalogs = {survey["catalog"] for survey in settings.get("surveys", {}).values() if survey["catalog"]}
+    indices = [results.parent / catalog for catalog in sorted(catalogs)]
+    for file in (*indices, *sorted(results.glob("manifest/*-index.parquet"))):
+        if not file.is_file() or file.suffix != ".parquet":
+            continue
+        if not {"path", "status", "message"} <= {*pq.read_schema(file).names}:
+            continue
+        for row in pq.read_table(file, columns=["path", "status", "message"]).to_pylist():
+            if file_stem(row["path"]) == file_stem(name) and row["message"]:
+                return [("not searched", [f"{row['status'].replace('_', ' ')}: {row['message']}"])]
+    return []
 
 
 def _describe(results: Path, survey: str, row: Mapping[str, Any]) -> Iterator[str]:
@@ -173,7 +190,8 @@ def _verdict(
         yield from view.story(results, stages, settings)
     catalog = stages.get(search.catalogs[0])
     if catalog is None:
-        yield "not in the catalogue"
+        made = (results / "catalogs" / f"{search.catalogs[0]}.parquet").is_file()
+        yield "not in the catalogue" if made else "the catalogue is not made yet"
     elif view.brief:
         told = view.brief(catalog)
         p = "" if told.probability is None else f", p = {told.probability:.3f}"

@@ -53,12 +53,16 @@ class Found:
         return {status: (len(files), next(iter(files.values()))) for status, files in messages.items()}
 
 
-def find_files(places: Sequence[str | os.PathLike[str]]) -> list[Path]:
+def find_files(places: Sequence[str | os.PathLike[str]], without: Path | None = None) -> list[Path]:
     """FITS files in folders, FITS files themselves, and those that lists (.txt, one path a line) name.
+
+    Files in the folder `without` are left out: results that were written there before.
 
     Raises InputError: a place does not exist or may not be read, a file is neither, or there is no FITS file.
     """
-    files = list(dict.fromkeys(path for place in places for path in _files_of(Path(place).expanduser())))
+    found = dict.fromkeys(path for place in places for path in _files_of(Path(place).expanduser()))
+    own = without.absolute() if without else None
+    files = [path for path in found if own is None or own not in path.parents]
     if not files:
         raise InputError(
             f"{', '.join(map(str, places))}: no file in it ends in .fits, .fit or .fts, or these with .gz, "
@@ -80,7 +84,10 @@ def _files_of(place: Path) -> Iterator[Path]:
             if line and not line.startswith("#"):
                 # As the shell would from here, or else from where the list is.
                 path = Path(line).expanduser()
-                yield from _files_of(path if path.exists() else place.parent / path)
+                path = path if path.exists() else place.parent / path
+                if not path.exists():
+                    raise InputError(f"{place}: it lists {line}, and there is no such file or folder")
+                yield from _files_of(path)
     elif is_fits_name(place.name):
         yield place.absolute()
     else:
@@ -89,12 +96,12 @@ def _files_of(place: Path) -> Iterator[Path]:
         )
 
 
-def index_places(places: Sequence[str | os.PathLike[str]]) -> Found:
+def index_places(places: Sequence[str | os.PathLike[str]], without: Path | None = None) -> Found:
     """Find and index files.
 
     Raises InputError: see `find_files`; or no file has a spectrum that can be used, with the first reasons.
     """
-    files = find_files(places)
+    files = find_files(places, without)
     root = Path(os.path.commonpath([file.parent for file in files]))
     found = Found(root, index_files(root, [file.relative_to(root).as_posix() for file in files]))
     if not found.kinds:

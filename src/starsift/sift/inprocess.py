@@ -40,6 +40,7 @@ class InProcess(Executor):
     report: Report = staticmethod(lambda rule, done, total: None)
     failures: ClassVar[list[tuple[str, BaseException]]] = []
     done: ClassVar[Counter[str]] = Counter()
+    cancelled: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -73,6 +74,10 @@ class InProcess(Executor):
         self.done[name] += 1
         self.report(name.replace("_", ": ", 1), self.done[name], total)
 
+    def cancel(self) -> None:
+        type(self).cancelled = True
+        super().cancel()
+
     def _callback(self, job_info: SubmittedJobInfo, future: "Future[None]") -> None:
         error = future.exception()
         if error is None:
@@ -100,6 +105,7 @@ def run_workflow(
     plugin = SimpleNamespace(Executor=InProcess, common_settings=common_settings)
     ExecutorPluginRegistry().register_plugin(NAME, plugin)
     InProcess.report, InProcess.failures, InProcess.done = staticmethod(report), [], Counter()
+    InProcess.cancelled = False
     words = ["--snakefile", str(workflow_root() / "Snakefile"), "--configfile", str(settings)]
     words += ["--directory", str(folder), "--executor", NAME, "--cores", "all", "--keep-going"]
     words += ["--rerun-incomplete", "--workflow-profile", "none", "--"]
@@ -110,6 +116,13 @@ def run_workflow(
         done = args_to_api(arguments, parser)
     finally:
         logger.removeFilter(errors)
+    if InProcess.cancelled and not InProcess.failures:
+        raise KeyboardInterrupt
+    if not done and any("LockException" in message or "locked" in message for message in errors.messages):
+        raise ResultsError(
+            f"{folder}: another run is at work there; if none is, because one was killed, remove "
+            f"{folder / '.snakemake/locks'} and run again"
+        )
     if not done and not InProcess.failures:
         raise ResultsError(" ".join(errors.messages) or "the workflow ended before its results were made")
     return dict(InProcess.failures)

@@ -82,7 +82,7 @@ def _encode(among: Sequence[str | os.PathLike[str]], output: Path, progress: Pro
     from starsift.sift.inprocess import run_workflow
 
     progress("reading headers", 0, 1)
-    found = index_places(among)
+    found = index_places(among, without=output)
     progress("reading headers", 1, 1)
     settings = make_settings(found, choose_searches(found, ["mstars"]), {})
     file = write_settings(settings, found, output)

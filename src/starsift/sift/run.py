@@ -66,13 +66,14 @@ def sift(
     except FileExistsError:
         raise InputError(f"{output}: a file, not a folder; name another one with --output") from None
     progress("reading headers", 0, 1)
-    found = index_places(places)
+    found = index_places(places, without=output)
     chosen = choose_searches(found, searches)
     settings = make_settings(found, chosen, {name: _bound(name) for name in chosen})
     file = write_settings(settings, found, output)
     (output / "results").mkdir(exist_ok=True)
     write_json(complete_settings({file: settings}), output / "results" / RUN_SETTINGS)
     progress("reading headers", 1, 1)
+    _remove_catalogs(output / "results", [name for name in SEARCHES if name not in chosen])
     # Snakemake is imported where it is used: a folder without a spectrum needs none.
     from starsift.sift.inprocess import run_workflow
 
@@ -87,6 +88,14 @@ def sift(
     write_parquet(candidates, output / "candidates.parquet")
     write_page(output / "report.html", summary, candidates.to_pylist())
     return Sifted(output, candidates, summary)
+
+
+def _remove_catalogs(results: Path, searches: Sequence[str]) -> None:
+    """Remove what earlier files left of searches that these do not allow."""
+    for search in searches:
+        for name in SEARCHES[search].catalogs:
+            for file in results.glob(f"catalogs/{name}.*"):
+                file.unlink()
 
 
 def _failed_searches(
@@ -143,6 +152,10 @@ def _title(search: str) -> str:
 def _draw(output: Path, candidates: pa.Table, progress: Callable[[str, int, int], None]) -> None:
     """Pictures of all candidates, and contact sheets."""
     results, rows = Results(output / "results"), candidates.to_pylist()
+    pictures = {output / row["picture"] for row in rows}
+    for file in (output / "pictures").glob("*/*.png"):
+        if file not in pictures:
+            file.unlink()
     shown: list[tuple[Spectrum, float | None]] = []
     for number, row in enumerate(rows):
         progress("pictures", number, len(rows))

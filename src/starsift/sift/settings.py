@@ -40,7 +40,7 @@ def choose_searches(found: Found, wanted: Sequence[str] | None = None) -> dict[s
                 chosen.setdefault(search, []).append(kind)
     for search in wanted or ():
         if search not in chosen:
-            kinds = " or ".join(SEARCHES[search].kinds)
+            kinds = " or ".join(SEARCHES[search].kinds) if search != "bhb" else "A-type SDSS"
             raise SettingsError(
                 f"{search}: there is no spectrum for it among the files; it needs {kinds} spectra"
             )

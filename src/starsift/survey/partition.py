@@ -163,7 +163,16 @@ def _tell_apart(ids: pa.Array, bands: pa.ChunkedArray, files: Sequence[str | Non
     # A slash would be the minute of an exposure.
     folders = [(file or "").rpartition("/")[0].replace("/", "_") for file in files]
     longer = [f"{folder}_{name}".lstrip("_") for folder, name in zip(folders, ids.to_pylist(), strict=True)]
-    return pc.if_else(pc.is_in(ids, names.combine_chunks()), pa.array(longer, pa.string()), ids)
+    told = pc.if_else(pc.is_in(ids, names.combine_chunks()), pa.array(longer, pa.string()), ids)
+    again = pa.table({"id": told, "band": bands, "file": pa.array(files, pa.string())})
+    shared = again.group_by(["id", "band"]).aggregate([("file", "count_distinct")])
+    names = shared.filter(pc.greater(shared["file_count_distinct"], 1))["id"]
+    # Files of one folder whose names differ in the ending alone: a.fits and a.fits.gz.
+    whole = [
+        ":".join((file or "").split("/")) + (f"/{name.rpartition('/')[2]}" if "/" in name else "")
+        for file, name in zip(files, ids.to_pylist(), strict=True)
+    ]
+    return pc.if_else(pc.is_in(told, names.combine_chunks()), pa.array(whole, pa.string()), told)
 
 
 def _bundles(manifest: pa.Table, limit: int, *, across_nights: bool) -> pa.Array:

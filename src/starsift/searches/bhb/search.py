@@ -41,6 +41,8 @@ SEARCH = Search(
     ),
     limits=(
         "SDSS spectra of types A and late B; images of 32 pixels a side if there are any. Gravities of A "
-        "stars hotter than 9500 K are hardly told apart. Networks of the size tiny."
+        "stars hotter than 9500 K are hardly told apart. Hotter stars, with lines of He I, were not among "
+        "those learnt from, and can get a high probability. Not tested on real BHB stars. Networks of the "
+        "size tiny."
     ),
 )
