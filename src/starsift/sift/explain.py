@@ -50,13 +50,12 @@ def explain(results: Path, name: str, pictures: Path | None = None) -> Story:
     settings = run_settings(results)
     listed = [(file.stem, row) for file in _manifests(results) for row in _rows(file, name)]
     if not listed:
-        removed = [
+        removed = _skipped(results, settings, name) or [
             section
             for survey in settings.get("surveys", {})
             for section in _cuts(results, settings, survey, name)
         ]
         similar = _similar(results, name)
-        removed = removed or _skipped(results, settings, name)
         if removed:
             more = [("spectra of the run whose names begin so", [", ".join(similar)])] if similar else []
             return Story(name, (*removed, *more), None)
