@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from starsift.demo.lrs import simulate_lrs
 from starsift.demo.mrs import simulate_survey
 
-ONE = {"n_plans": 1, "n_spectrographs": 1, "seed": 3, "layout": "both"}
+ONE = {"n_plans": 1, "n_spectrographs": 2, "seed": 3, "layout": "both"}
 
 
 def sift(folder: Path, output: Path) -> tuple[float, float, int]:
