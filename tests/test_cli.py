@@ -206,7 +206,7 @@ def test_index_tells_how_much_of_a_folder_is_of_use(
     [
         ("--version >&-", 0, ""),
         ("--version | sleep 0", 0, ""),
-        ("--version > /dev/full", 1, "starsift: [Errno 28] No space left on device\n"),
+        ("--version > /dev/full", 1, "starsift: output: the disk is full; make room and run again\n"),
         ("run --profile nowhere >&-", 1, "no such profile"),
         ("simulate x --seed -1", 2, "argument --seed: '-1' is not a whole number from 0 on\n"),
     ],

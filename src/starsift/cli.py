@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return f"{error.filename or 'the folder to write to'}: the disk is full; make room and run again"
+        return f"{error.filename or 'output'}: the disk is full; make room and run again"
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename2 or error.filename}: {error.strerror}"
     # A KeyError's own text is in quotes.
