@@ -348,9 +348,7 @@ def _like(options: argparse.Namespace) -> None:
 
 
 def _explain(options: argparse.Namespace) -> None:
-    import pyarrow.parquet as pq
-
-    from starsift.sift.explain import explain
+    from starsift.sift.explain import explain, spectra_of
 
     names, results = [options.spectrum], options.results
     if Path(options.spectrum).is_file():
@@ -359,10 +357,7 @@ def _explain(options: argparse.Namespace) -> None:
         with show_progress() as progress:
             sift([options.spectrum], options.output, progress=progress)
         results = options.output / "results"
-        manifests = [
-            file for file in results.glob("manifest/*.parquet") if (file.parent / file.stem).is_dir()
-        ]
-        names = sorted({n for file in manifests for n in pq.read_table(file)["spectrum_id"].to_pylist()})
+        names = spectra_of(results)
     for name in names:
         story = explain(results, name, options.output)
         print(story.spectrum_id)

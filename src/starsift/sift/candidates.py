@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from starsift.searches.base import Brief, Queue
 from starsift.searches.registry import SEARCHES
+from starsift.sift.pictures import picture_name
 
 CANDIDATES = pa.schema(
     [
@@ -54,12 +55,11 @@ def list_candidates(results: Path, searches: Iterable[str], root: Path) -> pa.Ta
         table = pq.read_table(results / queue_of(search).pattern)
         for row in table.to_pylist():
             told = brief(row)
-            name = row["spectrum_id"]
             rows.append(
                 {key: row.get(key) for key in ("spectrum_id", "snr", "ra", "dec")}
                 | vars(told)
                 | {"search": search, "file": str(root / row["file"])}
-                | {"picture": f"pictures/{search}/{name.replace('/', '_')}.png"}
+                | {"picture": f"pictures/{search}/{picture_name(row['spectrum_id'])}"}
             )
     rows.sort(key=lambda row: (-(row["probability"] or 0.0), -(row["snr"] or 0.0), row["spectrum_id"]))
     return pa.Table.from_pylist(rows, schema=CANDIDATES)

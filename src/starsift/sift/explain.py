@@ -11,18 +11,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from starsift.errors import InputError, ResultsError, StarsiftError
+from starsift.review.neighbours import RADIUS
 from starsift.review.places import Places
 from starsift.review.results import run_settings
 from starsift.review.spectra import Spectra
 from starsift.searches.base import Brief, Search
 from starsift.searches.registry import SEARCHES
-from starsift.sift.pictures import draw_candidate
+from starsift.sift.pictures import draw_candidate, picture_name
 from starsift.sky.sphere import unit_vectors
 from starsift.survey.catalog import read_catalog
 from starsift.survey.names import file_stem
 from starsift.survey.selection import apply_cuts
 
-RADIUS = 5.0  # arcsec within which exposures are of one star
 SIMILAR = 20  # names that begin as an unknown one
 Section = tuple[str, list[str]]
 
@@ -77,6 +77,12 @@ def explain(results: Path, name: str, pictures: Path | None = None) -> Story:
                     picture = _draw(results, search, stages, own, survey, row, pictures) or picture
     sections.append(("other exposures of the star", list(_neighbours(results, listed[0][1]))))
     return Story(name, tuple(section for section in sections if section[1]), picture)
+
+
+def spectra_of(results: Path) -> list[str]:
+    """Names of the selected spectra of a run, sorted."""
+    tables = [pq.read_table(file, columns=["spectrum_id"]) for file in _manifests(results)]
+    return sorted({name for table in tables for name in table["spectrum_id"].to_pylist()})
 
 
 def _manifests(results: Path) -> list[Path]:
@@ -232,7 +238,7 @@ def _draw(
     brief = view.brief(catalog) if catalog and view.brief else Brief("no candidate", None, "", "")
     about = vars(brief) | {"spectrum_id": row["spectrum_id"], "snr": row.get("snr"), "search": search.name}
     good = shown["good"]
-    path = pictures / f"{row['spectrum_id'].replace('/', '_')}.png"
+    path = pictures / picture_name(row["spectrum_id"])
     spectrum = wavelength[good], shown["flux"][good].astype(np.float64)
     velocity = measured.get(view.velocity)
     draw_candidate(path, about, spectrum, panels, velocity if isinstance(velocity, float) else None)

@@ -59,6 +59,11 @@ def draw_candidate(
     _save(figure, path)
 
 
+def picture_name(spectrum_id: str) -> str:
+    """The name of a spectrum's picture: that of an exposure has a slash."""
+    return f"{spectrum_id.replace('/', '_')}.png"
+
+
 def headline(row: Mapping[str, Any]) -> str:
     """What a candidate seems to be, with its probability and S/N."""
     parts = [row["kind"]]

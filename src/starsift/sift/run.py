@@ -26,7 +26,6 @@ from starsift.sift.pictures import Spectrum, draw_candidate, draw_sheets
 from starsift.sift.settings import choose_searches, make_settings, write_settings
 
 _UNITS = {"mrs": "LAMOST medium-resolution", "lrs": "LAMOST low-resolution", "sdss": "SDSS"}
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
