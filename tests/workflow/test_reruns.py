@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from astropy.table import Table
-from fixtures.checkouts import CATALOG, Checkout, edited, merged
+from fixtures.checkouts import CATALOG, Checkout, edited, merged, processors
 from pyarrow import feather
 
 from starsift.searches.registry import SEARCHES
@@ -280,6 +280,8 @@ def test_two_runs_make_the_same_bytes(later: Later, demo: Checkout) -> None:
     # It also says which paths were run.
     for results in (*apart, together):
         del results["provenance.json"]
+    if len(processors) > 1:  # a virtual machine may move to another one
+        pytest.skip(f"the processor changed meanwhile, and with it the last bits: {sorted(processors)}")
     found = {name: content for results in apart for name, content in results.items()}
     assert len(found) == sum(map(len, apart))
     assert sorted(found) == sorted(name for name in together if not re.search("emission|demo-pool", name))
@@ -299,6 +301,10 @@ def difference(name: str, first: bytes, second: bytes) -> str:
     found = [f"{name}, {one.num_rows} rows"]
     for column in one.column_names:
         pairs = zip(one[column].to_pylist(), other[column].to_pylist(), strict=True)
-        unequal = [np.hstack(pair) for pair in pairs if repr(pair[0]) != repr(pair[1])]
-        found += [f"{column} {len(unequal)} times, first {unequal[0]}"] if unequal else []
+        unequal = [pair for pair in pairs if repr(pair[0]) != repr(pair[1])]
+        if unequal and np.issubdtype(np.asarray(unequal[0][0]).dtype, np.floating):
+            change = max(np.nanmax(np.abs(np.subtract(a, b, dtype=float)), initial=0.0) for a, b in unequal)
+            found += [f"{column} {len(unequal)} times, by up to {change:.1g}"]
+        elif unequal:
+            found += [f"{column} {len(unequal)} times, first {unequal[0]}"]
     return "; ".join(found)

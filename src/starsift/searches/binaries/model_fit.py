@@ -135,7 +135,7 @@ def _inside(shift: float, nodes: int) -> float:
     return max(EDGE - nodes, min(nodes - EDGE, shift))
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True)
 def _shift(curve: np.ndarray, shift: float, nodes: int, out: np.ndarray) -> None:
     """A curve moved red by a number of pixels, interpolated with four-point Lagrange polynomials."""
     whole = int(np.ceil(shift))
@@ -217,7 +217,7 @@ def _solve_others(
     return weighted, inverse, inverse @ right
 
 
-@njit(nogil=True, cache=True, fastmath=True)
+@njit(nogil=True, cache=True)
 def _refine(
     data: _Data, bank: _Templates, template: np.ndarray, shift: np.ndarray, j: int, stars: int
 ) -> None:
