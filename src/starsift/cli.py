@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from starsift.errors import InputError, StarsiftError
+from starsift.errors import InputError, ResultsError, StarsiftError
 from starsift.resources import workflow_root
 
 Command = Callable[[argparse.Namespace], None]
@@ -80,6 +80,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--results", type=Path, default=RESULTS, help="run that knows the spectrum (%(default)s)"
     )
     explain.add_argument(
+        "-o",
         "--output",
         type=Path,
         default=EXPLAINED,
@@ -88,7 +89,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     index = command("index", _index, "make a catalogue from the headers of a folder of FITS files")
     index.add_argument("folder", type=Path, help="folder to search, with all folders in it")
-    index.add_argument("--output", type=Path, required=True, help="file to write, .parquet or .csv")
+    index.add_argument("-o", "--output", type=Path, required=True, help="file to write, .parquet or .csv")
     models = command(
         "models", _models, "write the model sets of a run, small and with cards, to publish them"
     )
@@ -157,7 +158,7 @@ def _add_sift_options(sift: argparse.ArgumentParser) -> None:
         help="folder of FITS files, a file, or a list of files (.txt)",
     )
     sift.add_argument(
-        "--output", type=Path, default=SIFTED, metavar="FOLDER", help="where to write (%(default)s)"
+        "-o", "--output", type=Path, default=SIFTED, metavar="FOLDER", help="where to write (%(default)s)"
     )
     sift.add_argument(
         "--search", action="append", metavar="NAME", help="search for these alone; may be repeated"
@@ -180,7 +181,7 @@ def _add_like_options(like: argparse.ArgumentParser) -> None:
     )
     like.add_argument("--number", type=_natural, default=100, help="spectra to list (%(default)s)")
     like.add_argument(
-        "--output", type=Path, default=LIKE, metavar="FOLDER", help="where to write (%(default)s)"
+        "-o", "--output", type=Path, default=LIKE, metavar="FOLDER", help="where to write (%(default)s)"
     )
 
 
@@ -325,6 +326,8 @@ def _sift(options: argparse.Namespace) -> None:
         words = ["starsift", "review", str(options.output / "results")]
         words += ["--labels", str(options.output / "labels" / "starsift.sqlite")]
         print(f"Review:   {shlex.join(words)}")
+    if done.failed:
+        raise ResultsError(f"not every search succeeded: {', '.join(done.failed)}; see above")
 
 
 def _like(options: argparse.Namespace) -> None:
@@ -359,12 +362,12 @@ def _explain(options: argparse.Namespace) -> None:
         results = options.output / "results"
         names = spectra_of(results)
     for name in names:
-        story = explain(results, name, options.output)
+        story, picture = explain(results, name, options.output)
         print(story.spectrum_id)
         for title, lines in story.sections:
             print(f"  {title}", *(f"    {line}" for line in lines), sep="\n")
-        if story.picture:
-            print(f"  picture: {story.picture}")
+        if picture:
+            print(f"  picture: {picture}")
 
 
 def _simulate(options: argparse.Namespace) -> None:

@@ -335,6 +335,18 @@ def test_measured_values_have_groups_units_and_descriptions(open_page: Callable)
     assert link.endswith("?plateid=266&mjd=51602&fiberid=2")
 
 
+def test_a_spectrum_is_explained(open_page: Callable) -> None:
+    page = open_page("binaries-spectra/0")
+    at(page, 0)
+    page.keyboard.press("e")
+    page.locator("#story li", has_text="in the catalogue: SB").wait_for()
+    assert page.locator("#story-name").inner_text() == page.locator("#title").inner_text()
+    page.keyboard.press("ArrowRight")  # for the dialog, not for the queue
+    page.keyboard.press("Escape")
+    page.locator("#story").wait_for(state="hidden")
+    assert position(page) == 0
+
+
 def test_models_are_drawn_when_asked_for(open_page: Callable) -> None:
     page = open_page("binaries-spectra/0", color_scheme="light")
     at(page, 0)

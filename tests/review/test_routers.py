@@ -190,6 +190,18 @@ def test_models(client: TestClient) -> None:
     assert client.get(f"{ROUND}/items/0/model").status_code == 404
 
 
+def test_the_story_of_a_spectrum(client: TestClient) -> None:
+    item = f"{BASE}/api/queues/binaries-spectra/items/0"
+    name = client.get(item).json()["spectrum_id"]
+    other = client.get(item).json()["others"][0]["spectrum_id"]
+    sections = client.get(f"{item}/story").json()["sections"]
+    story = {section["title"]: section["lines"] for section in sections}
+    assert any(line.startswith("in the catalogue: SB") for line in story["search for binaries"])
+    assert any(line.startswith(f"{other}, night ") for line in story["other exposures of the star"])
+    assert not any(name in line for line in story["other exposures of the star"])
+    assert client.get(f"{ROUND}/items/999/story").status_code == 404
+
+
 def test_read_only_takes_nothing(results: Results, store: LabelStore) -> None:
     store.add("emission", LRS[5], "ann", queue="emission-round-00", label="bad")
     with client_of(results, store, read_only=True) as client:

@@ -88,7 +88,7 @@ def test_what_is_no_spectrum_is_counted_by_its_reason(folder: Path) -> None:
     shutil.copy(folder / "image.fits", folder / "second.fits")
     found = index_places([folder])
     assert (found.root, found.kinds) == (folder, {"mrs": 1})
-    assert {status: number for status, (number, _) in found.skipped.items()} == {
+    assert {status: len(files) for status, files in found.skipped.items()} == {
         "not_a_spectrum": 2,
         "truncated": 1,
     }

@@ -14,6 +14,7 @@ from starsift.demo.lrs import simulate_lrs
 from starsift.demo.mrs import simulate_survey
 from starsift.demo.sdss import simulate_sdss
 from starsift.errors import InputError
+from starsift.review.story import tell
 from starsift.sift.explain import explain
 from starsift.sift.like import QUEUE, find_like
 from starsift.sift.run import Sifted, sift
@@ -96,27 +97,27 @@ def test_sifting_again_makes_nothing_again(folder: Path, done: Sifted) -> None:
 def test_the_story_of_a_spectrum_says_why_it_is_a_candidate_or_not(folder: Path, done: Sifted) -> None:
     results = done.folder / "results"
     first = next(row for row in done.candidates.to_pylist() if row["search"] == "binaries")
-    story = explain(results, first["spectrum_id"], done.folder / "explain")
+    story, picture = explain(results, first["spectrum_id"], done.folder / "explain")
     text = "\n".join(line for _, lines in story.sections for line in lines)
     assert "band == B" in text
     assert "passed" in text
     assert "models of one, two and three stars: single" in text
     assert "in the catalogue: SB" in text
-    assert story.picture is not None
-    assert story.picture.read_bytes().startswith(b"\x89PNG")
+    assert picture is not None
+    assert picture.read_bytes().startswith(b"\x89PNG")
     rejected = next(
         name
         for name, star in truth_of(folder, "lrs").items()
         if name not in done.candidates["spectrum_id"].to_pylist()
     )
-    other = "\n".join(line for _, lines in explain(results, rejected).sections for line in lines)
+    other = "\n".join(line for _, lines in tell(results, rejected).sections for line in lines)
     assert "not in the catalogue" in other
 
 
 def test_a_spectrum_that_a_cut_removed_says_which(folder: Path, done: Sifted) -> None:
     results = done.folder / "results"
     coadd = next((folder / "mrs/spectra").rglob("*.fits.gz")).name.removesuffix(".fits.gz")
-    text = "\n".join(line for _, lines in explain(results, coadd).sections for line in lines)
+    text = "\n".join(line for _, lines in tell(results, coadd).sections for line in lines)
     assert "coadd == 0: 1, NOT passed" in text
     assert "NOT passed: the spectrum is not selected" in text
 
@@ -124,17 +125,17 @@ def test_a_spectrum_that_a_cut_removed_says_which(folder: Path, done: Sifted) ->
 def test_an_unknown_spectrum_is_refused_with_those_that_are_like_it(done: Sifted) -> None:
     known = done.candidates["spectrum_id"][0].as_py()
     with pytest.raises(InputError, match="has no such spectrum; there is"):
-        explain(done.folder / "results", known[:-1])
+        tell(done.folder / "results", known[:-1])
 
 
 @pytest.mark.parametrize("name", ["", "nothing", "med-1-HD1_sp01-001/minute", "a/b/c", "spec-*"])
 def test_no_name_ends_in_anything_but_a_sentence(done: Sifted, name: str) -> None:
     with pytest.raises(InputError, match="has no such spectrum"):
-        explain(done.folder / "results", name)
+        tell(done.folder / "results", name)
 
 
 def test_a_file_that_was_skipped_says_why(done: Sifted) -> None:
-    story = explain(done.folder / "results", "image")
+    story = tell(done.folder / "results", "image")
     assert "an image of 64 x 64 pixels" in story.sections[0][1][0]
 
 

@@ -204,6 +204,11 @@ class Search(Vocabulary):
     learnt_from: str = ""
     limits: str = ""
 
+    @property
+    def stars(self) -> str:
+        """The title inside a sentence: M stars, binaries."""
+        return self.title[0].lower() + self.title[1:] if self.title[1].islower() else self.title
+
     def module(self, role: str) -> ModuleType:
         """A module of the search's folder, by its role: the same roles have the same names everywhere."""
         return import_module(f"starsift.searches.{self.name}.{role}")

@@ -1,43 +1,22 @@
-"""The story of one spectrum through a run: `starsift explain`."""
+"""The story of one spectrum through a run, with a picture: `starsift explain`."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from starsift.errors import InputError, ResultsError, StarsiftError
-from starsift.review.neighbours import RADIUS
+from starsift.errors import ResultsError
 from starsift.review.places import Places
 from starsift.review.results import run_settings
 from starsift.review.spectra import Spectra
-from starsift.searches.base import Brief, Search
-from starsift.searches.registry import SEARCHES
+from starsift.review.story import Searched, Story, manifests, tell
+from starsift.searches.base import Brief
 from starsift.sift.pictures import draw_candidate, picture_name
-from starsift.sky.sphere import unit_vectors
-from starsift.survey.catalog import read_catalog
-from starsift.survey.names import file_stem
-from starsift.survey.selection import apply_cuts
-
-SIMILAR = 20  # names that begin as an unknown one
-Section = tuple[str, list[str]]
+from starsift.spectra.batches import read_rows
 
 
-@dataclass(frozen=True)
-class Story:
-    """What happened to a spectrum: a title and lines for each part of the run; a picture, if it is packed."""
-
-    spectrum_id: str
-    sections: tuple[Section, ...]
-    picture: Path | None
-
-
-def explain(results: Path, name: str, pictures: Path | None = None) -> Story:
-    """Tell which cuts a spectrum passed, what each stage measured, and why it is a candidate or is not.
+def explain(results: Path, name: str, pictures: Path | None = None) -> tuple[Story, Path | None]:
+    """Tell the story of a spectrum, as `starsift.review.story.tell` does, and draw it.
 
     Parameters
     ----------
@@ -45,205 +24,43 @@ def explain(results: Path, name: str, pictures: Path | None = None) -> Story:
     name : of the spectrum; of an exposure of an MRS file, with its minute
     pictures : folder for a picture, None: none is drawn
 
-    Raises InputError: the run does not know the spectrum.
+    Returns the story, and the picture's file if there is one. Raises InputError: the run does not know the
+    spectrum.
     """
-    settings = run_settings(results)
-    listed = [(file.stem, row) for file in _manifests(results) for row in _rows(file, name)]
-    if not listed:
-        removed = _skipped(results, settings, name) or [
-            section
-            for survey in settings.get("surveys", {})
-            for section in _cuts(results, settings, survey, name)
-        ]
-        similar = _similar(results, name)
-        if removed:
-            more = [("spectra of the run whose names begin so", [", ".join(similar)])] if similar else []
-            return Story(name, (*removed, *more), None)
-        hint = f"; there is {', '.join(similar)}" if similar else ""
-        raise InputError(f"{name}: {results} has no such spectrum{hint}")
-    sections: list[Section] = []
-    picture = None
-    for survey, row in listed:
-        sections += _cuts(results, settings, survey, name) or [(f"survey {survey}", ["selected"])]
-        sections.append((f"{survey}: the spectrum", list(_describe(results, survey, row))))
-        for search in SEARCHES.values():
-            own = settings.get(search.name, {})
-            if own and survey not in own.get("surveys", [own.get("survey")]):
-                continue
-            stages = dict(_stages(results, search, survey, row))
-            if stages:
-                sections.append((f"search for {search.title}", list(_verdict(results, search, stages, own))))
-                if pictures is not None and (picture is None or search.catalogs[0] in stages):
-                    picture = _draw(results, search, stages, own, survey, row, pictures) or picture
-    sections.append(("other exposures of the star", list(_neighbours(results, listed[0][1]))))
-    return Story(name, tuple(section for section in sections if section[1]), picture)
+    story = tell(results, name)
+    # Of the search that has it in its catalogue, if one has.
+    found = sorted(story.searched, key=lambda one: one.candidate is None)
+    return story, _draw(results, found[0], pictures) if found and pictures is not None else None
 
 
 def spectra_of(results: Path) -> list[str]:
     """Names of the selected spectra of a run, sorted."""
-    tables = [pq.read_table(file, columns=["spectrum_id"]) for file in _manifests(results)]
+    tables = [pq.read_table(file, columns=["spectrum_id"]) for file in manifests(results)]
     return sorted({name for table in tables for name in table["spectrum_id"].to_pylist()})
 
 
-def _manifests(results: Path) -> list[Path]:
-    return sorted(file for file in results.glob("manifest/*.parquet") if (file.parent / file.stem).is_dir())
-
-
-def _rows(file: Path, name: str) -> list[dict[str, Any]]:
-    """The rows of a spectrum in a table, without lists of pixels."""
-    schema = pq.read_schema(file)
-    if "spectrum_id" not in schema.names:
-        return []
-    columns = [field.name for field in schema if not pa.types.is_fixed_size_list(field.type)]
-    rows: list[dict[str, Any]] = pq.read_table(
-        file, columns=columns, filters=[("spectrum_id", "=", name)]
-    ).to_pylist()
-    return rows
-
-
-def _similar(results: Path, name: str) -> list[str]:
-    """The first names in the run that begin as this one does."""
-    stem = file_stem(name).split("/")[0]
-    for file in _manifests(results):
-        ids = pq.read_table(file, columns=["spectrum_id"])["spectrum_id"]
-        found: list[str] = ids.filter(pc.starts_with(ids, stem)).slice(0, SIMILAR).to_pylist()
-        if found:
-            return found
-    return []
-
-
-def _cuts(results: Path, settings: Mapping[str, Any], survey: str, name: str) -> list[Section]:
-    """What each cut of a survey made of a spectrum; nothing where the catalogue does not list it."""
-    own = settings.get("surveys", {}).get(survey)
-    if own is None:
-        return []
-    catalog = own["catalog"] or f"results/manifest/{survey}-index.parquet"
+def _draw(results: Path, found: Searched, pictures: Path) -> Path | None:
+    """The picture of a spectrum, with what its search measured; None where it is not packed."""
+    view, row = found.search.view(), found.row
+    measured = {key: value for stage in found.stages.values() for key, value in stage.items()}
     try:
-        table = read_catalog(
-            results.parent / catalog, own["kind"], columns=[cut["column"] for cut in own["selection"]]
-        )
-    except (StarsiftError, OSError):
-        return []
-    if "path" not in table.column_names:
-        return []
-    stem, _, minute = name.partition("/")
-    stems = pa.array([file_stem(path or "") for path in table["path"].to_pylist()])
-    rows = table.filter(pc.equal(stems, stem))
-    if minute:
-        rows = rows.filter(pc.equal(rows["lmjm"].cast(pa.string()), minute))
-    elif own["kind"] == "mrs" and "coadd" in rows.column_names:
-        rows = rows.filter(pc.equal(rows["coadd"], 1))  # the exposures have a minute
-    lines = []
-    for cut in own["selection"] if rows.num_rows else []:
-        found = ", ".join(sorted({_text(value) for value in rows[cut["column"]].to_pylist()}))
-        try:
-            rows = apply_cuts(rows, [cut])[0]
-            passed = "passed"
-        except StarsiftError:
-            passed = "NOT passed: the spectrum is not selected"
-        lines.append(f"{cut['column']} {cut['op']} {cut['value']}: {found}, {passed}")
-        if passed != "passed":
-            break
-    return (
-        [(f"survey {survey}: cuts", lines or ["none"])] if table.num_rows and (lines or rows.num_rows) else []
-    )
-
-
-def _skipped(results: Path, settings: Mapping[str, Any], name: str) -> list[Section]:
-    """Why a file of an index is not searched."""
-    catalogs = {survey["catalog"] for survey in settings.get("surveys", {}).values() if survey["catalog"]}
-    indices = [results.parent / catalog for catalog in sorted(catalogs)]
-    for file in (*indices, *sorted(results.glob("manifest/*-index.parquet"))):
-        if not file.is_file() or file.suffix != ".parquet":
-            continue
-        if not {"path", "status", "message"} <= {*pq.read_schema(file).names}:
-            continue
-        for row in pq.read_table(file, columns=["path", "status", "message"]).to_pylist():
-            if file_stem(row["path"]) == file_stem(name) and row["message"]:
-                return [("not searched", [f"{row['status'].replace('_', ' ')}: {row['message']}"])]
-    return []
-
-
-def _describe(results: Path, survey: str, row: Mapping[str, Any]) -> Iterator[str]:
-    index = results / "spectra" / survey / f"{row['bundle']}.parquet"
-    packed = _rows(index, row["spectrum_id"]) if index.is_file() else []
-    yield f"file {row['file']}, bundle {row['bundle']}"
-    yield f"status {packed[0].get('status')}" if packed else "not packed yet"
-    yield ", ".join(f"{name} {_text(row.get(name))}" for name in ("snr", "ra", "dec"))
-
-
-def _stages(
-    results: Path, search: Search, survey: str, row: Mapping[str, Any]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The row of a spectrum in each stage of a search, and in its catalogues."""
-    for pattern in search.stages:
-        for folder in sorted(results.glob(pattern.format(survey=survey))):
-            file = folder / f"{row['bundle']}.parquet"
-            if file.is_file() and (found := _rows(file, row["spectrum_id"])):
-                yield folder.relative_to(results / search.name).as_posix(), found[0]
-    for name in (*search.pools, *(f"catalogs/{name}.parquet" for name in search.catalogs)):
-        file = results / name
-        if file.is_file() and (found := _rows(file, row["spectrum_id"])):
-            yield Path(name).stem if name.startswith("catalogs") else name, found[0]
-
-
-def _verdict(
-    results: Path, search: Search, stages: Mapping[str, dict[str, Any]], settings: Mapping[str, Any]
-) -> Iterator[str]:
-    view = search.view()
-    if view.story:
-        yield from view.story(results, stages, settings)
-    catalog = stages.get(search.catalogs[0])
-    if catalog is None:
-        made = (results / "catalogs" / f"{search.catalogs[0]}.parquet").is_file()
-        yield "not in the catalogue" if made else "the catalogue is not made yet"
-    elif view.brief:
-        told = view.brief(catalog)
-        p = "" if told.probability is None else f", p = {told.probability:.3f}"
-        yield f"in the catalogue: {told.kind}{p}; {told.numbers}; {told.why}"
-
-
-def _neighbours(results: Path, row: Mapping[str, Any]) -> Iterator[str]:
-    """Other spectra within `RADIUS` in all surveys of the run."""
-    if row.get("ra") is None or row.get("dec") is None:
-        return
-    here = unit_vectors(np.array([row["ra"]]), np.array([row["dec"]]))[0]
-    for file in _manifests(results):
-        table = pq.read_table(file, columns=["spectrum_id", "ra", "dec", "snr", "lmjd"])
-        ra, dec = (table[name].to_numpy() for name in ("ra", "dec"))
-        distance = np.linalg.norm(unit_vectors(ra, dec) - here, axis=1) * np.degrees(1) * 3600
-        for at in np.flatnonzero(distance <= RADIUS).tolist():
-            other = table.slice(at, 1).to_pylist()[0]
-            if other["spectrum_id"] != row["spectrum_id"]:
-                yield f"{other['spectrum_id']}, night {other['lmjd']}, S/N {_text(other['snr'])}"
-
-
-def _draw(
-    results: Path,
-    search: Search,
-    stages: Mapping[str, dict[str, Any]],
-    settings: Mapping[str, Any],
-    survey: str,
-    row: Mapping[str, Any],
-    pictures: Path,
-) -> Path | None:
-    view, measured = search.view(), {key: value for stage in stages.values() for key, value in stage.items()}
-    try:
-        place = Places(results, {}).find(survey, row["bundle"], row["spectrum_id"], row.get("band"))
-        wavelength, shown = Spectra(results).read(place)
-        panels = view.panels(results, settings)(measured, place) if view.panels else {}
+        place = Places(results, {}).find(found.survey, row["bundle"], row["spectrum_id"], row.get("band"))
+        spectra = Spectra(results)
+        wavelength, shown = spectra.read(place)
+        panels = view.panels(results, found.settings)(measured, place) if view.panels else {}
     except (ResultsError, OSError):
         return None
-    catalog = stages.get(search.catalogs[0])
-    brief = view.brief(catalog) if catalog and view.brief else Brief("no candidate", None, "", "")
-    about = vars(brief) | {"spectrum_id": row["spectrum_id"], "snr": row.get("snr"), "search": search.name}
+    model = None
+    if view.models and found.candidate is not None:
+        batch = read_rows(spectra.file(place), [place.position])
+        model = view.models(results, run_settings(results))(found.candidate, batch)
+    brief = view.brief(found.candidate) if found.candidate and view.brief else None
+    about = vars(brief or Brief("no candidate", None, "", ""))
+    about |= {"spectrum_id": row["spectrum_id"], "snr": row.get("snr"), "search": found.search.name}
     good = shown["good"]
     path = pictures / picture_name(row["spectrum_id"])
     spectrum = wavelength[good], shown["flux"][good].astype(np.float64)
     velocity = measured.get(view.velocity)
-    draw_candidate(path, about, spectrum, panels, velocity if isinstance(velocity, float) else None)
+    velocity = velocity if isinstance(velocity, float) else None
+    draw_candidate(path, about, spectrum, panels, velocity, model)
     return path
-
-
-def _text(value: Any) -> str:
-    return "unknown" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -43,14 +43,14 @@ class Found:
         return {kind: number for kind, number in counts.items() if number}
 
     @property
-    def skipped(self) -> dict[str, tuple[int, str]]:
-        """How many files cannot be used, by status, and the message of the first."""
+    def skipped(self) -> dict[str, dict[str, str]]:
+        """The files that cannot be used, by status, with the message of each."""
         good = set(self.index.filter(pc.equal(self.index["status"], OK))["path"].to_pylist())
         messages: dict[str, dict[str, str]] = {}
         for row in self.index.select(["path", "status", "message"]).to_pylist():
             if row["path"] not in good:
-                messages.setdefault(row["status"], {}).setdefault(row["path"], row["message"] or "")
-        return {status: (len(files), next(iter(files.values()))) for status, files in messages.items()}
+                messages.setdefault(row["status"], {}).setdefault(row["path"], row["message"] or row["path"])
+        return messages
 
 
 def find_files(places: Sequence[str | os.PathLike[str]], without: Path | None = None) -> list[Path]:
@@ -112,6 +112,6 @@ def index_places(places: Sequence[str | os.PathLike[str]], without: Path | None 
 
 def describe_skipped(found: Found) -> Iterable[str]:
     """A sentence for each reason why files are not searched."""
-    for status, (number, message) in sorted(found.skipped.items()):
-        more = f", and {number - 1} more" if number > 1 else ""
-        yield f"{status.replace('_', ' ')}: {message}{more}"
+    for status, files in sorted(found.skipped.items()):
+        more = f", and {len(files) - 1} more" if len(files) > 1 else ""
+        yield f"{status.replace('_', ' ')}: {next(iter(files.values()))}{more}"

@@ -27,16 +27,22 @@ code {{ overflow-wrap: anywhere; }}
 <h1>What is in these files</h1>
 {summary}
 {figures}
+{skipped}
 </body>
 </html>
 """
 
 
-def write_page(path: Path, summary: Iterable[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write the page: sentences, and a figure for each row of `starsift.sift.candidates.CANDIDATES`."""
+def write_page(
+    path: Path, summary: Iterable[str], rows: Sequence[Mapping[str, Any]], skipped: Iterable[str]
+) -> None:
+    """Write the page: sentences, a figure for each row of `starsift.sift.candidates.CANDIDATES`, and why
+    files were skipped."""
     lines = "\n".join(f"<p>{html.escape(sentence)}</p>" for sentence in summary)
+    reasons = "\n".join(f"<li>{html.escape(reason)}</li>" for reason in skipped)
+    end = f"<h2>Files that were skipped</h2>\n<ul>\n{reasons}\n</ul>" if reasons else ""
     with atomic_path(path) as draft:
-        draft.write_text(_PAGE.format(summary=lines, figures="\n".join(map(_figure, rows))))
+        draft.write_text(_PAGE.format(summary=lines, figures="\n".join(map(_figure, rows)), skipped=end))
 
 
 def _figure(row: Mapping[str, Any]) -> str:

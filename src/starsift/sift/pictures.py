@@ -10,12 +10,15 @@ from matplotlib.figure import Figure
 
 from starsift.io.files import atomic_path
 from starsift.report.plots import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY, report_style
+from starsift.review.facts import flux_unit
 from starsift.searches.registry import SEARCHES
 from starsift.sky.air import air_to_vacuum
 from starsift.sky.constants import C_KMS
 
 SHEET = 4, 8  # columns and rows of a contact sheet
 _DPI = 110
+GAP = 5.0  # in steps of wavelength: a few bad pixels are drawn across
+LINE_NAME = 6.0  # length of a name, in units of its size
 Spectrum = tuple[np.ndarray, np.ndarray]
 Curves = tuple[np.ndarray, Mapping[str, np.ndarray]]
 
@@ -45,11 +48,11 @@ def draw_candidate(
         figure.suptitle(f"{row['spectrum_id']}   {headline(row)}", fontsize=10)
         whole, part = grid[:2]
         draw_spectrum(whole, spectrum)
-        draw_window(part, row["search"], spectrum, velocity, labels=True)
+        draw_window(part, row["search"], spectrum, velocity, size=7.0)
         if model is not None:
             _draw_model(part, *model)
         for axis in (whole, part):
-            axis.set_ylabel("flux")
+            axis.set_ylabel(f"flux [{flux_unit(row['spectrum_id'])}]")
         part.set_xlabel("vacuum wavelength [Å]")
         if ccf:
             draw_ccf(grid[2], ccf)
@@ -75,16 +78,23 @@ def headline(row: Mapping[str, Any]) -> str:
 
 
 def draw_spectrum(axis: Axes, spectrum: Spectrum, width: float = 0.5) -> None:
-    """Flux against wavelength, scaled so that a few spikes do not hide the rest."""
+    """Flux against wavelength, scaled so that a few spikes do not hide the rest; gaps stay empty."""
     wavelength, flux = spectrum
-    axis.plot(wavelength, flux, color=BLACK, linewidth=width)
-    _scale(axis, flux)
     if len(wavelength):
+        step = np.diff(wavelength)
+        gaps = 1 + np.flatnonzero(step > GAP * np.median(step if len(step) else 1.0))
+        axis.plot(
+            np.insert(wavelength, gaps, np.nan), np.insert(flux, gaps, np.nan), color=BLACK, linewidth=width
+        )
         axis.set_xlim(wavelength[0], wavelength[-1])
+    _scale(axis, flux)
 
 
-def draw_window(axis: Axes, search: str, spectrum: Spectrum, velocity: float | None, *, labels: bool) -> None:
-    """The part of a spectrum that a search looks at, with lines at the velocity of the candidate."""
+def draw_window(axis: Axes, search: str, spectrum: Spectrum, velocity: float | None, *, size: float) -> None:
+    """The part of a spectrum that a search looks at, with lines at the velocity of the candidate.
+
+    `size` is that of the names of the lines, points.
+    """
     view = SEARCHES[search].view()
     wavelength, flux = spectrum
     low, high = view.window or (wavelength[0], wavelength[-1])
@@ -92,22 +102,38 @@ def draw_window(axis: Axes, search: str, spectrum: Spectrum, velocity: float | N
         low, high = wavelength[0], wavelength[-1]
     inside = (wavelength >= low) & (wavelength <= high)
     draw_spectrum(axis, (wavelength[inside], flux[inside]), 0.8)
-    for name, air in view.lines.items():
-        at = float(air_to_vacuum(np.array(air))) * (1.0 + (velocity or 0.0) / C_KMS)
-        if low <= at <= high:
-            axis.axvline(at, color=ORANGE, linewidth=0.8, zorder=0)
-            if labels:
-                axis.annotate(
-                    name,
-                    (at, 1.0),
-                    xycoords=("data", "axes fraction"),
-                    xytext=(2, -3),
-                    rotation=90,
-                    textcoords="offset points",
-                    va="top",
-                    fontsize=7,
-                    color=RED,
-                )
+    doppler = 1.0 + (velocity or 0.0) / C_KMS
+    lines = [(float(air_to_vacuum(np.array(air))) * doppler, name) for name, air in view.lines.items()]
+    shown = sorted(line for line in lines if low <= line[0] <= high)
+    for (at, name), level in zip(shown, _levels(axis, [at for at, _ in shown], size), strict=True):
+        axis.axvline(at, color=ORANGE, linewidth=0.8, zorder=0)
+        axis.annotate(
+            name,
+            (at, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(2, -3 - LINE_NAME * size * level),
+            rotation=90,
+            textcoords="offset points",
+            va="top",
+            fontsize=size,
+            color=RED,
+        )
+
+
+def _levels(axis: Axes, places: Sequence[float], size: float) -> list[int]:
+    """How far down the name of each line stands, so that neighbours do not cover each other."""
+    spec = axis.get_subplotspec()
+    assert spec is not None
+    low, high = axis.get_xlim()
+    inches = 0.9 * axis.get_figure(root=True).get_figwidth() / spec.get_gridspec().ncols  # type: ignore[union-attr]
+    room = 1.2 * size / 72.0 / inches * (high - low)
+    last: list[float] = []  # where the last name of each level stands
+    levels = []
+    for at in places:
+        level = next((i for i, other in enumerate(last) if at - other >= room), len(last))
+        last[level : level + 1] = [at]
+        levels.append(level)
+    return levels
 
 
 def _draw_model(axis: Axes, wavelength: np.ndarray, curves: Mapping[str, np.ndarray]) -> None:
@@ -159,7 +185,7 @@ def draw_sheets(
                 if whole:
                     draw_spectrum(axis, spectrum)
                 else:
-                    draw_window(axis, row["search"], spectrum, velocity, labels=False)
+                    draw_window(axis, row["search"], spectrum, velocity, size=5.0)
                 axis.set_yticks([])
                 axis.tick_params(labelsize=6)
                 axis.set_title(f"{row['spectrum_id']}\n{headline(row)}", fontsize=6.5)

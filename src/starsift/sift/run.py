@@ -30,11 +30,13 @@ _UNITS = {"mrs": "LAMOST medium-resolution", "lrs": "LAMOST low-resolution", "sd
 
 @dataclass(frozen=True)
 class Sifted:
-    """What `sift` made: the folder, candidates, and the sentences that describe the files."""
+    """What `sift` made: the folder, candidates, the sentences that describe the files, the searches that
+    failed."""
 
     folder: Path
     candidates: pa.Table
     summary: tuple[str, ...]
+    failed: tuple[str, ...]
 
 
 def sift(
@@ -64,6 +66,7 @@ def sift(
         output.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise InputError(f"{output}: a file, not a folder; name another one with --output") from None
+    _check_foreign(output)
     progress("reading headers", 0, 1)
     found = index_places(places, without=output)
     chosen = choose_searches(found, searches)
@@ -85,8 +88,17 @@ def sift(
     summary = tuple(_describe(found, chosen, failed, candidates))
     _draw(output, candidates, progress)
     write_parquet(candidates, output / "candidates.parquet")
-    write_page(output / "report.html", summary, candidates.to_pylist())
-    return Sifted(output, candidates, summary)
+    skipped = [message for files in found.skipped.values() for message in files.values()]
+    write_page(output / "report.html", summary, candidates.to_pylist(), skipped)
+    return Sifted(output, candidates, summary, tuple(failed))
+
+
+def _check_foreign(output: Path) -> None:
+    """Refuse to write over files that no earlier run of `sift` wrote."""
+    if not (output / "results" / RUN_SETTINGS).is_file():
+        for name in ("report.html", "candidates.parquet", "pictures"):
+            if (output / name).exists():
+                raise InputError(f"{output / name}: not of starsift sift; name another folder with --output")
 
 
 def _remove_catalogs(results: Path, searches: Sequence[str]) -> None:
@@ -132,20 +144,14 @@ def _describe(
 ) -> Iterator[str]:
     """What the files are, what was searched, what was skipped and what failed, a sentence each."""
     for kind, number in found.kinds.items():
-        names = [_title(search) for search, kinds in chosen.items() if kind in kinds]
+        names = [SEARCHES[search].stars for search, kinds in chosen.items() if kind in kinds]
         searched = f"searched for {' and '.join(names)}" if names else "not searched"
         yield f"{number} file{'s' if number > 1 else ''} of {_UNITS[kind]} spectra, {searched}."
     for sentence in describe_skipped(found):
         yield f"Skipped, {sentence}."
     for search, error in failed.items():
-        yield f"The search for {_title(search)} failed: {error}."
+        yield f"The search for {SEARCHES[search].stars} failed: {error}."
     yield f"{candidates.num_rows} candidate{'' if candidates.num_rows == 1 else 's'}."
-
-
-def _title(search: str) -> str:
-    """The title of a search inside a sentence: M stars, binaries."""
-    title = SEARCHES[search].title
-    return title[0].lower() + title[1:] if title[1].islower() else title
 
 
 def _draw(output: Path, candidates: pa.Table, progress: Callable[[str, int, int], None]) -> None:

@@ -19,6 +19,7 @@ import { EMPTY, count, isEmpty, positionAt, select } from "./selection.js";
 import { SpectrumPlots } from "./spectrumplots.js";
 import { state } from "./state.js";
 import { back, cutTrail, forgetTrail, forward, goTo } from "./steps.js";
+import { showStory } from "./story.js";
 import { draw, nextSigma, setVelocity, showSmoothing, toggleLines, zoom } from "./view.js";
 
 const POLL = 15_000; // ms between looks at what others do
@@ -206,6 +207,7 @@ const ACTIONS = {
   s: nextSigma,
   l: toggleLines,
   m: toggleModel,
+  e: showStory,
   g: () => setGallery(!state.gallery.open),
   "?": () => $("help").showModal(),
 };
@@ -256,6 +258,7 @@ function wire() {
     zoom,
     lines: toggleLines,
     model: toggleModel,
+    "story-button": showStory,
     previous: back,
     next: forward,
     who: changeUser,
