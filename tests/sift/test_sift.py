@@ -3,6 +3,7 @@
 import gzip
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,9 +14,10 @@ from starsift.cli import main
 from starsift.demo.lrs import simulate_lrs
 from starsift.demo.mrs import simulate_survey
 from starsift.demo.sdss import simulate_sdss
-from starsift.errors import InputError
+from starsift.errors import InputError, ResultsError
 from starsift.review.story import tell
 from starsift.sift.explain import explain
+from starsift.sift.inprocess import run_workflow
 from starsift.sift.like import QUEUE, find_like
 from starsift.sift.run import Sifted, sift
 
@@ -193,3 +195,30 @@ def test_a_folder_without_spectra_fails_with_a_sentence(
     assert "no file in it ends in .fits" in capsys.readouterr().err
     assert main(["sift", "nowhere", "--search", "novae"]) == 1
     assert "--search is 'novae', it must be one of binaries" in capsys.readouterr().err
+
+
+def test_a_search_that_fails_leaves_the_others_and_exit_status_1(
+    folder: Path, done: Sifted, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> dict[str, BaseException]:
+        return {**run_workflow(*arguments), "emission_predict": ResultsError("windows.arrow: no such file")}
+
+    monkeypatch.setattr("starsift.sift.inprocess.run_workflow", fail)
+    assert main(["sift", str(folder), "-o", str(done.folder)]) == 1
+    told = capsys.readouterr()
+    assert "The search for emission-line stars failed: windows.arrow: no such file." in told.out
+    assert "  SB2 " in told.out
+    assert "not every search succeeded: emission; see above" in told.err
+
+
+def test_the_report_names_every_file_that_was_skipped(done: Sifted) -> None:
+    page = (done.folder / "report.html").read_text()
+    assert "an image of 64 x 64 pixels" in page
+    assert "cut.fits.gz" in page
+
+
+def test_files_of_others_are_not_written_over(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("mine")
+    with pytest.raises(InputError, match=r"report\.html: not of starsift sift; name another folder"):
+        sift([folder], tmp_path)
+    assert (tmp_path / "report.html").read_text() == "mine"
