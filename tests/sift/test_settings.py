@@ -59,9 +59,9 @@ def test_the_settings_are_those_of_a_survey(tmp_path: Path) -> None:
     whole = complete_settings({write_settings(own, MIXED, tmp_path): own})
     assert whole["searches"] == ["binaries", "mstars", "emission", "bhb"]
     assert whole["mstars"]["surveys"] == ["lrs", "sdss"]
-    assert whole["bhb"]["surveys"] == ["sdss-early"]
+    assert whole["bhb"]["surveys"] == ["sdss-bhb"]
     assert whole["bhb"]["image"]["size"] == 32
-    early = whole["surveys"]["sdss-early"]["selection"]
+    early = whole["surveys"]["sdss-bhb"]["selection"]
     assert early == [{"column": "subclass", "op": "in", "value": ["A0p", "B9"]}]
     assert all(whole[search]["models"] == "shipped" for search in whole["searches"])
 
@@ -76,7 +76,7 @@ def test_the_settings_are_those_of_a_survey(tmp_path: Path) -> None:
 )
 def test_images_beside_the_spectra_are_used(path: str, root: str | None, template: str | None) -> None:
     files = found({"survey": "sdss", "subclass": "A0"}, {"path": path, "status": "not_a_spectrum"})
-    cutouts = make_settings(files, choose_searches(files), {})["surveys"]["sdss-early"].get("cutouts")
+    cutouts = make_settings(files, choose_searches(files), {})["surveys"]["sdss-bhb"].get("cutouts")
     if root is None:
         assert cutouts is None
     else:

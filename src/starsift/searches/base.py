@@ -186,6 +186,8 @@ class Search(Vocabulary):
     learning : settings that these depend on
     bound : settings that must be as those that a model set was made with
     learnt_from, limits : of a model set, sentences for its card
+    sifts : kinds of survey that the model set that comes with starsift knows
+    subclasses : regular expression of the subclasses that it knows; empty: all
     """
 
     title: str
@@ -203,6 +205,8 @@ class Search(Vocabulary):
     bound: tuple[str, ...] = ()
     learnt_from: str = ""
     limits: str = ""
+    sifts: tuple[str, ...] = ()
+    subclasses: str = ""
 
     @property
     def stars(self) -> str:

@@ -13,11 +13,11 @@ import yaml
 
 from starsift.errors import SettingsError
 from starsift.io.files import atomic_path
+from starsift.searches.base import Search
 from starsift.searches.registry import SEARCHES
 from starsift.sift.files import Found
 
 SETTINGS, INDEX = "settings.yaml", "spectra.parquet"
-_SEARCHES_OF = {"mrs": ("binaries",), "lrs": ("mstars", "emission"), "sdss": ("mstars", "bhb")}
 _SIGNATURE = "# sift "
 _CUTOUT = re.compile(r"cutout-(?P<plate>\d{4,5})-\d{5}-\d{4}(?P<ending>\.fits(?:\.gz)?)")
 _HEAD = """{signature}
@@ -30,21 +30,22 @@ _HEAD = """{signature}
 def choose_searches(found: Found, wanted: Sequence[str] | None = None) -> dict[str, list[str]]:
     """The kinds of survey that each search searches, for those searches that the files allow.
 
-    BHB stars are sought among SDSS spectra of type A or late B, where there are any. `wanted` are the only
-    searches; SettingsError: one of them finds nothing to search.
+    `wanted` are the only searches; SettingsError: one of them finds nothing to search.
     """
     chosen: dict[str, list[str]] = {}
-    for kind in found.kinds:
-        for search in _SEARCHES_OF[kind]:
-            if search != "bhb" or _early_types(found):
-                chosen.setdefault(search, []).append(kind)
-    for search in wanted or ():
-        if search not in chosen:
-            kinds = " or ".join(SEARCHES[search].kinds) if search != "bhb" else "A-type SDSS"
+    for name, search in SEARCHES.items():
+        kinds = [kind for kind in found.kinds if kind in search.sifts]
+        kinds = [kind for kind in kinds if not search.subclasses or _subclasses(found, kind, search)]
+        if kinds:
+            chosen[name] = kinds
+    for name in wanted or ():
+        if name not in chosen:
+            of = f" of subclass {SEARCHES[name].subclasses}" if SEARCHES[name].subclasses else ""
             raise SettingsError(
-                f"{search}: there is no spectrum for it among the files; it needs {kinds} spectra"
+                f"{name}: there is no spectrum for it among the files; it needs "
+                f"{' or '.join(SEARCHES[name].sifts)} spectra{of}"
             )
-    return {search: kinds for search, kinds in chosen.items() if not wanted or search in wanted}
+    return {name: kinds for name, kinds in chosen.items() if not wanted or name in wanted}
 
 
 def make_settings(
@@ -57,21 +58,19 @@ def make_settings(
     searches : of `choose_searches`
     sets : for each search, the settings that its model set is bound to
     """
-    kinds = sorted({kind for ours in searches.values() for kind in ours})
-    surveys = {kind: _survey(found, kind) for kind in kinds}
+    surveys: dict[str, Any] = {}
     tree: dict[str, Any] = {"searches": list(searches), "surveys": surveys}
-    for search, ours in searches.items():
-        tree[search] = {"models": "shipped", **sets.get(search, {})}
-        if search == "bhb":
-            selection = [_cut("subclass", "in", _early_types(found))]
-            surveys["sdss-early"] = surveys["sdss"] | {"selection": selection, **_cutouts(found)}
-            tree[search]["surveys"] = ["sdss-early"]
-        elif search == "mstars":
-            tree[search]["surveys"] = list(ours)
-        else:
-            tree[search]["survey"] = ours[0]
-    if "mstars" not in searches or "sdss" not in searches["mstars"]:
-        surveys.pop("sdss", None)
+    for name, kinds in searches.items():
+        search, ours = SEARCHES[name], []
+        for kind in kinds:
+            survey = _survey(found, kind)
+            if search.subclasses:
+                survey["selection"] = [_cut("subclass", "in", _subclasses(found, kind, search))]
+            ours.append(f"{kind}-{name}" if search.subclasses else kind)
+            surveys[ours[-1]] = survey
+        several = "surveys" in search.module("settings").Settings.model_fields
+        own = {"surveys": ours} if several else {"survey": ours[0]}
+        tree[name] = {"models": "shipped", **sets.get(name, {}), **own}
     return tree
 
 
@@ -88,6 +87,7 @@ def _survey(found: Found, kind: str) -> dict[str, Any]:
         "selection": selection,
         "columns": [] if kind == "mrs" else ["class", "subclass", "mjd"],
         "partition": {"level": "survey", "spectra_per_bundle": 5000},
+        **(_cutouts(found) if kind == "sdss" else {}),
     }
 
 
@@ -95,10 +95,10 @@ def _cut(column: str, op: str, value: Any) -> dict[str, Any]:
     return {"column": column, "op": op, "value": value}
 
 
-def _early_types(found: Found) -> list[str]:
-    """Subclasses among the SDSS spectra that start with A, or B6 to B9."""
-    names = pc.unique(found.usable("sdss")["subclass"]).to_pylist()
-    return sorted(name for name in names if name and (name[0] == "A" or name[:2] in ("B6", "B7", "B8", "B9")))
+def _subclasses(found: Found, kind: str, search: Search) -> list[str]:
+    """Those subclasses of the spectra of a kind of survey that a search looks at."""
+    names = pc.unique(found.usable(kind)["subclass"]).to_pylist()
+    return sorted(name for name in names if name and re.match(search.subclasses, name))
 
 
 def _cutouts(found: Found) -> dict[str, Any]:

@@ -45,4 +45,6 @@ SEARCH = Search(
         "those learnt from, and can get a high probability. Not tested on real BHB stars. Networks of the "
         "size tiny."
     ),
+    sifts=("sdss",),
+    subclasses="A|B[6-9]",
 )

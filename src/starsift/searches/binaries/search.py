@@ -74,4 +74,5 @@ SEARCH = Search(
         "stars and giants that rotate faster than 50 km/s are often called double (docs/binaries.md has "
         "a table)."
     ),
+    sifts=("mrs",),
 )

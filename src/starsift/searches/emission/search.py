@@ -52,4 +52,5 @@ SEARCH = Search(
         "LAMOST LRS, 6519 to 6732 Angstrom. The background of nebulae and badly subtracted sky lines can "
         "look like emission."
     ),
+    sifts=("lrs",),
 )

@@ -47,4 +47,5 @@ SEARCH = Search(
         "from the labelled spectra of your own survey knows its flux calibration better. Late K dwarfs "
         "and M0 are near each other."
     ),
+    sifts=("lrs", "sdss"),
 )
