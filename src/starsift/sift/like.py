@@ -119,7 +119,10 @@ def _encode_examples(
         table = encode_batch(read_spectra([*map(str, find_files(own))]), model)
         for row in table.to_pylist():
             if row["status"] != OK:
-                raise InputError(f"{row['spectrum_id']}: this example cannot be used ({row['status']})")
+                raise InputError(
+                    f"{row['spectrum_id']}: this example cannot be used ({row['status'].replace('_', ' ')}); "
+                    "examples are low-resolution spectra of LAMOST, or SDSS spectra"
+                )
         names += table["spectrum_id"].to_pylist()
         codes.append(codes_of(table["code"]))
     return names, np.concatenate(codes)
