@@ -254,6 +254,7 @@ def test_agreement_leads_to_the_spectra_in_dispute(open_page: Callable) -> None:
     at(page, 0)
     page.get_by_role("button", name="Agreement").click()
     row = page.locator("#pairs tbody tr", has_text="pat, quin")
+    row.wait_for()
     # Four of five are equal; by chance 2/5 1/5 + 2/5 3/5 + 1/5 1/5 = 9/25 would be.
     assert row.locator("td").all_inner_texts()[:4] == ["pat, quin", "5", "1", f"{(0.8 - 0.36) / 0.64:.2f}"]
     counts = page.locator("#label-counts tbody tr", has_text="double peak").locator("td").all_inner_texts()
