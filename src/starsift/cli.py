@@ -305,6 +305,7 @@ def _find_profile(name: str) -> Path:
 
 
 def _sift(options: argparse.Namespace) -> None:
+    from starsift.searches.base import likely
     from starsift.searches.registry import SEARCHES
     from starsift.sift.run import show_progress, sift
 
@@ -315,8 +316,7 @@ def _sift(options: argparse.Namespace) -> None:
         done = sift(options.places, options.output, searches=options.search, progress=progress)
     print(*done.summary, sep="\n")
     for row in done.candidates.slice(0, LISTED).to_pylist():
-        p = "" if row["probability"] is None else f"{row['probability']:.3f}"
-        print(f"  {row['kind']:24} {p:6} {row['spectrum_id']}  {row['numbers']}")
+        print(f"  {row['kind']:24} {likely(row['probability']):9} {row['spectrum_id']}  {row['numbers']}")
     more = done.candidates.num_rows - LISTED
     if more > 0:
         print(f"  and {more} more, in {options.output / 'candidates.parquet'}")
@@ -326,6 +326,8 @@ def _sift(options: argparse.Namespace) -> None:
         words = ["starsift", "review", str(options.output / "results")]
         words += ["--labels", str(options.output / "labels" / "starsift.sqlite")]
         print(f"Review:   {shlex.join(words)}")
+        first = done.candidates["spectrum_id"][0].as_py()
+        print(f"Explain:  {shlex.join(['starsift', 'explain', first, '--results', str(options.output)])}")
     if done.failed:
         raise ResultsError(f"not every search succeeded: {', '.join(done.failed)}; see above")
 
@@ -333,6 +335,9 @@ def _sift(options: argparse.Namespace) -> None:
 def _like(options: argparse.Namespace) -> None:
     from starsift.sift.like import QUEUE, find_like
     from starsift.sift.run import show_progress
+
+    if not options.among and not RESULTS.is_dir():
+        raise InputError("name what to search with --among: a folder of spectra, or the results of a run")
 
     with show_progress() as progress:
         table, results = find_like(
@@ -354,6 +359,8 @@ def _explain(options: argparse.Namespace) -> None:
     from starsift.sift.explain import explain, spectra_of
 
     names, results = [options.spectrum], options.results
+    if (results / "results").is_dir():  # the folder that a run is in
+        results /= "results"
     if Path(options.spectrum).is_file():
         from starsift.sift.run import show_progress, sift
 

@@ -102,3 +102,15 @@ def test_what_is_no_spectrum_is_counted_by_its_reason(folder: Path) -> None:
 def test_files_without_a_spectrum_say_why(folder: Path) -> None:
     with pytest.raises(InputError, match=r"image.fits.*no spectrum that can be searched. not a spectrum: "):
         index_places([folder / "image.fits"])
+
+
+def test_lists_of_lists_and_of_windows(folder: Path) -> None:
+    (folder / "a.txt").write_text("b.txt\n")
+    (folder / "b.txt").write_text("\ufeffimage.fits\n", encoding="utf-8")
+    assert find_files([folder / "a.txt"]) == [folder / "image.fits"]
+    (folder / "b.txt").write_text("image.fits\na.txt\n")
+    with pytest.raises(InputError, match=r"a\.txt: it lists itself"):
+        find_files([folder / "a.txt"])
+    (folder / "b.txt").write_text("# nothing yet\n")
+    with pytest.raises(InputError, match=r"b\.txt: it lists no file"):
+        find_files([folder / "b.txt"])

@@ -1,5 +1,6 @@
 """A folder of simulated spectra, searched with the model sets that come with starsift."""
 
+import asyncio
 import gzip
 import shutil
 from pathlib import Path
@@ -222,3 +223,54 @@ def test_files_of_others_are_not_written_over(folder: Path, tmp_path: Path) -> N
     with pytest.raises(InputError, match=r"report\.html: not of starsift sift; name another folder"):
         sift([folder], tmp_path)
     assert (tmp_path / "report.html").read_text() == "mine"
+
+
+def changed(source: Path, target: Path, mean: float) -> None:
+    """A copy of a low-resolution spectrum with other fluxes, featureless, and the same headers."""
+    with fits.open(source) as hdus:
+        flux = hdus[0].data[0] if hdus[0].data is not None else hdus[1].data["FLUX"]
+        flux[...] = np.random.default_rng(1).normal(mean, 1.0, flux.shape)
+        hdus.writeto(target, overwrite=True)
+
+
+def file_of_an_m_star(folder: Path) -> Path:
+    stars = truth_of(folder, "lrs")
+    name = max((n for n, star in stars.items() if star["is_m"]), key=lambda n: stars[n]["snr"] or 0)
+    return next((folder / "lrs/spectra").rglob(f"{name}.fits.gz"))
+
+
+def test_a_damaged_copy_does_not_hide_the_star_and_a_changed_file_is_read_again(
+    folder: Path, tmp_path: Path
+) -> None:
+    star = file_of_an_m_star(folder)
+    (tmp_path / "in/a").mkdir(parents=True)
+    changed(star, tmp_path / "in/a" / star.name, np.nan)
+    shutil.copy(star, tmp_path / "in" / star.name)
+    found = sift([tmp_path / "in"], tmp_path / "out", searches=["mstars"])
+    assert found.candidates["spectrum_id"].to_pylist() == [star.name.removesuffix(".fits.gz")]
+    shutil.rmtree(tmp_path / "in/a")
+    changed(star, tmp_path / "in" / star.name, 100.0)
+    found = sift([tmp_path / "in"], tmp_path / "out", searches=["mstars"])
+    assert found.candidates.num_rows == 0
+
+
+def test_spectra_without_usable_pixels_are_named(folder: Path, tmp_path: Path) -> None:
+    star = file_of_an_m_star(folder)
+    other = next(path for path in (folder / "lrs/spectra").rglob("*.fits.gz") if path != star)
+    (tmp_path / "in").mkdir()
+    shutil.copy(star, tmp_path / "in")
+    changed(other, tmp_path / "in" / other.name, np.nan)
+    found = sift([tmp_path / "in"], tmp_path / "out", searches=["mstars"])
+    assert f"Without usable pixels, so not searched: {other.name}: nan flux." in found.summary
+    assert f"{other.name}: nan flux" in (tmp_path / "out/report.html").read_text()
+    with pytest.raises(InputError, match=f"no spectrum that can be used. {other.name}: nan flux"):
+        sift([tmp_path / "in" / other.name], tmp_path / "alone")
+
+
+def test_files_are_searched_where_an_event_loop_runs(folder: Path, done: Sifted) -> None:
+    """As in a notebook."""
+
+    async def cell() -> Sifted:
+        return sift([folder], done.folder)
+
+    assert asyncio.run(cell()).candidates == done.candidates

@@ -39,6 +39,8 @@ class Spectra:
         error = np.zeros_like(flux)
         error[weighed] = 1.0 / np.sqrt(ivar[weighed])
         good = ((mask & ~np.uint8(MASK_IVAR)) == 0) & (weighed | (flux != 0))
+        ends = np.flatnonzero(weighed)[[0, -1]]
+        good[: ends[0]] = good[ends[1] + 1 :] = False  # padding of the file
         wavelength, grid = read_grid(record)
         spectrum = {"flux": flux, "error": error if error.any() else None, "good": good}
         return wavelength, {"spectrum": grid, **spectrum}

@@ -13,14 +13,14 @@ import pyarrow.parquet as pq
 from starsift.errors import InputError, StarsiftError
 from starsift.review.neighbours import RADIUS
 from starsift.review.results import run_settings
-from starsift.searches.base import Search
+from starsift.searches.base import Search, likely
 from starsift.searches.registry import SEARCHES
 from starsift.sky.sphere import unit_vectors
 from starsift.survey.catalog import read_catalog
 from starsift.survey.names import file_stem
 from starsift.survey.selection import apply_cuts
 
-SIMILAR = 20  # names that begin as an unknown one
+SIMILAR = 20  # names that hold an unknown one
 Section = tuple[str, list[str]]
 
 
@@ -60,8 +60,10 @@ def tell(results: Path, name: str) -> Story:
     results : folder of a run
     name : of the spectrum; of an exposure of an MRS file, with its minute
 
-    Raises InputError: the run does not know the spectrum.
+    Raises InputError: the run does not know the spectrum, or there is no run.
     """
+    if not (results / "manifest").is_dir():
+        raise InputError(f"{results}: not the results of a run; name them with --results")
     settings = run_settings(results)
     listed = [(file.stem, row) for file in manifests(results) for row in _rows(file, name)]
     if not listed:
@@ -84,16 +86,18 @@ def tell(results: Path, name: str) -> Story:
 
 
 def _removed(results: Path, settings: Mapping[str, Any], name: str) -> list[Section]:
-    """What is known of a spectrum that is not among those selected. Raises InputError: nothing is."""
+    """Why a spectrum is not among those selected. Raises InputError: nothing is known of it."""
     sections = _skipped(results, settings, name)
     for survey in settings.get("surveys", {}) if not sections else ():
-        sections += _cuts(results, settings, survey, name)
+        cuts = _cuts(results, settings, survey, name)
+        # Files of one name in several folders have longer names in the run, and pass all cuts.
+        sections += [section for section in cuts if any("NOT passed" in line for line in section[1])]
     similar = ", ".join(_similar(results, name))
     if not sections:
         raise InputError(
             f"{name}: {results} has no such spectrum{f'; there is {similar}' if similar else ''}"
         )
-    return sections + ([("spectra of the run whose names begin so", [similar])] if similar else [])
+    return sections + ([("spectra of the run whose names hold this one", [similar])] if similar else [])
 
 
 def manifests(results: Path) -> list[Path]:
@@ -114,11 +118,11 @@ def _rows(file: Path, name: str) -> list[dict[str, Any]]:
 
 
 def _similar(results: Path, name: str) -> list[str]:
-    """The first names in the run that begin as this one does."""
+    """The first names in the run that hold this one."""
     stem = file_stem(name).split("/")[0]
     for file in manifests(results):
         ids = pq.read_table(file, columns=["spectrum_id"])["spectrum_id"]
-        found: list[str] = ids.filter(pc.starts_with(ids, stem)).slice(0, SIMILAR).to_pylist()
+        found: list[str] = ids.filter(pc.match_substring(ids, stem)).slice(0, SIMILAR).to_pylist()
         if found:
             return found
     return []
@@ -208,8 +212,8 @@ def _verdict(results: Path, found: Searched) -> Iterator[str]:
         yield "not in the catalogue" if made else "the catalogue is not made yet"
     elif view.brief:
         told = view.brief(found.candidate)
-        p = "" if told.probability is None else f", p = {told.probability:.3f}"
-        yield f"in the catalogue: {told.kind}{p}; {told.numbers}; {told.why}"
+        kind = ", ".join(filter(None, (told.kind, likely(told.probability))))
+        yield f"in the catalogue: {kind}; {told.numbers}; {told.why}"
 
 
 def _neighbours(results: Path, row: Mapping[str, Any]) -> Iterator[str]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from starsift.spectra.batches import SpectrumBatch
     from starsift.spectra.rows import Place
 
+MOST_DIGITS = 4  # of a value whose error is small
 # Wavelengths in air, Angstrom, as spectroscopists name the lines: NIST Atomic Spectra Database.
 BALMER = {"Hα": 6562.80, "Hβ": 4861.33, "Hγ": 4340.47, "Hδ": 4101.74}
 
@@ -117,11 +118,20 @@ class Brief:
     why: str
 
 
+def likely(probability: float | None) -> str:
+    """A probability such as "p = 0.874"; empty where there is none."""
+    if probability is None:
+        return ""
+    return "p > 0.999" if probability > 0.9995 else f"p = {probability:.3f}"
+
+
 def measured(row: Mapping[str, Any], name: str, digits: int = 1, unit: str = "") -> str:
     """A value of a row with its error, such as "-52.1 ± 0.8 km/s"; empty where there is none."""
     value, error = row.get(name), row.get(f"{name}_err")
     if value is None:
         return ""
+    while error and round(error, digits) == 0 and digits < MOST_DIGITS:
+        digits += 1
     text = f"{value:.{digits}f}" if error is None else f"{value:.{digits}f} ± {error:.{digits}f}"
     return f"{text} {unit}".rstrip()
 

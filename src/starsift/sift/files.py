@@ -71,7 +71,8 @@ def find_files(places: Sequence[str | os.PathLike[str]], without: Path | None = 
     return files
 
 
-def _files_of(place: Path) -> Iterator[Path]:
+def _files_of(place: Path, lists: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """FITS files of a place that `lists` led to."""
     if not place.exists():
         raise InputError(f"{place}: no such file or folder")
     if place.is_dir():
@@ -79,15 +80,20 @@ def _files_of(place: Path) -> Iterator[Path]:
             raise InputError(f"{place}: permission denied; this folder cannot be listed")
         yield from (place.absolute() / name for name in sorted(fits_files(place)))
     elif place.suffix.lower() in LISTS:
-        lines = [line.strip() for line in place.read_text(errors="replace").splitlines()]
+        if place.resolve() in lists:
+            raise InputError(f"{place}: it lists itself")
+        # As Windows saves it, a text may begin with a mark of its encoding.
+        lines = [line.strip() for line in place.read_text("utf-8-sig", errors="replace").splitlines()]
+        lines = [line for line in lines if line and not line.startswith("#")]
+        if not lines:
+            raise InputError(f"{place}: it lists no file; write one path a line")
         for line in lines:
-            if line and not line.startswith("#"):
-                # As the shell would from here, or else from where the list is.
-                path = Path(line).expanduser()
-                path = path if path.exists() else place.parent / path
-                if not path.exists():
-                    raise InputError(f"{place}: it lists {line}, and there is no such file or folder")
-                yield from _files_of(path)
+            # As the shell would from here, or else from where the list is.
+            path = Path(line).expanduser()
+            path = path if path.exists() else place.parent / path
+            if not path.exists():
+                raise InputError(f"{place}: it lists {line}, and there is no such file or folder")
+            yield from _files_of(path, (*lists, place.resolve()))
     elif is_fits_name(place.name):
         yield place.absolute()
     else:

@@ -5,6 +5,7 @@ is most of the time. Rules, scripts and Snakemake's records are those of a surve
 cluster goes on from them.
 """
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -88,7 +89,7 @@ class InProcess(Executor):
 
 
 def run_workflow(
-    folder: Path, settings: Path, targets: Sequence[str], report: Report
+    folder: Path, settings: Path, targets: Sequence[str], report: Report, *, again: Sequence[str] = ()
 ) -> dict[str, BaseException]:
     """Make files of a survey's workflow in this process.
 
@@ -98,6 +99,7 @@ def run_workflow(
     settings : file
     targets : files to make, relative to the folder
     report : called with a rule, and how many of how many of its jobs are done
+    again : rules whose jobs run also where their files are there
 
     Returns the errors of jobs that failed, by rule: what does not depend on them is made. Raises ResultsError
     where Snakemake itself failed.
@@ -108,12 +110,13 @@ def run_workflow(
     InProcess.cancelled = False
     words = ["--snakefile", str(workflow_root() / "Snakefile"), "--configfile", str(settings)]
     words += ["--directory", str(folder), "--executor", NAME, "--cores", "all", "--keep-going"]
-    words += ["--rerun-incomplete", "--workflow-profile", "none", "--"]
+    words += ["--rerun-incomplete", "--workflow-profile", "none"]
+    words += ["--forcerun", *again] if again else []
     errors = _Errors()
     logger.addFilter(errors)
     try:
-        parser, arguments = parse_args([*words, *targets])
-        done = args_to_api(arguments, parser)
+        parser, arguments = parse_args([*words, "--", *targets])
+        done = _outside_loop(lambda: args_to_api(arguments, parser))
     finally:
         logger.removeFilter(errors)
     if InProcess.cancelled and not InProcess.failures:
@@ -126,6 +129,16 @@ def run_workflow(
     if not done and not InProcess.failures:
         raise ResultsError(" ".join(errors.messages) or "the workflow ended before its results were made")
     return dict(InProcess.failures)
+
+
+def _outside_loop(work: Callable[[], bool]) -> bool:
+    """Run Snakemake, in a thread of its own where this one runs an event loop, as in Jupyter."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return work()
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(work).result()
 
 
 class _Errors(logging.Filter):

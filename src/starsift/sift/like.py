@@ -49,10 +49,14 @@ def find_like(
     queue `QUEUE`. Raises InputError: an example cannot be read, or has no code.
     """
     output = Path(folder)
-    output.mkdir(parents=True, exist_ok=True)
+    if output.exists() and not output.is_dir():
+        raise InputError(f"{output}: a file, not a folder; name another one with --output")
+    if any(output.glob("contact-sheet-*.png")) and not (output / "like.parquet").is_file():
+        raise InputError(f"{output}: its contact sheets are not of starsift like; name another --output")
     results = _results_of(among) or _encode(among, output, progress)
     files = sorted((results / "mstars/codes").glob("*.parquet"))
     names, codes = _encode_examples(examples, files, _model_of(results))
+    output.mkdir(parents=True, exist_ok=True)
     table = rank_like(files, names, codes, number=number)
     write_parquet(table, output / "like.parquet")
     write_parquet(table, results / "mstars/like.parquet")
@@ -82,9 +86,10 @@ def _encode(among: Sequence[str | os.PathLike[str]], output: Path, progress: Pro
     from starsift.sift.inprocess import run_workflow
 
     progress("reading headers", 0, 1)
-    found = index_places(among, without=output)
+    found = index_places(among, without=output / "results")
     progress("reading headers", 1, 1)
     settings = make_settings(found, choose_searches(found, ["mstars"]), {})
+    output.mkdir(parents=True, exist_ok=True)
     file = write_settings(settings, found, output)
     for error in run_workflow(output, file, [f"results/mstars/{name}" for name in _CODES], progress).values():
         raise error

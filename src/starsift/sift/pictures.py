@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from starsift.io.files import atomic_path
 from starsift.report.plots import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY, report_style
 from starsift.review.facts import flux_unit
+from starsift.searches.base import likely
 from starsift.searches.registry import SEARCHES
 from starsift.sky.air import air_to_vacuum
 from starsift.sky.constants import C_KMS
@@ -53,7 +54,8 @@ def draw_candidate(
             _draw_model(part, *model)
         for axis in (whole, part):
             axis.set_ylabel(f"flux [{flux_unit(row['spectrum_id'])}]")
-        part.set_xlabel("vacuum wavelength [Å]")
+        frame = "at rest" if velocity is None else f"at {velocity:.0f} km/s"
+        part.set_xlabel(f"vacuum wavelength [Å]; lines {frame}")
         if ccf:
             draw_ccf(grid[2], ccf)
             grid[2].set_xlabel("radial velocity [km/s]")
@@ -70,8 +72,7 @@ def picture_name(spectrum_id: str) -> str:
 def headline(row: Mapping[str, Any]) -> str:
     """What a candidate seems to be, with its probability and S/N."""
     parts = [row["kind"]]
-    if row["probability"] is not None:
-        parts.append(f"p = {row['probability']:.3f}")
+    parts += filter(None, [likely(row["probability"])])
     if row["snr"] is not None:
         parts.append(f"S/N {row['snr']:.0f}")
     return ", ".join(parts)

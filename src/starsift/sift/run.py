@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from starsift.errors import InputError, StarsiftError
-from starsift.io.files import write_json
+from starsift.io.files import read_json, write_json
 from starsift.io.parquet import write_parquet
 from starsift.learning.model_sets import SHIPPED, find_model_set, read_model_set, settings_of
 from starsift.review.results import RUN_SETTINGS, Results
@@ -25,6 +27,7 @@ from starsift.sift.page import write_page
 from starsift.sift.pictures import Spectrum, draw_candidate, draw_sheets
 from starsift.sift.settings import choose_searches, make_settings, write_settings
 
+FILES = "files.json"  # size and time of each file in the last run
 _UNITS = {"mrs": "LAMOST medium-resolution", "lrs": "LAMOST low-resolution", "sdss": "SDSS"}
 
 
@@ -62,15 +65,12 @@ def sift(
     has nothing to search, or the settings in the folder were edited. ResultsError: a stage failed.
     """
     output = Path(folder)
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        raise InputError(f"{output}: a file, not a folder; name another one with --output") from None
     _check_foreign(output)
     progress("reading headers", 0, 1)
-    found = index_places(places, without=output)
+    found = index_places(places, without=output / "results")
     chosen = choose_searches(found, searches)
     settings = make_settings(found, chosen, {name: _bound(name) for name in chosen})
+    output.mkdir(parents=True, exist_ok=True)
     file = write_settings(settings, found, output)
     (output / "results").mkdir(exist_ok=True)
     write_json(complete_settings({file: settings}), output / "results" / RUN_SETTINGS)
@@ -83,22 +83,62 @@ def sift(
     targets += [
         f"results/manifest/{name}-status.csv" for name in sorted({k for v in chosen.values() for k in v})
     ]
-    failed = _failed_searches(run_workflow(output, file, targets, progress), chosen)
+    files = _states(found)
+    again = ["pack"] if _are_changed(output / "results" / FILES, files) else []
+    errors = run_workflow(output, file, targets, progress, again=again)
+    write_json(files, output / "results" / FILES)
+    skipped = [message for files in found.skipped.values() for message in files.values()]
+    unusable = _list_unusable(places, output / "results", settings["surveys"])
+    failed = _failed_searches(errors, chosen)
     candidates = list_candidates(output / "results", [one for one in chosen if one not in failed], found.root)
-    summary = tuple(_describe(found, chosen, failed, candidates))
+    summary = tuple(_describe(found, chosen, unusable, failed, candidates))
     _draw(output, candidates, progress)
     write_parquet(candidates, output / "candidates.parquet")
-    skipped = [message for files in found.skipped.values() for message in files.values()]
-    write_page(output / "report.html", summary, candidates.to_pylist(), skipped)
+    write_page(output / "report.html", summary, candidates.to_pylist(), [*skipped, *unusable])
     return Sifted(output, candidates, summary, tuple(failed))
 
 
 def _check_foreign(output: Path) -> None:
     """Refuse to write over files that no earlier run of `sift` wrote."""
     if not (output / "results" / RUN_SETTINGS).is_file():
-        for name in ("report.html", "candidates.parquet", "pictures"):
-            if (output / name).exists():
-                raise InputError(f"{output / name}: not of starsift sift; name another folder with --output")
+        for pattern in ("report.html", "candidates.parquet", "pictures", "contact-sheet-*.png"):
+            if foreign := next(output.glob(pattern), None):
+                raise InputError(f"{foreign}: not of starsift sift; name another folder with --output")
+
+
+def _states(found: Found) -> dict[str, list[int]]:
+    """Size and time of each file."""
+    paths = [found.root / name for name in pc.unique(found.index["path"]).to_pylist()]
+    return {str(path): [path.stat().st_size, path.stat().st_mtime_ns] for path in paths if path.exists()}
+
+
+def _are_changed(record: Path, files: Mapping[str, list[int]]) -> bool:
+    """Whether a file of the last run has changed: those of a survey do not, and are not looked at again."""
+    before = read_json(record) if record.is_file() else {}
+    return any(before.get(path, state) != state for path, state in files.items())
+
+
+def _list_unusable(
+    places: Sequence[str | os.PathLike[str]], results: Path, surveys: Iterable[str]
+) -> list[str]:
+    """The spectra whose pixels cannot be used, and why. Raises InputError: that are all."""
+    reasons: dict[str, str] = {}
+    number = 0
+    for survey in surveys:
+        file = results / "manifest" / f"{survey}-unusable.parquet"
+        if not file.is_file():
+            return []
+        number += pq.read_metadata(results / "manifest" / f"{survey}.parquet").num_rows
+        for row in pq.read_table(file).to_pylist():
+            number -= 1
+            why = row["status"].replace("_", " ")
+            reasons[row["spectrum_id"]] = f"{row['file'] or row['spectrum_id']}: {why}"
+    listed = list(reasons.values())
+    if number == 0:
+        raise InputError(
+            f"{', '.join(map(str, places))}: no spectrum that can be used. {'; '.join(listed[:3])}"
+        )
+    return listed
 
 
 def _remove_catalogs(results: Path, searches: Sequence[str]) -> None:
@@ -139,6 +179,7 @@ def _bound(search: str) -> dict[str, Any]:
 def _describe(
     found: Found,
     chosen: Mapping[str, Sequence[str]],
+    unusable: Sequence[str],
     failed: Mapping[str, BaseException],
     candidates: pa.Table,
 ) -> Iterator[str]:
@@ -149,6 +190,11 @@ def _describe(
         yield f"{number} file{'s' if number > 1 else ''} of {_UNITS[kind]} spectra, {searched}."
     for sentence in describe_skipped(found):
         yield f"Skipped, {sentence}."
+    if unusable:
+        more = f", and {len(unusable) - 1} more" if len(unusable) > 1 else ""
+        yield f"Without usable pixels, so not searched: {unusable[0]}{more}."
+    if len(unusable) > 1 or any(len(files) > 1 for files in found.skipped.values()):
+        yield "The end of report.html lists all files that were skipped."
     for search, error in failed.items():
         yield f"The search for {SEARCHES[search].stars} failed: {error}."
     yield f"{candidates.num_rows} candidate{'' if candidates.num_rows == 1 else 's'}."
@@ -158,9 +204,10 @@ def _draw(output: Path, candidates: pa.Table, progress: Callable[[str, int, int]
     """Pictures of all candidates, and contact sheets."""
     results, rows = Results(output / "results"), candidates.to_pylist()
     pictures = {output / row["picture"] for row in rows}
-    for file in (output / "pictures").glob("*/*.png"):
-        if file not in pictures:
-            file.unlink()
+    for search in SEARCHES:
+        for file in (output / "pictures" / search).glob("*.png"):
+            if file not in pictures:
+                file.unlink()
     shown: list[tuple[Spectrum, float | None]] = []
     for number, row in enumerate(rows):
         progress("pictures", number, len(rows))

@@ -120,6 +120,8 @@ def write_settings(settings: Mapping[str, Any], found: Found, folder: Path) -> P
     Returns the file of the settings. Raises SettingsError: it was edited since, and would be lost.
     """
     file, index = folder / SETTINGS, folder / INDEX
+    if file.exists() and not file.read_text().startswith(_SIGNATURE):
+        raise SettingsError(f"{file}: not of starsift sift; name another folder with --output")
     if file.exists() and not _is_ours(file.read_text()):
         raise SettingsError(
             f"{file} was edited: run `starsift run --config {file} --directory {folder}`, or name another "

@@ -15,6 +15,7 @@ from starsift.survey.catalog import COORDINATES, INDEX_COLUMNS
 from starsift.survey.fitsfile import Hdu, open_fits, unpacked
 from starsift.survey.identity import DUPLICATE, OK, OTHER_FILES
 from starsift.survey.names import identity_from_name, is_fits_name
+from starsift.survey.readers.registry import read_exposures
 from starsift.survey.recognition import recognize
 
 _LIMITS = {f.name: 2 ** (f.type.bit_width - 1) for f in INDEX_COLUMNS if pa.types.is_integer(f.type)}
@@ -134,7 +135,8 @@ def _name_duplicates(root: Path, files: Sequence[Sequence[dict[str, Any]]]) -> N
                 groups.setdefault(key, []).append(row)
     for group in groups.values():
         kept: list[dict[str, Any]] = []
-        for row in sorted(group, key=_worse) if len(group) > 1 else ():
+        damaged = _damaged(root, group)
+        for row in sorted(group, key=lambda row: (row["path"] in damaged, *_worse(row))):
             minutes = row.get("minutes", set())
             first = next(
                 (k for k in kept if not (minutes and k["minutes"] and minutes.isdisjoint(k["minutes"]))), None
@@ -146,6 +148,22 @@ def _name_duplicates(root: Path, files: Sequence[Sequence[dict[str, Any]]]) -> N
             what = "the same bytes" if same else "the same observation, in other bytes"
             row["status"] = DUPLICATE
             row["message"] = f"{row['path']}: a copy of {first['path']} ({what}), which is kept"
+
+
+def _damaged(root: Path, copies: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Those of several copies, if their bytes differ, whose spectrum cannot be used."""
+    if len({_content(root / row["path"]) for row in copies} if len(copies) > 1 else ()) < 2:
+        return set()
+    return {row["path"] for row in copies if not _can_be_used(root / row["path"], row)}
+
+
+def _can_be_used(path: Path, row: Mapping[str, Any]) -> bool:
+    place = row.get("band") or "", row.get("lmjm")
+    try:
+        exposures = read_exposures(path, row["survey"])
+    except SpectrumError:
+        return False
+    return any(one.status == OK for one in exposures if (one.band, one.lmjm) == place)
 
 
 def _worse(row: Mapping[str, Any]) -> tuple[Any, ...]:

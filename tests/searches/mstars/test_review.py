@@ -37,10 +37,10 @@ def test_the_template_of_a_candidate_at_its_velocity(tmp_path: Path) -> None:
     wavelength, curves = models({"template": "dM3", "rv": 120.0}, batch)
     np.testing.assert_array_equal(wavelength, batch.wavelength[0])
     (name, curve), *others = curves.items()
-    assert (name, others) == ("template dM3, 120 km/s", [])
+    assert (name, others) == ("velocity template dM3, 120 km/s", [])
     inner = slice(100, -100)
     fit = np.std((curve / flux[0] - 1)[inner])
-    still = models({"template": "dM3", "rv": 0.0}, batch)[1]["template dM3, 0 km/s"]
+    still = models({"template": "dM3", "rv": 0.0}, batch)[1]["velocity template dM3, 0 km/s"]
     assert fit < 0.1
     assert fit < np.std((still / flux[0] - 1)[inner])
     assert models({"template": "dM3", "rv": None}, batch)[1] == {}

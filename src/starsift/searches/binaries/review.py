@@ -119,7 +119,7 @@ def story(folder: Path, stages: Mapping[str, dict[str, Any]], settings: Mapping[
             yield f"no CCF: {ccf['status']}"
         else:
             rv = ", ".join(f"{v:.1f}" for v in ccf["rv"] or [])
-            yield f"CCF: {ccf['n_components']} components at {rv} km/s, highest value {ccf['ccf_max']:.2f}"
+            yield f"CCF: components: {ccf['n_components']}, at {rv} km/s, highest value {ccf['ccf_max']:.2f}"
     if classes.get("p_single") is not None:
         p = ", ".join(f"{name} {classes[f'p_{name.lower()}']:.4f}" for name in ("single", "SB2", "SB3"))
         decision = folder / "binaries/model_set/decision.json"

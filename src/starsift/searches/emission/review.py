@@ -26,7 +26,7 @@ def make_panels(folder: Path, settings: Mapping[str, Any]) -> Panels:
 
 def brief(row: Mapping[str, Any]) -> Brief:
     """An emission-line spectrum in a line."""
-    shown = [f"EW {width}" if (width := measured(row, "ewha", 1, "Å")) else ""]
+    shown = [f"EW(Hα) {width}, emission positive" if (width := measured(row, "ewha", 1, "Å")) else ""]
     shown += [f"peak at {speed}" if (speed := measured(row, "peak_velocity", 0, "km/s")) else ""]
     shown += [f"peaks {gap} apart" if (gap := measured(row, "peak_separation", 0, "km/s")) else ""]
     shown += [f"{row['class']} {row.get('subclass') or ''}".strip() if row.get("class") else ""]

@@ -107,7 +107,7 @@ def make_models(folder: Path, settings: Mapping[str, Any]) -> Models:
             return wavelength, {}
         template = np.interp(wavelength, LAMOST_LRS.wavelength * (1 + rv / C_KMS), templates[name])
         scaled = scale_template(batch.flux[0], batch.ivar[0], template)
-        return wavelength, {f"template {name}, {rv:.0f} km/s": scaled}
+        return wavelength, {f"velocity template {name}, {rv:.0f} km/s": scaled}
 
     return models
 
@@ -127,7 +127,7 @@ def brief(row: Mapping[str, Any]) -> Brief:
     active = "; active" if row.get("active") else ""
     shown = [row.get("subclass") or "", f"rv {rv}" if (rv := measured(row, "rv", 0, "km/s")) else ""]
     shown += [f"TiO5 {tio5}" if (tio5 := measured(row, "tio5", 2)) else ""]
-    shown += [f"H alpha {width}" if (width := measured(row, "ewha", 1, "Å")) else ""]
+    shown += [f"EW(Hα) {width}, emission positive" if (width := measured(row, "ewha", 1, "Å")) else ""]
     why = "molecular bands of an M star"
     if row.get("hamming_distance") is not None:
         bits, nearest = row["hamming_distance"], row["nearest_query"]
@@ -143,9 +143,9 @@ def story(folder: Path, stages: Mapping[str, dict[str, Any]], settings: Mapping[
     elif pool:
         limits = settings.get("search", {}), settings.get("catalog", {})
         chosen = (
-            f"among the nearest of {pool['n_queries']} known M stars"
+            f"{pool['n_queries']} known M stars have it among their nearest spectra"
             if pool["n_queries"]
-            else ("among the nearest of no known M star")
+            else "no known M star has it among its nearest spectra"
         )
         yield f"code: {chosen}; {pool['n_bad']} bad pixels{', gaps' if pool['defective'] else ''}"
         yield (
