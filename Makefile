@@ -65,7 +65,9 @@ test-all: install  ## all tests
 coverage: install  ## the lines that the quick unit tests run
 	$(PYTEST) -m "not slow" --ignore tests/workflow --ignore tests/browser --cov --cov-report=term-missing
 
-test-kernels: install  ## the unit tests with the arithmetic of other processors
+# Compiled functions check the bounds of arrays here, which takes a cache of their own.
+test-kernels: install  ## the unit tests with the arithmetic of other processors, and bounds checked
+	export NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$(CURDIR)/build/numba; \
 	for kernel in $(KERNELS); do \
 	    OPENBLAS_CORETYPE=$$kernel NPY_DISABLE_CPU_FEATURES="X86_V3 X86_V4 AVX512_ICL" TF_ENABLE_ONEDNN_OPTS=0 \
 	    $(PYTEST) -m "not slow" --ignore tests/workflow --ignore tests/browser || exit 1; \

@@ -201,8 +201,11 @@ def test_a_folder_without_spectra_fails_with_a_sentence(
 def test_a_search_that_fails_leaves_the_others_and_exit_status_1(
     folder: Path, done: Sifted, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*arguments: Any) -> dict[str, BaseException]:
-        return {**run_workflow(*arguments), "emission_predict": ResultsError("windows.arrow: no such file")}
+    def fail(*arguments: Any, **options: Any) -> dict[str, BaseException]:
+        return {
+            **run_workflow(*arguments, **options),
+            "emission_predict": ResultsError("windows.arrow: no such file"),
+        }
 
     monkeypatch.setattr("starsift.sift.inprocess.run_workflow", fail)
     assert main(["sift", str(folder), "-o", str(done.folder)]) == 1

@@ -137,6 +137,16 @@ def test_bad_pixels_have_no_effect(models, synthesizer):
     assert np.abs(np.sort(results[0].rv[:, 1, :2], axis=1) - [-70, 50]).max() < 2.0
 
 
+def test_stars_at_the_ends_of_the_range_of_velocities(models, synthesizer):
+    """Only pixels of a template are read: `make test-kernels` checks the bounds of arrays."""
+    farthest = float(models.velocity(models.nodes))
+    for rv in ((-farthest, farthest), (-farthest - 4, 20.0), (0.0, farthest + 4)):
+        fits = fit_models(expose(synthesizer, rv, (0.5, 0.5), snr=100, n=4), models)
+        found = fits.rv[:, 1, :2]
+        assert (np.abs(found) <= farthest).all()
+        np.testing.assert_allclose(found, np.tile(np.clip(rv, -farthest, farthest), (4, 1)), atol=20)
+
+
 def test_order_of_spectra_and_of_chunks_does_not_matter(models, synthesizer):
     batch = expose(synthesizer, (-70.0, 50.0), (0.6, 0.4), snr=30, n=40)
     order = np.random.default_rng(2).permutation(40)

@@ -265,7 +265,7 @@ def _refine(
         left, right = gain[at - 1, which], gain[at + 1, which]
         bend = left - 2 * gain[at, which] + right
         if left > 0 and right > 0 and bend < 0:
-            shift[j] += 0.5 * (left - right) / bend
+            shift[j] += max(-0.5, min(0.5, 0.5 * (left - right) / bend))
     shift[j] = _inside(shift[j], bank.nodes)
 
 
@@ -489,7 +489,9 @@ def _fit_chunk(batch: SpectrumBatch, bank: ModelBank, xp: ModuleType) -> ModelFi
     rows, least = rows[promised], least[promised]
 
     def start_from_scan() -> None:
-        template[rows, :2], shift[rows, :2] = bank.scan[found[rows, :2]], found[rows, 2:] - bank.nodes
+        template[rows, :2] = bank.scan[found[rows, :2]]
+        farthest = bank.nodes - EDGE
+        shift[rows, :2] = np.clip(found[rows, 2:] - bank.nodes, -farthest, farthest)
 
     single = template[:, 0].copy(), shift[:, 0].copy()
     start_from_scan()
