@@ -52,12 +52,14 @@ def test_verify_notices_a_changed_catalogue(tmp_path: Path, capsys: pytest.Captu
     catalog.write_text("rv\n1\n")
     write_provenance(record, {"seed": 1}, outputs=[catalog])
     assert main(["verify", str(record)]) == 0
-    assert "ok       output  binaries.csv" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "ok       output   binaries.csv" in told
+    assert told.endswith("Inputs, settings and catalogues belong together.\n")
     catalog.write_text("rv\n2\n")
     assert main(["verify", str(record)]) == 1
     output = capsys.readouterr()
-    assert "changed  output  binaries.csv" in output.out
-    assert "1 of 1 files differ from" in output.err
+    assert "changed  output   binaries.csv" in output.out
+    assert "the first is binaries.csv; restore them" in output.err
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,8 @@ def test_verify_notices_a_changed_catalogue(tmp_path: Path, capsys: pytest.Captu
     [
         (["index", "nowhere", "--output", "x.parquet"], "nowhere: no such folder"),
         (["index", "file", "--output", "x.parquet"], "file: a file, not a folder"),
-        (["verify", "."], ".: cannot be read (Is a directory); name the provenance.json"),
+        (["verify", "."], "provenance.json: no such file; name the provenance.json of a finished run"),
+        (["compare", "folder", "file"], "folder, file: name two folders of results, or two catalogues"),
         (["import", "file"], "file: the file is empty (labels are also read from a store, .sqlite)"),
         (
             ["import", "file", "--search", "emision"],
@@ -222,7 +225,9 @@ def test_no_command_line_leaves_a_traceback(command: str, status: int, message: 
 def test_a_pager_may_be_closed(tmp_path: Path) -> None:
     for at in range(4000):
         (tmp_path / f"{at}.fits").touch()
-    record = {"inputs": {"s": {f"{at}.fits": "0" * 64 for at in range(4000)}}, "outputs": {}}
+    files = {f"{at}.fits": "0" * 64 for at in range(4000)}
+    write_provenance(tmp_path / "provenance.json", {})
+    record = json.loads((tmp_path / "provenance.json").read_text()) | {"inputs": {"s": files}}
     (tmp_path / "provenance.json").write_text(json.dumps(record))
     command = f"{shlex.quote(sys.executable)} -m starsift.cli verify provenance.json | head -n 1"
     done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=True)

@@ -105,9 +105,31 @@ def make_parser() -> argparse.ArgumentParser:
     _add_import_options(import_labels)
     for uses_labels in (review, export, import_labels):
         uses_labels.add_argument("--labels", type=Path, default=LABELS, help="the label store (%(default)s)")
-    verify = command("verify", _verify, "compare inputs and catalogues with recorded checksums")
+    verify = command("verify", _verify, "say whether results belong to their inputs, settings and code")
     verify.add_argument(
-        "provenance", type=Path, nargs="?", default=RESULTS / "provenance.json", help="record (%(default)s)"
+        "results",
+        type=Path,
+        nargs="?",
+        default=RESULTS,
+        help="results, or their provenance.json (%(default)s)",
+    )
+    verify.add_argument(
+        "--config",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="settings that they should have been made with",
+    )
+    compare = command("compare", _compare, "compare two runs, or two versions of a catalogue")
+    compare.add_argument("old", type=Path, help="results of a run, or a catalogue")
+    compare.add_argument("new", type=Path, help="the other one")
+    compare.add_argument(
+        "--key",
+        nargs="+",
+        default=[],
+        metavar="COLUMN",
+        help="columns that name a row of catalogues of others",
     )
     return parser
 
@@ -476,15 +498,38 @@ def _import_labels(options: argparse.Namespace) -> None:
 
 def _verify(options: argparse.Namespace) -> None:
     from starsift.catalog.provenance import verify
+    from starsift.settings import check_file, complete_settings
 
-    checks = verify(options.provenance)
-    print(*(f"{check.status:8} {check.role:7} {check.path}" for check in checks), sep="\n")
-    different = [check.path for check in checks if check.status != "ok"]
-    if different:
+    settings = None
+    if options.config:
+        settings = complete_settings({str(file): check_file(_find_settings(file)) for file in options.config})
+    checks = verify(options.results, settings=settings)
+    print(*(f"{check.status:8} {check.role:8} {check.name}" for check in checks), sep="\n")
+    other = [check for check in checks if check.status != "ok"]
+    made = [check.name for check in other if check.role in ("code", "software")]
+    if made:
+        print(f"Made with other code or packages: {', '.join(made)}.")
+    if different := [check.name for check in other if check.role not in ("code", "software")]:
         raise InputError(
-            f"{len(different)} of {len(checks)} files differ from {options.provenance}, the first is "
-            f"{different[0]}; restore them, or run the workflow again"
+            f"{len(different)} of {len(checks)} files and settings differ from those of {options.results}, "
+            f"the first is {different[0]}; restore them, or run the workflow again"
         )
+    print("Inputs, settings and catalogues belong together.")
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from starsift.catalog.compare import describe
+    from starsift.review.differences import compare_files, compare_runs
+
+    if options.old.is_dir() != options.new.is_dir():
+        raise InputError(f"{options.old}, {options.new}: name two folders of results, or two catalogues")
+    if not options.old.is_dir():
+        print(*describe(compare_files(options.old, options.new, options.key)), sep="\n")
+        return
+    for compared, reasons in compare_runs(options.old, options.new):
+        print(*describe(compared), sep="\n")
+        for row, reason in reasons.items():
+            print(f"  {'lost' if row in compared.lost else 'gained':6} {row}: {reason}")
 
 
 if __name__ == "__main__":

@@ -222,8 +222,8 @@ def complete_settings(
     raise SettingsError(_message(errors[0], sources))
 
 
-def check_file(path: str | os.PathLike[str]) -> None:
-    """SettingsError if a file is not UTF-8, not YAML or JSON, or no group of settings.
+def check_file(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The settings in a file. SettingsError if it is not UTF-8, not YAML or JSON, or no group of settings.
 
     Snakemake, which reads the file, names neither the file nor the line.
     """
@@ -246,6 +246,7 @@ def check_file(path: str | os.PathLike[str]) -> None:
         found = "no settings" if settings is None else f"{settings!r:.40}, which is no group of settings"
         raise SettingsError(f"{file}: it holds {found}; write lines such as seed: 7")
     read_lines(path)
+    return settings
 
 
 def read_lines(path: str | os.PathLike[str]) -> dict[Key, int | None]:

@@ -1,6 +1,7 @@
 """Fingerprints of a small package against its import graph, checksums, seeds, and files that are verified."""
 
 import json
+import os
 
 import pytest
 
@@ -15,6 +16,7 @@ from starsift.catalog.provenance import (
     write_provenance,
 )
 from starsift.errors import ResultsError
+from starsift.resources import resource
 
 # Module: source. Imports of every form: plain, from, relative, of a module and of a name, inside a function.
 TREE = {
@@ -156,21 +158,62 @@ def test_written_provenance_is_complete_and_the_same_twice(run):
 
 def test_verify_finds_changed_and_missing_files(run):
     found = verify("results/provenance.json")
-    assert [tuple(check) for check in found] == [
+    assert [tuple(check) for check in found[:3]] == [
         ("input", "data/catalog.csv", "ok"),
         ("output", "catalogs/stars.parquet", "ok"),
+        ("settings", "as recorded", "ok"),
     ]
+    assert {check.role for check in found[3:]} == {"code", "software"}
+    assert {check.status for check in found} == {"ok"}
+    assert verify("results") == found
     (run / "results/catalogs/stars.parquet").write_text("tampered")
     (run / "data/catalog.csv").unlink()
-    assert [check.status for check in verify("results/provenance.json")] == ["missing", "changed"]
+    assert statuses(verify("results/provenance.json")) == ["missing", "changed"]
+
+
+def statuses(checks, roles=("input", "output")):
+    return [check.status for check in checks if check.role in roles]
+
+
+def test_verify_finds_other_settings_code_and_packages(run, monkeypatch):
+    same = verify("results", settings={"seed": 1, "paths": ["x"]})
+    assert statuses(same, ["settings"]) == ["ok"]
+    other = verify("results", settings={"seed": 2, "folder": {"a": None}})
+    assert [tuple(check) for check in other if check.role == "settings"] == [
+        ("settings", "as recorded", "ok"),
+        ("settings", "folder.a", "missing"),
+        ("settings", "paths", "missing"),
+        ("settings", "seed", "changed"),
+    ]
+    monkeypatch.setattr("starsift.catalog.provenance.package_fingerprint", lambda: "0" * 64)
+    monkeypatch.setattr("starsift.catalog.provenance.software", lambda: {"numpy": "0.1"})
+    found = {check.name.split()[0]: check.status for check in verify("results")}
+    assert (found["starsift"], found["numpy"], found["scipy"]) == ("changed", "changed", "missing")
+    record = json.loads((run / "results/provenance.json").read_text())
+    record["settings"]["seed"] = 3
+    (run / "results/provenance.json").write_text(json.dumps(record))
+    assert statuses(verify("results"), ["settings"]) == ["changed"]
+
+
+def test_what_comes_with_starsift_has_one_name_wherever_a_run_starts(tmp_path, monkeypatch):
+    grid = resource("templates/grid.parquet")
+    records = []
+    for folder in ("a", "b/c"):
+        (tmp_path / folder / "results").mkdir(parents=True)
+        monkeypatch.chdir(tmp_path / folder)
+        shown = os.path.relpath(grid)
+        records.append(write_provenance("results/provenance.json", {}, {"template_grid": shown}))
+        assert statuses(verify("results")) == ["ok"]
+    assert records[0] == records[1]
+    assert list(records[0]["inputs"]["template_grid"]) == ["resources/templates/grid.parquet"]
 
 
 def test_verify_of_results_that_were_moved(run, monkeypatch, tmp_path_factory):
     moved = tmp_path_factory.mktemp("moved") / "results"
     (run / "results").rename(moved)
     monkeypatch.chdir(moved)
-    assert [check.status for check in verify(moved / "provenance.json")] == ["missing", "ok"]
-    assert [check.status for check in verify(moved / "provenance.json", root=run)] == ["ok", "ok"]
+    assert statuses(verify(moved / "provenance.json")) == ["missing", "ok"]
+    assert statuses(verify(moved / "provenance.json", root=run)) == ["ok", "ok"]
 
 
 def test_verify_of_what_is_no_provenance(tmp_path):

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from starsift.errors import ResultsError
 from starsift.io.files import atomic_path
-from starsift.resources import WORKFLOW_FILES
+from starsift.resources import WORKFLOW_FILES, resource, workflow_root
 
 # Distributions whose version can change a number in a result; those not installed are left out.
 PACKAGES = (
@@ -34,15 +34,16 @@ PACKAGES = (
 )
 _SOURCE = Path(__file__).resolve().parents[2]  # the folder that holds the package starsift
 
+Status = Literal["ok", "changed", "missing"]
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
 class Check(NamedTuple):
-    """What `verify` found for one file; `status` is ok, changed or missing."""
+    """What `verify` found: of a file, a setting, the code or a package, which `name` names."""
 
-    role: Literal["input", "output"]
-    path: str
-    status: Literal["ok", "changed", "missing"]
+    role: Literal["input", "output", "settings", "code", "software"]
+    name: str
+    status: Status
 
 
 def fingerprint(*modules: str, root: str | os.PathLike[str] | None = None) -> str:
@@ -186,7 +187,8 @@ def provenance(config: Mapping[str, Any], inputs: Mapping[str, Paths] | None = N
     """Everything that decides a result: equal for equal settings, inputs and software.
 
     `inputs` are files or folders by what they are, such as {"catalog": path, "spectra": [paths]}, recorded as
-    given. Returns config (digest), seed, code (version, fingerprint of the package), software (versions) and
+    given, but those that come with starsift by their place there: it must not matter where a run was started.
+    Returns config (digest), seed, code (version, fingerprint of the package), software (versions) and
     inputs ({name: {path: SHA-256}}).
     """
     return {
@@ -226,32 +228,81 @@ def write_provenance(
     return record
 
 
-def verify(path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> list[Check]:
-    """Compare files with the checksums of a provenance file.
+def verify(
+    path: str | os.PathLike[str],
+    root: str | os.PathLike[str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> list[Check]:
+    """Compare files, settings, code and packages with a provenance file.
 
-    Outputs are looked for beside the file, inputs from `root`, by default the current folder. Returns a Check
-    a recorded file, inputs first, sorted by path. Raises ResultsError if `path` is missing or is not a
-    provenance file.
+    Parameters
+    ----------
+    path : provenance.json, or the folder of results that holds it; outputs are looked for beside it
+    root : folder from which inputs are looked for, by default the current one
+    settings : that the results should have been made with, complete; by default only those that the file
+        holds are compared with their own digest
+
+    Returns a Check a recorded file, setting that differs, package, inputs first, in alphabetic order. Raises
+    ResultsError if `path` is missing or is not a provenance file.
     """
     path = Path(path)
+    if path.is_dir():
+        path /= "provenance.json"
+    record = _read_record(path)
+    inputs = {name: sha for group in record["inputs"].values() for name, sha in group.items()}
+    outputs = record["outputs"]
+    base = Path.cwd() if root is None else Path(root)
+    checks = [Check("input", name, _compare(_place(base, name), inputs[name])) for name in sorted(inputs)]
+    checks += [Check("output", name, _compare(path.parent / name, outputs[name])) for name in sorted(outputs)]
+    return [*checks, *_compare_settings(record, settings), *_compare_software(record)]
+
+
+def _read_record(path: Path) -> dict[str, Any]:
     try:
-        record = json.loads(path.read_text())
-        inputs = {name: sha for group in record["inputs"].values() for name, sha in group.items()}
-        outputs = dict(record["outputs"])
+        record: dict[str, Any] = json.loads(path.read_text())
+        groups = [*record["inputs"].values(), *(record[key] for key in ("outputs", "settings", "software"))]
+        if not all(isinstance(group, dict) for group in groups):
+            raise TypeError("expected groups of names")
+        record["config"], record["code"]["version"], record["code"]["fingerprint"]
     except FileNotFoundError:
         raise ResultsError(f"{path}: no such file; name the provenance.json of a finished run") from None
     except OSError as error:
         raise ResultsError(f"{path}: cannot be read ({error.strerror}); name the provenance.json") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ResultsError(f"{path}: not a provenance file of starsift ({error!r})") from error
-    base = Path.cwd() if root is None else Path(root)
-    checks = [Check("input", name, _compare(base / name, inputs[name])) for name in sorted(inputs)]
-    return checks + [
-        Check("output", name, _compare(path.parent / name, outputs[name])) for name in sorted(outputs)
-    ]
+    return record
 
 
-def _compare(path: Path, expected: str) -> Literal["ok", "changed", "missing"]:
+def _compare_settings(record: Mapping[str, Any], settings: Mapping[str, Any] | None) -> Iterator[Check]:
+    same = config_digest(record["settings"]) == record["config"]
+    yield Check("settings", "as recorded", "ok" if same else "changed")
+    if settings is not None:
+        recorded, present = _flat(record["settings"]), _flat(json.loads(_json(settings, indent=None)))
+        for name in sorted({*recorded, *present}):
+            if name not in present or name not in recorded:
+                yield Check("settings", name, "missing")
+            elif recorded[name] != present[name]:
+                yield Check("settings", name, "changed")
+
+
+def _compare_software(record: Mapping[str, Any]) -> Iterator[Check]:
+    same = record["code"]["fingerprint"] == package_fingerprint()
+    yield Check("code", f"starsift {record['code']['version']}", "ok" if same else "changed")
+    present = software()
+    for name, version in sorted(record["software"].items()):
+        status: Status = "missing" if name not in present else "ok" if present[name] == version else "changed"
+        yield Check("software", f"{name} {version}", status)
+
+
+def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:
+    """Settings by the path of each, such as `binaries.ccf.resolution`."""
+    if not isinstance(settings, dict) or not settings:
+        return {prefix: settings}
+    parts = (_flat(value, f"{prefix}.{key}" if prefix else key) for key, value in settings.items())
+    return {name: value for part in parts for name, value in part.items()}
+
+
+def _compare(path: Path, expected: str) -> Status:
     if not path.exists():
         return "missing"
     return "ok" if checksum(path) == expected else "changed"
@@ -259,7 +310,19 @@ def _compare(path: Path, expected: str) -> Literal["ok", "changed", "missing"]:
 
 def _checksums(paths: Paths) -> dict[str, str]:
     several = [paths] if isinstance(paths, str | os.PathLike) else paths
-    return {Path(path).as_posix(): checksum(path) for path in sorted(several, key=os.fspath)}
+    return {_recorded(Path(path)): checksum(path) for path in sorted(several, key=os.fspath)}
+
+
+def _recorded(path: Path) -> str:
+    """The name of an input: of what comes with starsift the same, wherever a run was started."""
+    shipped, place = resource("").resolve(), path.resolve()
+    return f"resources/{place.relative_to(shipped)}" if place.is_relative_to(shipped) else path.as_posix()
+
+
+def _place(base: Path, name: str) -> Path:
+    """Where an input of this recorded name is."""
+    shipped = workflow_root() / name
+    return shipped if name.startswith("resources/") and not (base / name).exists() else base / name
 
 
 def _version() -> str:

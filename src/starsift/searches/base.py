@@ -234,6 +234,13 @@ class Search(Vocabulary):
         view: View = self.module("review").VIEW
         return view
 
+    def schema(self, catalog: str) -> TableSchema:
+        """The columns of a published catalogue."""
+        from starsift.catalog.columns import TableSchema
+
+        declared = vars(self.module("columns")).values()
+        return next(one for one in declared if isinstance(one, TableSchema) and one.name == catalog)
+
     def figure(self, name: str) -> Figure:
         """The figure of a name."""
         return next(figure for figure in self.figures if figure.name == name)
