@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
@@ -16,6 +18,7 @@ from starsift.demo.lrs import simulate_lrs
 from starsift.demo.mrs import simulate_survey
 from starsift.demo.sdss import simulate_sdss
 from starsift.errors import InputError, ResultsError
+from starsift.review.differences import compare_runs
 from starsift.review.story import tell
 from starsift.sift.explain import explain
 from starsift.sift.inprocess import run_workflow
@@ -277,3 +280,26 @@ def test_files_are_searched_where_an_event_loop_runs(folder: Path, done: Sifted)
         return sift([folder], done.folder)
 
     assert asyncio.run(cell()).candidates == done.candidates
+
+
+def test_two_runs_are_compared(done: Sifted, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old, new = done.folder / "results", tmp_path / "results"
+    shutil.copytree(old, new)
+    assert main(["compare", str(old), str(new)]) == 0
+    assert all(line.endswith("rows, the same.") for line in capsys.readouterr().out.splitlines())
+    catalog = pq.read_table(new / "catalogs/mstars.parquet")
+    name = catalog["spectrum_id"][0].as_py()
+    pq.write_table(catalog.slice(1), new / "catalogs/mstars.parquet")
+    assert main(["compare", str(old), str(new)]) == 0
+    told = capsys.readouterr().out
+    assert f"mstars: {catalog.num_rows} rows before, {catalog.num_rows - 1} now: 1 lost" in told
+    assert f"lost   {name}: on a threshold: what was measured agrees" in told
+    pool = pq.read_table(new / "mstars/pool.parquet")
+    at = pool.column_names.index("p_m")
+    less = pc.subtract(pool["p_m"], 0.4).cast(pa.float32())
+    pq.write_table(pool.set_column(at, pool.schema.field(at), less), new / "mstars/pool.parquet")
+    reasons = {row: reason for _, found in compare_runs(old, new) for row, reason in found.items()}
+    assert list(reasons) == [name]
+    assert reasons[name].startswith("mstars/pool.parquet p_m: 0.")
+    with pytest.raises(InputError, match="no catalogue that both have"):
+        list(compare_runs(old, tmp_path))
