@@ -112,6 +112,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "results/manifest").mkdir(exist_ok=True)
     (folder / "results/manifest/mrs-selection.csv").write_text("cut,before,removed,after\n")
     write_provenance(folder / "results/provenance.json", {"seed": 1}, outputs=[])
+    shutil.copytree(folder / "results", folder / "old/results")
     with LabelStore(folder / "labels/starsift.sqlite") as store:
         store.export(folder / "colleague.parquet")
     survey = yaml.safe_load(blocks((ROOT / "docs/running.md").read_text(), "yaml")[0])
