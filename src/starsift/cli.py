@@ -1,4 +1,4 @@
-"""The command line: `starsift run | sift | simulate | index | status | review | export | import | verify`."""
+"""The command line: `starsift run`, `starsift sift` and others."""
 
 import argparse
 import errno
@@ -121,6 +121,12 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="settings that they should have been made with",
     )
+    crate = command("crate", _crate, "write a run as a Workflow Run RO-Crate, to publish it")
+    crate.add_argument("results", type=Path, help="finished run")
+    crate.add_argument("folder", type=Path, help="folder to write; it must not exist")
+    crate.add_argument("--licence", required=True, help="of the data: an SPDX name such as CC-BY-4.0")
+    crate.add_argument("--author", required=True, help="who publishes")
+    crate.add_argument("--name", default="Rare stars of a survey", help="title (%(default)s)")
     compare = command("compare", _compare, "compare two runs, or two versions of a catalogue")
     compare.add_argument("old", type=Path, help="results of a run, or a catalogue")
     compare.add_argument("new", type=Path, help="the other one")
@@ -515,6 +521,13 @@ def _verify(options: argparse.Namespace) -> None:
             f"the first is {different[0]}; restore them, or run the workflow again"
         )
     print("Inputs, settings and catalogues belong together.")
+
+
+def _crate(options: argparse.Namespace) -> None:
+    from starsift.catalog.crate import write_crate
+
+    words = {"name": options.name, "licence": options.licence, "author": options.author}
+    print(f"The crate is in {write_crate(options.results, options.folder, **words)}")
 
 
 def _compare(options: argparse.Namespace) -> None:

@@ -11,6 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from threadpoolctl import threadpool_info
+
 from starsift.errors import ResultsError
 from starsift.io.files import atomic_path
 from starsift.resources import WORKFLOW_FILES, resource, workflow_root
@@ -183,6 +185,17 @@ def software() -> dict[str, str]:
     return versions
 
 
+def processor() -> str:
+    """The processor, and the kernels of BLAS that it runs: sums differ in the last bits between these."""
+    import numpy.linalg  # noqa: F401  # only libraries that are loaded are listed
+
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    kernels = {str(pool["architecture"]) for pool in threadpool_info() if "architecture" in pool}
+    return ", ".join([platform.machine(), *filter(None, [model]), *sorted(kernels)])
+
+
 def provenance(config: Mapping[str, Any], inputs: Mapping[str, Paths] | None = None) -> dict[str, Any]:
     """Everything that decides a result: equal for equal settings, inputs and software.
 
@@ -215,13 +228,14 @@ def write_provenance(
     outputs : result files, recorded relative to the folder of `path`, so that the folder can be moved
     counts : numbers of rows a stage, or anything that JSON can hold
 
-    Returns what was written: `provenance`, and settings, outputs ({path: SHA-256}), counts.
+    Returns what was written: `provenance`, and settings, outputs ({path: SHA-256}), counts, processor.
     """
     folder = Path(path).parent
     record = provenance(config, inputs) | {
         "settings": dict(config),
         "outputs": {Path(os.path.relpath(file, folder)).as_posix(): checksum(file) for file in outputs},
         "counts": dict(counts or {}),
+        "processor": processor(),
     }
     with atomic_path(path) as temporary:
         temporary.write_text(_json(record, indent=2) + "\n")
@@ -248,7 +262,7 @@ def verify(
     path = Path(path)
     if path.is_dir():
         path /= "provenance.json"
-    record = _read_record(path)
+    record = read_record(path)
     inputs = {name: sha for group in record["inputs"].values() for name, sha in group.items()}
     outputs = record["outputs"]
     base = Path.cwd() if root is None else Path(root)
@@ -257,7 +271,8 @@ def verify(
     return [*checks, *_compare_settings(record, settings), *_compare_software(record)]
 
 
-def _read_record(path: Path) -> dict[str, Any]:
+def read_record(path: Path) -> dict[str, Any]:
+    """What `write_provenance` wrote. Raises ResultsError: there is no such file, or it is another one."""
     try:
         record: dict[str, Any] = json.loads(path.read_text())
         groups = [*record["inputs"].values(), *(record[key] for key in ("outputs", "settings", "software"))]
