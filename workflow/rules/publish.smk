@@ -25,7 +25,7 @@ rule models:
 
 
 rule provenance:
-    # Which settings, code, packages and inputs made this run.
+    # Which settings, code, packages and inputs made this run, and the first page of the report.
     input:
         unpack(provenance_inputs),
         status=expand("results/manifest/{survey}-status.csv", survey=USED),
@@ -36,8 +36,14 @@ rule provenance:
             for name in SEARCHES[search].catalogs
             for suffix in ("parquet", "fits", "vot")
         ],
+        scores=[
+            f"results/scorecards/{search}.json"
+            for search in SEARCHED
+            if SIMULATED and workflow.is_rule(f"{search}_score")
+        ],
     output:
-        "results/provenance.json",
+        record="results/provenance.json",
+        summary="results/summary.rst",
     log:
         "results/logs/provenance.log",
     resources:

@@ -1,25 +1,26 @@
-"""Record the settings, code, packages and inputs of this run, and how many rows each stage made."""
+"""Record settings, code, packages, inputs and counts of this run, and summarise it for the report."""
 
-import csv
 from pathlib import Path
 
 from starsift.catalog.provenance import write_provenance
+from starsift.io.files import atomic_path
 from starsift.logs import log_to
+from starsift.searches.summary import read_funnel, summarise
+from starsift.settings import default_settings
 
 log_to(snakemake.log[0])
 source = snakemake.input
-
-
-def rows(path):
-    with Path(path).open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
 status = {
-    Path(path).name.removesuffix("-status.csv"): {row["status"]: int(row["spectra"]) for row in rows(path)}
+    Path(path).name.removesuffix("-status.csv"): {
+        row["status"]: int(row["spectra"]) for row in read_funnel(path)
+    }
     for path in source.status
 }
-funnels = {Path(path).name.removesuffix("_funnel.csv"): rows(path) for path in source.funnels}
+funnels = {Path(path).name.removesuffix("_funnel.csv"): read_funnel(path) for path in source.funnels}
 inputs = {name: source[name] for name in snakemake.params.inputs}
 counts = {"status": status, "funnel": funnels}
-write_provenance(snakemake.output[0], snakemake.params.config, inputs, [*source.catalogs], counts)
+record = write_provenance(
+    snakemake.output.record, snakemake.params.config, inputs, [*source.catalogs], counts
+)
+with atomic_path(snakemake.output.summary) as temporary:
+    temporary.write_text(summarise("results", record, default_settings()))
