@@ -272,8 +272,7 @@ rule bhb_catalog:
         manifests=expand("results/manifest/{survey}.parquet", survey=BHB_SURVEYS),
         catalog=lambda wildcards: [path for name in BHB_POOL if (path := catalog_of(name))],
     output:
-        multiext("results/catalogs/bhb", ".parquet", ".fits", ".vot"),
-        csv="results/catalogs/bhb.csv",
+        multiext("results/catalogs/bhb", *PRODUCTS),
         rejected="results/catalogs/bhb_rejected.parquet",
         funnel="results/catalogs/bhb_funnel.csv",
     log:

@@ -10,6 +10,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from starsift.io.files import atomic_path
+from starsift.catalog.columns import PRODUCTS
 from starsift.catalog.provenance import checksum, package_fingerprint, script_fingerprint
 from starsift.errors import StarsiftError
 from starsift.settings import SettingsError, complete_settings, missing_triggers

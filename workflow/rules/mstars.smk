@@ -236,7 +236,7 @@ rule mstars_catalog:
         labelled=lambda wildcards: [path for name in LEARNT_FROM if (path := catalog_of(name))],
         sources=table("catalog", "sources"),
     output:
-        multiext("results/catalogs/mstars", ".parquet", ".fits", ".vot"),
+        multiext("results/catalogs/mstars", *PRODUCTS),
         vetting="results/catalogs/mstars_vetting.parquet",
         all_m="results/mstars/all_m.parquet",
         bins="results/mstars/velocity_bins.parquet",

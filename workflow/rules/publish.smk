@@ -31,10 +31,10 @@ rule provenance:
         status=expand("results/manifest/{survey}-status.csv", survey=USED),
         funnels=expand("results/catalogs/{search}_funnel.csv", search=SEARCHED),
         catalogs=[
-            f"results/catalogs/{name}.{suffix}"
+            f"results/catalogs/{name}{ending}"
             for search in SEARCHED
             for name in SEARCHES[search].catalogs
-            for suffix in ("parquet", "fits", "vot")
+            for ending in PRODUCTS
         ],
     output:
         "results/provenance.json",
