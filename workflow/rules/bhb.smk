@@ -11,6 +11,7 @@ BHB_RUNS = range(BHB["runs"])
 # With a model set nothing is learnt from labelled stars.
 BHB_SURVEYS = sorted({*BHB_POOL, *([BHB_LABELLED] if trains("bhb") else [])})
 SURVEYS_OF["bhb"] = BHB_SURVEYS
+POOL_OF["bhb"] = BHB_POOL
 INPUTS_OF["bhb"] = {}
 if trains("bhb"):
     INPUTS_OF["bhb"]["bhb_labelled"] = external_input(BHB["labelled"]["catalog"])

@@ -51,6 +51,8 @@ CATEGORIES = report_categories(SEARCHED)
 SCORES = [f"{search}_score" for search in SEARCHED] if SIMULATED else []
 # What each search adds for its provenance: the surveys that it uses, and files from outside by name.
 SURVEYS_OF = {}
+# The surveys in which a search looks for stars, where it uses others to learn from.
+POOL_OF = {}
 INPUTS_OF = {}
 # Searches whose results rest on labels even where these are simulated.
 READ_LABELS = set()

@@ -16,6 +16,7 @@ INPUTS_OF["mstars"] = DEFINITIONS | {
 MSTARS_MODELS = model_files("mstars", {name: f"results/mstars/{name}" for name in SEARCHES["mstars"].models})
 LEARNT_FROM = [LABELLED] if trains("mstars") else []
 SURVEYS_OF["mstars"] = [*POOL, *LEARNT_FROM]
+POOL_OF["mstars"] = POOL
 MSTARS_PUBLISHED = {
     "seed": config["seed"],
     "surveys": {name: config["surveys"][name] for name in POOL},

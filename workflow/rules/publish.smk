@@ -24,12 +24,33 @@ rule models:
         [f"results/scorecards/{search}.json" for search in SEARCHED if SIMULATED],
 
 
+rule footprint:
+    # The part of the sky in which a search looked.
+    input:
+        lambda wildcards: expand(
+            "results/manifest/{survey}.parquet",
+            survey=POOL_OF.get(wildcards.search, SURVEYS_OF[wildcards.search]),
+        ),
+    output:
+        "results/catalogs/{search}.moc.fits",
+    log:
+        "results/logs/footprint/{search}.log",
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("publish/footprint"),
+    script:
+        "../scripts/publish/footprint.py"
+
+
 rule provenance:
     # Which settings, code, packages and inputs made this run.
     input:
         unpack(provenance_inputs),
         status=expand("results/manifest/{survey}-status.csv", survey=USED),
         funnels=expand("results/catalogs/{search}_funnel.csv", search=SEARCHED),
+        footprints=expand("results/catalogs/{search}.moc.fits", search=SEARCHED),
         catalogs=[
             f"results/catalogs/{name}{ending}"
             for search in SEARCHED

@@ -22,4 +22,6 @@ status = {
 funnels = {Path(path).name.removesuffix("_funnel.csv"): rows(path) for path in source.funnels}
 inputs = {name: source[name] for name in snakemake.params.inputs}
 counts = {"status": status, "funnel": funnels}
-write_provenance(snakemake.output[0], snakemake.params.config, inputs, [*source.catalogs], counts)
+write_provenance(
+    snakemake.output[0], snakemake.params.config, inputs, [*source.catalogs, *source.footprints], counts
+)
