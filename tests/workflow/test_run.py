@@ -53,6 +53,17 @@ def test_catalogues_are_as_declared(run: Checkout, search: str) -> None:
             assert moc.contains_lonlat(ra[known] * u.deg, dec[known] * u.deg).all()
 
 
+def test_large_catalogues_are_written_as_hats_too(finished_mstars: Checkout, tmp_path: Path) -> None:
+    run = finished_mstars.copy(tmp_path / "run")
+    run.settings = merged(run.settings, {"publish": {"hats_rows": 1}})
+    assert set(run.executed("--", "results/provenance.json")) == {"hats", "provenance"}
+    folder = run.folder / "results/catalogs"
+    parts = [pq.read_table(path) for path in (folder / "hats/mstars/dataset").rglob("Npix=*.parquet")]
+    assert sum(part.num_rows for part in parts) == pq.read_table(folder / "mstars.parquet").num_rows > 0
+    outputs = json.loads((run.folder / "results/provenance.json").read_text())["outputs"]
+    assert {"catalogs/hats", "catalogs/mstars.moc.fits", "catalogs/mstars.csv"} <= set(outputs)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("search", ["binaries", "mstars", "emission"])
 def test_spectra_without_identifiers_go_to_the_end(checkout: Callable[..., Checkout], search: str) -> None:

@@ -24,6 +24,32 @@ rule models:
         [f"results/scorecards/{search}.json" for search in SEARCHED if SIMULATED],
 
 
+# Catalogues that are written also as HATS if they are large.
+HATS = (
+    [f"results/catalogs/{name}.parquet" for search in SEARCHED for name in SEARCHES[search].catalogs]
+    if config["publish"]["hats_rows"] is not None
+    else []
+)
+
+
+rule hats:
+    # Large catalogues, partitioned by HEALPix for LSDB.
+    input:
+        HATS,
+    output:
+        directory("results/catalogs/hats"),
+    log:
+        "results/logs/hats.log",
+    resources:
+        mem_mb=16000,
+        runtime=120,
+    params:
+        least=config["publish"]["hats_rows"],
+        code=code("publish/hats"),
+    script:
+        "../scripts/publish/hats.py"
+
+
 rule footprint:
     # The part of the sky in which a search looked.
     input:
@@ -50,6 +76,7 @@ rule provenance:
         unpack(provenance_inputs),
         status=expand("results/manifest/{survey}-status.csv", survey=USED),
         funnels=expand("results/catalogs/{search}_funnel.csv", search=SEARCHED),
+        hats=rules.hats.output if HATS else [],
         footprints=expand("results/catalogs/{search}.moc.fits", search=SEARCHED),
         catalogs=[
             f"results/catalogs/{name}{ending}"

@@ -23,5 +23,9 @@ funnels = {Path(path).name.removesuffix("_funnel.csv"): rows(path) for path in s
 inputs = {name: source[name] for name in snakemake.params.inputs}
 counts = {"status": status, "funnel": funnels}
 write_provenance(
-    snakemake.output[0], snakemake.params.config, inputs, [*source.catalogs, *source.footprints], counts
+    snakemake.output[0],
+    snakemake.params.config,
+    inputs,
+    [*source.catalogs, *source.footprints, *source.get("hats", ())],
+    counts,
 )
