@@ -82,7 +82,7 @@ class Publish(Group):
     """Formats of the published catalogues."""
 
     hats_rows: Annotated[int, Field(ge=1)] | None = setting(
-        "Number of rows from which a catalogue is also written as HATS, partitioned by HEALPix for LSDB, into "
+        "Rows from which a catalogue is also written as HATS, partitioned by HEALPix, for LSDB. They are in "
         "results/catalogs/hats/. null: never.",
         None,
     )
