@@ -85,7 +85,7 @@ format: install  ## reformat all code
 	$(BIN)/ruff check --fix .
 	$(BIN)/snakefmt Snakefile workflow/rules
 
-settings: install  ## write config.yaml, its schema and docs/settings.md from the models of the settings
+settings: install  ## write config.yaml, its schema, docs/settings.md and docs/columns.md from the models
 	$(BIN)/python -m starsift.settings_files
 
 lock:  ## renew envs/*.txt from pyproject.toml (needs uv)

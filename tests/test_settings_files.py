@@ -1,4 +1,4 @@
-"""Files that are made of the settings' models: configuration, schema, reference page."""
+"""Files that are made of models: configuration, schema, pages on settings and columns."""
 
 import json
 import re

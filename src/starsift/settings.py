@@ -78,6 +78,16 @@ EXAMPLES: dict[str, tuple[str, Survey]] = {
 }
 
 
+class Publish(Group):
+    """Formats of the published catalogues."""
+
+    hats_rows: Annotated[int, Field(ge=1)] | None = setting(
+        "Rows from which a catalogue is also written as HATS, partitioned by HEALPix, for LSDB. They are in "
+        "results/catalogs/hats/. null: never.",
+        None,
+    )
+
+
 class _Common(Group):
     """Settings of starsift."""
 
@@ -101,6 +111,7 @@ class _Common(Group):
         "again.",
         "labels/starsift.sqlite",
     )
+    publish: Publish = setting("Formats of the published catalogues.", Publish())
     surveys: Annotated[dict[Annotated[str, Field(pattern=_NAME)], Survey], size(1)] = setting(
         "Surveys by name. A name becomes part of file names in results/. A survey needs only kind and root. "
         "The surveys in config.yaml are examples: a survey of yours takes nothing from an example of the "

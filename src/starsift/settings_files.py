@@ -1,4 +1,4 @@
-"""The files that are made from the settings models: config.yaml, the JSON Schema, the page of the docs.
+"""The files that are made from models: config.yaml, the JSON Schema, the pages on settings and columns.
 
     python -m starsift.settings_files [FOLDER]
 
@@ -18,6 +18,8 @@ import yaml
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 
+from starsift.catalog.columns import Column
+from starsift.searches.registry import SEARCHES
 from starsift.settings import EXAMPLES, Settings
 from starsift.settings_base import (
     Ascending,
@@ -68,6 +70,14 @@ server for YAML checks and completes a settings file that begins with
 
 where the path is that of the file in your copy of starsift. In the tables, `surveys.*` stands for a survey of
 any name and `[]` for each item of a list.
+"""
+
+
+COLUMNS = """\
+# Columns
+
+All columns of the published catalogues. `make settings` makes this page from the schemas by which the
+catalogues are written. Values are rounded to their precision: decimal places, or significant digits.
 """
 
 
@@ -279,6 +289,27 @@ def _limits(schema: Mapping[str, Any]) -> str:
     return ", ".join(words)
 
 
+def columns_page() -> str:
+    """The page of the docs on the columns: a table for each catalogue."""
+    return COLUMNS + "".join(
+        f"\n## `{name}`\n\n{schema.description}. Sorted by {', '.join(f'`{key}`' for key in schema.key)}.\n\n"
+        "| column | type | unit | UCD | precision | may be missing | meaning |\n"
+        "|---|---|---|---|---|---|---|\n" + "".join(map(_column_row, schema.columns))
+        for search in SEARCHES.values()
+        for name, schema in search.module("columns").CATALOGS.items()
+    )
+
+
+def _column_row(column: Column) -> str:
+    precision = f"{column.digits} digits" if column.digits is not None else ""
+    if column.decimals is not None:
+        precision = f"{column.decimals} decimals"
+    missing = "yes" if column.nullable else ""
+    unit = f"`{column.unit}`" if column.unit else ""
+    cells = [f"`{column.name}`", str(column.type), unit, f"`{column.ucd}`", precision, missing]
+    return "| " + " | ".join([*cells, re.sub(r"([|<])", r"\\\1", column.description)]) + " |\n"
+
+
 def main() -> None:
     """Write the files into a checkout."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
@@ -292,6 +323,7 @@ def files() -> dict[str, str]:
         "config/config.yaml": config_yaml(),
         "config/schema/config.schema.json": json_schema(),
         "docs/settings.md": page(),
+        "docs/columns.md": columns_page(),
     }
 
 

@@ -107,3 +107,39 @@ def test_conform_lists_every_problem():
     assert "column name lacks 1 values, the first in row 1" in message
     with pytest.raises(ResultsError, match="1 keys are repeated, such as name=c"):
         conform(pa.table({"name": ["c", "c"], "n": [1, 2], "rv": [1.0, 2.0]}), SMALL)
+
+
+@pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
+def test_floats_and_only_floats_declare_a_precision(schema):
+    for column in schema.columns:
+        declared = [value for value in (column.decimals, column.digits) if value is not None]
+        assert len(declared) == pa.types.is_floating(column.type), column.name
+
+
+@pytest.mark.parametrize("kind", [pa.float32(), pa.float64()], ids=str)
+def test_values_are_rounded_to_the_declared_precision(kind):
+    columns = (
+        SMALL.columns[0],
+        Column("rv", kind, "Velocity", "spect.dopplerVeloc", "km/s", nullable=True, decimals=2),
+        Column("chi2", kind, "Chi-square", "stat.fit.chi2", nullable=True, digits=3),
+    )
+    schema = TableSchema("rounded", "A table", ("name",), columns)
+    rv, chi2 = [-12.3449, -0.001, None, 1000.006], [123456.0, 9.996e-20, None, 0.0]
+    nudged = [[None if value is None else value * (1 + 3e-7) for value in one] for one in (rv, chi2)]
+    made = [
+        conform(pa.table({"name": list("abcd"), "rv": one, "chi2": other}), schema)
+        for one, other in ([rv, chi2], nudged)
+    ]
+    assert made[0].equals(made[1])
+    assert conform(made[0], schema).equals(made[0])
+    for name, expected in {"rv": [-12.34, 0.0, None, 1000.01], "chi2": [1.23e5, 1e-19, None, 0.0]}.items():
+        assert made[0][name].to_pylist() == pa.array(expected, kind).to_pylist()
+    assert str(made[0]["rv"][1].as_py()) == "0.0"  # not -0.0
+
+
+def test_rows_that_are_equal_when_rounded_share_a_key():
+    axis = Column("x", pa.float64(), "Place", "pos", decimals=1)
+    schema = TableSchema("grid", "A table", ("x",), (axis,))
+    assert conform(pa.table({"x": [0.31, 0.19]}), schema)["x"].to_pylist() == [0.2, 0.3]
+    with pytest.raises(ResultsError, match=r"1 keys are repeated, such as x=0\.3"):
+        conform(pa.table({"x": [0.31, 0.29]}), schema)

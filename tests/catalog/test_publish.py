@@ -1,6 +1,11 @@
-"""Catalogues as people read them: astropy's readers of all three formats, units, UCDs, nulls, equal bytes."""
+"""Catalogues as astropy, STILTS and DuckDB read them: units, UCDs, nulls, equal bytes."""
 
+import csv
+import io
 import json
+import re
+import shutil
+import subprocess
 import warnings
 from xml.etree import ElementTree
 
@@ -9,14 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from astropy import units as u
-from astropy.io import fits, votable
+from astropy.io import ascii, fits, votable
 from astropy.table import Table
+from fixtures.schemas import SCHEMAS
 
 from starsift.catalog.columns import Column, TableSchema, conform
 from starsift.catalog.publish import FITS_NULL, PROVENANCE_KEY, publish, read_table
 from starsift.errors import ResultsError
-from starsift.searches.binaries.columns import BINARIES_OBJECTS, BINARIES_SPECTRA
-from starsift.searches.mstars.columns import MSTARS
 
 SCHEMA = TableSchema(
     "sample",
@@ -28,8 +32,8 @@ SCHEMA = TableSchema(
         Column("small", pa.int8(), "Small number", "meta.number", nullable=True),
         Column("count", pa.int16(), "Number", "meta.number"),
         Column("total", pa.int32(), "Number", "meta.number", nullable=True),
-        Column("rv", pa.float32(), "Velocity", "spect.dopplerVeloc", "km/s", nullable=True),
-        Column("ra", pa.float64(), "Right ascension", "pos.eq.ra;meta.main", "deg"),
+        Column("rv", pa.float32(), "Velocity", "spect.dopplerVeloc", "km/s", nullable=True, decimals=2),
+        Column("ra", pa.float64(), "Right ascension", "pos.eq.ra;meta.main", "deg", decimals=10),
         Column("flag", pa.bool_(), "Flag", "meta.code"),
         Column("note", pa.string(), "Text", "meta.note", nullable=True),
     ),
@@ -77,7 +81,8 @@ def expect(table, *, masked=True):
 
 
 def test_files_have_the_names_asked_for(files, tmp_path):
-    assert [path.name for path in files] == ["sample.parquet", "sample.fits", "sample.vot"]
+    endings = (".parquet", ".fits", ".vot", ".csv", ".dat", "_ReadMe.txt")
+    assert [path.name for path in files] == [f"sample{ending}" for ending in endings]
     assert sorted(path.name for path in files[0].parent.iterdir()) == sorted(path.name for path in files)
 
 
@@ -148,6 +153,69 @@ def test_astropy_reads_votable(files):
     assert table["source"].description == "Identifier"
 
 
+def test_csv_is_rounded_and_empty_where_a_value_is_missing(files):
+    with files[3].open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == SCHEMA.names
+    assert [row["source"] for row in rows] == ["", "5", str(BIG)]
+    assert [row["rv"] for row in rows] == ["", "3", "-1.1"]
+    assert [row["note"] for row in rows] == ["", "x", ROWS["note"][0].as_py()]
+
+
+def read_cds(data, readme):
+    return ascii.read(data, format="cds", readme=str(readme), guess=False)
+
+
+def test_astropy_reads_the_table_of_fixed_width_by_its_readme(files):
+    table = read_cds(files[4], files[5])
+    table["flag"] = table["flag"].astype(bool)
+    table["rv"] = table["rv"].astype(np.float32)
+    expect(table)
+    readme = files[5].read_text()
+    assert max(map(len, readme.splitlines())) <= 80
+    for column in SCHEMA.columns:
+        assert table[column.name].description == f"{column.description} [ucd={column.ucd}]"
+    lines = files[4].read_text().splitlines()
+    assert {len(line) for line in lines} == {int(re.search(r"sample.dat +(\d+) +3 ", readme)[1])}
+
+
+def test_explanations_of_the_readme_are_those_of_the_schema(tmp_path):
+    """Also where a line would begin with a number, which readers take for the bytes of another column."""
+    text = "One of the numbers that follow now: 0 is a number, 1 is another"
+    column = Column("chi2", pa.float64(), text, "stat.fit.chi2", nullable=True, digits=3)
+    schema = TableSchema("t", "T", ("name",), (SCHEMA.columns[0], column))
+    rows = pa.table({"name": ["a", "b", "c"], "chi2": [1.2345e-30, None, -12.0]})
+    *_, data, readme = publish(rows, schema, tmp_path / "t", {})
+    table = read_cds(data, readme)
+    assert table.colnames == schema.names
+    assert table["chi2"].description == f"{text} [ucd=stat.fit.chi2]"
+    assert table["chi2"].tolist() == [1.23e-30, None, -12.0]
+
+
+@pytest.mark.skipif(not shutil.which("stilts"), reason="it needs STILTS, the Debian package `stilts`")
+@pytest.mark.parametrize("place", [1, 2], ids=["fits", "votable"])
+def test_stilts_reads_units_ucds_and_descriptions(files, place):
+    command = ["stilts", "tpipe", f"in={files[place]}", "cmd=meta name units ucd description", "ofmt=csv"]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    rows = {row["Name"]: row for row in csv.DictReader(output.splitlines())}
+    assert list(rows) == SCHEMA.names
+    for column in SCHEMA.columns:
+        row = rows[column.name]
+        assert (row["UCD"], row["Description"]) == (column.ucd, column.description)
+        assert (u.Unit(row["Units"]) if row["Units"] else None) == UNITS.get(column.name)
+
+
+def test_duckdb_finds_units_and_ucds_in_parquet(files):
+    duckdb = pytest.importorskip("duckdb")
+    query = "select value from parquet_kv_metadata(?) where key = 'IVOA.VOTable-Parquet.content'"
+    (content,) = duckdb.execute(query, [str(files[0])]).fetchone()
+    table = votable.parse(io.BytesIO(content)).get_first_table()
+    fields = {field.name: (field.unit, field.ucd) for field in table.fields}
+    expected = {column.name: (UNITS.get(column.name), column.ucd) for column in SCHEMA.columns}
+    assert fields == expected
+    assert duckdb.execute("select source from read_parquet(?)", [str(files[0])]).fetchall()[2] == (BIG,)
+
+
 def test_missing_logical_is_the_third_value_of_fits(tmp_path):
     logical = Column("b", pa.bool_(), "B", "meta.code", nullable=True)
     schema = TableSchema("t", "T", ("name",), (SCHEMA.columns[0], logical))
@@ -167,13 +235,15 @@ def test_same_rows_in_any_order_make_the_same_bytes(files, tmp_path):
 def test_empty_catalogue_is_readable(tmp_path):
     paths = publish(ROWS.slice(0, 0), SCHEMA, tmp_path / "empty", {})
     kinds = ("parquet", "parquet.votable", "fits", "votable")
-    for path, kind in zip(paths[:1] + paths, kinds, strict=True):
+    for path, kind in zip(paths[:1] + paths[:3], kinds, strict=True):
         table = Table.read(path, format=kind)
         assert len(table) == 0
         assert table["rv"].unit == UNITS["rv"]
+    assert paths[3].read_text() == ",".join(SCHEMA.names) + "\n"
+    assert paths[4].read_text() == ""
 
 
-@pytest.mark.parametrize("schema", [BINARIES_SPECTRA, BINARIES_OBJECTS, MSTARS], ids=lambda one: one.name)
+@pytest.mark.parametrize("schema", SCHEMAS.values(), ids=SCHEMAS)
 def test_catalogues_are_readable_with_every_value_missing_that_may_be(schema, tmp_path):
     samples = {pa.string(): "M3", pa.bool_(): True, pa.float32(): 1.5, pa.float64(): 2.5}
     columns = {}
@@ -184,8 +254,8 @@ def test_catalogues_are_readable_with_every_value_missing_that_may_be(schema, tm
         columns[column.name] = pa.array(values, column.type)
     table = pa.table(columns)
     assert conform(table, schema).schema.equals(schema.arrow)
-    parquet, *others = publish(table, schema, tmp_path / "t", {})
-    masked = [read_table(parquet), *map(Table.read, others)]
+    parquet, fits_file, vot, _, data, readme = publish(table, schema, tmp_path / schema.name, {})
+    masked = [read_table(parquet), Table.read(fits_file), Table.read(vot), read_cds(data, readme)]
     for read in (Table.read(parquet, format="parquet"), *masked):
         for column in schema.columns:
             assert read[column.name].unit == (u.Unit(column.unit) if column.unit else None)

@@ -52,7 +52,7 @@ TOY = TableSchema(
     ("spectrum_id",),
     (
         Column("spectrum_id", pa.string(), "Name of the spectrum", "meta.id;meta.main"),
-        Column("snr", pa.float32(), "S/N a pixel", "stat.snr"),
+        Column("snr", pa.float32(), "S/N a pixel", "stat.snr", decimals=2),
         Column("bundle", pa.string(), "Bundle of the spectrum", "meta.id"),
     ),
 )
@@ -78,7 +78,7 @@ rule toy_catalog:
     input:
         f"results/manifest/{TOY['survey']}.parquet",
     output:
-        multiext("results/catalogs/toy", ".parquet", ".fits", ".vot"),
+        multiext("results/catalogs/toy", *PRODUCTS),
         funnel="results/catalogs/toy_funnel.csv",
         bright="results/toy/bright.csv",
         page=figure("toy", "count"),

@@ -146,7 +146,7 @@ def times(folder: Path, pattern: str) -> dict[str, int]:
     return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.glob(pattern)}
 
 
-NIGHT = ["manifest", "pack", "reading", *ENDS]
+NIGHT = ["manifest", "pack", "reading", "footprint", *ENDS]
 STAGES = (
     "ccf",
     "peaks",

@@ -8,15 +8,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from astropy import units as u
 from astropy.table import Table
 from fixtures.checkouts import CATALOG, Checkout, make_checkout, merged
 from fixtures.schemas import SCHEMAS
+from mocpy import MOC
 
-from starsift.catalog.columns import conform
+from starsift.catalog.columns import PRODUCTS, conform
+from starsift.io.columns import floats
 from starsift.searches.registry import SEARCHES, report_categories
 
 CHROMIUM = shutil.which("chromium")
@@ -40,8 +44,24 @@ def test_catalogues_are_as_declared(run: Checkout, search: str) -> None:
     for name in published:
         table = pq.read_table(folder / f"{name}.parquet")
         assert conform(table, SCHEMAS[name]).equals(table)
-        for suffix in ("fits", "vot"):
-            assert (folder / f"{name}.{suffix}").stat().st_size > 0
+        for ending in PRODUCTS:
+            assert (folder / f"{name}{ending}").exists()
+        if "ra" in table.column_names:
+            ra, dec = (floats(table, one) for one in ("ra", "dec"))
+            known = np.isfinite(ra)
+            moc = MOC.from_fits(folder / f"{search}.moc.fits")
+            assert moc.contains_lonlat(ra[known] * u.deg, dec[known] * u.deg).all()
+
+
+def test_large_catalogues_are_written_as_hats_too(finished_mstars: Checkout, tmp_path: Path) -> None:
+    run = finished_mstars.copy(tmp_path / "run")
+    run.settings = merged(run.settings, {"publish": {"hats_rows": 1}})
+    assert set(run.executed("--", "results/provenance.json")) == {"hats", "provenance"}
+    folder = run.folder / "results/catalogs"
+    parts = [pq.read_table(path) for path in (folder / "hats/mstars/dataset").rglob("Npix=*.parquet")]
+    assert sum(part.num_rows for part in parts) == pq.read_table(folder / "mstars.parquet").num_rows > 0
+    outputs = json.loads((run.folder / "results/provenance.json").read_text())["outputs"]
+    assert {"catalogs/hats", "catalogs/mstars.moc.fits", "catalogs/mstars.csv"} <= set(outputs)
 
 
 @pytest.mark.slow

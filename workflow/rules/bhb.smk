@@ -11,6 +11,7 @@ BHB_RUNS = range(BHB["runs"])
 # With a model set nothing is learnt from labelled stars.
 BHB_SURVEYS = sorted({*BHB_POOL, *([BHB_LABELLED] if trains("bhb") else [])})
 SURVEYS_OF["bhb"] = BHB_SURVEYS
+POOL_OF["bhb"] = BHB_POOL
 INPUTS_OF["bhb"] = {}
 if trains("bhb"):
     INPUTS_OF["bhb"]["bhb_labelled"] = external_input(BHB["labelled"]["catalog"])
@@ -272,8 +273,7 @@ rule bhb_catalog:
         manifests=expand("results/manifest/{survey}.parquet", survey=BHB_SURVEYS),
         catalog=lambda wildcards: [path for name in BHB_POOL if (path := catalog_of(name))],
     output:
-        multiext("results/catalogs/bhb", ".parquet", ".fits", ".vot"),
-        csv="results/catalogs/bhb.csv",
+        multiext("results/catalogs/bhb", *PRODUCTS),
         rejected="results/catalogs/bhb_rejected.parquet",
         funnel="results/catalogs/bhb_funnel.csv",
     log:

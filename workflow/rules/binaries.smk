@@ -300,7 +300,7 @@ rule binaries_completeness:
         decision=DECISION,
         grid=GRID,
     output:
-        multiext("results/catalogs/binaries_completeness", ".parquet", ".fits", ".vot"),
+        multiext("results/catalogs/binaries_completeness", *PRODUCTS),
     log:
         "results/logs/binaries_completeness.log",
     resources:
@@ -345,9 +345,9 @@ rule binaries_catalog:
         models=rules.binaries_models.output.record,
         grid=GRID,
     output:
-        multiext("results/catalogs/binaries_spectra", ".parquet", ".fits", ".vot"),
-        multiext("results/catalogs/binaries_objects", ".parquet", ".fits", ".vot"),
-        multiext("results/catalogs/binaries_variables", ".parquet", ".fits", ".vot"),
+        multiext("results/catalogs/binaries_spectra", *PRODUCTS),
+        multiext("results/catalogs/binaries_objects", *PRODUCTS),
+        multiext("results/catalogs/binaries_variables", *PRODUCTS),
         funnel="results/catalogs/binaries_funnel.csv",
         methods="results/binaries/methods.parquet",
         velocities="results/binaries/velocities.parquet",
@@ -377,7 +377,7 @@ rule binaries_orbits:
         models=rules.binaries_models.output.record,
         grid=GRID,
     output:
-        multiext("results/catalogs/binaries_orbits", ".parquet", ".fits", ".vot"),
+        multiext("results/catalogs/binaries_orbits", *PRODUCTS),
         samples="results/binaries/orbits.parquet",
     log:
         "results/logs/binaries_orbits.log",

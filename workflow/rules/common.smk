@@ -10,6 +10,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from starsift.io.files import atomic_path
+from starsift.catalog.columns import PRODUCTS
 from starsift.catalog.provenance import checksum, package_fingerprint, script_fingerprint
 from starsift.errors import StarsiftError
 from starsift.settings import SettingsError, complete_settings, missing_triggers
@@ -50,6 +51,8 @@ CATEGORIES = report_categories(SEARCHED)
 SCORES = [f"{search}_score" for search in SEARCHED] if SIMULATED else []
 # What each search adds for its provenance: the surveys that it uses, and files from outside by name.
 SURVEYS_OF = {}
+# The surveys in which a search looks for stars, where it uses others to learn from.
+POOL_OF = {}
 INPUTS_OF = {}
 # Searches whose results rest on labels even where these are simulated.
 READ_LABELS = set()

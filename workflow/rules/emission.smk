@@ -345,8 +345,7 @@ rule emission_catalog:
         catalog=lambda wildcards: catalog_of(EMISSION_POOL),
         oracle=ancient(oracle),
     output:
-        multiext("results/catalogs/emission", ".parquet", ".fits", ".vot"),
-        csv="results/catalogs/emission.csv",
+        multiext("results/catalogs/emission", *PRODUCTS),
         rejected="results/catalogs/emission_rejected.parquet",
         candidates="results/emission/candidates.parquet",
         queries="results/emission/queries.parquet",

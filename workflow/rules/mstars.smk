@@ -16,6 +16,7 @@ INPUTS_OF["mstars"] = DEFINITIONS | {
 MSTARS_MODELS = model_files("mstars", {name: f"results/mstars/{name}" for name in SEARCHES["mstars"].models})
 LEARNT_FROM = [LABELLED] if trains("mstars") else []
 SURVEYS_OF["mstars"] = [*POOL, *LEARNT_FROM]
+POOL_OF["mstars"] = POOL
 MSTARS_PUBLISHED = {
     "seed": config["seed"],
     "surveys": {name: config["surveys"][name] for name in POOL},
@@ -236,7 +237,7 @@ rule mstars_catalog:
         labelled=lambda wildcards: [path for name in LEARNT_FROM if (path := catalog_of(name))],
         sources=table("catalog", "sources"),
     output:
-        multiext("results/catalogs/mstars", ".parquet", ".fits", ".vot"),
+        multiext("results/catalogs/mstars", *PRODUCTS),
         vetting="results/catalogs/mstars_vetting.parquet",
         all_m="results/mstars/all_m.parquet",
         bins="results/mstars/velocity_bins.parquet",

@@ -24,17 +24,65 @@ rule models:
         [f"results/scorecards/{search}.json" for search in SEARCHED if SIMULATED],
 
 
+# Catalogues that are written also as HATS if they are large.
+HATS = (
+    [f"results/catalogs/{name}.parquet" for search in SEARCHED for name in SEARCHES[search].catalogs]
+    if config["publish"]["hats_rows"] is not None
+    else []
+)
+
+
+rule hats:
+    # Large catalogues, partitioned by HEALPix for LSDB.
+    input:
+        HATS,
+    output:
+        directory("results/catalogs/hats"),
+    log:
+        "results/logs/hats.log",
+    resources:
+        mem_mb=16000,
+        runtime=120,
+    params:
+        least=config["publish"]["hats_rows"],
+        code=code("publish/hats"),
+    script:
+        "../scripts/publish/hats.py"
+
+
+rule footprint:
+    # The part of the sky in which a search looked.
+    input:
+        lambda wildcards: expand(
+            "results/manifest/{survey}.parquet",
+            survey=POOL_OF.get(wildcards.search, SURVEYS_OF[wildcards.search]),
+        ),
+    output:
+        "results/catalogs/{search}.moc.fits",
+    log:
+        "results/logs/footprint/{search}.log",
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("publish/footprint"),
+    script:
+        "../scripts/publish/footprint.py"
+
+
 rule provenance:
     # Which settings, code, packages and inputs made this run, and the first page of the report.
     input:
         unpack(provenance_inputs),
         status=expand("results/manifest/{survey}-status.csv", survey=USED),
         funnels=expand("results/catalogs/{search}_funnel.csv", search=SEARCHED),
+        hats=rules.hats.output if HATS else [],
+        footprints=expand("results/catalogs/{search}.moc.fits", search=SEARCHED),
         catalogs=[
-            f"results/catalogs/{name}.{suffix}"
+            f"results/catalogs/{name}{ending}"
             for search in SEARCHED
             for name in SEARCHES[search].catalogs
-            for suffix in ("parquet", "fits", "vot")
+            for ending in PRODUCTS
         ],
         scores=[
             f"results/scorecards/{search}.json"

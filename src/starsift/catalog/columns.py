@@ -1,7 +1,8 @@
-"""The published tables: every column with its type, unit, UCD and description.
+"""The published tables: every column with its type, unit, UCD, precision and description.
 
 UCDs are words of the UCD1+ controlled vocabulary. A column that may hold nulls says so; missing is null,
-never a number that means it.
+never a number that means it. Values are rounded to the precision of their column, so that a catalogue does
+not depend on the last bits of the processor that made it. Thresholds are applied before that.
 """
 
 from __future__ import annotations
@@ -9,15 +10,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from starsift.errors import ResultsError
 
+# Endings of the files of a published table, see `starsift.catalog.publish`.
+PRODUCTS = (".parquet", ".fits", ".vot", ".csv", ".dat", "_ReadMe.txt")
+
 
 @dataclass(frozen=True)
 class Column:
-    """One column: `unit` as astropy reads it ("" for none), `nullable` where a value may be missing."""
+    """One column of a published table.
+
+    Attributes
+    ----------
+    unit : as astropy reads it, "" for none
+    nullable : whether a value may be missing
+    decimals, digits : decimal places or significant digits to which published values are rounded; a column
+        floats has one of them
+    """
 
     name: str
     type: pa.DataType
@@ -25,6 +38,8 @@ class Column:
     ucd: str
     unit: str = ""
     nullable: bool = False
+    decimals: int | None = None
+    digits: int | None = None
 
     @property
     def field(self) -> pa.Field:
@@ -58,14 +73,14 @@ def conform(table: pa.Table, schema: TableSchema) -> pa.Table:
     """The declared columns of a table, in order and of the declared types, rows sorted by the key.
 
     Columns that are not declared are left out. Types are converted only where no value changes, except that
-    float64 may be rounded to float32. NaN becomes null. Raises ResultsError if a column is missing or cannot
-    be converted, a value is missing, or two rows have the same key.
+    floats are rounded to the declared precision. NaN becomes null. Raises ResultsError if a column is missing
+    or cannot be converted, a value is missing, or two rows have the same key.
     """
     problems = [f"column {name} is missing" for name in schema.names if name not in table.column_names]
     columns = {}
     for column in _present(table, schema):
         try:
-            columns[column.name] = _nan_to_null(table[column.name].cast(column.type))
+            columns[column.name] = _rounded(_nan_to_null(table[column.name].cast(column.type)), column)
         except pa.ArrowException as error:
             problems.append(f"column {column.name} does not convert to {column.type}: {error}")
     problems += _bad_values(pa.table(columns), schema)
@@ -80,6 +95,19 @@ def _nan_to_null(values: pa.ChunkedArray) -> pa.ChunkedArray:
     if not pa.types.is_floating(values.type):
         return values
     return pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
+
+
+def _rounded(values: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
+    """Values at the precision of their column, the same on every processor; none is -0."""
+    numbers = values.cast(pa.float64()).combine_chunks() if pa.types.is_floating(values.type) else values
+    if column.decimals is not None:
+        numbers = pc.round(numbers, column.decimals, "half_to_even")
+    elif column.digits is not None:  # not by logarithms, whose last bits differ
+        text = np.char.mod(f"%.{column.digits - 1}e", numbers.drop_null().to_numpy())
+        numbers = pc.replace_with_mask(numbers, numbers.is_valid(), pa.array(text.astype(np.float64)))
+    else:
+        return values
+    return pa.chunked_array([pc.add(numbers, 0.0).cast(column.type)])
 
 
 def _present(table: pa.Table, schema: TableSchema) -> Iterable[Column]:
@@ -108,11 +136,11 @@ VELOCITY_UCD = "spect.dopplerVeloc.opt"
 
 
 def velocity(name: str, description: str, ucd: str = VELOCITY_UCD, nullable: bool = False) -> Column:
-    return Column(name, pa.float32(), description, ucd, "km/s", nullable)
+    return Column(name, pa.float32(), description, ucd, "km/s", nullable, decimals=2)
 
 
 def probability(name: str, description: str) -> Column:
-    return Column(name, pa.float32(), description, "stat.probability", nullable=True)
+    return Column(name, pa.float32(), description, "stat.probability", nullable=True, decimals=4)
 
 
 IDENTITY = (
@@ -126,37 +154,54 @@ IDENTITY = (
     Column("band", pa.string(), "Arm of the spectrograph, B or R", "meta.code;instr.bandpass"),
 )
 STAR = (
-    Column("ra", pa.float64(), "Right ascension (J2000)", "pos.eq.ra;meta.main", "deg"),
-    Column("dec", pa.float64(), "Declination (J2000)", "pos.eq.dec;meta.main", "deg"),
+    Column("ra", pa.float64(), "Right ascension (J2000)", "pos.eq.ra;meta.main", "deg", decimals=7),
+    Column("dec", pa.float64(), "Declination (J2000)", "pos.eq.dec;meta.main", "deg", decimals=7),
     Column(
         "gaia_source_id", pa.int64(), "Gaia source, as the survey gives it", "meta.id.cross", nullable=True
     ),
-    Column("phot_g_mean_mag", pa.float32(), "Gaia G magnitude", "phot.mag;em.opt", "mag", nullable=True),
+    Column(
+        "phot_g_mean_mag",
+        pa.float32(),
+        "Gaia G magnitude",
+        "phot.mag;em.opt",
+        "mag",
+        nullable=True,
+        decimals=4,
+    ),
 )
 OBJECT_ID = "Star: gaia-<source>, or J<coordinates> without one"
 
 
 def measured(
-    name: str, description: str, ucd: str, unit: str = "", type: pa.DataType | None = None
+    name: str,
+    description: str,
+    ucd: str,
+    unit: str = "",
+    type: pa.DataType | None = None,
+    *,
+    decimals: int | None = None,
+    digits: int | None = None,
 ) -> Column:
-    return Column(name, type or pa.float32(), description, ucd, unit, nullable=True)
+    return Column(name, type or pa.float32(), description, ucd, unit, True, decimals, digits)
 
 
 def text(name: str, description: str, ucd: str) -> Column:
     return measured(name, description, ucd, type=pa.string())
 
 
-def with_error(name: str, description: str, ucd: str, unit: str = "") -> tuple[Column, Column]:
+def with_error(
+    name: str, description: str, ucd: str, unit: str = "", *, decimals: int
+) -> tuple[Column, Column]:
     return (
-        measured(name, description, ucd, unit),
-        measured(f"{name}_err", f"Error of {name}", f"stat.error;{ucd}", unit),
+        measured(name, description, ucd, unit, decimals=decimals),
+        measured(f"{name}_err", f"Error of {name}", f"stat.error;{ucd}", unit, decimals=decimals),
     )
 
 
 def astrometry(name: str, description: str, ucd: str, unit: str) -> tuple[Column, Column]:
     return (
-        measured(name, description, ucd, unit, pa.float64()),
-        measured(f"{name}_error", f"Standard error of {name}", f"stat.error;{ucd}", unit),
+        measured(name, description, ucd, unit, pa.float64(), decimals=4),
+        measured(f"{name}_error", f"Standard error of {name}", f"stat.error;{ucd}", unit, decimals=4),
     )
 
 

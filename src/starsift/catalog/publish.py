@@ -1,10 +1,11 @@
-"""Catalogues as Parquet, FITS and VOTable, with units, UCDs, descriptions and provenance.
+"""Catalogues as Parquet, FITS, VOTable, CSV and text of fixed width with a ReadMe, all from one schema.
 
 The same table makes the same bytes: no file holds a date.
 
 Missing values are null in Parquet and VOTable. In FITS they are TNULL among integers, NaN among floats, blank
-among strings, and the null byte among logicals (which astropy shows as False, with a warning). Catalogues do
-better without logicals that may be missing: astropy's reader `parquet.votable` fails on them.
+among strings, and the null byte among logicals (which astropy shows as False, with a warning). In CSV and in
+the table of fixed width (`starsift.catalog.cds`) they are empty. Catalogues do better without logicals that
+may be missing: astropy's reader `parquet.votable` fails on them.
 """
 
 import io
@@ -25,10 +26,12 @@ from astropy.table.meta import get_yaml_from_table
 from astropy.units import Unit
 
 from starsift.catalog import columns
-from starsift.catalog.columns import TableSchema, conform
+from starsift.catalog.cds import fixed_width
+from starsift.catalog.columns import PRODUCTS, TableSchema, conform
+from starsift.catalog.listing import plain_text
 from starsift.errors import ResultsError
 from starsift.io.files import atomic_path
-from starsift.io.parquet import write_parquet
+from starsift.io.parquet import write_csv, write_parquet
 
 PROVENANCE_KEY = "starsift.provenance"
 FITS_NULL = -9999  # TNULL of every column of integers: what LAMOST's own catalogues use
@@ -51,26 +54,34 @@ _TYPES: dict[pa.DataType, tuple[str, str, str]] = {
 def publish(
     table: pa.Table, schema: TableSchema, stem: str | os.PathLike[str], provenance: Mapping[str, Any]
 ) -> list[Path]:
-    """Write a catalogue as Parquet, FITS and VOTable, with units, UCDs, descriptions and provenance.
+    """Write a catalogue as Parquet, FITS, VOTable, CSV, and as text of fixed width with a ReadMe.
+
+    All but CSV have units, UCDs and descriptions; Parquet, FITS and VOTable also have the provenance.
 
     Parameters
     ----------
     table : holds at least the columns that `schema` declares; others are left out
-    stem : path of the files without `.parquet`, `.fits`, `.vot`
+    stem : path of the files without the endings of `starsift.catalog.columns.PRODUCTS`; its name is that of
+        the schema, by which the ReadMe names the file of the table
     provenance : anything that JSON can hold, such as `starsift.catalog.provenance.provenance` gives
 
-    Returns the three paths. Raises ResultsError if the table is not what the schema declares, a text is not
-    ASCII, an integer is the number that means null in FITS, or a type has no counterpart in FITS.
+    Returns the paths, in the order of `PRODUCTS`. Raises ResultsError if the table is not what the schema
+    declares, a text is not ASCII, an integer is the number that means null in FITS, or a type has no
+    counterpart in FITS.
     """
     table = conform(table, schema)
     _check_values(table, schema)
     origin = json.dumps(provenance, sort_keys=True, allow_nan=False)
-    paths = [Path(f"{os.fspath(stem)}.{suffix}") for suffix in ("parquet", "fits", "vot")]
+    paths = [Path(f"{os.fspath(stem)}{ending}") for ending in PRODUCTS]
     write_parquet(table, paths[0], metadata=_footer(table, schema, origin))
     with atomic_path(paths[1]) as temporary:
         _fits(table, schema, origin).writeto(temporary, overwrite=True)
     with atomic_path(paths[2]) as temporary:
         _votable(table, schema, origin).to_xml(str(temporary))
+    write_csv(plain_text(table), paths[3])
+    for path, text in zip(paths[4:], fixed_width(table, schema), strict=True):
+        with atomic_path(path) as temporary:
+            temporary.write_text(text)
     return paths
 
 

@@ -17,10 +17,9 @@ from fixtures.figures import put
 from fixtures.survey_files import identity_of
 
 from starsift.catalog.columns import conform
-from starsift.catalog.listing import plain_text
 from starsift.catalog.publish import publish, read_table
 from starsift.errors import ResultsError
-from starsift.io.parquet import write_csv, write_parquet
+from starsift.io.parquet import write_parquet
 from starsift.learning.labels import read_labels
 from starsift.searches.bhb.catalog import build_catalog, gather_candidates, read_manifests
 from starsift.searches.bhb.columns import BHB
@@ -323,7 +322,6 @@ def test_the_catalogue_is_published(run: dict[str, Any], tmp_path: Path) -> None
     dataset = labelled((IDS[0], "BHB", "train"))
     good, bad, funnel = catalog(run, said, dataset, link="https://a.example/{obsid}")
     publish(good, BHB, tmp_path / "bhb", {"seed": 1})
-    write_csv(plain_text(conform(good, BHB)), tmp_path / "bhb.csv")
     write_parquet(conform(bad, BHB), tmp_path / "rejected.parquet")
     again = read_table(tmp_path / "bhb.parquet")
     tables = [again, *(Table.read(tmp_path / f"bhb.{kind}") for kind in ("fits", "vot"))]
@@ -351,6 +349,5 @@ def test_an_empty_catalogue(run: dict[str, Any], tmp_path: Path) -> None:
     assert funnel["spectra in the survey"] == 10
     publish(good, BHB, tmp_path / "bhb", {})
     assert Table.read(tmp_path / "bhb.vot")["distance"].unit == u.kpc
-    write_csv(plain_text(conform(good, BHB)), tmp_path / "bhb.csv")
     rows, funnel = gather_candidates([], people(tmp_path), CALIBRATION)
     assert rows.num_rows == funnel["spectra in the survey"] == 0

@@ -14,10 +14,9 @@ from fixtures.emission_run import DOUBLE, DULL, IDS, PER, SINGLE, label_table, m
 from fixtures.figures import put
 
 from starsift.catalog.columns import conform
-from starsift.catalog.listing import plain_text
 from starsift.catalog.publish import publish, read_table
 from starsift.errors import ResultsError
-from starsift.io.parquet import write_csv, write_parquet
+from starsift.io.parquet import write_parquet
 from starsift.learning.labels import LABELS
 from starsift.searches.emission.catalog import assemble, gather_candidates, measure_candidates, with_windows
 from starsift.searches.emission.columns import EMISSION
@@ -205,7 +204,6 @@ def test_all_candidates_with_their_windows(run: dict[str, Any]) -> None:
 def test_the_catalogue_is_published(run: dict[str, Any], tmp_path: Path) -> None:
     good, bad, _ = catalog(run, label_table((4, "bad", None)), link="https://a.example/{obsid}")
     publish(good, EMISSION, tmp_path / "emission", {"seed": 1})
-    write_csv(plain_text(conform(good, EMISSION)), tmp_path / "emission.csv")
     assert conform(bad, EMISSION)["label"].to_pylist() == ["bad"]
     again = read_table(tmp_path / "emission.parquet")
     assert again["peak_velocity"].unit == "km / s"
@@ -227,6 +225,5 @@ def test_no_candidates_make_an_empty_catalogue(run: dict[str, Any], tmp_path: Pa
     good, bad, funnel = catalog(run | {"rounds": []}, link="https://a.example/{obsid}", temperature=2.0)
     assert good.num_rows == bad.num_rows == funnel["catalogue"] == funnel["stars"] == 0
     publish(good, EMISSION, tmp_path / "emission", {})
-    write_csv(plain_text(conform(good, EMISSION)), tmp_path / "emission.csv")
     assert json.dumps(funnel)
     assert LINES.names[0] in good.column_names

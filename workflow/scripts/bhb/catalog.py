@@ -3,11 +3,10 @@
 import pyarrow.parquet as pq
 
 from starsift.catalog.columns import conform
-from starsift.catalog.listing import plain_text
 from starsift.catalog.provenance import provenance
 from starsift.catalog.publish import publish
 from starsift.io.files import read_json
-from starsift.io.parquet import write_counts, write_csv, write_parquet
+from starsift.io.parquet import write_counts, write_parquet
 from starsift.learning.labels import read_labels, warn_unmatched
 from starsift.logs import log_to
 from starsift.searches.bhb.catalog import LEARNT_FROM, build_catalog, gather_candidates, read_manifests
@@ -28,6 +27,5 @@ manifest = read_manifests(source.manifests, candidates, dataset, **photometry)
 inputs = {"catalog": source.catalog, "models": source.models}
 catalog, rejected, more = build_catalog(candidates, manifest, labels, dataset, **settings.catalog)
 publish(catalog, BHB, "results/catalogs/bhb", provenance(settings.settings, inputs))
-write_csv(plain_text(conform(catalog, BHB)), output.csv)
 write_parquet(conform(rejected, BHB), output.rejected)
 write_counts(funnel | more, output.funnel)

@@ -4,11 +4,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from starsift.catalog.columns import conform
-from starsift.catalog.listing import plain_text
 from starsift.catalog.provenance import provenance
 from starsift.catalog.publish import publish
 from starsift.io.files import read_json
-from starsift.io.parquet import write_counts, write_csv, write_parquet
+from starsift.io.parquet import write_counts, write_parquet
 from starsift.learning.labels import load_labels, warn_unmatched
 from starsift.logs import log_to
 from starsift.searches.emission.catalog import assemble, gather_candidates, measure_candidates, with_windows
@@ -32,7 +31,6 @@ catalog, rejected, end = assemble(
 )
 origin = provenance(settings.settings, {"catalog": source.catalog, "models": source.models})
 publish(catalog, EMISSION, "results/catalogs/emission", origin)
-write_csv(plain_text(conform(catalog, EMISSION)), output.csv)
 write_parquet(conform(rejected, EMISSION), output.rejected)
 write_parquet(with_windows(pa.concat_tables([catalog, rejected]), candidates), output.candidates)
 write_parquet(round_labels, output.queries)

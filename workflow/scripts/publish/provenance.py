@@ -19,8 +19,7 @@ status = {
 funnels = {Path(path).name.removesuffix("_funnel.csv"): read_funnel(path) for path in source.funnels}
 inputs = {name: source[name] for name in snakemake.params.inputs}
 counts = {"status": status, "funnel": funnels}
-record = write_provenance(
-    snakemake.output.record, snakemake.params.config, inputs, [*source.catalogs], counts
-)
+published = [*source.catalogs, *source.footprints, *source.get("hats", ())]
+record = write_provenance(snakemake.output.record, snakemake.params.config, inputs, published, counts)
 with atomic_path(snakemake.output.summary) as temporary:
     temporary.write_text(summarise("results", record, default_settings()))

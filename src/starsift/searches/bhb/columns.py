@@ -15,7 +15,9 @@ BHB = TableSchema(
         Column("survey", pa.string(), "Survey, as the settings name it", "meta.dataset"),
         *LRS[8:],
         *STAR[2:],
-        Column("snr", pa.float32(), "S/N a pixel, as the survey gives it", "stat.snr", nullable=True),
+        Column(
+            "snr", pa.float32(), "S/N a pixel, as the survey gives it", "stat.snr", nullable=True, decimals=2
+        ),
         text("class", "Class by the survey's pipeline", "src.class"),
         text("subclass", "Spectral type by the survey's pipeline", "src.spType"),
         probability("p_bhb", "Probability of a BHB star, calibrated"),
@@ -25,15 +27,27 @@ BHB = TableSchema(
         text("split", "Split of the labelled stars that its star is in", "meta.code"),
         text("known_class", "Class in the labelled catalogue", "meta.code;src.class"),
         *(
-            measured(f"psfmag_{band}", f"SDSS {band}, point source, as observed", f"phot.mag;{ucd}", "mag")
+            measured(
+                f"psfmag_{band}",
+                f"SDSS {band}, point source, as observed",
+                f"phot.mag;{ucd}",
+                "mag",
+                decimals=3,
+            )
             for band, ucd in _SDSS.items()
         ),
-        measured("g_0", "g without extinction", "phot.mag;em.opt.B", "mag"),
-        measured("u_g_0", "u-g without extinction", "phot.color;em.opt.U;em.opt.B", "mag"),
-        measured("g_r_0", "g-r without extinction", "phot.color;em.opt.B;em.opt.R", "mag"),
-        measured("absmag_g", "Absolute g magnitude of a BHB star of g_r_0", "phys.magAbs;em.opt.B", "mag"),
-        measured("distance", "Distance from the Sun of a BHB star", "pos.distance", "kpc"),
-        measured("distance_err", "Error of distance", "stat.error;pos.distance", "kpc"),
+        measured("g_0", "g without extinction", "phot.mag;em.opt.B", "mag", decimals=3),
+        measured("u_g_0", "u-g without extinction", "phot.color;em.opt.U;em.opt.B", "mag", decimals=3),
+        measured("g_r_0", "g-r without extinction", "phot.color;em.opt.B;em.opt.R", "mag", decimals=3),
+        measured(
+            "absmag_g",
+            "Absolute g magnitude of a BHB star of g_r_0",
+            "phys.magAbs;em.opt.B",
+            "mag",
+            decimals=3,
+        ),
+        measured("distance", "Distance from the Sun of a BHB star", "pos.distance", "kpc", decimals=3),
+        measured("distance_err", "Error of distance", "stat.error;pos.distance", "kpc", decimals=3),
         *GROUP,
         *LABEL,
         text("link", "Web page of the spectrum", "meta.ref.url"),

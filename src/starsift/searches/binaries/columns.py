@@ -15,7 +15,7 @@ from starsift.catalog.columns import (
 
 
 def share(name: str, description: str, ucd: str) -> Column:
-    return Column(name, pa.float32(), description, ucd, nullable=True)
+    return Column(name, pa.float32(), description, ucd, nullable=True, decimals=4)
 
 
 _OBJECT = (Column("object_id", pa.string(), OBJECT_ID, "meta.id;meta.main"), *STAR)
@@ -29,7 +29,7 @@ BINARIES_SPECTRA = TableSchema(
         *IDENTITY,
         Column("object_id", pa.string(), OBJECT_ID, "meta.id.parent"),
         *STAR,
-        Column("snr", pa.float32(), "Signal-to-noise ratio a pixel", "stat.snr", nullable=True),
+        Column("snr", pa.float32(), "Signal-to-noise ratio a pixel", "stat.snr", nullable=True, decimals=2),
         Column("multiplicity", pa.string(), "SB2 or SB3, by the method of the settings", "meta.code.multip"),
         probability("p_single", "Probability of one star, by the models"),
         probability("p_sb2", "Probability of two stars, by the models"),
@@ -64,7 +64,9 @@ BINARIES_SPECTRA = TableSchema(
         Column("n_ccf_components", pa.int16(), "Number of components found in the CCF", "meta.number"),
         velocity("sigma", "Last smoothing of the derivatives of the CCF", "stat.param"),
         Column("converged", pa.bool_(), "As many components as valleys of the derivative", "meta.code.qual"),
-        Column("ccf_max", pa.float32(), "Highest value of the CCF, at most 1", "stat.correlation"),
+        Column(
+            "ccf_max", pa.float32(), "Highest value of the CCF, at most 1", "stat.correlation", decimals=4
+        ),
         *(
             probability(f"p_{name}_l{line}", f"Classifier {name.upper()}: P that the CCF is {_LINES[line]}")
             for name, lines in _CLASSES.items()
@@ -110,7 +112,9 @@ BINARIES_OBJECTS = TableSchema(
         share("mass_ratio_err", "Error of mass_ratio", "stat.error;phys.mass;arith.ratio"),
         velocity("systemic_velocity", "Velocity of the centre of mass", nullable=True),
         velocity("systemic_velocity_err", "Error of systemic_velocity", f"stat.error;{VELOCITY_UCD}", True),
-        Column("snr_max", pa.float32(), "Best S/N of a detection", "stat.snr;stat.max", nullable=True),
+        Column(
+            "snr_max", pa.float32(), "Best S/N of a detection", "stat.snr;stat.max", nullable=True, decimals=2
+        ),
         Column("n_suspect_moonlight", pa.int32(), "Detections that may be moonlight", "meta.number"),
         Column("n_suspect_crosstalk", pa.int32(), "Detections that may be cross-talk", "meta.number"),
         Column("suspect", pa.bool_(), "Every detection is a suspect of either kind", "meta.code.qual"),
@@ -128,13 +132,24 @@ BINARIES_VARIABLES = TableSchema(
         velocity("rv", "Mean velocity", f"{VELOCITY_UCD};stat.mean"),
         velocity("rv_err", "Error of the mean, were the velocity constant", f"stat.error;{VELOCITY_UCD}"),
         velocity("rv_range", "Highest minus lowest velocity", f"{VELOCITY_UCD};stat.max"),
-        Column("chi2", pa.float32(), "Chi-square of a constant velocity", "stat.fit.chi2"),
-        Column("p_value", pa.float64(), "Chance of a constant star to vary as much", "stat.probability"),
+        Column("chi2", pa.float32(), "Chi-square of a constant velocity", "stat.fit.chi2", digits=5),
+        Column(
+            "p_value", pa.float64(), "Chance of a constant star to vary as much", "stat.probability", digits=4
+        ),
     ),
 )
 
 
-def element(name: str, description: str, ucd: str, unit: str = "") -> tuple[Column, Column]:
+def element(
+    name: str,
+    description: str,
+    ucd: str,
+    unit: str = "",
+    *,
+    decimals: int | None = None,
+    digits: int | None = None,
+) -> tuple[Column, Column]:
+    """An element of an orbit and its error, which has the same decimals, or three digits."""
     error = Column(
         f"{name}_err",
         pa.float64(),
@@ -142,8 +157,10 @@ def element(name: str, description: str, ucd: str, unit: str = "") -> tuple[Colu
         f"stat.error;{ucd}",
         unit,
         nullable=True,
+        decimals=decimals,
+        digits=None if digits is None else 3,
     )
-    return Column(name, pa.float64(), description, ucd, unit, nullable=True), error
+    return Column(name, pa.float64(), description, ucd, unit, True, decimals, digits), error
 
 
 BINARIES_ORBITS = TableSchema(
@@ -156,27 +173,41 @@ BINARIES_ORBITS = TableSchema(
         Column("n_velocities", pa.int32(), "Exposures with velocities", "meta.number;obs"),
         Column("n_pairs", pa.int32(), "Exposures with velocities of both stars", "meta.number;obs"),
         Column("n_nights", pa.int32(), "Nights with such exposures", "meta.number;obs"),
-        Column("time_span", pa.float64(), "From the first exposure to the last", "time.duration;obs", "d"),
-        *element("period", "Most probable orbital period", "time.period", "d"),
+        Column(
+            "time_span",
+            pa.float64(),
+            "From the first exposure to the last",
+            "time.duration;obs",
+            "d",
+            decimals=5,
+        ),
+        *element("period", "Most probable orbital period", "time.period", "d", digits=9),
         probability("period_probability", "Share of the posterior that has this period"),
-        *element("eccentricity", "Eccentricity", "src.orbital.eccentricity"),
-        *element("arg_periastron", "Argument of periastron of star 1", "src.orbital.periastron", "deg"),
+        *element("eccentricity", "Eccentricity", "src.orbital.eccentricity", decimals=4),
+        *element(
+            "arg_periastron", "Argument of periastron of star 1", "src.orbital.periastron", "deg", decimals=2
+        ),
         *element(
             "t_periastron",
             "A periastron: barycentric modified Julian date (TDB)",
             "time.epoch;src.orbital.periastron",
             "d",
+            decimals=5,
         ),
-        *element("systemic_velocity", "Velocity of the centre of mass", VELOCITY_UCD, "km/s"),
+        *element("systemic_velocity", "Velocity of the centre of mass", VELOCITY_UCD, "km/s", decimals=2),
         *element(
-            "semi_amplitude_1", "Semi-amplitude of star 1: the brighter, or heavier one", VELOCITY_UCD, "km/s"
+            "semi_amplitude_1",
+            "Semi-amplitude of star 1: the brighter, or heavier one",
+            VELOCITY_UCD,
+            "km/s",
+            decimals=2,
         ),
-        *element("semi_amplitude_2", "Semi-amplitude of star 2", VELOCITY_UCD, "km/s"),
-        *element("mass_ratio", "Mass of star 2 over that of star 1", "phys.mass;arith.ratio"),
-        *element("m1_sin3i", "Minimum mass of star 1", "phys.mass;stat.min", "solMass"),
-        *element("m2_sin3i", "Minimum mass of star 2", "phys.mass;stat.min", "solMass"),
-        *element("mass_function", "Mass function of a single-lined binary", "phys.mass", "solMass"),
-        Column("chi2", pa.float64(), "Chi-square of the velocities", "stat.fit.chi2"),
+        *element("semi_amplitude_2", "Semi-amplitude of star 2", VELOCITY_UCD, "km/s", decimals=2),
+        *element("mass_ratio", "Mass of star 2 over that of star 1", "phys.mass;arith.ratio", decimals=4),
+        *element("m1_sin3i", "Minimum mass of star 1", "phys.mass;stat.min", "solMass", digits=5),
+        *element("m2_sin3i", "Minimum mass of star 2", "phys.mass;stat.min", "solMass", digits=5),
+        *element("mass_function", "Mass function of a single-lined binary", "phys.mass", "solMass", digits=5),
+        Column("chi2", pa.float64(), "Chi-square of the velocities", "stat.fit.chi2", digits=5),
         Column("dof", pa.int32(), "Velocities minus the numbers that are fitted", "stat.fit.dof"),
     ),
 )
@@ -187,15 +218,31 @@ BINARIES_COMPLETENESS = TableSchema(
     ("source", "delta_rv", "light_ratio", "snr", "vsini"),
     (
         Column("source", pa.string(), "Pairs: simulated, or made of exposures of the survey", "meta.code"),
-        velocity("delta_rv", "Difference of the velocities", f"{VELOCITY_UCD};arith.diff"),
+        Column(
+            "delta_rv",
+            pa.float32(),
+            "Difference of the velocities",
+            f"{VELOCITY_UCD};arith.diff",
+            "km/s",
+            digits=6,
+        ),
         Column(
             "light_ratio",
             pa.float32(),
             "Light of the fainter star over the other's",
             "phys.luminosity;arith.ratio",
+            digits=6,
         ),
-        Column("snr", pa.float32(), "Signal-to-noise ratio a pixel", "stat.snr"),
-        velocity("vsini", "Projected rotation of both stars", "phys.veloc.rotat", nullable=True),
+        Column("snr", pa.float32(), "Signal-to-noise ratio a pixel", "stat.snr", digits=6),
+        Column(
+            "vsini",
+            pa.float32(),
+            "Projected rotation of both stars",
+            "phys.veloc.rotat",
+            "km/s",
+            True,
+            digits=6,
+        ),
         Column("trials", pa.int32(), "Pairs", "meta.number"),
         Column("found", pa.int32(), "Those that are SB2 at the right velocities", "meta.number"),
     ),

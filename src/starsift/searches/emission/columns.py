@@ -27,8 +27,10 @@ EMISSION = TableSchema(
     (
         *LRS,
         *STAR[2:],
-        Column("snr", pa.float32(), "S/N a pixel, as the survey gives it", "stat.snr", nullable=True),
-        measured("snrr", "S/N a pixel in r, as the survey gives it", "stat.snr;em.opt.R"),
+        Column(
+            "snr", pa.float32(), "S/N a pixel, as the survey gives it", "stat.snr", nullable=True, decimals=2
+        ),
+        measured("snrr", "S/N a pixel in r, as the survey gives it", "stat.snr;em.opt.R", decimals=2),
         text("class", "Class by the survey's pipeline", "src.class"),
         text("subclass", "Spectral type by the survey's pipeline", "src.spType"),
         Column(
@@ -48,9 +50,12 @@ EMISSION = TableSchema(
             "Equivalent width of H alpha, emission positive",
             "spect.line.eqWidth;em.opt.R",
             "Angstrom",
+            decimals=3,
         ),
-        measured("snr_ha", "S/N a pixel of the continuum at H alpha", "stat.snr;em.opt.R"),
-        measured("peak_wavelength", "Most prominent peak, vacuum", "em.wl;spect.line", "Angstrom"),
+        measured("snr_ha", "S/N a pixel of the continuum at H alpha", "stat.snr;em.opt.R", decimals=2),
+        measured(
+            "peak_wavelength", "Most prominent peak, vacuum", "em.wl;spect.line", "Angstrom", decimals=3
+        ),
         velocity("peak_velocity", "Heliocentric velocity of that peak", nullable=True),
         velocity(
             "peak_separation",
