@@ -23,12 +23,14 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "mstars/model_set").mkdir(parents=True)
     (folder / "mstars/model_set/model.json").write_text("{}")
     (folder / "catalogs/mstars.parquet").write_text("stars")
+    (folder / "catalogs/hats/mstars").mkdir(parents=True)
+    (folder / "catalogs/hats/mstars/hats.properties").write_text("")
     (tmp_path / "list.csv").write_text("x\n1\n")
     write_provenance(
         folder / "provenance.json",
         default_settings(),
         {"catalog_lrs": "list.csv"},
-        [folder / "catalogs/mstars.parquet"],
+        [folder / "catalogs/mstars.parquet", folder / "catalogs/hats"],
         {"status": {"ok": 1}},
     )
     return folder
@@ -43,7 +45,7 @@ def test_a_crate_is_complete_and_its_files_are_those_of_the_run(results: Path, t
     run = crate.root_dataset["mentions"][0]
     assert (run.type, run["instrument"].id) == ("CreateAction", "Snakefile")
     results_of_run = {entity.id: entity for entity in run["result"]}
-    assert set(results_of_run) == {"catalogs/mstars.parquet", "provenance.json"}
+    assert set(results_of_run) == {"catalogs/mstars.parquet", "catalogs/hats/", "provenance.json"}
     assert results_of_run["catalogs/mstars.parquet"]["sha256"] == checksum(
         results / "catalogs/mstars.parquet"
     )

@@ -29,6 +29,8 @@ _FORMATS = {
     "fits": "application/fits",
     "vot": "application/x-votable+xml",
     "csv": "text/csv",
+    "dat": "text/plain",
+    "txt": "text/plain",
     "json": "application/json",
     "html": "text/html",
 }
@@ -84,6 +86,8 @@ def _describe(
 
     def file(source: Path, at: str, description: str, **properties: Any) -> Any:
         described = {"name": Path(at).name, "description": description, **properties}
+        if source.is_dir():
+            return crate.add_dataset(source, at, properties=described)
         if encoding := _FORMATS.get(source.suffix.removeprefix(".")):
             described["encodingFormat"] = encoding
         return crate.add_file(source, at, properties=described, record_size=True)
