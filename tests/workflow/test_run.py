@@ -183,7 +183,8 @@ def test_provenance_names_inputs_and_counts(
         assert sum(status[name].values()) == listed
     assert list(record["counts"]["funnel"]) == [search]
     assert record["counts"]["funnel"][search]
-    assert {Path(name).stem for name in record["outputs"]} == published_by(search)
+    files = {f"catalogs/{name}{ending}" for name in published_by(search) for ending in PRODUCTS}
+    assert set(record["outputs"]) == files | {f"catalogs/{search}.moc.fits"}
 
 
 @EACH

@@ -272,9 +272,9 @@ def report_text():
         for search in SEARCHED
     ]
     text = (folder / "workflow.rst").read_text().replace("SEARCHES\n", "\n".join(paragraphs))
-    summary = Path("results") / "summary.rst"  # of the last run, {{ }} in it are none of Jinja's
+    summary = Path("results/summary.rst")  # of the last run; {{ }} in it are none of Jinja's
     if summary.is_file():
-        text += "\n{% raw %}\n" + summary.read_text() + "\n{% endraw %}\n"
+        text = "\n".join((text, "{% raw %}", summary.read_text(), "{% endraw %}", ""))
     path = Path(".snakemake") / "starsift-report.rst"
     if not path.exists() or path.read_text() != text:
         with atomic_path(path) as draft:

@@ -29,8 +29,11 @@ def summarise(results: str | os.PathLike[str], record: Mapping[str, Any], defaul
     parts = [_table("Spectra", ("survey", "status", "spectra"), _statuses(counts["status"]))]
     for name in settings["searches"]:
         search = SEARCHES[name]
-        steps = [tuple(row.values()) for row in counts["funnel"].get(name, ())]
-        parts.append(_table(search.title, ("step", "number"), [*steps, *_classes(Path(results), search)]))
+        steps = counts["funnel"].get(name) or [{}]
+        head = [column.replace("_", " ") for column in steps[0]]
+        parts.append(_table(search.title, head, [tuple(row.values()) for row in steps if row]))
+        kinds = list(_kinds(Path(results), search))
+        parts.append(_table(f"{search.title}: the catalogue", ("kind", "rows"), kinds))
         card = Path(results) / "scorecards" / f"{name}.json"
         if card.is_file():
             rows = list(_scores(read_json(card)["lines"]))
@@ -60,13 +63,12 @@ def _statuses(status: Mapping[str, Mapping[str, int]]) -> list[Row]:
     return [(survey, name, number) for survey, found in status.items() for name, number in found.items()]
 
 
-def _classes(results: Path, search: Search) -> Iterator[Row]:
+def _kinds(results: Path, search: Search) -> Iterator[Row]:
     """Rows of the catalogue that people review, by the kind of the star."""
     file, view = results / "catalogs" / f"{search.catalogs[0]}.parquet", search.view()
     if view.brief and file.is_file():
         kinds = Counter(view.brief(row).kind for row in pq.read_table(file).to_pylist())
-        for kind, number in sorted(kinds.items()):
-            yield f"catalogue: {kind}", number
+        yield from sorted(kinds.items())
 
 
 def _scores(lines: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
