@@ -33,7 +33,7 @@ def test_what_a_referee_asks_first_is_there(tmp_path: Path) -> None:
     settings["mstars"] = settings["mstars"] | {"models": "my_<models>*"}
     counts = {
         "status": {"lrs": {"ok": 12345}},
-        "funnel": {"mstars": [{"step": "pool", "n_spectra": "12000", "more": "7"}]},
+        "funnel": {"mstars": [{"step": "pool", "n_spectra": "12000", "more": "- ---", "none": ""}]},
     }
     record = write_provenance(tmp_path / "provenance.json", settings, counts=counts)
     page = rendered(summarise(tmp_path, record, default_settings()))

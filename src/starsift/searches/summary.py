@@ -106,4 +106,7 @@ def _table(title: str, head: Sequence[str], rows: Sequence[Row]) -> str:
 
 def _literal(cell: Any) -> str:
     text = f"{cell:,}" if isinstance(cell, int) else str(cell)
-    return "".join(f"\\{letter}" if letter in "\\*`_|:<>" else letter for letter in text) or "\\ "
+    if not text:
+        return text
+    # An escaped blank, which is not shown, so that no first letter begins a list or a title.
+    return "\\ " + "".join(f"\\{letter}" if letter in "\\*`_|:<>" else letter for letter in text)
