@@ -232,6 +232,11 @@ def test_files_of_others_are_not_written_over(folder: Path, tmp_path: Path) -> N
     assert (tmp_path / "report.html").read_text() == "mine"
 
 
+def test_a_file_is_no_folder_to_write_to(folder: Path) -> None:
+    with pytest.raises(InputError, match=r"image.fits: a file, not a folder; name another one with --output"):
+        sift([folder], folder / "image.fits")
+
+
 def changed(source: Path, target: Path, mean: float) -> None:
     """A copy of a low-resolution spectrum with other fluxes, featureless, and the same headers."""
     with fits.open(source) as hdus:

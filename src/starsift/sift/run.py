@@ -100,6 +100,8 @@ def sift(
 
 def _check_foreign(output: Path) -> None:
     """Refuse to write over files that no earlier run of `sift` wrote."""
+    if output.exists() and not output.is_dir():
+        raise InputError(f"{output}: a file, not a folder; name another one with --output")
     if not (output / "results" / RUN_SETTINGS).is_file():
         for pattern in ("report.html", "candidates.parquet", "pictures", "contact-sheet-*.png"):
             if foreign := next(output.glob(pattern), None):
