@@ -1,6 +1,5 @@
 """The first page of the report: what was searched, what was found, how good it is, what made it."""
 
-import csv
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,12 +50,6 @@ def summarise(results: str | os.PathLike[str], record: Mapping[str, Any], defaul
     changed = list(_changed(defaults, settings))
     parts.append(_table("Settings that differ from the defaults", ("setting", "value", "default"), changed))
     return "\n".join(parts)
-
-
-def read_funnel(path: str | os.PathLike[str]) -> list[dict[str, str]]:
-    """The steps of a search and how many spectra or stars each has."""
-    with Path(path).open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def _statuses(status: Mapping[str, Mapping[str, int]]) -> list[Row]:
